@@ -1,0 +1,267 @@
+package nffile
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// File is an open file to read from: its header, its statistics and, one after
+// the other, its blocks. ReadBlock is safe for concurrent use, so that several
+// goroutines can share the work of unpacking and decoding.
+type File struct {
+	path  string
+	f     *os.File
+	size  int64
+	head  Header
+	ident string
+	stat  Stat
+	open  bool // the file has no appendix: it is being written, or was torn
+
+	mu   sync.Mutex
+	off  int64
+	left uint32 // blocks that the header promises; open files are read to the end
+}
+
+// OpenFile opens a file and reads its header and appendix. A file without an
+// appendix, one that is being written, is read as far as it goes. Errors are
+// those of os.Open and *FormatError.
+func OpenFile(path string) (*File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	file, err := newFile(path, f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// newFile reads header and appendix of f.
+func newFile(path string, f *os.File) (*File, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &FormatError{path, 0, ErrNotNfdump, "not a regular file"}
+	}
+	var b [headerSize]byte
+	n, err := f.ReadAt(b[:], 0)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	head, err := decodeHeader(path, b[:n])
+	if err != nil {
+		return nil, err
+	}
+	file := &File{path: path, f: f, size: info.Size(), head: head, off: headerSize, left: head.Blocks}
+	if head.Compression == LZO {
+		return nil, file.errorf(16, ErrUnsupported, "LZO compression; rewrite it with nfdump -J 3 -r …")
+	}
+	if head.Appendix == 0 {
+		file.open = head.Blocks == 0
+		return file, nil
+	}
+	if head.AppendixOffset < headerSize || head.AppendixOffset >= file.size {
+		return nil, file.errorf(24, ErrCorrupt, "the appendix should be at offset %d, the file has %d bytes: it was cut, recover it",
+			head.AppendixOffset, file.size)
+	}
+	if err := file.readAppendix(); err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+// errorf returns a FormatError of this file.
+func (f *File) errorf(off int64, kind error, format string, args ...any) error {
+	return &FormatError{f.path, off, kind, fmt.Sprintf(format, args...)}
+}
+
+// readAppendix reads ident and statistics.
+func (f *File) readAppendix() error {
+	var b Block
+	if err := f.readBlockAt(&b, f.head.AppendixOffset); err != nil {
+		return err
+	}
+	if err := b.Unpack(); err != nil {
+		return err
+	}
+	for b.next() {
+		switch {
+		case b.kind == recordIdent:
+			f.ident = cString(b.rec[4:])
+		case b.kind == recordStat && len(b.rec) == statSize:
+			f.stat.decode(b.rec)
+		}
+	}
+	return b.err
+}
+
+// Close closes the file.
+func (f *File) Close() error { return f.f.Close() }
+
+// Path returns the name the file was opened with.
+func (f *File) Path() string { return f.path }
+
+// Header returns the file header.
+func (f *File) Header() Header { return f.head }
+
+// Ident returns the ident in the appendix, "" without one.
+func (f *File) Ident() string { return f.ident }
+
+// Stat returns the statistics in the appendix, zeros without one.
+func (f *File) Stat() Stat { return f.stat }
+
+// ReadBlock reads the next data block into b, still packed, and returns io.EOF
+// after the last. Blocks of a type that holds no flows are read too; they have
+// no records. A *FormatError says what is wrong with the block; the blocks after
+// it cannot be found.
+func (f *File) ReadBlock(b *Block) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.left == 0 && !f.open || f.open && f.off >= f.size {
+		return io.EOF
+	}
+	if err := f.readBlockAt(b, f.off); err != nil {
+		f.left, f.open = 0, false
+		return err
+	}
+	f.off += int64(blockHeadSize + len(b.raw))
+	if !f.open {
+		f.left--
+	}
+	return nil
+}
+
+// readBlockAt reads the block at off into b.
+func (f *File) readBlockAt(b *Block, off int64) error {
+	b.reset(f, off)
+	var h [blockHeadSize]byte
+	if _, err := f.f.ReadAt(h[:], off); err != nil {
+		return f.shortRead(err, off, blockHeadSize)
+	}
+	b.Records = le.Uint32(h[0:])
+	size := int64(le.Uint32(h[4:]))
+	b.kindOfBlock = le.Uint16(h[8:])
+	switch {
+	case size == 0 || b.Records == 0:
+		return f.errorf(off, ErrCorrupt, "block with %d records in %d bytes", b.Records, size)
+	case size > MaxBlock+blockHeadSize:
+		return f.errorf(off, ErrCorrupt, "block of %d bytes, at most %d are allowed", size, MaxBlock)
+	case size > f.size-off-blockHeadSize:
+		return f.errorf(off, ErrCorrupt, "block of %d bytes, the file has %d more", size, f.size-off-blockHeadSize)
+	}
+	if int64(cap(b.raw)) < size {
+		b.raw = make([]byte, max(size, int64(min(2*cap(b.raw), MaxBlock))))
+	}
+	b.raw = b.raw[:size]
+	if _, err := f.f.ReadAt(b.raw, off+blockHeadSize); err != nil {
+		return f.shortRead(err, off, int(size))
+	}
+	return nil
+}
+
+// shortRead turns the end of a file into an error with its place.
+func (f *File) shortRead(err error, off int64, want int) error {
+	if err == io.EOF {
+		return f.errorf(off, ErrCorrupt, "the file ends within a block (%d bytes wanted)", want)
+	}
+	return fmt.Errorf("reading %d bytes at offset %d of %s: %w", want, off, f.path, err)
+}
+
+// Block is one data block. It is reused: its memory is that of the largest block
+// it has held.
+type Block struct {
+	Records uint32 // of all types, as its header says
+
+	file        *File
+	off         int64
+	kindOfBlock uint16
+	raw         []byte
+	unpacker    unpacker
+	data        []byte
+
+	pos  int
+	left uint32
+	kind uint16 // of the current record
+	rec  []byte // the current record with its header
+	err  error
+}
+
+// reset prepares b for the block at off of f.
+func (b *Block) reset(f *File, off int64) {
+	b.file, b.off, b.Records = f, off, 0
+	b.data, b.pos, b.left, b.rec, b.err = nil, 0, 0, nil, nil
+}
+
+// Path returns the name of the file that the block is from.
+func (b *Block) Path() string { return b.file.path }
+
+// Size returns the bytes of the unpacked payload.
+func (b *Block) Size() int { return len(b.data) }
+
+// Unpack decompresses the block. Blocks that hold no flows become empty.
+func (b *Block) Unpack() error {
+	if b.kindOfBlock != blockNormal {
+		b.data, b.left = nil, 0
+		return nil
+	}
+	data, err := b.unpacker.unpack(b.file.head.Compression, b.raw)
+	if err != nil {
+		kind := ErrCorrupt
+		if errors.Is(err, ErrUnsupported) {
+			kind = ErrUnsupported
+		}
+		return b.file.errorf(b.off, kind, "block of %d bytes: %v", len(b.raw), err)
+	}
+	b.data, b.pos, b.left = data, 0, b.Records
+	return nil
+}
+
+// next steps to the next record of any type and sets kind and rec. At the end of
+// the block, and at a record that does not fit, it returns false; err tells.
+func (b *Block) next() bool {
+	if b.left == 0 || b.err != nil {
+		return false
+	}
+	rest := b.data[b.pos:]
+	if len(rest) < 4 {
+		b.err = b.errorf("record %d of %d is missing", b.Records-b.left+1, b.Records)
+		return false
+	}
+	size := int(binary.LittleEndian.Uint16(rest[2:]))
+	if size < 4 || size > len(rest) {
+		b.err = b.errorf("record of %d bytes, the block has %d more", size, len(rest))
+		return false
+	}
+	b.kind, b.rec = binary.LittleEndian.Uint16(rest), rest[:size:size]
+	b.pos += size
+	b.left--
+	return true
+}
+
+// errorf returns a FormatError for the current place in the payload. Within a
+// packed block that is the block's offset and a place in the text.
+func (b *Block) errorf(format string, args ...any) error {
+	reason := fmt.Sprintf(format, args...)
+	if b.file.head.Compression == None {
+		return b.file.errorf(b.off+blockHeadSize+int64(b.pos), ErrCorrupt, "%s", reason)
+	}
+	return b.file.errorf(b.off, ErrCorrupt, "at %d of the unpacked block: %s", b.pos, reason)
+}
+
+// cString returns b up to its first NUL.
+func cString(b []byte) string {
+	for i, c := range b {
+		if c == 0 {
+			return string(b[:i])
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,375 @@
+package nffile
+
+import (
+	"math/bits"
+	"net/netip"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// Decoder turns the records of blocks into flows. It holds one flow.Record that
+// it fills again and again, and the exporters that the blocks named so far.
+type Decoder struct {
+	rec       flow.Record
+	flags     uint8
+	have      uint64   // elements that rec has fields of
+	base      flow.Set // fields of these elements
+	present   [numElements]flow.Set
+	exporters []Exporter // index sysid-1
+	err       error
+}
+
+// NewDecoder returns a Decoder.
+func NewDecoder() *Decoder {
+	d := &Decoder{}
+	for id, fields := range elementFields {
+		for _, f := range fields {
+			d.present[id].Add(f)
+		}
+	}
+	return d
+}
+
+// elementFields lists the fields that an element makes present.
+var elementFields = map[int][]flow.Field{
+	elGeneric: {flow.Bytes, flow.Packets, flow.SrcPort, flow.DstPort, flow.Proto, flow.TCPFlags,
+		flow.FwdStatus, flow.SrcTOS, flow.FirstSeen, flow.LastSeen},
+	elIPv4: {flow.Src, flow.Dst, flow.IPVersion},
+	elIPv6: {flow.Src, flow.Dst, flow.IPVersion},
+	elMisc: {flow.Input, flow.Output, flow.SrcMask, flow.DstMask, flow.Direction, flow.DstTOS,
+		flow.BiflowDir, flow.EndReason},
+	elCount:       {flow.Flows, flow.RevBytes, flow.RevPackets},
+	elVLAN:        {flow.SrcVLAN, flow.DstVLAN},
+	elAS:          {flow.SrcAS, flow.DstAS},
+	elBGPNext4:    {flow.BGPNextHop},
+	elBGPNext6:    {flow.BGPNextHop},
+	elNext4:       {flow.NextHop},
+	elNext6:       {flow.NextHop},
+	elMPLS:        {flow.MPLS},
+	elMAC:         {flow.InSrcMAC, flow.OutDstMAC, flow.InDstMAC, flow.OutSrcMAC},
+	elASAdjacent:  {flow.NextAS, flow.PrevAS},
+	elNSEL:        {flow.EventTime, flow.FwEvent, flow.FwXEvent, flow.FlowID},
+	elXlate4:      {flow.XlateSrc, flow.XlateDst},
+	elXlate6:      {flow.XlateSrc, flow.XlateDst},
+	elXlatePort:   {flow.XlateSPort, flow.XlateDPort},
+	elACL:         {flow.IngressACL, flow.EgressACL},
+	elUser:        {flow.User},
+	elNAT:         {flow.EventTime, flow.NATEvent, flow.NATPool},
+	elPortBlock:   {flow.PortBlock},
+	elNBAR:        {flow.AppID},
+	elTunnel4:     {flow.TunSrc, flow.TunDst, flow.TunProto},
+	elTunnel6:     {flow.TunSrc, flow.TunDst, flow.TunProto},
+	elObservation: {flow.ObservationPoint},
+	elVRF:         {flow.IngressVRF, flow.EgressVRF},
+}
+
+// payloadSizes are the least payload bytes of the elements read here, 0 for those
+// of variable length and those that are unknown.
+var payloadSizes = [numElements]uint8{
+	elGeneric: 48, elIPv4: 8, elIPv6: 32, elMisc: 16, elCount: 24, elVLAN: 8, elAS: 8,
+	elBGPNext4: 4, elBGPNext6: 16, elNext4: 4, elNext6: 16, elReceived4: 4, elReceived6: 16,
+	elMPLS: 40, elMAC: 32, elASAdjacent: 8, elNSEL: 16, elXlate4: 8, elXlate6: 32,
+	elXlatePort: 4, elACL: 24, elUser: 1, elNAT: 16, elPortBlock: 8,
+	elTunnel4: 12, elTunnel6: 36, elObservation: 12, elVRF: 8,
+}
+
+// Reset forgets the exporters, for the next file.
+func (d *Decoder) Reset() {
+	d.exporters = d.exporters[:0]
+	d.err = nil
+}
+
+// Record returns the current flow. It is valid, and may only be read, until the
+// next call of Next; the slices in it point into the block.
+//
+// Counters are as nfdump means them: multiplied by the sampling rate already, so
+// SamplingRate is 0. Fields that share an element with one that was sent are
+// present too. Exporter is the address that the flow was received from.
+func (d *Decoder) Record() *flow.Record { return &d.rec }
+
+// Sampled says whether the counters of the current flow were estimated from a
+// sample.
+func (d *Decoder) Sampled() bool { return d.flags&flagSampled != 0 }
+
+// Err returns what was wrong with the block, nil at its end.
+func (d *Decoder) Err() error { return d.err }
+
+// Exporters returns the exporters that the blocks decoded so far named. The
+// exporter at index i has the sysid i+1; those without an address are unknown.
+func (d *Decoder) Exporters() []Exporter { return d.exporters }
+
+// Next decodes the next flow of an unpacked block. Records that are not flows are
+// taken in or passed over. At the end of the block it returns false, as it does
+// at a damaged record: Err tells them apart.
+func (d *Decoder) Next(b *Block) bool {
+	d.err = nil
+	for b.next() {
+		switch b.kind {
+		case recordFlow:
+			if reason := d.flow(b.rec); reason != "" {
+				b.pos -= len(b.rec)
+				d.err = b.errorf("flow record of %d bytes: %s", len(b.rec), reason)
+				b.left = 0
+				return false
+			}
+			return true
+		case recordExporter:
+			if len(b.rec) >= exporterSize {
+				d.exporter(b.rec)
+			}
+		}
+	}
+	d.err = b.err
+	return false
+}
+
+// exporter takes in an exporter record.
+func (d *Decoder) exporter(rec []byte) {
+	id, sysid := decodeExporter(rec)
+	if sysid == 0 || int(sysid) > MaxExporters && int(sysid) > 2*len(d.exporters)+MaxExporters {
+		return
+	}
+	for len(d.exporters) < int(sysid) {
+		d.exporters = append(d.exporters, Exporter{})
+	}
+	d.exporters[sysid-1] = id
+}
+
+// decodeExporter reads an exporter record of the form of nfdump up to 1.7.7, or
+// that of 1.7.8.
+func decodeExporter(b []byte) (Exporter, uint16) {
+	id := Exporter{Domain: le.Uint32(b[28:])}
+	if v := le.Uint32(b[4:]); v == sflowVersion {
+		id.Version = flow.SFlow
+	} else {
+		id.Version = flow.Version(v)
+	}
+	switch le.Uint16(b[24:]) {
+	case 2:
+		id.Addr = addr4(b[16:])
+	case 10:
+		id.Addr = addr6(b[8:])
+	case 0:
+		id.Addr = netip.AddrFrom16([16]byte(b[8:24])).Unmap()
+	}
+	return id, le.Uint16(b[26:])
+}
+
+// flow decodes a flow record and returns what is wrong with it.
+func (d *Decoder) flow(rec []byte) string {
+	if len(rec) < recordHeadSize {
+		return "shorter than its header"
+	}
+	r := &d.rec
+	have, reason := d.elements(rec)
+	if reason != "" {
+		return reason
+	}
+	if have != d.have {
+		if families(d.have)&^families(have) != 0 {
+			// The record before had fields that this one has not.
+			r.Reset()
+			d.elements(rec)
+		}
+		d.have = have
+		d.base = flow.Set{}
+		for left := have; left != 0; left &= left - 1 {
+			s := &d.present[bits.TrailingZeros64(left)]
+			d.base[0] |= s[0]
+			d.base[1] |= s[1]
+		}
+	}
+	r.EngineType, r.EngineID = rec[6], rec[7]
+	d.flags = rec[10]
+	r.Event = rec[10]&flagEvent != 0
+	r.Version = flow.Version(rec[11])
+	r.Present = d.base
+	d.finish(le.Uint16(rec[8:]))
+	return ""
+}
+
+// elements reads all elements of a flow record. It returns which there are, a bit
+// for each, and what is wrong with them.
+func (d *Decoder) elements(rec []byte) (have uint64, reason string) {
+	n := le.Uint16(rec[4:])
+	rest := rec[recordHeadSize:]
+	for ; n > 0 && len(rest) >= 4; n-- {
+		id, size := le.Uint16(rest), int(le.Uint16(rest[2:]))
+		if size < 4 || size > len(rest) {
+			return 0, "an element runs past the end"
+		}
+		if id < numElements {
+			payload := rest[4:size:size]
+			if len(payload) < int(payloadSizes[id]) {
+				return 0, "an element is too short"
+			}
+			have |= 1 << id
+			d.element(id, payload)
+		}
+		rest = rest[size:]
+	}
+	if n > 0 && len(rest) > 0 {
+		return 0, "ends within an element"
+	}
+	return have, ""
+}
+
+// families puts the bits of elements for IPv6 where those for IPv4 are: they fill
+// the same fields.
+func families(have uint64) uint64 {
+	const v6 = 1<<elIPv6 | 1<<elBGPNext6 | 1<<elNext6 | 1<<elReceived6 | 1<<elXlate6 | 1<<elTunnel6
+	return have&^v6 | have&v6>>1
+}
+
+// finish sets what does not come from an element.
+func (d *Decoder) finish(sysid uint16) {
+	r := &d.rec
+	r.Domain = 0
+	known := sysid > 0 && int(sysid) <= len(d.exporters)
+	if known {
+		r.Domain = d.exporters[sysid-1].Domain
+	}
+	if d.have&(1<<elReceived4|1<<elReceived6) == 0 {
+		r.Exporter = netip.Addr{}
+		if known {
+			r.Exporter = d.exporters[sysid-1].Addr
+		}
+	}
+	if r.Last < r.First {
+		r.Last = r.First
+	}
+	if r.FragFlags != 0 {
+		r.Present.Add(flow.FragFlags)
+	}
+	r.ICMP = 0
+	if r.Proto == 1 || r.Proto == 58 {
+		r.ICMP = r.DstPort
+		r.Present.Add(flow.ICMP)
+	}
+}
+
+// element reads the payload of one element, which is long enough.
+func (d *Decoder) element(id uint16, p []byte) {
+	r := &d.rec
+	switch id {
+	case elGeneric:
+		_ = p[47]
+		r.First, r.Last = flow.Milli(le.Uint64(p)), flow.Milli(le.Uint64(p[8:]))
+		r.Received = flow.Milli(le.Uint64(p[16:]))
+		r.Packets, r.Bytes = le.Uint64(p[24:]), le.Uint64(p[32:])
+		r.SrcPort, r.DstPort = le.Uint16(p[40:]), le.Uint16(p[42:])
+		r.Proto, r.TCPFlags, r.FwdStatus, r.SrcTOS = p[44], uint16(p[45]), p[46], p[47]
+	case elIPv4:
+		r.Src, r.Dst, r.IPVersion = addr4(p), addr4(p[4:]), 4
+	case elIPv6:
+		r.Src, r.Dst, r.IPVersion = addr6(p), addr6(p[16:]), 6
+	case elMisc:
+		_ = p[15]
+		r.Input, r.Output = le.Uint32(p), le.Uint32(p[4:])
+		r.SrcMask, r.DstMask, r.Direction, r.DstTOS = p[8], p[9], p[10], p[11]
+		r.BiflowDir, r.EndReason, r.FragFlags = p[12], p[13], p[15]
+	case elCount:
+		r.Flows, r.RevPackets, r.RevBytes = le.Uint64(p), le.Uint64(p[8:]), le.Uint64(p[16:])
+	case elAS:
+		r.SrcAS, r.DstAS = le.Uint32(p), le.Uint32(p[4:])
+	case elNext4:
+		r.NextHop = addr4(p)
+	case elNext6:
+		r.NextHop = addr6(p)
+	case elReceived4:
+		r.Exporter = addr4(p)
+	case elReceived6:
+		r.Exporter = addr6(p)
+	default:
+		d.rare(id, p)
+	}
+}
+
+// rare reads the elements that most flows do not have.
+func (d *Decoder) rare(id uint16, p []byte) {
+	r := &d.rec
+	switch id {
+	case elVLAN:
+		r.SrcVLAN, r.DstVLAN = uint16(le.Uint32(p)), uint16(le.Uint32(p[4:]))
+	case elBGPNext4:
+		r.BGPNextHop = addr4(p)
+	case elBGPNext6:
+		r.BGPNextHop = addr6(p)
+	case elMPLS:
+		r.MPLSDepth = 0
+		for i := range r.MPLS {
+			r.MPLS[i] = le.Uint32(p[4*i:])
+			if r.MPLS[i] != 0 {
+				r.MPLSDepth = uint8(i + 1)
+			}
+		}
+	case elMAC:
+		r.InSrcMAC, r.OutDstMAC = mac(p), mac(p[8:])
+		r.InDstMAC, r.OutSrcMAC = mac(p[16:]), mac(p[24:])
+	case elASAdjacent:
+		r.NextAS, r.PrevAS = le.Uint32(p), le.Uint32(p[4:])
+	case elXlate4:
+		r.XlateSrc, r.XlateDst = addr4(p), addr4(p[4:])
+	case elXlate6:
+		r.XlateSrc, r.XlateDst = addr6(p), addr6(p[16:])
+	case elXlatePort:
+		r.XlateSPort, r.XlateDPort = le.Uint16(p), le.Uint16(p[2:])
+	case elPortBlock:
+		for i := range r.PortBlock {
+			r.PortBlock[i] = le.Uint16(p[2*i:])
+		}
+	case elNBAR:
+		r.AppID = p
+	case elTunnel4:
+		r.TunSrc, r.TunDst, r.TunProto = addr4(p), addr4(p[4:]), uint8(le.Uint32(p[8:]))
+	case elTunnel6:
+		r.TunSrc, r.TunDst, r.TunProto = addr6(p), addr6(p[16:]), uint8(le.Uint32(p[32:]))
+	case elObservation:
+		r.ObservationPoint = le.Uint64(p)
+	case elVRF:
+		r.EgressVRF, r.IngressVRF = le.Uint32(p), le.Uint32(p[4:])
+	default:
+		d.event(id, p)
+	}
+}
+
+// event reads the elements of firewalls and address translators.
+func (d *Decoder) event(id uint16, p []byte) {
+	r := &d.rec
+	switch id {
+	case elNSEL:
+		r.EventTime, r.FlowID = flow.Milli(le.Uint64(p)), uint64(le.Uint32(p[8:]))
+		r.FwXEvent, r.FwEvent = le.Uint16(p[12:]), p[14]
+	case elACL:
+		r.IngressACL, r.EgressACL = [12]byte(p[0:12]), [12]byte(p[12:24])
+	case elUser:
+		n := 0
+		for n < len(p) && n < maxUser+1 && p[n] != 0 {
+			n++
+		}
+		r.User = p[:n:n]
+	case elNAT:
+		r.EventTime = flow.Milli(le.Uint64(p))
+		if len(p) >= 24 { // the older form, with the VRFs between
+			r.EgressVRF, r.IngressVRF = le.Uint32(p[8:]), le.Uint32(p[12:])
+			r.NATPool, r.NATEvent = le.Uint32(p[16:]), p[20]
+			return
+		}
+		r.NATPool, r.NATEvent = le.Uint32(p[8:]), p[12]
+	}
+}
+
+func addr4(p []byte) netip.Addr {
+	return netip.AddrFrom4([4]byte{p[3], p[2], p[1], p[0]})
+}
+
+func addr6(p []byte) netip.Addr {
+	var v [16]byte
+	be.PutUint64(v[0:], le.Uint64(p))
+	be.PutUint64(v[8:], le.Uint64(p[8:]))
+	return netip.AddrFrom16(v)
+}
+
+func mac(p []byte) [6]byte {
+	return [6]byte{p[5], p[4], p[3], p[2], p[1], p[0]}
+}

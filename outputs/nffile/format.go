@@ -1,0 +1,224 @@
+package nffile
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// The sizes and numbers of the file format; FORMAT.md has the tables.
+const (
+	magic          = 0xA50C
+	layout         = 2
+	nfdumpVersion  = 0x01070100 // the version whose files these are: 1.7.1
+	headerSize     = 40
+	blockHeadSize  = 12
+	recordHeadSize = 12
+	statSize       = 148
+	exporterSize   = 32
+
+	blockNormal = 3 // records of any type
+	blockArray  = 4 // tables of geolookup and torlookup, no flows
+
+	recordExporter     = 7
+	recordExporterStat = 8
+	recordFlow         = 11
+	recordIdent        = 0x8001
+	recordStat         = 0x8002
+
+	flagEvent   = 0x01
+	flagSampled = 0x02
+)
+
+// MaxBlock is the most bytes that a block may have, on disk and unpacked
+// (nfdump 1.7.8; 1.7.1 takes 12 more).
+const MaxBlock = 5<<20 - blockHeadSize
+
+// blockLimit is how many bytes of flows the writer puts into a block before it
+// writes it. The exporter records of a file, each written once, and a record with
+// their statistics may come on top.
+const (
+	blockLimit = 1 << 20
+	blockCap   = blockLimit + MaxExporters*exporterSize + 1<<16
+)
+
+// MaxIdent is the longest ident in bytes: nfdump 1.7.1 refuses an ident record of
+// 128 bytes and more.
+const MaxIdent = 122
+
+// MaxExporters is how many exporters one file can name: the record with their
+// statistics has a size of 16 bits.
+const MaxExporters = (1<<16 - 1 - 8) / 24
+
+var (
+	le = binary.LittleEndian
+	be = binary.BigEndian
+)
+
+// Compression is how the blocks of a file are packed. The numbers are those in
+// the file header.
+type Compression uint8
+
+// The compressions. Files are written with None and LZ4.
+const (
+	None Compression = 0
+	LZO  Compression = 1
+	BZ2  Compression = 2
+	LZ4  Compression = 3
+	ZSTD Compression = 4
+)
+
+// String returns the name that nfdump's options have.
+func (c Compression) String() string {
+	switch c {
+	case None:
+		return "none"
+	case LZO:
+		return "lzo"
+	case BZ2:
+		return "bz2"
+	case LZ4:
+		return "lz4"
+	case ZSTD:
+		return "zstd"
+	}
+	return fmt.Sprintf("compression %d", uint8(c))
+}
+
+// ParseCompression returns the compression of a name for writing: "none" or
+// "lz4".
+func ParseCompression(name string) (Compression, error) {
+	switch name {
+	case "none":
+		return None, nil
+	case "lz4":
+		return LZ4, nil
+	}
+	return None, fmt.Errorf("unknown compression %q: files are written with \"lz4\" or \"none\"", name)
+}
+
+// Errors that a FormatError wraps.
+var (
+	ErrNotNfdump   = errors.New("not an nfdump file")
+	ErrUnsupported = errors.New("not supported")
+	ErrCorrupt     = errors.New("corrupt")
+)
+
+// FormatError says where a file is not what it should be. It wraps one of
+// ErrNotNfdump, ErrUnsupported and ErrCorrupt.
+type FormatError struct {
+	Path   string
+	Offset int64 // from the start of the file; inside a packed block, the block's
+	Err    error
+	Reason string
+}
+
+// Error names the file, the offset and what was expected.
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("%s: %v at offset %d: %s", e.Path, e.Err, e.Offset, e.Reason)
+}
+
+// Unwrap returns the kind of error.
+func (e *FormatError) Unwrap() error { return e.Err }
+
+// Header is the header of a file (FORMAT.md, section 1).
+type Header struct {
+	NfdumpVersion  uint32 // major<<24 | minor<<16 | patch<<8
+	Created        int64  // seconds since 1970
+	Compression    Compression
+	Appendix       uint16 // appendix blocks, 0 while a file is being written
+	Creator        uint32 // 0 unknown, 1 nfcapd, …
+	AppendixOffset int64
+	Blocks         uint32 // data blocks, 0 while a file is being written
+}
+
+// encode writes h into b, which has headerSize bytes.
+func (h *Header) encode(b []byte) {
+	clear(b[:headerSize])
+	le.PutUint16(b[0:], magic)
+	le.PutUint16(b[2:], layout)
+	le.PutUint32(b[4:], h.NfdumpVersion)
+	le.PutUint64(b[8:], uint64(h.Created))
+	b[16] = byte(h.Compression)
+	le.PutUint16(b[18:], h.Appendix)
+	le.PutUint32(b[20:], h.Creator)
+	le.PutUint64(b[24:], uint64(h.AppendixOffset))
+	le.PutUint32(b[36:], h.Blocks)
+}
+
+// decodeHeader reads and checks a file header. Path is for the error.
+func decodeHeader(path string, b []byte) (Header, error) {
+	bad := func(off int64, kind error, format string, args ...any) (Header, error) {
+		return Header{}, &FormatError{path, off, kind, fmt.Sprintf(format, args...)}
+	}
+	if len(b) >= 4 && le.Uint16(b) == magic {
+		switch v := le.Uint16(b[2:]); v {
+		case layout:
+		case 1:
+			return bad(2, ErrUnsupported, "layout 1 of nfdump 1.6; rewrite it with nfdump 1.7 -r … -w …")
+		case 3:
+			return bad(2, ErrUnsupported, "layout 3 of nfdump 1.8; write layout 2 with nfdump 1.7")
+		default:
+			return bad(2, ErrUnsupported, "layout %d, expected 2", v)
+		}
+	}
+	if len(b) >= 2 && le.Uint16(b) != magic {
+		if be.Uint16(b) == magic {
+			return bad(0, ErrUnsupported, "written on a big-endian machine")
+		}
+		return bad(0, ErrNotNfdump, "magic %#04x, expected %#04x", le.Uint16(b), magic)
+	}
+	if len(b) < headerSize {
+		return bad(int64(len(b)), ErrNotNfdump, "ends within the file header of %d bytes", headerSize)
+	}
+	h := Header{
+		NfdumpVersion:  le.Uint32(b[4:]),
+		Created:        int64(le.Uint64(b[8:])),
+		Compression:    Compression(b[16]),
+		Appendix:       le.Uint16(b[18:]),
+		Creator:        le.Uint32(b[20:]),
+		AppendixOffset: int64(le.Uint64(b[24:])),
+		Blocks:         le.Uint32(b[36:]),
+	}
+	if b[17] != 0 {
+		return bad(17, ErrUnsupported, "encrypted (%d)", b[17])
+	}
+	if h.Compression > ZSTD {
+		return bad(16, ErrUnsupported, "compression %d is unknown", h.Compression)
+	}
+	return h, nil
+}
+
+// Elements of a flow record (FORMAT.md, section 4).
+const (
+	elGeneric     = 1
+	elIPv4        = 2
+	elIPv6        = 3
+	elMisc        = 4
+	elCount       = 5
+	elVLAN        = 6
+	elAS          = 7
+	elBGPNext4    = 8
+	elBGPNext6    = 9
+	elNext4       = 10
+	elNext6       = 11
+	elReceived4   = 12
+	elReceived6   = 13
+	elMPLS        = 14
+	elMAC         = 15
+	elASAdjacent  = 16
+	elNSEL        = 19
+	elXlate4      = 20
+	elXlate6      = 21
+	elXlatePort   = 22
+	elACL         = 23
+	elUser        = 24
+	elNAT         = 25
+	elPortBlock   = 26
+	elNBAR        = 27
+	elTunnel4     = 31
+	elTunnel6     = 32
+	elObservation = 33
+	elVRF         = 36
+	numElements   = 64 // bits of an element mask; higher ids are unknown here
+)

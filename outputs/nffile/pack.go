@@ -1,0 +1,141 @@
+package nffile
+
+import (
+	"bytes"
+	"compress/bzip2"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+)
+
+// packer compresses blocks with LZ4. Its memory is reused.
+type packer struct {
+	c lz4.Compressor
+}
+
+// packBound returns the most bytes that n bytes can become.
+func packBound(n int) int { return lz4.CompressBlockBound(n) }
+
+// pack writes src to dst as one raw LZ4 block and returns its length. dst has at
+// least packBound(len(src)) bytes. What does not shrink is written as literals:
+// the format has no block that is not compressed.
+func (p *packer) pack(dst, src []byte) int {
+	if n, err := p.c.CompressBlock(src, dst); err == nil && n > 0 {
+		return n
+	}
+	return packLiterals(dst, src)
+}
+
+// packLiterals writes src as an LZ4 block that has only literals.
+func packLiterals(dst, src []byte) int {
+	n := len(src)
+	if n < 15 {
+		dst[0] = byte(n) << 4
+		return 1 + copy(dst[1:], src)
+	}
+	dst[0] = 0xF0
+	i := 1
+	for n -= 15; n >= 255; n -= 255 {
+		dst[i] = 255
+		i++
+	}
+	dst[i] = byte(n)
+	i++
+	return i + copy(dst[i:], src)
+}
+
+// errTooLarge says that a block unpacks to more than MaxBlock bytes.
+var errTooLarge = fmt.Errorf("unpacks to more than %d bytes", MaxBlock)
+
+// unpacker holds the memory for unpacking: at most MaxBlock bytes.
+type unpacker struct {
+	buf []byte
+}
+
+// unpack returns the payload of a block. The slice is raw itself or valid until
+// the next call.
+func (u *unpacker) unpack(c Compression, raw []byte) ([]byte, error) {
+	switch c {
+	case None:
+		return raw, nil
+	case LZ4:
+		return u.unpackLZ4(raw)
+	case BZ2:
+		return u.readAll(bzip2.NewReader(bytes.NewReader(raw)))
+	case ZSTD:
+		return u.unpackZSTD(raw)
+	}
+	return nil, fmt.Errorf("%w: %s", ErrUnsupported, c)
+}
+
+func (u *unpacker) unpackLZ4(raw []byte) ([]byte, error) {
+	size := max(cap(u.buf), min(MaxBlock, max(4*len(raw), 1<<16)))
+	for {
+		u.grow(size)
+		n, err := lz4.UncompressBlock(raw, u.buf[:size])
+		if err == nil {
+			return u.buf[:n], nil
+		}
+		if !errors.Is(err, lz4.ErrInvalidSourceShortBuffer) || size >= MaxBlock {
+			return nil, fmt.Errorf("LZ4: %w", err)
+		}
+		size = min(MaxBlock, 4*size)
+	}
+}
+
+// grow makes the buffer at least n bytes long.
+func (u *unpacker) grow(n int) {
+	if cap(u.buf) < n {
+		u.buf = make([]byte, n)
+	}
+	u.buf = u.buf[:cap(u.buf)]
+}
+
+// readAll reads r to its end, at most MaxBlock bytes.
+func (u *unpacker) readAll(r io.Reader) ([]byte, error) {
+	u.grow(1 << 16)
+	n := 0
+	for {
+		m, err := r.Read(u.buf[n:])
+		n += m
+		if err == io.EOF {
+			return u.buf[:n], nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if n > MaxBlock {
+			return nil, errTooLarge
+		}
+		if n == len(u.buf) {
+			buf := make([]byte, min(2*n, MaxBlock+1))
+			copy(buf, u.buf)
+			u.buf = buf
+		}
+	}
+}
+
+// zstdDecoder is made when the first file needs it; DecodeAll is safe for
+// concurrent use.
+var zstdDecoder = sync.OnceValues(func() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(MaxBlock),
+		zstd.WithDecoderMaxWindow(8<<20))
+})
+
+func (u *unpacker) unpackZSTD(raw []byte) ([]byte, error) {
+	d, err := zstdDecoder()
+	if err != nil {
+		return nil, err
+	}
+	u.grow(1 << 16)
+	b, err := d.DecodeAll(raw, u.buf[:0])
+	if err != nil {
+		return nil, fmt.Errorf("ZSTD: %w", err)
+	}
+	u.buf = b[:cap(b)]
+	return b, nil
+}

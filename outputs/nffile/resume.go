@@ -1,0 +1,207 @@
+package nffile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Found says what Resume and Recover found in a file.
+type Found struct {
+	Blocks    uint32 // whole data blocks
+	Flows     uint64 // flow records in them
+	Truncated int64  // bytes cut off behind them that were no whole block; not an appendix
+}
+
+// Recover makes a file whole that a kill of the process or a crash of the machine
+// left behind: everything after the last whole block is cut off, and the file
+// gets statistics, computed from its flows, an ident and a header. On a file that
+// is whole already it changes nothing that a reader sees.
+//
+// Nothing that Writer.Flush has written is lost, the counts of datagrams and
+// sequence failures included.
+func Recover(path string, opt Options) (Found, error) {
+	w, found, err := Resume(path, opt)
+	if err != nil {
+		return found, err
+	}
+	return found, errors.Join(w.Close(), w.Abandon())
+}
+
+// Resume opens a file, complete or left behind by a kill, to append to it. Blocks
+// are kept, the appendix is dropped and written anew by Close; what is not a whole
+// block at the end is cut off. The compression is the one that the file has; an
+// empty Ident in opt stands for the one that the file has.
+//
+// A file that ends within its header, or is empty, is begun anew. A file that is
+// not one of nfdump's, or has a compression that cannot be written, is left
+// untouched: the error is a *FormatError.
+func Resume(path string, opt Options) (*Writer, Found, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, Found{}, err
+	}
+	w, found, err := resume(f, path, opt)
+	if err != nil {
+		f.Close()
+		return nil, found, err
+	}
+	return w, found, nil
+}
+
+func resume(f *os.File, path string, opt Options) (*Writer, Found, error) {
+	if err := CheckIdent(opt.Ident); err != nil {
+		return nil, Found{}, fmt.Errorf("%s: %w", path, err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, Found{}, err
+	}
+	w := newWriter(f, path, opt)
+	if info.Size() < headerSize {
+		w.head = Header{NfdumpVersion: nfdumpVersion, Created: info.ModTime().Unix(), Compression: opt.Compression}
+		return w, Found{Truncated: info.Size()}, w.writeHeader(w.head)
+	}
+	var b [headerSize]byte
+	if _, err := f.ReadAt(b[:], 0); err != nil {
+		return nil, Found{}, err
+	}
+	if w.head, err = decodeHeader(path, b[:]); err != nil {
+		return nil, Found{}, err
+	}
+	if c := w.head.Compression; c != None && c != LZ4 {
+		return nil, Found{}, &FormatError{path, 16, ErrUnsupported, "appending with " + c.String() + " compression"}
+	}
+	file := &File{path: path, f: f, size: info.Size(), head: w.head, off: headerSize, open: true}
+	end, err := w.scan(file)
+	if err != nil {
+		return nil, Found{}, err
+	}
+	found := Found{Blocks: w.blocks, Flows: w.stat.Flows, Truncated: info.Size() - end}
+	w.head.Appendix, w.head.AppendixOffset, w.head.Blocks = 0, 0, 0
+	if err := w.writeHeader(w.head); err != nil {
+		return nil, found, err
+	}
+	w.kept.copyFrom(&w.state)
+	return w, found, f.Truncate(w.off)
+}
+
+// scan walks over the blocks of a file and takes in what they hold. It sets the
+// Writer to the end of the last whole data block and returns the end of what is
+// sound, an appendix included.
+func (w *Writer) scan(file *File) (int64, error) {
+	var b Block
+	dec := NewDecoder()
+	for {
+		err := file.ReadBlock(&b)
+		if err == nil {
+			err = b.Unpack()
+		}
+		if err == io.EOF {
+			return w.off, nil
+		}
+		if err == nil && w.isAppendix(&b) {
+			return file.off, nil
+		}
+		if err == nil {
+			err = w.takeIn(dec, &b)
+		}
+		if errors.Is(err, ErrCorrupt) {
+			return w.off, nil
+		}
+		if err != nil {
+			return w.off, err
+		}
+		w.off = file.off
+		w.blocks++
+	}
+}
+
+// isAppendix says whether an unpacked block is an appendix, and takes from it what
+// the flows do not tell.
+func (w *Writer) isAppendix(b *Block) bool {
+	if len(b.data) < 4 || le.Uint16(b.data) != recordIdent && le.Uint16(b.data) != recordStat {
+		return false
+	}
+	for b.next() {
+		switch {
+		case b.kind == recordIdent && w.opt.Ident == "":
+			if ident := cString(b.rec[4:]); CheckIdent(ident) == nil {
+				w.opt.Ident = ident
+			}
+		case b.kind == recordStat && len(b.rec) == statSize:
+			var s Stat
+			s.decode(b.rec)
+			if s.Flows == w.stat.Flows {
+				w.stat.SequenceFailures = s.SequenceFailures
+			}
+		}
+	}
+	return true
+}
+
+// takeIn counts the flows and exporters of an unpacked block. A block that is not
+// sound to its end is not counted at all.
+func (w *Writer) takeIn(dec *Decoder, b *Block) error {
+	w.kept.copyFrom(&w.state)
+	for b.next() {
+		var reason string
+		switch {
+		case b.kind == recordFlow:
+			if reason = dec.flow(b.rec); reason == "" {
+				w.count(dec, b.rec)
+			}
+		case b.kind == recordExporter && len(b.rec) >= exporterSize:
+			w.knowExporter(b.rec)
+		case b.kind == recordExporterStat:
+			w.knowStats(b.rec)
+		}
+		if reason != "" {
+			b.err = b.errorf("%s", reason)
+		}
+	}
+	if b.err != nil {
+		w.restore()
+	}
+	return b.err
+}
+
+// count adds a flow that is in the file to the statistics.
+func (w *Writer) count(dec *Decoder, rec []byte) {
+	r := &dec.rec
+	w.stat.add(r.Proto, r.First.Milli(), r.Last.Milli(), r.Packets, r.Bytes, r.RevPackets, r.RevBytes)
+	if sysid := int(le.Uint16(rec[8:])); sysid > 0 && sysid <= len(w.exporters) {
+		w.exporters[sysid-1].flows++
+	}
+}
+
+// knowExporter takes in an exporter of the file. One that comes again, as after a
+// restart of nfcapd, takes the number from the one before.
+func (w *Writer) knowExporter(rec []byte) {
+	id, sysid := decodeExporter(rec)
+	if sysid == 0 || int(sysid) > len(w.exporters)+1 || int(sysid) > MaxExporters {
+		return
+	}
+	if int(sysid) == len(w.exporters)+1 {
+		w.exporters = append(w.exporters, exporterState{})
+	}
+	e := &w.exporters[sysid-1]
+	if e.id != id {
+		delete(w.sysids, e.id)
+		*e = exporterState{id: id}
+	}
+	w.sysids[id] = sysid
+}
+
+// knowStats takes in a record with statistics of exporters.
+func (w *Writer) knowStats(rec []byte) {
+	for p := rec[min(8, len(rec)):]; len(p) >= 24; p = p[24:] {
+		failures := uint64(le.Uint32(p[4:]))
+		w.stat.SequenceFailures += failures
+		if sysid := int(le.Uint32(p)); sysid > 0 && sysid <= len(w.exporters) {
+			e := &w.exporters[sysid-1]
+			e.flows -= min(e.flows, le.Uint64(p[16:]))
+		}
+	}
+}

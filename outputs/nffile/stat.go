@@ -1,0 +1,86 @@
+package nffile
+
+import "math"
+
+// Protocol classes of the counters in Stat.
+const (
+	TCP = iota
+	UDP
+	ICMP // ICMP and ICMPv6
+	Other
+)
+
+// Stat is the statistics record of a file: what `nfdump -I` prints. Counters are
+// as nfcapd 1.7.1 keeps them: every record is one flow; Packets and Bytes include
+// the reverse direction, the counters per protocol do not.
+type Stat struct {
+	Flows, Bytes, Packets uint64
+
+	ProtoFlows, ProtoBytes, ProtoPackets [4]uint64 // TCP, UDP, ICMP, Other
+
+	First, Last      uint64 // milliseconds since 1970; First is 0 when no flow is in the file
+	SequenceFailures uint64
+}
+
+// noFirst is nfdump's mark for a file without flows.
+const noFirst = math.MaxInt64
+
+// protoClass gives the class of a protocol number.
+func protoClass(proto uint8) int {
+	switch proto {
+	case 6:
+		return TCP
+	case 17:
+		return UDP
+	case 1, 58:
+		return ICMP
+	}
+	return Other
+}
+
+// add counts one flow record.
+func (s *Stat) add(proto uint8, first, last, packets, bytes, outPackets, outBytes uint64) {
+	if s.Flows == 0 || first < s.First {
+		s.First = first
+	}
+	if last > s.Last {
+		s.Last = last
+	}
+	s.Flows++
+	s.Packets += packets + outPackets
+	s.Bytes += bytes + outBytes
+	c := protoClass(proto)
+	s.ProtoFlows[c]++
+	s.ProtoPackets[c] += packets
+	s.ProtoBytes[c] += bytes
+}
+
+// encode writes the stat record into b, which has statSize bytes.
+func (s *Stat) encode(b []byte) {
+	le.PutUint16(b, recordStat)
+	le.PutUint16(b[2:], statSize)
+	for i, v := range s.words() {
+		le.PutUint64(b[4+8*i:], *v)
+	}
+}
+
+// decode reads a stat record of statSize bytes.
+func (s *Stat) decode(b []byte) {
+	for i, v := range s.words() {
+		*v = le.Uint64(b[4+8*i:])
+	}
+	if s.First == noFirst {
+		s.First = 0
+	}
+}
+
+// words lists the counters in the order of the file.
+func (s *Stat) words() [18]*uint64 {
+	return [18]*uint64{
+		&s.Flows, &s.Bytes, &s.Packets,
+		&s.ProtoFlows[TCP], &s.ProtoFlows[UDP], &s.ProtoFlows[ICMP], &s.ProtoFlows[Other],
+		&s.ProtoBytes[TCP], &s.ProtoBytes[UDP], &s.ProtoBytes[ICMP], &s.ProtoBytes[Other],
+		&s.ProtoPackets[TCP], &s.ProtoPackets[UDP], &s.ProtoPackets[ICMP], &s.ProtoPackets[Other],
+		&s.First, &s.Last, &s.SequenceFailures,
+	}
+}

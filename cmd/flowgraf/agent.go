@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/influxdata/telegraf"
+	"github.com/influxdata/telegraf/agent"
+	"github.com/influxdata/telegraf/config"
+	"github.com/influxdata/telegraf/logger"
+	"github.com/influxdata/telegraf/models"
+	"github.com/spf13/cobra"
+)
+
+// agentOptions are the flags of flowgraf agent.
+type agentOptions struct {
+	config      []string
+	directories []string
+	once        bool
+	test        bool
+	wait        time.Duration
+	debug       bool
+	quiet       bool
+	pidfile     string
+}
+
+func newAgentCommand() *cobra.Command {
+	var o agentOptions
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Run Telegraf's agent with the plugins of flowgraf",
+		Long: `Run the agent until SIGTERM or SIGINT, which stop it cleanly: what has been
+received is written out first. SIGHUP reads the configuration again; when the
+new one is wrong, it is refused and the agent goes on with the old one.
+
+Without --config it looks where Telegraf does: $TELEGRAF_CONFIG_PATH,
+~/.telegraf/telegraf.conf, /etc/telegraf/telegraf.conf with telegraf.d/*.conf.`,
+		Example: `  flowgraf agent --config telegraf.conf
+  flowgraf agent --config telegraf.conf --config-directory telegraf.d
+  flowgraf agent --config telegraf.conf --test --wait 30s   # metrics to stdout, no outputs
+  flowgraf agent --config telegraf.conf --once --wait 30s   # collect once, write, end`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&o.config, "config", nil, "configuration `file`, may be repeated")
+	f.StringArrayVar(&o.directories, "config-directory", nil, "`directory` with *.conf files, may be repeated")
+	f.BoolVar(&o.once, "once", false, "gather once, write to the outputs, end")
+	f.BoolVar(&o.test, "test", false, "gather once, print the metrics, use no output, end")
+	f.DurationVar(&o.wait, "wait", 0, "with --once and --test: how long service inputs may receive")
+	f.BoolVar(&o.debug, "debug", false, "log more")
+	f.BoolVar(&o.quiet, "quiet", false, "log errors only")
+	f.StringVar(&o.pidfile, "pidfile", "", "write the process id to `file`")
+	cmd.MarkFlagsMutuallyExclusive("once", "test")
+	cmd.MarkFlagsMutuallyExclusive("debug", "quiet")
+	return cmd
+}
+
+// run loads the configuration and runs the agent, again after every reload.
+func (o *agentOptions) run(ctx context.Context) error {
+	c, err := o.load()
+	if err != nil {
+		return usageError{err}
+	}
+	if err := o.setupLogging(c); err != nil {
+		return usageError{err}
+	}
+	defer logger.CloseLogging()
+	remove, err := writePidfile(o.pidfile)
+	if err != nil {
+		return err
+	}
+	defer remove()
+
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for c != nil {
+		if c, err = o.runUntilReload(ctx, c, hangup); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runUntilReload runs the agent with c. It returns the next configuration, or
+// nil at the end.
+func (o *agentOptions) runUntilReload(ctx context.Context, c *config.Config, hangup <-chan os.Signal) (*config.Config, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	log.Printf("I! Starting flowgraf %s: %s", versionString(), summary(c))
+	done := make(chan error, 1)
+	go func() { done <- o.runAgent(ctx, c) }()
+	for {
+		select {
+		case err := <-done:
+			if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) {
+				return nil, nil
+			}
+			return nil, o.explain(err)
+		case <-hangup:
+			next, err := o.reload()
+			if err != nil {
+				log.Printf("E! The new configuration is refused, the old one stays: %v", err)
+				continue
+			}
+			log.Printf("I! Reloading the configuration")
+			cancel()
+			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+				return nil, err
+			}
+			return next, o.setupLogging(next)
+		}
+	}
+}
+
+func (o *agentOptions) runAgent(ctx context.Context, c *config.Config) error {
+	a := agent.NewAgent(c)
+	switch {
+	case o.once:
+		return a.Once(ctx, o.wait)
+	case o.test:
+		return a.Test(ctx, o.wait)
+	}
+	return a.Run(ctx)
+}
+
+// load loads the configuration and refuses one with which no agent can run.
+func (o *agentOptions) load() (*config.Config, error) {
+	files, err := configFiles(o.config, o.directories)
+	if err != nil {
+		return nil, err
+	}
+	c, err := loadConfig(files, o.quiet)
+	if err != nil {
+		return nil, err
+	}
+	names := strings.Join(files, ", ")
+	switch {
+	case len(c.Inputs) == 0 && !relaysOnly(c):
+		return nil, fmt.Errorf("%s: no inputs: expected at least one [[inputs.…]] table", names)
+	case len(c.Outputs) == 0 && !o.test:
+		return nil, fmt.Errorf("%s: no outputs: expected at least one [[outputs.…]] table", names)
+	case c.Agent.Interval <= 0:
+		return nil, fmt.Errorf("%s: [agent] interval is %s: expected a time above zero", names, time.Duration(c.Agent.Interval))
+	case c.Agent.FlushInterval <= 0:
+		return nil, fmt.Errorf("%s: [agent] flush_interval is %s: expected a time above zero", names, time.Duration(c.Agent.FlushInterval))
+	}
+	if c.Agent.SkipProcessorsAfterAggregators == nil {
+		skip := true
+		c.Agent.SkipProcessorsAfterAggregators = &skip
+	}
+	if len(c.Inputs) == 0 {
+		c.Inputs = append(c.Inputs, models.NewRunningInput(idle{}, &models.InputConfig{Name: "idle"}))
+	}
+	return c, nil
+}
+
+// idle is an input without metrics. Telegraf's agent ends when it has no input;
+// a mail relay alone has none and stays.
+type idle struct{}
+
+func (idle) SampleConfig() string              { return "" }
+func (idle) Gather(telegraf.Accumulator) error { return nil }
+
+// relaysOnly says whether c is a mail relay alone, which needs no input.
+func relaysOnly(c *config.Config) bool {
+	for _, out := range c.Outputs {
+		if out.Config.Name == "smtp_relay" {
+			return true
+		}
+	}
+	return false
+}
+
+// reload loads the configuration anew and initialises a copy of it, so that
+// whatever is wrong with it is known before the running agent is stopped.
+func (o *agentOptions) reload() (*config.Config, error) {
+	trial, err := o.load()
+	if err != nil {
+		return nil, err
+	}
+	if err := initPlugins(trial); err != nil {
+		return nil, err
+	}
+	return o.load()
+}
+
+// explain gives the agent's complaint about a plugin's options file and line.
+func (o *agentOptions) explain(err error) error {
+	if !strings.Contains(err.Error(), "could not initialize") {
+		return err
+	}
+	c, loadErr := o.load()
+	if loadErr != nil {
+		return usageError{loadErr}
+	}
+	if located := initPlugins(c); located != nil {
+		return usageError{located}
+	}
+	return usageError{err}
+}
+
+func (o *agentOptions) setupLogging(c *config.Config) error {
+	return logger.SetupLogging(&logger.Config{
+		Debug:                   c.Agent.Debug || o.debug,
+		Quiet:                   c.Agent.Quiet || o.quiet,
+		LogTarget:               c.Agent.LogTarget,
+		LogFormat:               c.Agent.LogFormat,
+		Logfile:                 c.Agent.Logfile,
+		StructuredLogMessageKey: c.Agent.StructuredLogMessageKey,
+		RotationInterval:        time.Duration(c.Agent.LogfileRotationInterval),
+		RotationMaxSize:         int64(c.Agent.LogfileRotationMaxSize),
+		RotationMaxArchives:     c.Agent.LogfileRotationMaxArchives,
+		LogWithTimezone:         c.Agent.LogWithTimezone,
+		InstanceName:            "flowgraf",
+	})
+}
+
+// summary names the plugins of a configuration.
+func summary(c *config.Config) string {
+	parts := []string{"inputs " + strings.Join(c.InputNames(), " ")}
+	if names := c.ProcessorNames(); len(names) > 0 {
+		parts = append(parts, "processors "+strings.Join(names, " "))
+	}
+	if names := c.AggregatorNames(); len(names) > 0 {
+		parts = append(parts, "aggregators "+strings.Join(names, " "))
+	}
+	parts = append(parts, "outputs "+strings.Join(c.OutputNames(), " "))
+	return strings.Join(parts, "; ")
+}
+
+// writePidfile writes the process id to file and returns how to take it away.
+func writePidfile(file string) (remove func(), err error) {
+	if file == "" {
+		return func() {}, nil
+	}
+	if err := os.WriteFile(file, fmt.Appendf(nil, "%d\n", os.Getpid()), 0o644); err != nil {
+		return nil, fmt.Errorf("writing the process id: %w", err)
+	}
+	return func() { os.Remove(file) }, nil
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/influxdata/telegraf/config"
+)
+
+// configFiles returns the files to load: those named, those in the named
+// directories, or Telegraf's own default places when nothing is named.
+func configFiles(files, directories []string) ([]string, error) {
+	all := append([]string(nil), files...)
+	for _, dir := range directories {
+		if info, err := os.Stat(dir); err != nil {
+			return nil, err
+		} else if !info.IsDir() {
+			return nil, fmt.Errorf("%s is a file: expected a directory, use --config for files", dir)
+		}
+		found, err := config.WalkDirectory(dir)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	if len(all) > 0 {
+		return all, nil
+	}
+	return config.GetDefaultConfigPath()
+}
+
+// loadConfig loads the files into one configuration. Errors name file and line.
+func loadConfig(files []string, quiet bool) (*config.Config, error) {
+	c := config.NewConfig()
+	c.Agent.Quiet = quiet
+	for _, file := range files {
+		data, _, err := config.LoadConfigFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: no such configuration file", file)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		if err := c.LoadConfigData(data, file); err != nil {
+			return nil, locate(file, data, "", 0, err)
+		}
+	}
+	// Without files it only puts in order what has been loaded, and links the
+	// secrets to their stores.
+	if err := c.LoadAll(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// runningPlugin is a configured plugin: where it stands in the configuration
+// and the plugin itself.
+type runningPlugin struct {
+	kind   string // inputs, outputs, …
+	name   string
+	alias  string
+	source string // file
+	nth    int    // among those of the same kind, name and file, from 0
+	init   func() error
+	plugin any
+}
+
+// label returns the name by which logs call the plugin.
+func (p runningPlugin) label() string {
+	if p.alias != "" {
+		return p.kind + "." + p.name + "::" + p.alias
+	}
+	return p.kind + "." + p.name
+}
+
+// runningPlugins lists the configured plugins in the order in which the agent
+// initialises them.
+func runningPlugins(c *config.Config) []runningPlugin {
+	var list []runningPlugin
+	count := map[string]int{}
+	add := func(kind, name, alias, source string, init func() error, plugin any) {
+		key := kind + "\x00" + name + "\x00" + source
+		list = append(list, runningPlugin{kind, name, alias, source, count[key], init, plugin})
+		count[key]++
+	}
+	for _, p := range c.Inputs {
+		add("inputs", p.Config.Name, p.Config.Alias, p.Config.Source, p.Init, p.Input)
+	}
+	// AggProcessors are the same processors again, for the aggregators' metrics.
+	for _, p := range c.Processors {
+		add("processors", p.Config.Name, p.Config.Alias, p.Config.Source, p.Init, p.Processor)
+	}
+	for _, p := range c.Aggregators {
+		add("aggregators", p.Config.Name, p.Config.Alias, p.Config.Source, p.Init, p.Aggregator)
+	}
+	for _, p := range c.Outputs {
+		add("outputs", p.Config.Name, p.Config.Alias, p.Config.Source, p.Init, p.Output)
+	}
+	return list
+}
+
+// initPlugins initialises every plugin, which checks its options and does not
+// touch the network. The configuration can't be run afterwards: a plugin is
+// initialised once. All errors are returned, with file and line.
+func initPlugins(c *config.Config) error {
+	var errs []error
+	for _, p := range runningPlugins(c) {
+		if err := p.init(); err != nil {
+			data, _, readErr := config.LoadConfigFile(p.source)
+			if readErr != nil {
+				errs = append(errs, fmt.Errorf("%s: %s: %w", p.source, p.label(), err))
+				continue
+			}
+			err = fmt.Errorf("%s: %w", p.label(), err)
+			errs = append(errs, locate(p.source, data, p.kind+"."+p.name, p.nth, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+var (
+	tableLine  = regexp.MustCompile(`^\s*\[\[?\s*([\w.-]+)\s*\]\]?`)
+	optionLine = regexp.MustCompile(`^\s*"?([\w.-]+)"?\s*=`)
+	errorLine  = regexp.MustCompile(`\bline (\d+)(:\d+)?[,:]? ?`)
+	quotedName = regexp.MustCompile(`"([\w.-]+)"`)
+	inPlugin   = regexp.MustCompile(`(?:plugin |parsing |requested )(?:\w+: )?([\w.-]+)`)
+)
+
+// locate puts file and line in front of an error of the configuration.
+// Telegraf gives the line of a table at best: where the error names an option
+// that stands in the plugin's table, its line is found in the text. table is
+// "inputs.netflow" and nth which of them, or empty when only the error knows.
+func locate(file string, data []byte, table string, nth int, err error) error {
+	text := err.Error()
+	fields := strings.Contains(text, "but they were not used")
+	if m := errorLine.FindStringSubmatch(text); m != nil && !fields {
+		text = strings.Replace(text, m[0], "", 1)
+		return fmt.Errorf("%s:%s: %s", file, m[1], text)
+	}
+	names := map[string]bool{}
+	for _, m := range quotedName.FindAllStringSubmatch(text, -1) {
+		names[m[1]] = true
+	}
+	if table == "" {
+		table, nth = "agent", -1
+		if m := inPlugin.FindStringSubmatch(text); m != nil {
+			table = m[1]
+		}
+	}
+	if line := findLine(data, table, nth, text, names); line > 0 {
+		if fields {
+			text = errorLine.ReplaceAllString(text, "")
+		}
+		return fmt.Errorf("%s:%d: %s", file, line, text)
+	}
+	return fmt.Errorf("%s: %w", file, err)
+}
+
+// findLine returns the line of the first option in the nth table (any when nth
+// is negative) that the error names, else the line of the table, else 0.
+func findLine(data []byte, table string, nth int, text string, quoted map[string]bool) int {
+	inside, seen, tableAt := false, -1, 0
+	for i, line := range bytes.Split(data, []byte("\n")) {
+		if m := tableLine.FindSubmatch(line); m != nil {
+			name := string(m[1])
+			if strings.HasPrefix(name, table+".") && inside {
+				continue // a table inside the plugin's
+			}
+			inside = table != "" && (name == table || strings.HasSuffix(name, "."+table))
+			if inside {
+				seen++
+				inside = nth < 0 || seen == nth
+			}
+			if inside && tableAt == 0 {
+				tableAt = i + 1
+			}
+			continue
+		}
+		if m := optionLine.FindSubmatch(line); m != nil && inside {
+			if name := string(m[1]); quoted[name] || len(name) > 3 && strings.Contains(text, name) {
+				return i + 1
+			}
+		}
+	}
+	return tableAt
+}

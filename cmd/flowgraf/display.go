@@ -1,0 +1,253 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxSeries bounds the memory of the series that metricsTail remembers.
+const maxSeries = 100_000
+
+// metricsTail follows the file of metrics in line protocol that the demo's
+// agent writes, and counts what it finds.
+type metricsTail struct {
+	file   string
+	offset int64
+	rest   []byte // an unfinished line
+
+	flows  uint64 // flow metrics
+	series map[string]struct{}
+	lost   map[string]uint64 // by series of netflow_exporter: the newest figure
+}
+
+// read counts what has been written since the last call.
+func (t *metricsTail) read() error {
+	f, err := os.Open(t.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.NewSectionReader(f, t.offset, 64<<20))
+	if err != nil {
+		return err
+	}
+	t.offset += int64(len(data))
+	data = append(t.rest, data...)
+	for {
+		line, rest, found := bytes.Cut(data, []byte("\n"))
+		if !found {
+			break
+		}
+		t.count(line)
+		data = rest
+	}
+	t.rest = bytes.Clone(data)
+	return nil
+}
+
+// count takes one line. The demo's tags and measurements have no blanks, so the
+// first one ends the series, the second the fields.
+func (t *metricsTail) count(line []byte) {
+	key, rest, _ := bytes.Cut(line, []byte(" "))
+	if t.series == nil {
+		t.series, t.lost = map[string]struct{}{}, map[string]uint64{}
+	}
+	if len(t.series) < maxSeries {
+		t.series[string(key)] = struct{}{}
+	}
+	name, _, _ := bytes.Cut(key, []byte(","))
+	switch string(name) {
+	case "netflow":
+		if bytes.Contains(rest, []byte("in_bytes=")) {
+			t.flows++
+		}
+	case "netflow_exporter":
+		var lost uint64
+		for _, field := range lossFields {
+			lost += uintField(rest, field)
+		}
+		t.lost[string(key)] = lost
+	}
+}
+
+// lossFields are the fields of netflow_exporter that count what did not arrive.
+var lossFields = []string{"sequence_lost=", "kernel_drops=", "sets_without_template="}
+
+// uintField returns the unsigned integer behind name ("field="), or 0.
+func uintField(fields []byte, name string) uint64 {
+	i := bytes.Index(fields, []byte(name))
+	if i < 0 || i > 0 && fields[i-1] != ',' {
+		return 0
+	}
+	digits := fields[i+len(name):]
+	end := bytes.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' })
+	if end >= 0 {
+		digits = digits[:end]
+	}
+	n, _ := strconv.ParseUint(string(digits), 10, 64)
+	return n
+}
+
+// loss returns how much all exporters lost, in flows, datagrams and sets.
+func (t *metricsTail) loss() (sum uint64) {
+	for _, n := range t.lost {
+		sum += n
+	}
+	return sum
+}
+
+// watch shows what happens until ctx is done or the agent ends.
+func (d *demo) watch(ctx context.Context, out io.Writer) error {
+	screen := &liveLines{out: out, live: isTerminal(out)}
+	every := time.Second
+	if !screen.live {
+		every = 5 * time.Second
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var before uint64
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-d.agentEnded:
+			d.agent = nil
+			return fmt.Errorf("the agent ended by itself (%v); its log is %s", err, filepath.Join(d.dir, "agent.log"))
+		case <-tick.C:
+		}
+		if err := d.metrics.read(); err != nil {
+			return err
+		}
+		rate := float64(d.metrics.flows-before) / every.Seconds()
+		before = d.metrics.flows
+		screen.show(d.status(rate))
+	}
+}
+
+// sent returns how many flows the exporters have sent.
+func (d *demo) sent() (n uint64) {
+	for _, g := range d.generators {
+		n += g.sums().Flows
+	}
+	return n
+}
+
+// status returns the lines of the display.
+func (d *demo) status(rate float64) []string {
+	files, size, newest := archiveStatus(filepath.Join(d.dir, "archive"))
+	mails, subject, at := d.mailbox.last()
+	last := "none yet"
+	if mails > 0 {
+		last = fmt.Sprintf("%d, last at %s: %s", mails, at.Format("15:04:05"), subject)
+	}
+	surge := ""
+	if d.surge.Load() {
+		surge = "   (surge on)"
+	}
+	return []string{
+		fmt.Sprintf("running   %s%s", time.Since(d.started).Truncate(time.Second), surge),
+		fmt.Sprintf("flows     %.0f/s, %d sent, %d as metrics", rate, d.sent(), d.metrics.flows),
+		fmt.Sprintf("series    %d", len(d.metrics.series)),
+		fmt.Sprintf("loss      %d", d.metrics.loss()),
+		fmt.Sprintf("archive   %d files, %.1f MB%s", files, float64(size)/1e6, newest),
+		"mail      " + last,
+	}
+}
+
+// archiveStatus counts the finished files of an archive.
+func archiveStatus(dir string) (files int, size int64, newest string) {
+	filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		name := filepath.Base(path)
+		if err != nil || e.IsDir() || !strings.HasPrefix(name, "nfcapd.") || strings.HasPrefix(name, "nfcapd.current") {
+			return nil
+		}
+		if info, err := e.Info(); err == nil {
+			files++
+			size += info.Size()
+			newest = ", newest " + name
+		}
+		return nil
+	})
+	return files, size, newest
+}
+
+func (d *demo) printStart(out io.Writer) {
+	fmt.Fprintf(out, "flowgraf demo: everything is below %s\n\n", d.dir)
+	for i, e := range demoExporters {
+		fmt.Fprintf(out, "  %-7s exporter %s\n", e.protocol, d.generators[i].source())
+	}
+	fmt.Fprintf(out, "\n  flows to %s, mail to %s; Ctrl-C ends it\n\n", d.flowAddr, d.relayAddr)
+}
+
+func (d *demo) printEnd(out io.Writer) {
+	var sums totals
+	for _, g := range d.generators {
+		s := g.sums()
+		sums.Flows += s.Flows
+		sums.Bytes += s.Bytes
+	}
+	if err := d.metrics.read(); err != nil {
+		fmt.Fprintln(out, "reading the metrics:", err)
+	}
+	files, _, _ := archiveStatus(filepath.Join(d.dir, "archive"))
+	mails, _, _ := d.mailbox.last()
+	fmt.Fprintf(out, `
+%d flows of %d bytes were sent; %d became metrics, in %d series; loss %d.
+
+  %s/metrics.influx   metrics in line protocol
+  %s/archive          %d nfdump files
+  %s/mail             %d mails
+  %s/telegraf.conf    the configuration
+  %s/agent.log        the agent's log
+
+Try:
+  flowgraf dump -R %s/archive -s srcip -n 5
+  nfdump -R %s/archive -s srcip/bytes -n 5
+  flowgraf agent --config %s/telegraf.conf
+  rm -r %s
+`, sums.Flows, sums.Bytes, d.metrics.flows, len(d.metrics.series), d.metrics.loss(),
+		d.dir, d.dir, files, d.dir, mails, d.dir, d.dir, d.dir, d.dir, d.dir, d.dir)
+}
+
+// liveLines shows lines: in place on a terminal, one after the other elsewhere.
+type liveLines struct {
+	out   io.Writer
+	live  bool
+	shown int
+}
+
+func (l *liveLines) show(lines []string) {
+	if !l.live {
+		fmt.Fprintln(l.out, strings.Join(lines, " | "))
+		return
+	}
+	if l.shown > 0 {
+		fmt.Fprintf(l.out, "\x1b[%dA", l.shown)
+	}
+	for _, line := range lines {
+		fmt.Fprintf(l.out, "\r\x1b[K%s\n", line)
+	}
+	l.shown = len(lines)
+}
+
+// isTerminal says whether out is a terminal.
+func isTerminal(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ie"
+	"github.com/flowgraf/flowgraf/plugins/ipfix"
+	"github.com/flowgraf/flowgraf/plugins/netflow"
+)
+
+// newEncoder returns the encoder of a protocol, and whether it has IPv4 only.
+func newEncoder(protocol string) (enc encoder, v4only bool, err error) {
+	boot := flow.Milli(uint64(time.Now().Add(-72 * time.Hour).UnixMilli()))
+	switch protocol {
+	case "v5":
+		return &v5Encoder{boot: boot}, true, nil
+	case "v9":
+		e := &v9Encoder{v4: mustTemplate(256, v9Fields(false)), v6: mustTemplate(257, v9Fields(true))}
+		e.SourceID, e.Boot = 9, boot
+		return e, false, nil
+	case "ipfix":
+		return newIPFIXEncoder(10, boot, ipfixFields), false, nil
+	case "vmware":
+		e := newIPFIXEncoder(0, boot, vmwareFields)
+		e.prepare = asVirtualSwitch
+		return e, false, nil
+	}
+	return nil, false, fmt.Errorf("--protocol %q: expected v5, v9, ipfix or vmware", protocol)
+}
+
+// mustTemplate compiles a template of ours, which cannot be wrong.
+func mustTemplate(id uint16, fields []ipfix.FieldSpec) *ipfix.Template {
+	t, err := ipfix.NewTemplate(id, fields)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+// v5Encoder writes NetFlow v5.
+type v5Encoder struct {
+	boot     flow.Time
+	sequence uint32
+}
+
+func (*v5Encoder) templates([]byte, time.Time) []byte { return nil }
+
+func (e *v5Encoder) data(dst []byte, now time.Time, recs []flow.Record) ([]byte, int) {
+	recs = recs[:min(len(recs), netflow.V5MaxCount)]
+	dst = netflow.AppendV5(dst, netflow.V5Header{
+		SysUptime: uint32(flow.TimeOf(now).Milli() - e.boot.Milli()),
+		Seconds:   uint32(now.Unix()),
+		Nanos:     uint32(now.Nanosecond()) / 1e6 * 1e6, // times are in milliseconds
+		Sequence:  e.sequence,
+	}, recs)
+	e.sequence += uint32(len(recs))
+	return dst, len(recs)
+}
+
+// families splits recs at the first record of the other address family than
+// the first has.
+func families(recs []flow.Record) (n int, v6 bool) {
+	v6 = recs[0].IPVersion == 6
+	for n < len(recs) && (recs[n].IPVersion == 6) == v6 {
+		n++
+	}
+	return n, v6
+}
+
+// addressFields are the fields that differ between the address families.
+func addressFields(v6 bool) []ipfix.FieldSpec {
+	if v6 {
+		return []ipfix.FieldSpec{{ID: 27, Length: 16}, {ID: 28, Length: 16}, {ID: 29, Length: 1}, {ID: 30, Length: 1}}
+	}
+	return []ipfix.FieldSpec{{ID: 8, Length: 4}, {ID: 12, Length: 4}, {ID: 9, Length: 1}, {ID: 13, Length: 1}}
+}
+
+// v9Fields is a router's template.
+func v9Fields(v6 bool) []ipfix.FieldSpec {
+	return append(addressFields(v6),
+		ipfix.FieldSpec{ID: 22, Length: 4}, ipfix.FieldSpec{ID: 21, Length: 4}, // first and last switched
+		ipfix.FieldSpec{ID: 1, Length: 4}, ipfix.FieldSpec{ID: 2, Length: 4},
+		ipfix.FieldSpec{ID: 10, Length: 4}, ipfix.FieldSpec{ID: 14, Length: 4}, // interfaces
+		ipfix.FieldSpec{ID: 7, Length: 2}, ipfix.FieldSpec{ID: 11, Length: 2},
+		ipfix.FieldSpec{ID: 4, Length: 1}, ipfix.FieldSpec{ID: 6, Length: 1}, ipfix.FieldSpec{ID: 5, Length: 1},
+		ipfix.FieldSpec{ID: 61, Length: 1},
+		ipfix.FieldSpec{ID: 16, Length: 4}, ipfix.FieldSpec{ID: 17, Length: 4}, // AS numbers
+	)
+}
+
+// v9Encoder writes NetFlow v9.
+type v9Encoder struct {
+	netflow.V9Encoder
+	v4, v6 *ipfix.Template
+}
+
+func (e *v9Encoder) templates(dst []byte, now time.Time) []byte {
+	e.Begin(dst, flow.TimeOf(now))
+	e.AddTemplates(e.v4, e.v6)
+	return e.End()
+}
+
+func (e *v9Encoder) data(dst []byte, now time.Time, recs []flow.Record) ([]byte, int) {
+	e.Begin(dst, flow.TimeOf(now))
+	n := addAll(&e.SetWriter, e.v4, e.v6, recs)
+	return e.End(), n
+}
+
+// addAll adds sets of both address families, in the order of recs, until the
+// datagram is full.
+func addAll(w *ipfix.SetWriter, v4, v6 *ipfix.Template, recs []flow.Record) (done int) {
+	for done < len(recs) {
+		n, six := families(recs[done:])
+		t := v4
+		if six {
+			t = v6
+		}
+		added := w.AddData(t, recs[done:done+n])
+		done += added
+		if added < n {
+			break
+		}
+	}
+	return done
+}
+
+// ipfixFields is a router's template, with 64-bit counters and absolute times.
+func ipfixFields(v6 bool) []ipfix.FieldSpec {
+	return append(addressFields(v6),
+		ipfix.FieldSpec{ID: 152, Length: 8}, ipfix.FieldSpec{ID: 153, Length: 8},
+		ipfix.FieldSpec{ID: 1, Length: 8}, ipfix.FieldSpec{ID: 2, Length: 8},
+		ipfix.FieldSpec{ID: 10, Length: 4}, ipfix.FieldSpec{ID: 14, Length: 4},
+		ipfix.FieldSpec{ID: 7, Length: 2}, ipfix.FieldSpec{ID: 11, Length: 2},
+		ipfix.FieldSpec{ID: 4, Length: 1}, ipfix.FieldSpec{ID: 6, Length: 2}, ipfix.FieldSpec{ID: 5, Length: 1},
+		ipfix.FieldSpec{ID: 61, Length: 1}, ipfix.FieldSpec{ID: 136, Length: 1},
+		ipfix.FieldSpec{ID: 16, Length: 4}, ipfix.FieldSpec{ID: 17, Length: 4},
+	)
+}
+
+// vmwareFields is the template of a vSphere distributed switch.
+func vmwareFields(v6 bool) []ipfix.FieldSpec {
+	return append(addressFields(v6)[:2],
+		ipfix.FieldSpec{ID: 1, Length: 8}, ipfix.FieldSpec{ID: 2, Length: 8},
+		ipfix.FieldSpec{ID: 152, Length: 8}, ipfix.FieldSpec{ID: 153, Length: 8},
+		ipfix.FieldSpec{ID: 7, Length: 2}, ipfix.FieldSpec{ID: 11, Length: 2},
+		ipfix.FieldSpec{ID: 10, Length: 4}, ipfix.FieldSpec{ID: 14, Length: 4},
+		ipfix.FieldSpec{ID: 351, Length: 8},
+		ipfix.FieldSpec{ID: 4, Length: 1}, ipfix.FieldSpec{ID: 136, Length: 1}, ipfix.FieldSpec{ID: 6, Length: 1},
+		ipfix.FieldSpec{ID: 5, Length: 1}, ipfix.FieldSpec{ID: 53, Length: 1}, ipfix.FieldSpec{ID: 61, Length: 1},
+		ipfix.FieldSpec{PEN: ie.VMwarePEN, ID: 890, Length: 2}, // ingressInterfaceAttr
+		ipfix.FieldSpec{PEN: ie.VMwarePEN, ID: 888, Length: 2}, // egressInterfaceAttr
+		ipfix.FieldSpec{PEN: ie.VMwarePEN, ID: 889, Length: 1}, // vxlanExportRole
+	)
+}
+
+// asVirtualSwitch makes a flow one that a virtual switch saw: between its
+// uplink and a virtual machine's port, always on the way out of the switch.
+func asVirtualSwitch(r *flow.Record) {
+	if r.EgressAttr != 0 {
+		return
+	}
+	const uplink, vm = 1, 2
+	r.IngressAttr, r.EgressAttr = uplink, vm
+	if r.Direction == 1 {
+		r.IngressAttr, r.EgressAttr = vm, uplink
+	}
+	r.Direction = 1
+}
+
+// ipfixEncoder writes IPFIX.
+type ipfixEncoder struct {
+	ipfix.Encoder
+	v4, v6  *ipfix.Template
+	prepare func(*flow.Record)
+}
+
+func newIPFIXEncoder(domain uint32, boot flow.Time, fields func(v6 bool) []ipfix.FieldSpec) *ipfixEncoder {
+	e := &ipfixEncoder{v4: mustTemplate(256, fields(false)), v6: mustTemplate(257, fields(true))}
+	e.Domain, e.Boot = domain, boot
+	return e
+}
+
+func (e *ipfixEncoder) templates(dst []byte, now time.Time) []byte {
+	e.Begin(dst, flow.TimeOf(now))
+	e.AddTemplates(e.v4, e.v6)
+	return e.End()
+}
+
+func (e *ipfixEncoder) data(dst []byte, now time.Time, recs []flow.Record) ([]byte, int) {
+	if e.prepare != nil {
+		for i := range recs {
+			e.prepare(&recs[i])
+		}
+	}
+	e.Begin(dst, flow.TimeOf(now))
+	n := addAll(&e.SetWriter, e.v4, e.v6, recs)
+	return e.End(), n
+}

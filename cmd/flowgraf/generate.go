@@ -1,0 +1,286 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+func newGenerateCommand() *cobra.Command {
+	var (
+		o        generatorOptions
+		rate     float64
+		count    uint64
+		duration time.Duration
+		asJSON   bool
+	)
+	cmd := &cobra.Command{
+		Use:   "generate --to HOST:PORT",
+		Short: "Send realistic flows, and say exactly how many",
+		Long: `Generate plays an exporter: it sends flows of a few heavy talkers and a long
+tail of hosts, TCP, UDP and ICMP, IPv4 and (except with v5) IPv6, until --count
+flows are sent, --duration is over, or Ctrl-C. At the end it prints exact totals,
+to compare with what a collector counts.
+
+Protocols: v5, v9, ipfix, and vmware, which is IPFIX as a vSphere distributed
+switch sends it. Templates are sent first, and again every second. The same
+--seed sends the same flows, but for their times.`,
+		Example: `  flowgraf generate --to 127.0.0.1:2055 --protocol v9 --rate 1000 --count 20000
+  flowgraf generate --to [::1]:2055 --protocol ipfix --rate 0 --count 1000000
+  flowgraf generate --to 127.0.0.1:2055 --source 127.0.0.9 --duration 1m --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if rate < 0 {
+				return usageError{fmt.Errorf("--rate is %g: expected flows per second, or 0 for as fast as possible", rate)}
+			}
+			g, err := newGenerator(o)
+			if err != nil {
+				return err
+			}
+			defer g.close()
+			ctx := cmd.Context()
+			if duration > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, duration)
+				defer cancel()
+			}
+			stop := g.showProgress(cmd.ErrOrStderr(), count)
+			err = g.run(ctx, rate, count)
+			stop()
+			return reportTotals(cmd.OutOrStdout(), g.sums(), asJSON, err)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.to, "to", "", "where to send: `host:port` (required)")
+	f.StringVar(&o.protocol, "protocol", "v9", "v5, v9, ipfix or vmware")
+	f.Float64Var(&rate, "rate", 1000, "flows per second, 0 is as fast as possible")
+	f.Uint64Var(&count, "count", 0, "end after so many flows, 0 is never")
+	f.DurationVar(&duration, "duration", 0, "end after this time, 0 is never")
+	f.StringVar(&o.source, "source", "", "send from this local `address`, to play several exporters")
+	f.Uint64Var(&o.seed, "seed", 1, "which flows")
+	f.BoolVar(&asJSON, "json", false, "print the totals as JSON")
+	cmd.MarkFlagRequired("to")
+	return cmd
+}
+
+// reportTotals prints what was sent, also when sending ended with an error.
+func reportTotals(out io.Writer, sums totals, asJSON bool, err error) error {
+	if asJSON {
+		if jsonErr := json.NewEncoder(out).Encode(sums); jsonErr != nil {
+			return jsonErr
+		}
+		return err
+	}
+	sums.print(out)
+	return err
+}
+
+// generatorOptions say what an exporter sends, from where to where.
+type generatorOptions struct {
+	to       string // host:port
+	source   string // local address, empty is any
+	protocol string
+	seed     uint64
+}
+
+// templateInterval is how often a generated exporter repeats its templates.
+const templateInterval = time.Second
+
+// generator is a generated exporter.
+type generator struct {
+	conn    *net.UDPConn
+	traffic *traffic
+	encoder encoder
+	records []flow.Record
+	buf     []byte
+	surge   *atomic.Bool // while it is on, flows are a thousand times as large
+
+	templatesAt time.Time // when templates were last sent
+
+	mu   sync.Mutex
+	sent totals
+}
+
+// encoder writes datagrams of one protocol.
+type encoder interface {
+	// templates writes a datagram with the templates, nil where the protocol has
+	// none.
+	templates(dst []byte, now time.Time) []byte
+	// data writes a datagram with as many of recs, from the first, as fit, and
+	// returns how many these are.
+	data(dst []byte, now time.Time, recs []flow.Record) ([]byte, int)
+}
+
+func newGenerator(o generatorOptions) (*generator, error) {
+	enc, v4only, err := newEncoder(o.protocol)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	to, err := net.ResolveUDPAddr("udp", o.to)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--to %q: expected host:port: %w", o.to, err)}
+	}
+	var from *net.UDPAddr
+	if o.source != "" {
+		ip := net.ParseIP(o.source)
+		if ip == nil {
+			return nil, usageError{fmt.Errorf("--source %q: expected an address of this machine", o.source)}
+		}
+		from = &net.UDPAddr{IP: ip}
+	}
+	conn, err := net.DialUDP("udp", from, to)
+	if err != nil {
+		return nil, err
+	}
+	return &generator{
+		conn: conn, encoder: enc,
+		traffic: newTraffic(o.seed, v4only),
+		records: make([]flow.Record, 0, maxRecords),
+	}, nil
+}
+
+// maxRecords is how many flows are made ready at once, no fewer than fit into
+// a datagram.
+const maxRecords = 30
+
+// source returns the address and port that the exporter sends from.
+func (g *generator) source() string { return g.conn.LocalAddr().String() }
+
+func (g *generator) close() { g.conn.Close() }
+
+// sums returns what has been sent so far.
+func (g *generator) sums() totals {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.sent
+}
+
+// run sends count flows (0: without end) at rate flows per second (0: as fast
+// as possible), until ctx is done.
+func (g *generator) run(ctx context.Context, rate float64, count uint64) error {
+	started := time.Now()
+	for ctx.Err() == nil {
+		n := uint64(maxRecords)
+		if count > 0 {
+			left := count - g.sums().Flows
+			if left == 0 {
+				return nil
+			}
+			n = min(n, left)
+		}
+		if rate > 0 {
+			n = min(n, max(1, uint64(rate/20))) // at least 20 datagrams a second
+			due := started.Add(time.Duration(float64(g.sums().Flows) / rate * float64(time.Second)))
+			if !sleepUntil(ctx, due) {
+				return nil
+			}
+		}
+		if err := g.send(int(n), time.Now()); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// sleepUntil waits for at, and says false when ctx is done before.
+func sleepUntil(ctx context.Context, at time.Time) bool {
+	wait := time.Until(at)
+	if wait <= 0 {
+		return true
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// send sends n flows in as many datagrams as they need, and the templates when
+// they are due.
+func (g *generator) send(n int, now time.Time) error {
+	if now.Sub(g.templatesAt) >= templateInterval {
+		g.templatesAt = now
+		if g.buf = g.encoder.templates(g.buf[:0], now); len(g.buf) > 0 {
+			if err := g.write(nil); err != nil {
+				return err
+			}
+		}
+	}
+	g.records = g.records[:n]
+	for i := range g.records {
+		g.traffic.next(&g.records[i], now)
+		if g.surge != nil && g.surge.Load() {
+			g.records[i].Bytes *= 1000
+			g.records[i].Packets *= 1000
+		}
+	}
+	for recs := g.records; len(recs) > 0; {
+		var done int
+		g.buf, done = g.encoder.data(g.buf[:0], now, recs)
+		if err := g.write(recs[:done]); err != nil {
+			return err
+		}
+		recs = recs[done:]
+	}
+	return nil
+}
+
+// write sends the datagram in the buffer and counts its flows.
+func (g *generator) write(recs []flow.Record) error {
+	if _, err := g.conn.Write(g.buf); err != nil {
+		return fmt.Errorf("sending to %s: %w (is a collector listening there?)", g.conn.RemoteAddr(), err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sent.Datagrams++
+	for i := range recs {
+		g.sent.add(&recs[i])
+	}
+	return nil
+}
+
+// showProgress prints the number of flows every second when out is a terminal.
+// The function it returns ends that.
+func (g *generator) showProgress(out io.Writer, count uint64) (stop func()) {
+	if !isTerminal(out) {
+		return func() {}
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				fmt.Fprint(out, "\r\x1b[K")
+				return
+			case <-tick.C:
+				of := ""
+				if count > 0 {
+					of = fmt.Sprintf(" of %d", count)
+				}
+				fmt.Fprintf(out, "\r\x1b[K%d%s flows sent", g.sums().Flows, of)
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}

@@ -1,0 +1,430 @@
+package tests
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"text/template"
+	"time"
+
+	"github.com/influxdata/line-protocol/v2/lineprotocol"
+)
+
+// binary is flowgraf, built once for all tests.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "flowgraf-tests-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary = filepath.Join(dir, "flowgraf")
+	build := exec.Command("go", "build", "-o", binary, "../cmd/flowgraf")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building flowgraf: %v\n%s", err, out)
+		os.RemoveAll(dir)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// peer returns the path of a program of another project, or skips the test.
+func peer(t *testing.T, name string) string {
+	t.Helper()
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	for _, dir := range []string{"/usr/sbin", "/sbin", filepath.Join(os.Getenv("FLOWGRAF_POSTFIX"), "usr/sbin")} {
+		if path := filepath.Join(dir, name); executable(path) {
+			return path
+		}
+	}
+	if os.Getenv("FLOWGRAF_PEERS") == "required" {
+		t.Fatalf("%s is not installed: run tests/packages.sh as root", name)
+	}
+	t.Skipf("%s is not installed (make test, as root, installs it)", name)
+	return ""
+}
+
+func executable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}
+
+// freePort returns "127.0.0.1:port" on which nothing listens now.
+func freePort(t testing.TB, network string) string {
+	t.Helper()
+	if network == "udp" {
+		conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return conn.LocalAddr().String()
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// waitFor polls until done returns true, and fails the test after limit.
+func waitFor(t testing.TB, limit time.Duration, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if done() {
+			return
+		}
+	}
+	t.Fatalf("after %s still waiting for %s", limit, what)
+}
+
+// process is a running program whose output is kept.
+type process struct {
+	cmd  *exec.Cmd
+	out  *logBuffer
+	done chan struct{}
+	err  error
+}
+
+// logBuffer keeps output; it is written and read at the same time.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// start starts a program; it is killed at the end of the test at the latest.
+func start(t testing.TB, name string, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(name, args...), out: &logBuffer{}, done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.Env = append(os.Environ(), "TZ=UTC")
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("starting %s: %v", name, err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("output of %s:\n%s", filepath.Base(name), tail(p.out.String(), 8000))
+		}
+	})
+	return p
+}
+
+// kill ends the process at once, as kill -9 does.
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	<-p.done
+}
+
+// stop ends the process with SIGTERM, and fails the test when it does not end
+// with 0.
+func (p *process) stop(t testing.TB) {
+	t.Helper()
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(30 * time.Second):
+		p.kill()
+		t.Fatalf("%s did not end within 30 s of SIGTERM:\n%s", p.cmd.Path, tail(p.out.String(), 4000))
+	}
+	if p.err != nil {
+		t.Fatalf("%s ended with %v:\n%s", p.cmd.Path, p.err, tail(p.out.String(), 4000))
+	}
+}
+
+// running says whether the process has not ended.
+func (p *process) running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+func tail(s string, n int) string {
+	if len(s) > n {
+		return "…" + s[len(s)-n:]
+	}
+	return s
+}
+
+// run runs a program to its end and returns its standard output.
+func run(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), "TZ=UTC")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s\n%s", name, strings.Join(args, " "), err, tail(string(out), 4000), tail(stderr.String(), 4000))
+	}
+	return string(out)
+}
+
+// agent is a running flowgraf agent with its files.
+type agent struct {
+	*process
+	dir   string
+	flows string // address on which it takes flows
+	relay string // address on which it takes mail
+}
+
+// agentConfig is the configuration of most tests: flows in, metrics into a
+// file, raw records into an archive.
+const agentConfig = `
+[agent]
+  interval = "1s"
+  flush_interval = "200ms"
+  metric_batch_size = 1000
+  metric_buffer_limit = 1000000
+  omit_hostname = true
+  debug = true
+[[inputs.netflow]]
+  service_address = "udp://{{ .Flows }}"
+  metrics = ["flows", "options", "exporters", "datagrams"]
+[[outputs.file]]
+  files = ["{{ .Dir }}/metrics"]
+  data_format = "influx"
+  influx_uint_support = true
+  namedrop = ["netflow_datagram"]
+[[outputs.nfdump]]
+  directory = "{{ .Dir }}/archive"
+  ident = "tests"
+  namepass = ["netflow_datagram"]
+`
+
+// startAgent starts an agent in dir with a configuration template and waits
+// until it takes flows.
+func startAgent(t testing.TB, dir, config string, data map[string]string) *agent {
+	t.Helper()
+	a := &agent{dir: dir, flows: freePort(t, "udp"), relay: freePort(t, "tcp")}
+	file := filepath.Join(dir, "telegraf.conf")
+	var text strings.Builder
+	values := map[string]string{"Dir": dir, "Flows": a.flows, "Relay": a.relay}
+	for k, v := range data {
+		values[k] = v
+	}
+	if err := template.Must(template.New("conf").Parse(config)).Execute(&text, values); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a.process = start(t, binary, "agent", "--config", file)
+	a.waitReady(t, strings.Contains(config, "inputs.netflow"), strings.Contains(config, "{{ .Relay }}"))
+	return a
+}
+
+func (a *agent) waitReady(t testing.TB, flows, relay bool) {
+	t.Helper()
+	waitFor(t, 30*time.Second, "the agent", func() bool {
+		if !a.running() {
+			t.Fatalf("the agent ended: %v\n%s", a.err, tail(a.out.String(), 4000))
+		}
+		return (!flows || taken(a.flows)) && (!relay || answers(a.relay))
+	})
+}
+
+// taken says whether some process holds the UDP address.
+func taken(addr string) bool {
+	conn, err := net.ListenPacket("udp4", addr)
+	if err == nil {
+		conn.Close()
+	}
+	return err != nil
+}
+
+func answers(addr string) bool {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err == nil {
+		conn.Close()
+	}
+	return err == nil
+}
+
+// point is one metric that the agent has written.
+type point struct {
+	name   string
+	tags   map[string]string
+	fields map[string]any
+	time   time.Time
+}
+
+func (p point) uint(name string) uint64 {
+	v, _ := p.fields[name].(uint64)
+	return v
+}
+
+func (p point) str(name string) string {
+	v, _ := p.fields[name].(string)
+	return v
+}
+
+// series is measurement and tags in one string.
+func (p point) series() string { return fmt.Sprint(p.name, p.tags) }
+
+// points returns the metrics in a file of line protocol. An unfinished last
+// line is left out.
+func points(t testing.TB, file string, measurement string) []point {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = data[:bytes.LastIndexByte(data, '\n')+1]
+	var all []point
+	dec := lineprotocol.NewDecoderWithBytes(data)
+	for dec.Next() {
+		p, err := decodePoint(dec)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if p.name == measurement {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func decodePoint(dec *lineprotocol.Decoder) (point, error) {
+	p := point{tags: map[string]string{}, fields: map[string]any{}}
+	name, err := dec.Measurement()
+	if err != nil {
+		return p, err
+	}
+	p.name = string(name)
+	for {
+		key, value, err := dec.NextTag()
+		if err != nil {
+			return p, err
+		}
+		if key == nil {
+			break
+		}
+		p.tags[string(key)] = string(value)
+	}
+	for {
+		key, value, err := dec.NextField()
+		if err != nil {
+			return p, err
+		}
+		if key == nil {
+			break
+		}
+		p.fields[string(key)] = value.Interface()
+	}
+	p.time, err = dec.Time(lineprotocol.Nanosecond, time.Time{})
+	return p, err
+}
+
+// generated are the totals that flowgraf generate printed.
+type generated struct{ datagrams, flows, packets, bytes, tcp, udp, icmp, v6 uint64 }
+
+// generate runs flowgraf generate and returns its totals.
+func generate(t testing.TB, args ...string) generated {
+	t.Helper()
+	var g generated
+	targets := map[string]*uint64{
+		"datagrams": &g.datagrams, "flows": &g.flows, "packets": &g.packets, "bytes": &g.bytes,
+		"flows_tcp": &g.tcp, "flows_udp": &g.udp, "flows_icmp": &g.icmp, "flows_ipv6": &g.v6,
+	}
+	found := keyValues(t, run(t, binary, append([]string{"generate"}, args...)...))
+	for name, target := range targets {
+		value, ok := found[name]
+		if !ok {
+			t.Fatalf("flowgraf generate printed no %s", name)
+		}
+		*target = value
+	}
+	return g
+}
+
+// keyValues reads lines "key: number".
+func keyValues(t testing.TB, text string) map[string]uint64 {
+	t.Helper()
+	values := map[string]uint64{}
+	lines := bufio.NewScanner(strings.NewReader(text))
+	for lines.Scan() {
+		key, value, ok := strings.Cut(lines.Text(), ":")
+		if n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 64); ok && err == nil {
+			values[strings.ToLower(strings.TrimSpace(key))] = n
+		}
+	}
+	return values
+}
+
+// archiveFiles returns the finished files of an archive in the order of their
+// names.
+func archiveFiles(t testing.TB, dir string) []string {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		name := filepath.Base(path)
+		if err == nil && !e.IsDir() && strings.HasPrefix(name, "nfcapd.") && !strings.HasPrefix(name, "nfcapd.current") {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// copyFile copies a file.
+func copyFile(t testing.TB, to, from string) {
+	t.Helper()
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+}

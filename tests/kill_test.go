@@ -1,0 +1,63 @@
+package tests
+
+import (
+	"math/rand/v2"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// wroteBatch is what Telegraf's agent logs, with debug on, after a Write of an
+// output has returned.
+var wroteBatch = regexp.MustCompile(`\[outputs\.nfdump\][^\n]* Wrote batch of (\d+) metrics`)
+
+// acknowledged returns how many datagrams the archive had taken when the agent
+// was killed, at the least: the log line comes after the Write.
+func acknowledged(log string) (n uint64) {
+	for _, m := range wroteBatch.FindAllStringSubmatch(log, -1) {
+		batch, _ := strconv.ParseUint(m[1], 10, 64)
+		n += batch
+	}
+	return n
+}
+
+// Twenty times: an agent under load is killed with kill -9. Every file is whole
+// after the restart, and every record whose Write had returned is in one.
+func TestKilledTwentyTimesAndNothingAcknowledgedIsLost(t *testing.T) {
+	nfdump := peer(t, "nfdump")
+	dir := t.TempDir()
+	const flowsPerDatagram = 30
+	var acked uint64
+	for i := range 20 {
+		a := startAgent(t, dir, agentConfig, nil)
+		load := start(t, binary, "generate", "--to", a.flows, "--protocol", "v5", "--rate", "60000", "--seed", strconv.Itoa(i))
+		waitFor(t, 20*time.Second, "the first batch", func() bool { return acknowledged(a.out.String()) > 0 })
+		time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
+		a.kill()
+		load.kill()
+		acked += acknowledged(a.out.String())
+	}
+	startAgent(t, dir, agentConfig, nil).stop(t)
+
+	archive := filepath.Join(dir, "archive")
+	left, err := filepath.Glob(filepath.Join(archive, "nfcapd.current*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("unfinished files are left: %v %v", left, err)
+	}
+	for _, file := range archiveFiles(t, archive) {
+		run(t, nfdump, "-v", file)
+	}
+	flows, _, _ := nfdumpSums(t, nfdump, archive)
+	if flows < acked*flowsPerDatagram {
+		t.Errorf("%d flows are in the archive, %d datagrams of %d flows were acknowledged", flows, acked, flowsPerDatagram)
+	}
+	if acked == 0 {
+		t.Error("nothing was acknowledged: the test has shown nothing")
+	}
+	if sums := archiveSums(t, nfdump, archive); sums["flows"] != flows {
+		t.Errorf("nfdump -I says %d flows, the records are %d", sums["flows"], flows)
+	}
+	t.Logf("%d datagrams (%d flows) acknowledged in 20 runs, %d flows in the archive", acked, acked*flowsPerDatagram, flows)
+}

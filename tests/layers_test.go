@@ -1,0 +1,115 @@
+package tests
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/flowgraf/flowgraf/"
+
+// importLayers are the layers of the design, from the top. A package imports its own
+// layer and those below. A package of ours that stands in no layer is an error:
+// whoever adds one says where it belongs.
+var importLayers = [][]string{
+	{"tests", "cmd/flowgraf"},
+	{"plugins/inputs/netflow", "outputs/nfdump", "outputs/smtp_relay"},
+	{"plugins/flowmetric", "plugins/flowmetric/generate"},
+	{"plugins/collector", "outputs/archive", "outputs/query", "outputs/report"},
+	{"outputs/nffile", "plugins/netflow", "plugins/ipfix"},
+	{"plugins/ie/generate"},
+	{"plugins/flow", "plugins/ie", "plugins/wire"},
+}
+
+// telegrafLayers is how many layers from the top may import Telegraf.
+const telegrafLayers = 3
+
+func layerOf(pkg string) int {
+	for i, names := range importLayers {
+		for _, name := range names {
+			if pkg == name || i == 0 && strings.HasPrefix(pkg, name+"/") {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+func TestImportsPointDownwards(t *testing.T) {
+	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}} {{join .TestImports " "}} {{join .XTestImports " "}}`, "./...")
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(lines) < 10 {
+		t.Fatalf("only %d packages were found:\n%s", len(lines), out)
+	}
+	for _, line := range lines {
+		words := strings.Fields(line)
+		pkg := strings.TrimPrefix(words[0], module)
+		for _, imported := range words[1:] {
+			if complaint := judge(pkg, imported); complaint != "" {
+				t.Errorf("%s imports %s: %s", pkg, imported, complaint)
+			}
+		}
+		if layerOf(pkg) < 0 && pkg != "relay" && !strings.HasPrefix(pkg, "relay/") {
+			t.Errorf("%s is in no layer: add it to the list in this test and to the layout", pkg)
+		}
+	}
+}
+
+// judge says what is wrong with an import, "" when nothing is.
+func judge(pkg, imported string) string {
+	relay := pkg == "relay" || strings.HasPrefix(pkg, "relay/")
+	from := layerOf(pkg)
+	if strings.HasPrefix(imported, "github.com/influxdata/telegraf") {
+		if relay || from >= telegrafLayers {
+			return "only the Telegraf plugins, flowmetric, execd and cmd may import Telegraf"
+		}
+		return ""
+	}
+	imported, ours := strings.CutPrefix(imported, module)
+	if !ours {
+		return ""
+	}
+	toRelay := imported == "relay" || strings.HasPrefix(imported, "relay/")
+	switch {
+	case relay && !toRelay:
+		return "relay imports nothing outside relay"
+	case relay:
+		return ""
+	case strings.HasPrefix(pkg, "plugins/") && strings.HasPrefix(imported, "outputs/"):
+		return "plugins never imports outputs"
+	case toRelay && from > 1:
+		return "only outputs/smtp_relay and cmd know the relay"
+	case !toRelay && layerOf(imported) < from:
+		return "imports point downwards"
+	}
+	return ""
+}
+
+func TestJudgeRefusesWhatTheDesignForbids(t *testing.T) {
+	for _, c := range []struct {
+		pkg, imported string
+		ok            bool
+	}{
+		{"cmd/flowgraf", module + "outputs/nffile", true},
+		{"plugins/netflow", module + "plugins/ipfix", true},
+		{"plugins/inputs/netflow", "github.com/influxdata/telegraf", true},
+		{"outputs/smtp_relay", module + "relay/alert", true},
+		{"plugins/ipfix", module + "plugins/collector", false},
+		{"plugins/collector", module + "outputs/nffile", false},
+		{"plugins/collector", "github.com/influxdata/telegraf", false},
+		{"relay/queue", "github.com/influxdata/telegraf/config", false},
+		{"relay/queue", module + "plugins/flow", false},
+		{"relay/queue", module + "relay/address", true},
+		{"outputs/nffile", module + "relay/queue", false},
+		{"plugins/flow", module + "plugins/netflow", false},
+	} {
+		if complaint := judge(c.pkg, c.imported); (complaint == "") != c.ok {
+			t.Errorf("%s imports %s: %q", c.pkg, c.imported, complaint)
+		}
+	}
+}

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Installs the Debian packages whose programs the tests talk to, and unpacks
+# smtp-source and smtp-sink from the postfix package, which cannot be installed
+# beside another mail server. Writes tests/peers.env, which tells the tests
+# where those are. Without root or apt-get it installs nothing and says so.
+set -eu
+cd "$(dirname "$0")/.."
+packages="nfdump softflowd influxdb influxdb-client swaks tshark"
+postfix=build/postfix
+
+missing=""
+for program in nfdump nfcapd nfreplay softflowd influxd influx swaks tshark; do
+	command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
+done
+[ -x "$postfix/usr/sbin/smtp-sink" ] || missing="$missing smtp-sink"
+
+if [ -n "$missing" ]; then
+	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+		echo "installing$missing"
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get update -qq
+		# shellcheck disable=SC2086
+		apt-get install -qq -y --no-install-recommends $packages gcc libc6-dev >/dev/null
+		mkdir -p "$postfix"
+		(cd build && apt-get download -qq postfix && dpkg -x postfix_*.deb postfix && rm postfix_*.deb)
+	else
+		echo "not installed (no root, or no apt-get):$missing; the tests that need them are skipped"
+	fi
+fi
+{
+	echo "export FLOWGRAF_POSTFIX='$PWD/$postfix'"
+	echo "export PATH=\"\$PATH:/usr/sbin:/sbin\""
+} >tests/peers.env

@@ -21,8 +21,8 @@ import (
 	"github.com/influxdata/line-protocol/v2/lineprotocol"
 )
 
-// binary is flowgraf, built once for all tests.
-var binary string
+// flowgraf is flowgraf, built once for all tests.
+var flowgraf string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "flowgraf-tests-")
@@ -30,8 +30,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	binary = filepath.Join(dir, "flowgraf")
-	build := exec.Command("go", "build", "-o", binary, "../cmd/flowgraf")
+	flowgraf = filepath.Join(dir, "flowgraf")
+	build := exec.Command("go", "build", "-o", flowgraf, "../cmd/flowgraf")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building flowgraf: %v\n%s", err, out)
 		os.RemoveAll(dir)
@@ -247,7 +247,7 @@ func startAgent(t testing.TB, dir, config string, data map[string]string) *agent
 	if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	a.process = start(t, binary, "agent", "--config", file)
+	a.process = start(t, flowgraf, "agent", "--config", file)
 	a.waitReady(t, strings.Contains(config, "inputs.netflow"), strings.Contains(config, "{{ .Relay }}"))
 	return a
 }
@@ -368,7 +368,7 @@ func generate(t testing.TB, args ...string) generated {
 		"datagrams": &g.datagrams, "flows": &g.flows, "packets": &g.packets, "bytes": &g.bytes,
 		"flows_tcp": &g.tcp, "flows_udp": &g.udp, "flows_icmp": &g.icmp, "flows_ipv6": &g.v6,
 	}
-	found := keyValues(t, run(t, binary, append([]string{"generate"}, args...)...))
+	found := keyValues(t, run(t, flowgraf, append([]string{"generate"}, args...)...))
 	for name, target := range targets {
 		value, ok := found[name]
 		if !ok {

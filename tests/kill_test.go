@@ -32,7 +32,7 @@ func TestKilledTwentyTimesAndNothingAcknowledgedIsLost(t *testing.T) {
 	var acked uint64
 	for i := range 20 {
 		a := startAgent(t, dir, agentConfig, nil)
-		load := start(t, binary, "generate", "--to", a.flows, "--protocol", "v5", "--rate", "60000", "--seed", strconv.Itoa(i))
+		load := start(t, flowgraf, "generate", "--to", a.flows, "--protocol", "v5", "--rate", "60000", "--seed", strconv.Itoa(i))
 		waitFor(t, 20*time.Second, "the first batch", func() bool { return acknowledged(a.out.String()) > 0 })
 		time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
 		a.kill()

@@ -1,0 +1,588 @@
+package delivery
+
+import (
+	"container/heap"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/flowgraf/flowgraf/relay/address"
+	"github.com/flowgraf/flowgraf/relay/monitor"
+	"github.com/flowgraf/flowgraf/relay/queue"
+)
+
+// Options configure a Sender. Queue, Hostname and Smarthosts are needed.
+type Options struct {
+	// Queue is the spool.
+	Queue *queue.Queue
+	// Hostname is our name in EHLO.
+	Hostname string
+	// Smarthosts are tried in this order.
+	Smarthosts []Smarthost
+	// TLS says when connections are encrypted; default TLSRequired.
+	TLS TLSMode
+	// TLSConfig holds what verifying needs; ServerName is set by this package.
+	TLSConfig *tls.Config
+	// ExpireAfter is the age at which a mail that waits has failed; default 24 h.
+	ExpireAfter time.Duration
+	// Parallel is the number of connections in use at a time; default 4.
+	Parallel int
+	// Allow is asked right before a recipient is put on the wire; nil allows.
+	Allow func(env *queue.Envelope, to address.Address) error
+	// Failed is called when a mail has recipients that failed for good, before it
+	// is kept aside; nil does nothing. An error is logged.
+	Failed func(mail *queue.Mail) error
+	// Monitor counts and logs; may be nil.
+	Monitor *monitor.Monitor
+	// Dial makes connections; default net.Dialer.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+const (
+	defaultExpire   = 24 * time.Hour
+	defaultParallel = 4
+
+	mailsPerConnection = 100
+	idleConnection     = 20 * time.Second
+	startupGrace       = 15 * time.Minute // mails found expired are tried for this long
+	sweepInterval      = time.Minute
+)
+
+// schedule is the wait after the first, second, … failure (specs/mail-relay.md,
+// section 5); the last one repeats.
+var schedule = []time.Duration{
+	15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute,
+}
+
+// backoff gives the wait after the n-th failure, 20 % more or less.
+func backoff(n int) time.Duration {
+	d := schedule[min(max(n, 1), len(schedule))-1]
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
+}
+
+// Smarthost is a next mail server.
+type Smarthost struct {
+	// Host is its name, which its certificate must have.
+	Host string
+	// Addr is "host:port".
+	Addr string
+}
+
+// ParseSmarthost reads "smtp://host:port"; the port is 25 when left out.
+func ParseSmarthost(s string) (Smarthost, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "smtp" || u.Hostname() == "" || u.User != nil ||
+		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return Smarthost{}, fmt.Errorf(`smarthost %q: expected "smtp://host:port"`, s)
+	}
+	port := u.Port()
+	if port == "" {
+		port = "25"
+	}
+	return Smarthost{Host: u.Hostname(), Addr: net.JoinHostPort(u.Hostname(), port)}, nil
+}
+
+// Sender delivers. It is inert until Start.
+type Sender struct {
+	opts    Options
+	dialer  dialer
+	hosts   []*host
+	started time.Time
+	cancel  context.CancelFunc
+	workers sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows and the hosts
+	due   entryHeap
+	known map[string]*entry
+	wake  chan struct{} // closed and replaced when something became possible
+}
+
+// entry is a waiting mail.
+type entry struct {
+	id       string
+	received time.Time
+	due      time.Time
+	attempts int
+	index    int // in the heap, -1 while it is worked on
+}
+
+// New makes a Sender.
+func New(opts Options) *Sender {
+	if opts.ExpireAfter == 0 {
+		opts.ExpireAfter = defaultExpire
+	}
+	if opts.Parallel == 0 {
+		opts.Parallel = defaultParallel
+	}
+	if opts.TLS == "" {
+		opts.TLS = TLSRequired
+	}
+	if opts.TLSConfig == nil {
+		opts.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if opts.Dial == nil {
+		opts.Dial = (&net.Dialer{}).DialContext
+	}
+	s := &Sender{
+		opts:   opts,
+		dialer: dialer{hostname: opts.Hostname, mode: opts.TLS, tls: opts.TLSConfig, dial: opts.Dial},
+		known:  map[string]*entry{},
+		wake:   make(chan struct{}),
+	}
+	for _, h := range opts.Smarthosts {
+		s.hosts = append(s.hosts, &host{Smarthost: h})
+	}
+	return s
+}
+
+// Start begins to deliver, until Stop or the end of ctx.
+func (s *Sender) Start(ctx context.Context) {
+	ctx, s.cancel = context.WithCancel(ctx)
+	s.started = time.Now()
+	for range s.opts.Parallel {
+		s.workers.Go(func() { s.work(ctx) })
+	}
+	s.workers.Go(func() { s.sweep(ctx) })
+}
+
+// Stop ends the attempts under way and waits. Mails stay in the queue. It may be
+// called twice, or without Start.
+func (s *Sender) Stop() {
+	if s.cancel != nil {
+		s.cancel()
+	}
+	s.workers.Wait()
+	for _, h := range s.hosts {
+		for _, c := range h.takeAll(&s.mu) {
+			c.quit()
+		}
+	}
+}
+
+// Add says that a mail is in the queue and due now.
+func (s *Sender) Add(env *queue.Envelope) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.known[env.ID]; ok {
+		return
+	}
+	e := &entry{id: env.ID, received: env.Received, due: time.Now()}
+	s.known[env.ID] = e
+	heap.Push(&s.due, e)
+	s.notify()
+}
+
+// Waiting gives the number of mails not delivered yet.
+func (s *Sender) Waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.known)
+}
+
+// notify wakes the workers. The caller holds mu.
+func (s *Sender) notify() {
+	close(s.wake)
+	s.wake = make(chan struct{})
+}
+
+// work takes one mail after the other.
+func (s *Sender) work(ctx context.Context) {
+	for {
+		e := s.next(ctx)
+		if e == nil {
+			return
+		}
+		s.attempt(ctx, e)
+	}
+}
+
+// next waits for a mail that is due while a smarthost may be tried; nil at the end.
+func (s *Sender) next(ctx context.Context) *entry {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		now := time.Now()
+		wait := time.Hour
+		if len(s.due) > 0 {
+			wait = max(s.due[0].due.Sub(now), s.untilHost(now))
+			if wait <= 0 && ctx.Err() == nil {
+				e := heap.Pop(&s.due).(*entry)
+				s.mu.Unlock()
+				return e
+			}
+		}
+		wake := s.wake
+		s.mu.Unlock()
+		timer.Reset(max(wait, time.Millisecond))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// putBack makes an entry wait. With tried it counts as an attempt.
+func (s *Sender) putBack(e *entry, tried bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if tried {
+		e.attempts++
+		e.due = time.Now().Add(backoff(e.attempts))
+	}
+	heap.Push(&s.due, e)
+	s.notify()
+}
+
+func (s *Sender) forget(e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, e.id)
+}
+
+// attempt tries to deliver one mail.
+func (s *Sender) attempt(ctx context.Context, e *entry) {
+	mail, err := s.opts.Queue.Load(e.id)
+	if errors.Is(err, queue.ErrCorrupt) {
+		if err := s.opts.Queue.SetAside(e.id, err); err != nil {
+			s.opts.Monitor.Errorf("mail %s: %v", e.id, err)
+		}
+		s.forget(e)
+		return
+	}
+	if err != nil {
+		s.opts.Monitor.LimitedWarnf("load", "mail %s: %v", e.id, err)
+		s.putBack(e, true)
+		return
+	}
+	if s.expired(e) {
+		s.expire(e, mail)
+		return
+	}
+	from, open, results := s.recheck(mail)
+	if len(open) == 0 {
+		s.conclude(e, mail, results)
+		return
+	}
+	more, tried := s.tryHosts(ctx, from, open, mail)
+	if !tried { // no smarthost could be asked: the mail is not put off
+		s.putBack(e, false)
+		return
+	}
+	s.conclude(e, mail, append(results, more...))
+}
+
+// recipient is one that waits, with its index in the envelope.
+type recipient struct {
+	index int
+	address.Address
+}
+
+// recheck puts sender and recipients through grammar and policy once more, as they
+// will be on the wire.
+func (s *Sender) recheck(mail *queue.Mail) (from address.Address, open []recipient, results []queue.Result) {
+	states := mail.States()
+	from, fromErr := address.ParseReverse(mail.From)
+	for i, to := range mail.To {
+		if states[i].Final() {
+			continue
+		}
+		a, err := address.Parse(to)
+		if err == nil && s.opts.Allow != nil {
+			err = s.opts.Allow(&mail.Envelope, a)
+		}
+		if err = errors.Join(fromErr, err); err != nil {
+			results = append(results, queue.Result{
+				Recipient: i, State: queue.Undeliverable, Time: time.Now().UTC(),
+				Status: "5.7.1", Text: printable(err.Error()),
+			})
+			continue
+		}
+		open = append(open, recipient{i, a})
+	}
+	return from, open, results
+}
+
+// tryHosts asks the smarthosts in their order. tried is false when none could be
+// reached, so that nothing was learnt about this mail.
+func (s *Sender) tryHosts(ctx context.Context, from address.Address, open []recipient, mail *queue.Mail) (results []queue.Result, tried bool) {
+	to := make([]address.Address, len(open))
+	for i, r := range open {
+		to[i] = r.Address
+	}
+	asked := map[*host]bool{}
+	for {
+		h := s.acquire(asked)
+		if h == nil {
+			return results, tried
+		}
+		asked[h] = true
+		out := s.sendTo(ctx, h, from, to, mail.Body)
+		if ctx.Err() != nil && out.lost { // we broke it
+			s.abandon(h)
+			return nil, false
+		}
+		switch {
+		case out.err == nil:
+			s.release(h, nil)
+			return toResults(h, open, out, nil), true
+		case out.lost && out.early:
+			s.release(h, out.err)
+		case out.lost:
+			s.release(h, out.err)
+			results, tried = toResults(h, open, out, out.err), true
+			if out.afterDot {
+				return results, true // another smarthost would make it two mails
+			}
+		default: // MAIL refused
+			s.release(h, nil)
+			s.opts.Monitor.Count(monitor.HostErrors, "mail")
+			s.opts.Monitor.LimitedWarnf("mail "+h.Addr, "smarthost %s refuses the sender of mail %s: %v; the mail waits", h.Addr, mail.ID, out.err)
+			results, tried = toResults(h, open, out, out.err), true
+		}
+	}
+}
+
+// sendTo gives a mail to one smarthost, on a connection at hand or a new one. A
+// connection at hand may have been closed by the server meanwhile: then once more.
+func (s *Sender) sendTo(ctx context.Context, h *host, from address.Address, to []address.Address, body []byte) outcome {
+	for {
+		c := h.take(&s.mu)
+		fresh := c == nil
+		if fresh {
+			var err error
+			if c, err = s.dialer.connect(ctx, h.Host, h.Addr); err != nil {
+				return outcome{err: err, lost: true, early: true}
+			}
+		}
+		stop := context.AfterFunc(ctx, func() { c.conn.Close() })
+		out := c.send(from, to, body)
+		stop()
+		if out.mail != nil && out.mail.code == 421 { // RFC 5321 section 3.8: it goes away
+			out.lost, out.early = true, true
+		}
+		switch {
+		case out.lost:
+			c.conn.Close()
+		case c.mails >= mailsPerConnection || ctx.Err() != nil:
+			c.quit()
+		default:
+			h.put(&s.mu, c)
+		}
+		if !fresh && out.lost && out.early {
+			continue
+		}
+		return out
+	}
+}
+
+// toResults translates an outcome.
+func toResults(h *host, open []recipient, out outcome, err error) []queue.Result {
+	results := make([]queue.Result, len(open))
+	now := time.Now().UTC()
+	for i, r := range open {
+		result := queue.Result{Recipient: r.index, State: queue.Deferred, Time: now, Host: h.Addr}
+		answer := out.mail
+		if out.replies[i] != nil {
+			answer = out.replies[i]
+		}
+		switch {
+		case answer == nil:
+			result.Text = printable(fmt.Sprint(err))
+		default:
+			result.Code, result.Status, result.Text = answer.code, answer.status, answer.text()
+			if out.mail == nil {
+				result.State = stateOf(answer.code)
+			}
+		}
+		results[i] = result
+	}
+	return results
+}
+
+func stateOf(code int) queue.State {
+	switch code / 100 {
+	case 2:
+		return queue.Delivered
+	case 5:
+		return queue.Undeliverable
+	}
+	return queue.Deferred
+}
+
+// conclude records results and decides what becomes of the mail.
+func (s *Sender) conclude(e *entry, mail *queue.Mail, results []queue.Result) {
+	mail.Results = append(mail.Results, results...)
+	s.count(mail, results)
+	open, failed := 0, 0
+	for _, state := range mail.States() {
+		switch {
+		case !state.Final():
+			open++
+		case state == queue.Undeliverable:
+			failed++
+		}
+	}
+	var err error
+	switch {
+	case open > 0:
+		err = s.opts.Queue.Record(e.id, results)
+		s.opts.Monitor.Count(monitor.Deferred, "")
+	case failed > 0:
+		if err = s.opts.Queue.Record(e.id, results); err == nil {
+			err = s.fail(mail)
+		}
+	default:
+		err = s.opts.Queue.Remove(e.id)
+	}
+	if err != nil {
+		// The spool does not take the result: what is delivered may be delivered
+		// again, but nothing is lost.
+		s.opts.Monitor.LimitedWarnf("conclude", "mail %s: %v", e.id, err)
+	}
+	if open > 0 || (failed > 0 && err != nil) {
+		s.putBack(e, true)
+		return
+	}
+	s.forget(e)
+}
+
+// fail keeps a mail aside whose failed recipients will not be tried again.
+func (s *Sender) fail(mail *queue.Mail) error {
+	if s.opts.Failed != nil {
+		if err := s.opts.Failed(mail); err != nil {
+			s.opts.Monitor.Errorf("mail %s: notifying %q of the failure: %v", mail.ID, mail.From, err)
+		}
+	}
+	return s.opts.Queue.Fail(mail.ID)
+}
+
+func (s *Sender) count(mail *queue.Mail, results []queue.Result) {
+	for _, r := range results {
+		switch r.State {
+		case queue.Delivered:
+			s.opts.Monitor.Count(monitor.Delivered, "")
+			s.opts.Monitor.Debugf("mail %s delivered to %q by %s", mail.ID, mail.To[r.Recipient], r.Host)
+		case queue.Undeliverable:
+			s.opts.Monitor.Count(monitor.Failed, mail.Origin)
+			s.opts.Monitor.Errorf("mail %s from %q to %q has failed: smarthost %q answered %d %s %q",
+				mail.ID, mail.From, mail.To[r.Recipient], r.Host, r.Code, r.Status, r.Text)
+		default:
+			s.opts.Monitor.LimitedWarnf("deferred "+r.Host, "mail %s to %q waits: smarthost %s answered %d %s %q",
+				mail.ID, mail.To[r.Recipient], r.Host, r.Code, r.Status, r.Text)
+		}
+	}
+}
+
+// expired tells whether a mail is too old. What was found old at the start is
+// tried for a while first.
+func (s *Sender) expired(e *entry) bool {
+	now := time.Now()
+	return now.Sub(e.received) > s.opts.ExpireAfter && now.Sub(s.started) > min(startupGrace, s.opts.ExpireAfter)
+}
+
+func (s *Sender) expire(e *entry, mail *queue.Mail) {
+	var results []queue.Result
+	last := map[int]queue.Result{}
+	for _, r := range mail.Results {
+		last[r.Recipient] = r
+	}
+	for i, state := range mail.States() {
+		if state.Final() {
+			continue
+		}
+		r := last[i]
+		r.Recipient, r.State, r.Time, r.Status = i, queue.Undeliverable, time.Now().UTC(), "4.4.7"
+		why := "no smarthost could be reached"
+		if r.Text != "" {
+			why = fmt.Sprintf("the last answer was %d %q", r.Code, r.Text)
+		}
+		r.Text = printable(fmt.Sprintf("not delivered within %s: %s", s.opts.ExpireAfter, why))
+		r.Code = 0
+		results = append(results, r)
+	}
+	s.conclude(e, mail, results)
+}
+
+// sweep fails expired mails also while no smarthost can be asked, and closes idle
+// connections.
+func (s *Sender) sweep(ctx context.Context) {
+	ticker := time.NewTicker(min(sweepInterval, s.opts.ExpireAfter))
+	idle := time.NewTicker(idleConnection / 2)
+	defer ticker.Stop()
+	defer idle.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-idle.C:
+			for _, h := range s.hosts {
+				for _, c := range h.takeIdle(&s.mu) {
+					c.quit()
+				}
+			}
+		case <-ticker.C:
+			for _, e := range s.takeExpired() {
+				s.attempt(ctx, e)
+			}
+		}
+	}
+}
+
+func (s *Sender) takeExpired() []*entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var old []*entry
+	for _, e := range s.known {
+		if e.index >= 0 && s.expired(e) {
+			old = append(old, e)
+		}
+	}
+	for _, e := range old {
+		heap.Remove(&s.due, e.index)
+	}
+	return old
+}
+
+// entryHeap orders entries by when they are due, then by age.
+type entryHeap []*entry
+
+func (h entryHeap) Len() int { return len(h) }
+
+func (h entryHeap) Less(i, j int) bool {
+	if !h[i].due.Equal(h[j].due) {
+		return h[i].due.Before(h[j].due)
+	}
+	return h[i].id < h[j].id
+}
+
+func (h entryHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+// Push implements heap.Interface.
+func (h *entryHeap) Push(x any) {
+	e := x.(*entry)
+	e.index = len(*h)
+	*h = append(*h, e)
+}
+
+// Pop implements heap.Interface.
+func (h *entryHeap) Pop() any {
+	old := *h
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	e.index = -1
+	return e
+}

@@ -1,0 +1,174 @@
+// Package monitor is how the parts of the relay say what happened: counters by
+// event and reason, and log lines, repeated ones rate-limited.
+package monitor
+
+import (
+	"sync"
+	"time"
+)
+
+// Event is what is counted. All counters only grow.
+type Event string
+
+// The events. A reason, where one is named, says why.
+const (
+	Accepted         Event = "accepted"          // mails answered 250
+	AcceptedBytes    Event = "accepted_bytes"    // their octets
+	Refused          Event = "refused"           // connections, commands, mails refused, by reason
+	Connections      Event = "connections"       // client connections taken
+	Queued           Event = "queued"            // mails written to the spool, by origin
+	Delivered        Event = "delivered"         // recipients taken over by a smarthost
+	Deferred         Event = "deferred"          // attempts put off, per mail
+	Failed           Event = "failed"            // recipients failed for good, by reason
+	HostErrors       Event = "smarthost_errors"  // a smarthost unusable or at fault
+	Bounces          Event = "bounces"           // delivery status notifications queued
+	BouncesWithheld  Event = "bounces_withheld"  // not sent because policy or a null sender forbids
+	Corrupt          Event = "corrupt"           // spool files set aside
+	SpoolErrors      Event = "spool_errors"      // failed writes to the spool
+	AlertMails       Event = "alert_mails"       // alert mails queued, by level
+	AlertNoValue     Event = "alert_no_value"    // metrics that lack a field a rule uses
+	AlertErrors      Event = "alert_errors"      // evaluations that failed otherwise
+	AlertIDsExceeded Event = "alert_ids_refused" // changes ignored because too many ids are alight
+)
+
+// Logger takes log lines; a Telegraf logger is one.
+type Logger interface {
+	Errorf(format string, args ...any)
+	Warnf(format string, args ...any)
+	Infof(format string, args ...any)
+	Debugf(format string, args ...any)
+}
+
+// Monitor counts and logs. A nil Monitor does nothing. It is safe for concurrent
+// use.
+type Monitor struct {
+	log  Logger
+	hook func(Event, string, int64)
+
+	mu      sync.Mutex
+	counts  map[counterKey]int64
+	limited map[string]*limit
+}
+
+type counterKey struct {
+	event  Event
+	reason string
+}
+
+type limit struct {
+	last       time.Time
+	suppressed int
+}
+
+// logEvery is the least time between two rate-limited lines of one key.
+const logEvery = time.Minute
+
+// maxLimited bounds the keys of rate-limited lines.
+const maxLimited = 1000
+
+// New makes a Monitor. log and hook may be nil; hook is called with every count
+// and must not block.
+func New(log Logger, hook func(event Event, reason string, n int64)) *Monitor {
+	return &Monitor{log: log, hook: hook, counts: map[counterKey]int64{}, limited: map[string]*limit{}}
+}
+
+// Count adds one.
+func (m *Monitor) Count(event Event, reason string) { m.Add(event, reason, 1) }
+
+// Add adds n.
+func (m *Monitor) Add(event Event, reason string, n int64) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	m.counts[counterKey{event, reason}] += n
+	m.mu.Unlock()
+	if m.hook != nil {
+		m.hook(event, reason, n)
+	}
+}
+
+// Total gives the sum of an event over its reasons.
+func (m *Monitor) Total(event Event) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var sum int64
+	for key, n := range m.counts {
+		if key.event == event {
+			sum += n
+		}
+	}
+	return sum
+}
+
+// Get gives one counter.
+func (m *Monitor) Get(event Event, reason string) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.counts[counterKey{event, reason}]
+}
+
+// Errorf logs an error.
+func (m *Monitor) Errorf(format string, args ...any) {
+	if m != nil && m.log != nil {
+		m.log.Errorf(format, args...)
+	}
+}
+
+// Warnf logs a warning.
+func (m *Monitor) Warnf(format string, args ...any) {
+	if m != nil && m.log != nil {
+		m.log.Warnf(format, args...)
+	}
+}
+
+// Infof logs an event of normal work.
+func (m *Monitor) Infof(format string, args ...any) {
+	if m != nil && m.log != nil {
+		m.log.Infof(format, args...)
+	}
+}
+
+// Debugf logs a detail.
+func (m *Monitor) Debugf(format string, args ...any) {
+	if m != nil && m.log != nil {
+		m.log.Debugf(format, args...)
+	}
+}
+
+// LimitedWarnf is Warnf at most once a minute per key; the next line then tells
+// how many were left out.
+func (m *Monitor) LimitedWarnf(key, format string, args ...any) {
+	if m == nil || m.log == nil {
+		return
+	}
+	suppressed, ok := m.admit(key)
+	if !ok {
+		return
+	}
+	if suppressed > 0 {
+		format += " (and %d more like this)"
+		args = append(args, suppressed)
+	}
+	m.log.Warnf(format, args...)
+}
+
+func (m *Monitor) admit(key string) (suppressed int, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	l := m.limited[key]
+	if l == nil {
+		if len(m.limited) >= maxLimited {
+			clear(m.limited)
+		}
+		m.limited[key] = &limit{last: now}
+		return 0, true
+	}
+	if now.Sub(l.last) < logEvery {
+		l.suppressed++
+		return 0, false
+	}
+	suppressed, l.suppressed, l.last = l.suppressed, 0, now
+	return suppressed, true
+}

@@ -1,0 +1,152 @@
+// Package policy decides who may send what to whom: a client's network address
+// and a recipient's domain must both be allowed. Nothing is allowed by default,
+// the loopback addresses included.
+//
+// Networks are CIDR prefixes or single addresses. Domains are exact names, or
+// ".example.com" for every name below example.com (and not example.com itself).
+// The one word "any" opens a list; it stands alone. An empty list is an error, so
+// that nobody opens a relay by leaving a line out.
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/flowgraf/flowgraf/relay/address"
+)
+
+// Any is the word that allows every network or every domain.
+const Any = "any"
+
+// Policy is immutable after New and safe for concurrent use.
+type Policy struct {
+	anyNet    bool
+	nets      []netip.Prefix
+	anyDomain bool
+	domains   map[string]bool
+	suffixes  []string
+}
+
+// New compiles the two lists. The error names the option and the entry.
+func New(nets, domains []string) (*Policy, error) {
+	p := &Policy{domains: map[string]bool{}}
+	if err := p.addNets(nets); err != nil {
+		return nil, err
+	}
+	if err := p.addDomains(domains); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Policy) addNets(nets []string) error {
+	if len(nets) == 0 {
+		return errors.New(`relay_nets is empty: expected networks such as "192.0.2.0/24", or "any"`)
+	}
+	if slices.Contains(nets, Any) {
+		if len(nets) > 1 {
+			return errors.New(`relay_nets: "any" must stand alone`)
+		}
+		p.anyNet = true
+		return nil
+	}
+	for _, s := range nets {
+		prefix, err := parseNet(s)
+		if err != nil {
+			return fmt.Errorf("relay_nets: %w", err)
+		}
+		p.nets = append(p.nets, prefix)
+	}
+	return nil
+}
+
+func parseNet(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		if addr.Zone() != "" {
+			return netip.Prefix{}, fmt.Errorf("%q: expected an address without a zone", s)
+		}
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil:
+		return netip.Prefix{}, fmt.Errorf(`%q: expected a network such as "192.0.2.0/24": %w`, s, err)
+	case prefix.Addr().Is4In6():
+		return netip.Prefix{}, fmt.Errorf("%q: expected the network in IPv4 form", s)
+	case prefix.Masked() != prefix:
+		return netip.Prefix{}, fmt.Errorf("%q: bits are set after the prefix, expected %q", s, prefix.Masked())
+	case prefix.Bits() == 0:
+		return netip.Prefix{}, fmt.Errorf(`%q: allows everyone; expected the word "any" if that is wanted`, s)
+	}
+	return prefix, nil
+}
+
+func (p *Policy) addDomains(domains []string) error {
+	if len(domains) == 0 {
+		return errors.New(`relay_domains is empty: expected domains such as "example.com" or ".example.com", or "any"`)
+	}
+	if slices.Contains(domains, Any) {
+		if len(domains) > 1 {
+			return errors.New(`relay_domains: "any" must stand alone`)
+		}
+		p.anyDomain = true
+		return nil
+	}
+	for _, s := range domains {
+		name, below := strings.CutPrefix(s, ".")
+		ascii, err := address.ConfiguredDomain(name)
+		if err != nil {
+			return fmt.Errorf("relay_domains: %q: %w", s, err)
+		}
+		if below {
+			p.suffixes = append(p.suffixes, "."+ascii)
+		} else {
+			p.domains[ascii] = true
+		}
+	}
+	return nil
+}
+
+// AllowClient tells whether a client at this address may send at all. An IPv4
+// address inside IPv6 counts as IPv4; an invalid address is never allowed.
+func (p *Policy) AllowClient(client netip.Addr) bool {
+	if !client.IsValid() {
+		return false
+	}
+	if p.anyNet {
+		return true
+	}
+	client = client.Unmap().WithZone("")
+	for _, prefix := range p.nets {
+		if prefix.Contains(client) {
+			return true
+		}
+	}
+	return false
+}
+
+// AllowRecipient tells whether mail may go to this address. The null address is
+// never allowed.
+func (p *Policy) AllowRecipient(recipient address.Address) bool {
+	if recipient.IsNull() {
+		return false
+	}
+	if p.anyDomain || p.domains[recipient.Domain] {
+		return true
+	}
+	for _, suffix := range p.suffixes {
+		if strings.HasSuffix(recipient.Domain, suffix) {
+			return true
+		}
+	}
+	return false
+}
+
+// Allow is the whole decision: both conditions.
+func (p *Policy) Allow(client netip.Addr, recipient address.Address) bool {
+	return p.AllowClient(client) && p.AllowRecipient(recipient)
+}

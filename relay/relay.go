@@ -1,0 +1,244 @@
+// Package relay is a mail relay in one piece: it wires the listener (smtpd), the
+// spool (queue), the smarthost client (delivery) and bounces (dsn) together under
+// one policy. It knows nothing of flows, metrics or Telegraf.
+//
+// A mail's way: smtpd takes it from an allowed network for an allowed domain;
+// queue puts it on stable storage, and only then is it answered 250; delivery gives
+// it to a smarthost, after sender and recipients have passed grammar and policy
+// again. What has failed for good stays in the spool's failed directory, and its
+// sender gets a notification when the policy allows mail to the sender's domain.
+package relay
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/flowgraf/flowgraf/relay/address"
+	"github.com/flowgraf/flowgraf/relay/delivery"
+	"github.com/flowgraf/flowgraf/relay/dsn"
+	"github.com/flowgraf/flowgraf/relay/monitor"
+	"github.com/flowgraf/flowgraf/relay/policy"
+	"github.com/flowgraf/flowgraf/relay/queue"
+	"github.com/flowgraf/flowgraf/relay/smtpd"
+)
+
+// Options configure a Relay. Hostname, Spool and Smarthosts are needed, and with
+// Listen also RelayNets and RelayDomains. What is zero has the default of the
+// package that uses it.
+type Options struct {
+	// Listen are the addresses "host:port" to take mail on; none: only our own mail.
+	Listen []string
+	// Hostname is our name in greetings and trace fields.
+	Hostname string
+	// RelayNets and RelayDomains say who may send to whom, see package policy.
+	RelayNets, RelayDomains []string
+	// Spool is the queue's directory.
+	Spool string
+	// Smarthosts are "smtp://host:port", tried in this order.
+	Smarthosts []string
+	// SmarthostTLS is "required" (the default), "opportunistic" or "none".
+	SmarthostTLS string
+	// TLSConfig holds what verifying smarthosts needs.
+	TLSConfig *tls.Config
+	// MaxMessageSize in octets, default 10 MiB; MaxConnections, default 100.
+	MaxMessageSize int64
+	MaxConnections int
+	// ExpireAfter is the age at which a mail that waits has failed; default 24 h.
+	ExpireAfter time.Duration
+	// Recover is called by Start with the mails that wait, before any is delivered;
+	// may be nil.
+	Recover func(waiting []queue.Envelope) error
+	// Monitor counts and logs; may be nil.
+	Monitor *monitor.Monitor
+}
+
+// Relay is inert until Start.
+type Relay struct {
+	opts   Options
+	policy *policy.Policy // nil without Listen and lists
+	hosts  []delivery.Smarthost
+
+	queue  *queue.Queue
+	sender *delivery.Sender
+	server *smtpd.Server
+}
+
+// New checks the options without touching network or disk. The error names the
+// option.
+func New(opts Options) (*Relay, error) {
+	r := &Relay{opts: opts}
+	var err error
+	if r.opts.Hostname, err = address.ParseDomain(opts.Hostname); err != nil {
+		return nil, fmt.Errorf("hostname: %w", err)
+	}
+	if opts.Spool == "" {
+		return nil, errors.New(`spool is empty: expected a directory such as "/var/spool/flowgraf"`)
+	}
+	if len(opts.Listen) > 0 || len(opts.RelayNets) > 0 || len(opts.RelayDomains) > 0 {
+		if r.policy, err = policy.New(opts.RelayNets, opts.RelayDomains); err != nil {
+			return nil, err
+		}
+	}
+	for _, addr := range opts.Listen {
+		if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+			return nil, fmt.Errorf(`listen: %q: expected "host:port"`, addr)
+		}
+	}
+	if len(opts.Smarthosts) == 0 {
+		return nil, errors.New(`smarthosts is empty: expected at least one "smtp://host:port"`)
+	}
+	for _, s := range opts.Smarthosts {
+		h, err := delivery.ParseSmarthost(s)
+		if err != nil {
+			return nil, fmt.Errorf("smarthosts: %w", err)
+		}
+		r.hosts = append(r.hosts, h)
+	}
+	switch delivery.TLSMode(opts.SmarthostTLS) {
+	case "", delivery.TLSRequired, delivery.TLSOpportunistic, delivery.TLSNone:
+	default:
+		return nil, fmt.Errorf(`smarthost_tls is %q: expected "required", "opportunistic" or "none"`, opts.SmarthostTLS)
+	}
+	if opts.MaxMessageSize < 0 || opts.MaxConnections < 0 || opts.ExpireAfter < 0 {
+		return nil, errors.New("max_message_size, max_connections and expire_after must not be negative")
+	}
+	return r, nil
+}
+
+// Start opens the spool, begins to deliver what waits, and opens the listeners.
+// After an error nothing is open and Start may be called again. The end of ctx ends
+// deliveries as Stop does.
+func (r *Relay) Start(ctx context.Context) error {
+	q, waiting, err := queue.Open(r.opts.Spool, r.opts.Monitor)
+	if err != nil {
+		return fmt.Errorf("spool %q: %w", r.opts.Spool, err)
+	}
+	if r.opts.Recover != nil {
+		if err := r.opts.Recover(waiting); err != nil {
+			return errors.Join(err, q.Close())
+		}
+	}
+	r.queue = q
+	r.sender = delivery.New(delivery.Options{
+		Queue: q, Hostname: r.opts.Hostname, Smarthosts: r.hosts,
+		TLS: delivery.TLSMode(r.opts.SmarthostTLS), TLSConfig: r.opts.TLSConfig,
+		ExpireAfter: r.opts.ExpireAfter, Allow: r.allow, Failed: r.bounce, Monitor: r.opts.Monitor,
+	})
+	for i := range waiting {
+		r.sender.Add(&waiting[i])
+	}
+	server := smtpd.New(smtpd.Options{
+		Listen: r.opts.Listen, Hostname: r.opts.Hostname, Policy: r.policy,
+		MaxMessageSize: r.opts.MaxMessageSize, MaxConnections: r.opts.MaxConnections,
+		Instance: q.Instance(), NewID: q.NewID, Submit: r.Submit, Monitor: r.opts.Monitor,
+	})
+	if err := server.Start(); err != nil {
+		r.sender, r.queue = nil, nil
+		return errors.Join(err, q.Close())
+	}
+	r.server = server
+	r.sender.Start(ctx)
+	return nil
+}
+
+// Stop ends the listeners, lets mails under way end, stops delivering and closes
+// the spool. It may be called twice, or after a failed Start.
+func (r *Relay) Stop() {
+	if r.server == nil {
+		return
+	}
+	r.server.Stop()
+	r.sender.Stop()
+	if err := r.queue.Close(); err != nil {
+		r.opts.Monitor.Errorf("closing the spool: %v", err)
+	}
+	r.server = nil
+}
+
+// Check tells whether the relay could start now: whether the listeners' ports are
+// free and the spool can be written. It opens nothing for longer than the check.
+func (r *Relay) Check() error {
+	errs := []error{queue.CheckWritable(r.opts.Spool)}
+	for _, addr := range r.opts.Listen {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("listening on %q for mail: %w", addr, err))
+			continue
+		}
+		l.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// Addrs gives the listeners' addresses.
+func (r *Relay) Addrs() []net.Addr { return r.server.Addrs() }
+
+// Waiting gives the number of mails in the queue.
+func (r *Relay) Waiting() int { return r.sender.Waiting() }
+
+// NewID gives an id for a mail.
+func (r *Relay) NewID() string { return r.queue.NewID() }
+
+// Submit puts a mail on stable storage and begins to deliver it.
+func (r *Relay) Submit(env *queue.Envelope, body []byte) error {
+	if err := r.queue.Add(env, body); err != nil {
+		return err
+	}
+	r.sender.Add(env)
+	return nil
+}
+
+// Hold puts a mail on stable storage without delivering it before Release, or the
+// next Start.
+func (r *Relay) Hold(env *queue.Envelope, body []byte) error { return r.queue.Add(env, body) }
+
+// Release begins to deliver a mail that Hold has stored.
+func (r *Relay) Release(env *queue.Envelope) { r.sender.Add(env) }
+
+// allow is the policy at the moment of delivery. The recipients of alert mails come
+// from the administrator's configuration, not from a client.
+func (r *Relay) allow(env *queue.Envelope, to address.Address) error {
+	if env.Origin == queue.OriginAlert || (r.policy != nil && r.policy.AllowRecipient(to)) {
+		return nil
+	}
+	return fmt.Errorf("the domain of %q is not in relay_domains", to)
+}
+
+// bounce queues a notification for a mail that failed, when one is due and allowed.
+func (r *Relay) bounce(mail *queue.Mail) error {
+	from, err := address.ParseReverse(mail.From)
+	if mail.Origin != queue.OriginSMTP || err != nil || from.IsNull() {
+		r.opts.Monitor.Count(monitor.BouncesWithheld, "sender")
+		return nil
+	}
+	if r.policy == nil || !r.policy.AllowRecipient(from) {
+		r.opts.Monitor.Count(monitor.BouncesWithheld, "policy")
+		r.opts.Monitor.LimitedWarnf("bounce", "mail %s has failed; its sender %q is not told: that domain is not in relay_domains", mail.ID, mail.From)
+		return nil
+	}
+	now := time.Now()
+	env := &queue.Envelope{
+		ID: r.queue.NewID(), To: []string{from.String()}, Received: now.UTC(), Origin: queue.OriginDSN,
+	}
+	if err := r.Submit(env, dsn.Failed(mail, r.opts.Hostname, env.ID, now)); err != nil {
+		return err
+	}
+	r.opts.Monitor.Count(monitor.Bounces, "")
+	return nil
+}
+
+// DefaultHostname is this machine's name, when it is one that SMTP can say, and
+// "localhost" otherwise.
+func DefaultHostname(name string, err error) string {
+	if err == nil {
+		if domain, err := address.ParseDomain(strings.TrimSuffix(name, ".")); err == nil {
+			return domain
+		}
+	}
+	return "localhost"
+}

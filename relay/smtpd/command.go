@@ -1,0 +1,327 @@
+package smtpd
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/flowgraf/flowgraf/relay/address"
+	"github.com/flowgraf/flowgraf/relay/monitor"
+)
+
+// command looks at one line. It passes a canonical command on to the library, or
+// answers, or ends the session.
+func (c *conn) command(line []byte) {
+	if end := c.checkLine(line); end != nil {
+		c.err = end
+		return
+	}
+	text := string(line[:len(line)-2])
+	verb, arg, _ := strings.Cut(text, " ")
+	verb = strings.ToUpper(verb)
+	if verb != "RCPT" {
+		c.idle++
+	}
+	switch {
+	case c.idle > maxIdle:
+		c.err = c.refuseEnd("421 4.7.0 too many commands without a mail", "commands")
+		return
+	case c.errors > maxErrors:
+		c.err = c.refuseEnd("421 4.7.0 too many errors", "commands")
+		return
+	}
+	switch verb {
+	case "EHLO", "HELO":
+		c.hello(verb, strings.TrimSpace(arg))
+	case "MAIL":
+		c.mail(line, arg)
+	case "RCPT":
+		c.rcpt(arg)
+	case "DATA":
+		c.data(arg)
+	case "BDAT":
+		c.bdat(arg)
+	case "RSET", "NOOP", "QUIT":
+		c.pass(verb, verb)
+	case "VRFY":
+		c.out.WriteString("252 2.5.0 will take mail for allowed domains\r\n")
+	case "GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH", "TRACE":
+		c.err = c.refuseEnd("554 5.5.1 this is SMTP, not HTTP", "syntax")
+	case "AUTH", "STARTTLS", "EXPN", "HELP", "SEND", "SOML", "SAML", "TURN", "ETRN":
+		c.refuse("502 5.5.1 "+verb+" is not offered", "command")
+	default:
+		c.refuse("500 5.5.2 unknown command", "syntax")
+	}
+}
+
+// checkLine refuses, for good, lines that another server could split elsewhere.
+func (c *conn) checkLine(line []byte) error {
+	if len(line) > maxCommandLine {
+		return c.refuseEnd("500 5.5.2 line too long", "syntax")
+	}
+	text, ok := bytes.CutSuffix(line, []byte("\r\n"))
+	if !ok {
+		return c.refuseEnd("500 5.5.2 lines must end with CRLF", "bare line feed")
+	}
+	for _, b := range text {
+		if (b < 0x20 && b != '\t') || b >= 0x7f {
+			return c.refuseEnd("500 5.5.2 commands must be printable ASCII", "syntax")
+		}
+	}
+	return nil
+}
+
+// pass gives the library a command, whose reply replied will see.
+func (c *conn) pass(verb, line string) {
+	c.verb = verb
+	c.pending = []byte(line + "\r\n")
+}
+
+// refuse answers a command that the library does not see.
+func (c *conn) refuse(reply, reason string) {
+	c.errors++
+	c.srv.opts.Monitor.Count(monitor.Refused, reason)
+	c.out.WriteString(reply + "\r\n")
+}
+
+// refuseEnd is refuse with the end of the session.
+func (c *conn) refuseEnd(reply, reason string) error {
+	c.srv.opts.Monitor.Count(monitor.Refused, reason)
+	return c.end(reply)
+}
+
+func (c *conn) hello(verb, name string) {
+	if name == "" || strings.ContainsAny(name, " \t") {
+		c.refuse("501 5.5.4 expected "+verb+" and one name", "syntax")
+		return
+	}
+	c.pass(verb, verb+" "+name)
+}
+
+func (c *conn) mail(line []byte, arg string) {
+	switch {
+	case !c.greeted:
+		c.refuse("503 5.5.1 EHLO first", "sequence")
+		return
+	case c.trans.open && c.trans.failed:
+		// A client that had a recipient refused and goes on without RSET: end that
+		// transaction in the library too, then look at this line again.
+		c.held = bytes.Clone(line)
+		c.idle--
+		c.swallow = true
+		c.trans = transaction{}
+		c.pass("", "RSET")
+		return
+	case c.trans.open:
+		c.trans.failed, c.trans.poisoned = true, true
+		c.refuse("503 5.5.1 MAIL inside a transaction, which is ended now", "sequence")
+		return
+	}
+	path, params, problem := splitPath(arg, "FROM:")
+	if problem != "" {
+		c.refuse(problem, "syntax")
+		return
+	}
+	from, err := address.ParseReverse(path)
+	if err != nil {
+		c.badAddress("sender", err)
+		return
+	}
+	body, problem, reason := c.mailParams(params)
+	if problem != "" {
+		c.refuse(problem, reason)
+		return
+	}
+	c.pass("MAIL", fmt.Sprintf("MAIL FROM:<%s>%s", from, body))
+}
+
+// mailParams checks the parameters of MAIL and gives those for the library.
+func (c *conn) mailParams(params []string) (pass, problem, reason string) {
+	seen := map[string]bool{}
+	for _, param := range params {
+		key, value, _ := strings.Cut(param, "=")
+		key = strings.ToUpper(key)
+		if seen[key] {
+			return "", "501 5.5.4 a parameter is given twice", "syntax"
+		}
+		seen[key] = true
+		switch key {
+		case "SIZE":
+			if value == "" || strings.Trim(value, "0123456789") != "" || len(value) > 20 {
+				return "", "501 5.5.4 SIZE must be a number of at most 20 digits", "syntax"
+			}
+			size, err := strconv.ParseUint(value, 10, 63)
+			if err != nil || int64(size) > c.srv.opts.MaxMessageSize {
+				return "", fmt.Sprintf("552 5.3.4 message too big, the limit is %d octets", c.srv.opts.MaxMessageSize), "size"
+			}
+		case "BODY":
+			value = strings.ToUpper(value)
+			if value != "7BIT" && value != "8BITMIME" {
+				return "", "501 5.5.4 BODY must be 7BIT or 8BITMIME", "syntax"
+			}
+			pass = " BODY=" + value
+		default:
+			return "", "555 5.5.4 MAIL parameter not supported", "syntax"
+		}
+	}
+	return pass, "", ""
+}
+
+func (c *conn) rcpt(arg string) {
+	if !c.inTransaction() {
+		return
+	}
+	path, params, problem := splitPath(arg, "TO:")
+	if problem == "" && len(params) > 0 {
+		problem = "555 5.5.4 RCPT parameter not supported"
+	}
+	if problem != "" {
+		c.trans.failed = true
+		c.refuse(problem, "syntax")
+		return
+	}
+	to, err := address.Parse(path)
+	if err != nil {
+		c.trans.failed = true
+		c.badAddress("recipient", err)
+		return
+	}
+	c.pass("RCPT", fmt.Sprintf("RCPT TO:<%s>", to))
+}
+
+func (c *conn) badAddress(whose string, err error) {
+	c.srv.opts.Monitor.LimitedWarnf("address "+c.remote.String(), "mail client %s: %s refused: %v", c.remote, whose, err)
+	c.refuse("553 5.1.3 "+whose+" address not accepted: only plain local-part@domain is", "address")
+}
+
+// splitPath takes "FROM:<path> parameters" apart; keyword holds the colon.
+func splitPath(arg, keyword string) (path string, params []string, problem string) {
+	if len(arg) < len(keyword) || !strings.EqualFold(arg[:len(keyword)], keyword) {
+		return "", nil, "501 5.5.4 expected " + keyword + "<address>"
+	}
+	rest, ok := strings.CutPrefix(strings.TrimLeft(arg[len(keyword):], " "), "<")
+	if !ok {
+		return "", nil, "553 5.1.3 expected the address in angle brackets"
+	}
+	path, rest, ok = strings.Cut(rest, ">")
+	if !ok || (rest != "" && rest[0] != ' ') {
+		return "", nil, "553 5.1.3 expected one address in angle brackets"
+	}
+	return path, strings.Fields(rest), ""
+}
+
+// inTransaction refuses a command that needs a transaction in good order.
+func (c *conn) inTransaction() bool {
+	switch {
+	case !c.trans.open:
+		c.refuse("503 5.5.1 MAIL first", "sequence")
+	case c.trans.poisoned || c.trans.chunking:
+		c.refuse("503 5.5.1 not now: finish or reset this transaction", "sequence")
+	default:
+		return true
+	}
+	return false
+}
+
+func (c *conn) data(arg string) {
+	if arg != "" {
+		c.refuse("501 5.5.4 DATA takes no argument", "syntax")
+		return
+	}
+	if !c.inTransaction() {
+		return
+	}
+	if c.trans.accepted == 0 {
+		c.trans.failed = true
+		c.refuse("554 5.5.1 no valid recipients", "sequence")
+		return
+	}
+	c.busy.Store(true)
+	c.pass("DATA", "DATA")
+}
+
+// bdat reads RFC 3030's command. The chunk follows whatever the answer is.
+func (c *conn) bdat(arg string) {
+	fields := strings.Fields(arg)
+	last := len(fields) == 2 && strings.EqualFold(fields[1], "LAST")
+	var size uint64
+	err := io.ErrUnexpectedEOF
+	if len(fields) == 1 || last {
+		size, err = strconv.ParseUint(fields[0], 10, 31)
+	}
+	if err != nil || strings.HasPrefix(fields[0], "+") {
+		c.err = c.refuseEnd("501 5.5.4 expected BDAT, a size below 2 GiB, and LAST or nothing", "syntax")
+		return
+	}
+	if !c.trans.open || c.trans.poisoned || c.trans.accepted == 0 {
+		if int64(size) > c.srv.opts.MaxMessageSize {
+			c.err = c.refuseEnd("552 5.3.4 chunk too big", "size")
+			return
+		}
+		if err := c.discard(int64(size)); err != nil {
+			c.err = err
+			return
+		}
+		c.refuse("503 5.5.1 MAIL and an accepted RCPT first", "sequence")
+		return
+	}
+	c.busy.Store(true)
+	c.chunk, c.chunkLast = int64(size), last
+	c.Conn.SetReadDeadline(time.Now().Add(c.srv.opts.DataTimeout))
+	line := "BDAT " + strconv.FormatUint(size, 10)
+	if last {
+		line += " LAST"
+	}
+	c.pass("BDAT", line)
+}
+
+// replied follows the library's last line of a reply.
+func (c *conn) replied(code int) {
+	verb, good := c.verb, code/100 == 2
+	if code == 354 {
+		return
+	}
+	c.verb = ""
+	if !good && verb != "" {
+		c.errors++
+	}
+	switch verb {
+	case "EHLO", "HELO":
+		c.greeted = c.greeted || good
+		if good {
+			c.trans = transaction{}
+		}
+	case "RSET":
+		c.trans = transaction{}
+	case "MAIL":
+		if good {
+			c.trans = transaction{open: true}
+		}
+	case "RCPT":
+		if good {
+			c.trans.accepted++
+		} else {
+			c.trans.failed = true
+		}
+	case "DATA":
+		c.ended(good)
+	case "BDAT":
+		if good && !c.chunkLast {
+			c.trans.chunking = true
+			return
+		}
+		c.ended(good)
+	}
+}
+
+// ended is called when a message was accepted or refused.
+func (c *conn) ended(good bool) {
+	c.trans = transaction{}
+	c.busy.Store(false)
+	if good {
+		c.idle, c.errors = 0, 0
+	}
+}

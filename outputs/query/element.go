@@ -1,0 +1,348 @@
+package query
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// Element is what flows are counted by: the element of nfdump's -s.
+type Element uint8
+
+// The elements. The "any" kinds (IP, Port, AS, If, VLAN) count a flow for its
+// source and for its destination.
+const (
+	SrcIP Element = iota
+	DstIP
+	IP
+	SrcPort
+	DstPort
+	Port
+	Proto
+	SrcAS
+	DstAS
+	AS
+	InIf
+	OutIf
+	If
+	SrcVLAN
+	DstVLAN
+	VLAN
+	TOS
+	SrcTOS
+	DstTOS
+	Flags
+	Dir
+	Router
+	NextHop
+	BGPNextHop
+	NextAS
+	PrevAS
+	SrcMask
+	DstMask
+	numElements
+)
+
+// form is how the value of an element is printed.
+type form uint8
+
+const (
+	number form = iota
+	address
+	flags
+)
+
+// elements are their names in nfdump, their titles, how the value looks, and the
+// fields they need besides ports and protocol.
+var elements = [numElements]struct {
+	name, title string
+	form        form
+	fields      []flow.Field
+}{
+	SrcIP:      {"srcip", "Src IP Addr", address, []flow.Field{flow.Src}},
+	DstIP:      {"dstip", "Dst IP Addr", address, []flow.Field{flow.Dst}},
+	IP:         {"ip", "IP Addr", address, []flow.Field{flow.Src, flow.Dst}},
+	SrcPort:    {"srcport", "Src Port", number, nil},
+	DstPort:    {"dstport", "Dst Port", number, nil},
+	Port:       {"port", "Port", number, nil},
+	Proto:      {"proto", "Protocol", number, nil},
+	SrcAS:      {"srcas", "Src AS", number, []flow.Field{flow.SrcAS}},
+	DstAS:      {"dstas", "Dst AS", number, []flow.Field{flow.DstAS}},
+	AS:         {"as", "AS", number, []flow.Field{flow.SrcAS, flow.DstAS}},
+	InIf:       {"inif", "Input If", number, []flow.Field{flow.Input}},
+	OutIf:      {"outif", "Output If", number, []flow.Field{flow.Output}},
+	If:         {"if", "In/Out If", number, []flow.Field{flow.Input, flow.Output}},
+	SrcVLAN:    {"srcvlan", "Src Vlan", number, []flow.Field{flow.SrcVLAN}},
+	DstVLAN:    {"dstvlan", "Dst Vlan", number, []flow.Field{flow.DstVLAN}},
+	VLAN:       {"vlan", "Vlan", number, []flow.Field{flow.SrcVLAN, flow.DstVLAN}},
+	TOS:        {"tos", "Tos", number, nil},
+	SrcTOS:     {"srctos", "Tos", number, nil},
+	DstTOS:     {"dsttos", "Dst Tos", number, []flow.Field{flow.DstTOS}},
+	Flags:      {"flags", "TCP Flags", flags, nil},
+	Dir:        {"dir", "Dir", number, []flow.Field{flow.Direction}},
+	Router:     {"router", "Router IP", address, nil},
+	NextHop:    {"nhip", "Nexthop IP", address, []flow.Field{flow.NextHop}},
+	BGPNextHop: {"nhbip", "Nexthop BGP IP", address, []flow.Field{flow.BGPNextHop}},
+	NextAS:     {"nextas", "Next AS", number, []flow.Field{flow.NextAS}},
+	PrevAS:     {"prevas", "Prev AS", number, []flow.Field{flow.PrevAS}},
+	SrcMask:    {"srcmask", "Src Mask", number, []flow.Field{flow.SrcMask}},
+	DstMask:    {"dstmask", "Dst Mask", number, []flow.Field{flow.DstMask}},
+}
+
+// String returns the name that nfdump's -s knows the element by.
+func (e Element) String() string {
+	if e < numElements {
+		return elements[e].name
+	}
+	return "unknown"
+}
+
+// Title returns the heading of the element in nfdump's tables.
+func (e Element) Title() string {
+	if e < numElements {
+		return elements[e].title
+	}
+	return ""
+}
+
+// Elements returns the names of all elements.
+func Elements() []string {
+	names := make([]string, numElements)
+	for e := range elements {
+		names[e] = elements[e].name
+	}
+	return names
+}
+
+// Order is what a table is sorted by.
+type Order uint8
+
+// The orders, in the order in which nfdump prints the tables of several. "In" is
+// the direction of the flow, "out" the reverse where one record reports both.
+// Those without a direction are sums, but ByFlows goes with the counters of in.
+const (
+	ByFlows Order = iota
+	ByPackets
+	ByInPackets
+	ByOutPackets
+	ByBytes
+	ByInBytes
+	ByOutBytes
+	ByPPS
+	ByInPPS
+	ByOutPPS
+	ByBPS
+	ByInBPS
+	ByOutBPS
+	ByBPP
+	ByInBPP
+	ByOutBPP
+	numOrders
+)
+
+var orderNames = [numOrders]string{"flows", "packets", "ipkg", "opkg", "bytes", "ibyte", "obyte",
+	"pps", "ipps", "opps", "bps", "ibps", "obps", "bpp", "ibpp", "obpp"}
+
+// String returns nfdump's name of the order.
+func (o Order) String() string {
+	if o < numOrders {
+		return orderNames[o]
+	}
+	return "unknown"
+}
+
+// Stat is one statistic: what nfdump's -s takes.
+type Stat struct {
+	Element   Element
+	ByProto   bool // a row for each protocol
+	Ascending bool // least first
+	Orders    []Order
+}
+
+// ParseStat reads a statistic as nfdump's -s has it:
+// element[:p][:a|:d][/order…], as in "srcip:p/bytes/flows". The order is flows
+// when none is given. Several orders come out in nfdump's sequence.
+func ParseStat(s string) (Stat, error) {
+	head, rest, _ := strings.Cut(s, "/")
+	parts := strings.Split(head, ":")
+	i := slices.Index(Elements(), parts[0])
+	if i < 0 {
+		return Stat{}, fmt.Errorf("unknown element %q in statistic %q: expected one of %s", parts[0], s, strings.Join(Elements(), " "))
+	}
+	stat := Stat{Element: Element(i)}
+	for _, option := range parts[1:] {
+		switch option {
+		case "p":
+			stat.ByProto = true
+		case "a":
+			stat.Ascending = true
+		case "d":
+			stat.Ascending = false
+		default:
+			return Stat{}, fmt.Errorf("unknown option %q in statistic %q: expected p, a or d", option, s)
+		}
+	}
+	if rest == "" {
+		stat.Orders = []Order{ByFlows}
+		return stat, nil
+	}
+	for name := range strings.SplitSeq(rest, "/") {
+		name, asc := strings.CutSuffix(name, ":a")
+		if !asc {
+			name, _ = strings.CutSuffix(name, ":d")
+		}
+		stat.Ascending = stat.Ascending || asc
+		o := slices.Index(orderNames[:], name)
+		if o < 0 {
+			return Stat{}, fmt.Errorf("unknown order %q in statistic %q: expected one of %s", name, s, strings.Join(orderNames[:], " "))
+		}
+		if !slices.Contains(stat.Orders, Order(o)) {
+			stat.Orders = append(stat.Orders, Order(o))
+		}
+	}
+	slices.Sort(stat.Orders)
+	return stat, nil
+}
+
+// fields returns what the decoder has to read for this statistic.
+func (s Stat) fields() (set flow.Set) {
+	for _, f := range elements[s.Element].fields {
+		set.Add(f)
+	}
+	return set
+}
+
+// Key is the value of an element in a row, with the protocol where rows are split
+// by it.
+type Key struct {
+	hi, lo uint64
+	proto  uint8
+	Known  bool // the protocol is part of the key
+}
+
+// Proto returns the protocol of the row, false when it is for any.
+func (k Key) Proto() (uint8, bool) { return k.proto, k.Known }
+
+// Number returns the value of an element that is a number.
+func (k Key) Number() uint64 { return k.lo }
+
+// Addr returns the value of an element that is an address.
+func (k Key) Addr() netip.Addr {
+	var b [16]byte
+	for i := range 8 {
+		b[i], b[8+i] = byte(k.hi>>(56-8*i)), byte(k.lo>>(56-8*i))
+	}
+	return netip.AddrFrom16(b).Unmap()
+}
+
+// IsAddr says whether the values of e are addresses.
+func (e Element) IsAddr() bool { return elements[e].form == address }
+
+// IsFlags says whether the values of e are TCP flags.
+func (e Element) IsFlags() bool { return elements[e].form == flags }
+
+// mapped4 is the upper part of the low word of an IPv4-mapped address.
+const mapped4 = 0xFFFF << 32
+
+// setAddr makes the key's value an address; a missing one is 0.0.0.0.
+func (k *Key) setAddr(a netip.Addr) {
+	switch {
+	case a.Is4():
+		b := a.As4()
+		k.hi, k.lo = 0, mapped4|uint64(b[0])<<24|uint64(b[1])<<16|uint64(b[2])<<8|uint64(b[3])
+	case a.Is6():
+		b := a.As16()
+		k.hi, k.lo = be.Uint64(b[0:]), be.Uint64(b[8:])
+	default:
+		k.hi, k.lo = 0, mapped4
+	}
+}
+
+// keys sets a, and for the "any" kinds b, to the values of the element in r. It
+// returns how many there are.
+func (e Element) keys(r *flow.Record, a, b *Key) int {
+	switch e {
+	case SrcIP:
+		a.setAddr(r.Src)
+	case DstIP:
+		a.setAddr(r.Dst)
+	case IP:
+		a.setAddr(r.Src)
+		b.setAddr(r.Dst)
+		return 2
+	case Router:
+		a.setAddr(r.Exporter)
+	case NextHop:
+		a.setAddr(r.NextHop)
+	case BGPNextHop:
+		a.setAddr(r.BGPNextHop)
+	default:
+		return e.numbers(r, a, b)
+	}
+	return 1
+}
+
+// numbers is keys for the elements that are numbers.
+func (e Element) numbers(r *flow.Record, a, b *Key) int {
+	switch e {
+	case SrcPort:
+		a.lo = uint64(r.SrcPort)
+	case DstPort:
+		a.lo = uint64(r.DstPort)
+	case Port:
+		a.lo, b.lo = uint64(r.SrcPort), uint64(r.DstPort)
+		return 2
+	case Proto:
+		a.lo = uint64(r.Proto)
+	case SrcAS:
+		a.lo = uint64(r.SrcAS)
+	case DstAS:
+		a.lo = uint64(r.DstAS)
+	case AS:
+		a.lo, b.lo = uint64(r.SrcAS), uint64(r.DstAS)
+		return 2
+	case InIf:
+		a.lo = uint64(r.Input)
+	case OutIf:
+		a.lo = uint64(r.Output)
+	case If:
+		a.lo, b.lo = uint64(r.Input), uint64(r.Output)
+		return 2
+	case SrcVLAN:
+		a.lo = uint64(r.SrcVLAN)
+	case DstVLAN:
+		a.lo = uint64(r.DstVLAN)
+	case VLAN:
+		a.lo, b.lo = uint64(r.SrcVLAN), uint64(r.DstVLAN)
+		return 2
+	default:
+		a.lo = e.rareNumber(r)
+	}
+	return 1
+}
+
+// rareNumber returns the value of the other elements.
+func (e Element) rareNumber(r *flow.Record) uint64 {
+	switch e {
+	case TOS, SrcTOS:
+		return uint64(r.SrcTOS)
+	case DstTOS:
+		return uint64(r.DstTOS)
+	case Flags:
+		return uint64(r.TCPFlags)
+	case Dir:
+		return uint64(r.Direction)
+	case NextAS:
+		return uint64(r.NextAS)
+	case PrevAS:
+		return uint64(r.PrevAS)
+	case SrcMask:
+		return uint64(r.SrcMask)
+	case DstMask:
+		return uint64(r.DstMask)
+	}
+	return 0
+}

@@ -1,0 +1,309 @@
+// Package query reads flows out of nfdump files and trees of them, lists them and
+// counts them up.
+//
+// Files finds the files, Each lists their flows in order, Top aggregates over one
+// element as nfdump's -s does, over all of them: the first n are exact. Damage in
+// a file does not end a query: the damaged part is passed over, counted in
+// Totals.Skipped, and reported as an error when all is read.
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// Files returns the files that paths name, in their order. A directory stands for
+// all files in its tree, by name within each directory, without those that are
+// being written (nfcapd.current…) and those that begin with a dot. A file named
+// itself is taken as it is.
+func Files(paths ...string) ([]string, error) {
+	var files []string
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			files = append(files, path)
+			continue
+		}
+		err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if name != path && skipped(d.Name()) {
+				if d.IsDir() {
+					return fs.SkipDir
+				}
+				return nil
+			}
+			if d.Type().IsRegular() {
+				files = append(files, name)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+// skipped says whether a scan of a directory leaves a name out.
+func skipped(name string) bool {
+	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "nfcapd.current")
+}
+
+// Totals are the sums over the flows of a query, as nfdump's summary has them.
+type Totals struct {
+	Records uint64 // flow records read
+	Flows   uint64 // flows they stand for
+	Packets uint64 // both directions
+	Bytes   uint64
+
+	First, Last uint64 // of the flows, milliseconds since 1970
+
+	// What the statistics of the files say of their time; zero First with a file
+	// of event records in nfcapd's way, HasWindow is false without statistics.
+	WindowFirst, WindowLast uint64
+	HasWindow               bool
+
+	Skipped   int    // damaged blocks passed over
+	BytesRead uint64 // of unpacked blocks
+}
+
+// add counts a flow.
+func (t *Totals) add(r *flow.Record) {
+	first, last := r.First.Milli(), r.Last.Milli()
+	if t.Records == 0 || first < t.First {
+		t.First = first
+	}
+	t.Last = max(t.Last, last)
+	t.Records++
+	t.Flows += flowsOf(r)
+	t.Packets += r.Packets + r.RevPackets
+	t.Bytes += r.Bytes + r.RevBytes
+}
+
+// merge adds the flows of o.
+func (t *Totals) merge(o *Totals) {
+	if o.Records > 0 && (t.Records == 0 || o.First < t.First) {
+		t.First = o.First
+	}
+	t.Last = max(t.Last, o.Last)
+	t.Records += o.Records
+	t.Flows += o.Flows
+	t.Packets += o.Packets
+	t.Bytes += o.Bytes
+	t.Skipped += o.Skipped
+	t.BytesRead += o.BytesRead
+}
+
+// window widens the time of the files by that of one.
+func (t *Totals) window(f *nffile.File) {
+	if f.Header().Appendix == 0 {
+		return
+	}
+	s := f.Stat()
+	if !t.HasWindow || s.First < t.WindowFirst {
+		t.WindowFirst = s.First
+	}
+	t.WindowLast = max(t.WindowLast, s.Last)
+	t.HasWindow = true
+}
+
+// flowsOf returns how many flows a record stands for.
+func flowsOf(r *flow.Record) uint64 {
+	if r.Has(flow.Flows) {
+		return r.Flows
+	}
+	return 1
+}
+
+// maxProblems is how many of the problems with files a query reports.
+const maxProblems = 20
+
+// source hands out the blocks of files, one after the other, to any number of
+// goroutines.
+type source struct {
+	mu       sync.Mutex
+	files    []string
+	cur      *nffile.File
+	totals   Totals // window and damage only
+	problems []error
+}
+
+// next reads the next block, still packed. It returns false after the last.
+func (s *source) next(ctx context.Context, b *nffile.Block) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ctx.Err() == nil {
+		if s.cur == nil {
+			if len(s.files) == 0 {
+				return false
+			}
+			f, err := nffile.OpenFile(s.files[0])
+			s.files = s.files[1:]
+			if err != nil {
+				s.problem(err)
+				continue
+			}
+			s.totals.window(f)
+			s.cur = f
+		}
+		err := s.cur.ReadBlock(b)
+		if err == nil {
+			return true
+		}
+		if !errors.Is(err, io.EOF) {
+			s.totals.Skipped++
+			s.problem(err)
+		}
+		s.cur.Close()
+		s.cur = nil
+	}
+	return false
+}
+
+// problem notes an error with a file; the lock is held.
+func (s *source) problem(err error) {
+	if len(s.problems) < maxProblems {
+		s.problems = append(s.problems, err)
+	}
+}
+
+// damaged notes a block that could not be read to its end.
+func (s *source) damaged(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.totals.Skipped++
+	s.problem(err)
+}
+
+// finish closes what is open, and joins the totals and problems.
+func (s *source) finish(ctx context.Context, t *Totals) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cur != nil {
+		s.cur.Close()
+		s.cur = nil
+	}
+	t.Skipped += s.totals.Skipped
+	t.WindowFirst, t.WindowLast, t.HasWindow = s.totals.WindowFirst, s.totals.WindowLast, s.totals.HasWindow
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(s.problems) == maxProblems {
+		s.problems = append(s.problems, fmt.Errorf("more problems are not shown"))
+	}
+	return errors.Join(s.problems...)
+}
+
+// aheadBlocks is how many blocks Each unpacks ahead of the flows it hands out.
+const aheadBlocks = 4
+
+// ErrStop, returned by the function given to Each, ends the query without an
+// error.
+var ErrStop = errors.New("stop")
+
+// Each calls fn for every flow of the files, in order. The record is reused: it is
+// valid, and may only be read, until fn returns. An error of fn ends the query
+// and is returned, ErrStop ends it without one.
+//
+// The error otherwise joins what was wrong with the files; flows of other files
+// and blocks have been handed out nevertheless.
+func Each(ctx context.Context, files []string, fn func(*flow.Record) error) (Totals, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	src := &source{files: files}
+	blocks, free := unpackAhead(ctx, src)
+	var totals Totals
+	err := drain(blocks, free, &totals, src, fn)
+	stopped := err != nil
+	if stopped {
+		cancel()
+		for range blocks { // until the goroutine has ended
+		}
+		if errors.Is(err, ErrStop) {
+			err = nil
+		}
+		src.finish(context.Background(), &totals)
+		return totals, err
+	}
+	err = src.finish(ctx, &totals)
+	cancel()
+	return totals, err
+}
+
+// unpackAhead reads and unpacks blocks in a goroutine of its own. Blocks go back
+// through free. The goroutine ends, and closes blocks, at the end of the files and
+// when ctx is done.
+func unpackAhead(ctx context.Context, src *source) (blocks <-chan *nffile.Block, free chan<- *nffile.Block) {
+	out, back := make(chan *nffile.Block, aheadBlocks), make(chan *nffile.Block, aheadBlocks)
+	for range aheadBlocks {
+		back <- new(nffile.Block)
+	}
+	go func() {
+		defer close(out)
+		for {
+			var b *nffile.Block
+			select {
+			case b = <-back:
+			case <-ctx.Done():
+				return
+			}
+			if !src.next(ctx, b) {
+				return
+			}
+			if err := b.Unpack(); err != nil {
+				src.damaged(err)
+				back <- b
+				continue
+			}
+			select {
+			case out <- b:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out, back
+}
+
+// drain decodes blocks and calls fn for their flows.
+func drain(blocks <-chan *nffile.Block, free chan<- *nffile.Block, t *Totals, src *source, fn func(*flow.Record) error) error {
+	dec := nffile.NewDecoder()
+	path := ""
+	for b := range blocks {
+		if b.Path() != path {
+			dec.Reset()
+			path = b.Path()
+		}
+		t.BytesRead += uint64(b.Size())
+		for dec.Next(b) {
+			r := dec.Record()
+			t.add(r)
+			if err := fn(r); err != nil {
+				return err
+			}
+		}
+		if err := dec.Err(); err != nil {
+			src.damaged(err)
+		}
+		free <- b
+	}
+	return nil
+}
+
+// workers is how many goroutines a query without order uses.
+func workers() int { return max(1, runtime.GOMAXPROCS(0)) }

@@ -1,0 +1,196 @@
+package report
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flowgraf/flowgraf/outputs/query"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// samples returns the directory with files and outputs of nfdump. The test is
+// skipped where it is not there.
+func samples(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../../../shared/samples/nfdump")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("the samples of nfdump are not there")
+	}
+	return dir
+}
+
+// usageLine is the line of a summary that differs from run to run.
+var usageLine = regexp.MustCompile(`(?m)^Sys: .*\n`)
+
+// list prints the flows of a file as `nfdump -o line` does.
+func list(t *testing.T, file string, opt Options) string {
+	t.Helper()
+	var out bytes.Buffer
+	l := NewLine(&out, opt)
+	l.Header()
+	totals, err := query.Each(context.Background(), []string{file}, func(r *flow.Record) error { return l.Flow(r) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Flush()
+	Summary(&out, &totals, Usage{}, opt)
+	return usageLine.ReplaceAllString(out.String(), "")
+}
+
+func TestLineIsNfdumps(t *testing.T) {
+	dir := samples(t)
+	for golden, opt := range map[string]Options{
+		"171-line.txt":   {Location: time.UTC},
+		"171-line-N.txt": {Location: time.UTC, Plain: true},
+		"171-line6.txt":  {Location: time.UTC, LongIPv6: true},
+	} {
+		want, err := os.ReadFile(filepath.Join(dir, "out", golden))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := list(t, filepath.Join(dir, "filtertest-8records.nf"), opt)
+		if want := usageLine.ReplaceAllString(string(want), ""); got != want {
+			t.Errorf("%s:\n%s\nexpected\n%s", golden, got, want)
+		}
+	}
+}
+
+// TestLiveLine compares with the nfdump that is installed, on every sample that
+// is of layout 2.
+func TestLiveLine(t *testing.T) {
+	dir := samples(t)
+	for _, file := range layout2(t, dir) {
+		want := nfdump(t, "-r", file, "-o", "line")
+		if got := list(t, file, Options{Location: time.UTC}); got != want {
+			t.Errorf("%s:\n%s\nexpected\n%s", filepath.Base(file), got, want)
+		}
+	}
+}
+
+// layout2 lists the samples that the reader supports and nfdump 1.7.1 reads.
+func layout2(t *testing.T, dir string) []string {
+	files, err := filepath.Glob(filepath.Join(dir, "*.nf"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("no samples", err)
+	}
+	var use []string
+	for _, f := range files {
+		name := filepath.Base(f)
+		switch {
+		case strings.Contains(name, "1.6.25"), strings.Contains(name, "zstd"), strings.Contains(name, "lzo"),
+			name == "nfcapd-1.7.1-z.nf":
+		case name == "softflowd-v10.nf", strings.Contains(name, "1.7.8"):
+			// Flows with last < first: nfdump 1.7.1 prints a negative duration.
+		default:
+			use = append(use, f)
+		}
+	}
+	return use
+}
+
+// nfdump runs nfdump in UTC. The test is skipped where it is not installed.
+func nfdump(t *testing.T, args ...string) string {
+	t.Helper()
+	path, err := exec.LookPath("nfdump")
+	if err != nil {
+		t.Skip("nfdump is not installed")
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Env = append(cmd.Environ(), "TZ=UTC")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("nfdump %s: %v", strings.Join(args, " "), err)
+	}
+	return usageLine.ReplaceAllString(string(out), "")
+}
+
+// stat prints tables as `nfdump -s … -n N` does.
+func stat(t *testing.T, file string, n int, specs ...string) string {
+	t.Helper()
+	var stats []query.Stat
+	for _, s := range specs {
+		st, err := query.ParseStat(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stats = append(stats, st)
+	}
+	tables, totals, err := query.Top(context.Background(), []string{file}, stats, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt := Options{Location: time.UTC}
+	var out bytes.Buffer
+	for i := range tables {
+		if err := Stat(&out, &tables[i], &totals, opt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	Summary(&out, &totals, Usage{}, opt)
+	return usageLine.ReplaceAllString(out.String(), "")
+}
+
+// sortRows sorts the rows of each table: nfdump leaves rows of equal value in the
+// order of a hash table.
+func sortRows(s string) string {
+	tables := strings.Split(s, "\n\n")
+	for i, table := range tables {
+		lines := strings.Split(table, "\n")
+		if len(lines) > 2 {
+			slices.Sort(lines[2:])
+		}
+		tables[i] = strings.Join(lines, "\n")
+	}
+	return strings.Join(tables, "\n\n")
+}
+
+func TestStatIsNfdumps(t *testing.T) {
+	dir := samples(t)
+	want, err := os.ReadFile(filepath.Join(dir, "out", "171-stat.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := stat(t, filepath.Join(dir, "filtertest-8records.nf"), 5, "srcip/bytes", "port:p")
+	// Of the ports the last of five is one of many of the same value.
+	tie := regexp.MustCompile(`(?m)^.*        1\(10.0\) .*\n\nSummary`)
+	cut := func(s string) string { return tie.ReplaceAllString(usageLine.ReplaceAllString(s, ""), "\n\nSummary") }
+	if got, want := sortRows(cut(got)), sortRows(cut(string(want))); got != want {
+		t.Errorf("got\n%s\nexpected\n%s", got, want)
+	}
+}
+
+// TestLiveStat compares every element and order with the nfdump that is
+// installed, with all rows.
+func TestLiveStat(t *testing.T) {
+	dir := samples(t)
+	files := layout2(t, dir)
+	specs := []string{"flags"} // 1.7.1 does not know it
+	for _, e := range query.Elements() {
+		if e == "flags" {
+			continue
+		}
+		specs = append(specs, e, e+":p/bytes")
+	}
+	for _, o := range strings.Fields("packets ipkg opkg bytes ibyte obyte pps ipps opps bps ibps obps bpp ibpp obpp") {
+		specs = append(specs, "dstip/"+o)
+	}
+	for _, file := range files {
+		for _, spec := range specs[1:] {
+			want := nfdump(t, "-r", file, "-n", "0", "-s", spec)
+			if got, want := sortRows(stat(t, file, 0, spec)), sortRows(want); got != want {
+				t.Errorf("%s -s %s:\n%s\nexpected\n%s", filepath.Base(file), spec, got, want)
+			}
+		}
+	}
+}

@@ -247,3 +247,12 @@ type OptionRecord struct {
 	Scope  []Element
 	Fields []Element
 }
+
+// Datagram is one UDP payload as it was received, the unit in which flows travel
+// undecoded: to an archive, through Kafka, out of a replay. Payload belongs to
+// whoever made the Datagram; what keeps it longer than a call copies it.
+type Datagram struct {
+	Exporter netip.AddrPort // who sent it; an IPv4 address is never written as IPv6
+	Received time.Time      // when it came in
+	Payload  []byte
+}

@@ -1,0 +1,405 @@
+// Package collector turns the datagrams of many exporters into flows: it owns
+// all state that outlives a datagram.
+//
+// A Decoder knows, per exporter address, protocol version and observation
+// domain: templates, sampling rates, the exporter's clock, sequence numbers, and
+// counters. One kind of decoder serves the listener, the archive, processors and
+// tools. A Listener receives datagrams over UDP.
+//
+// Source addresses can be forged, so everything that is kept per source is
+// bounded in number and in bytes; what has been idle longest goes first. A set
+// that cannot be decoded costs itself only, never its neighbours, and nothing
+// that a peer sends makes the package panic. Log lines are bounded too, counters
+// are not.
+//
+// To add a protocol: give it a decoder package beside netflow and ipfix, a
+// constant in flow.Version, a case in Decoder.Decode, and its sequence rule in
+// sequence.go.
+package collector
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ipfix"
+	"github.com/flowgraf/flowgraf/plugins/netflow"
+)
+
+// Datagram is one UDP payload and where it came from.
+type Datagram = flow.Datagram
+
+// Handler gets what a datagram holds. Members may be nil. The records are
+// reused: they are valid until the call returns, and so is what they point to.
+type Handler struct {
+	Flow   func(*flow.Record)
+	Option func(*flow.OptionRecord)
+}
+
+// Options configures a Decoder. The zero value is useful.
+type Options struct {
+	// Protocols lists the versions to decode; others count as unsupported. None
+	// is all.
+	Protocols []flow.Version
+
+	// MaxDomains bounds the observation domains of all exporters; default 16384.
+	MaxDomains int
+
+	// MaxTemplates bounds the templates of one domain; default 1024.
+	MaxTemplates int
+
+	// MaxBytes bounds the memory of all templates; default 64 MiB.
+	MaxBytes int
+
+	// Log gets a line for what an administrator should know, at most about ten
+	// a minute. nil is silence.
+	Log func(format string, args ...any)
+}
+
+func (o *Options) setDefaults() {
+	if o.MaxDomains <= 0 {
+		o.MaxDomains = 16384
+	}
+	if o.MaxTemplates <= 0 {
+		o.MaxTemplates = 1024
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 64 << 20
+	}
+}
+
+// ExporterStats are the counters of one observation domain of an exporter. They
+// only grow, but go when the domain is forgotten. What cannot be assigned to a
+// domain is under domain 0 of version 0, or of the unsupported version.
+type ExporterStats struct {
+	Exporter netip.Addr
+	Version  flow.Version
+	Domain   uint32
+
+	Datagrams uint64
+	Bytes     uint64 // of the datagrams
+	Flows     uint64 // data records
+	Options   uint64 // option records
+	Templates uint64 // templates that were new or changed
+
+	SequenceGaps     uint64 // times that something was missing
+	SequenceLost     uint64 // what was missing, in the unit of the sequence: v5 flows, v9 datagrams, IPFIX records
+	SequenceLate     uint64 // datagrams that came after a later one, or twice; their loss was counted before
+	SequenceRestarts uint64 // times that the sequence began anew
+
+	SetsWithoutTemplate uint64 // data sets that could not be decoded for want of a template
+	DecodeErrors        uint64 // datagrams, sets, templates and records that contradict themselves
+	Unsupported         uint64 // datagrams of a protocol that is unknown or not wanted
+	TimeRepairs         uint64 // flows whose times were absurd
+
+	// Gauges.
+	TemplatesKnown int
+	SamplingRate   uint32    // of the latest flow for which one is known
+	ClockSkew      flow.Time // receipt minus export of the latest datagram
+	LastReceived   flow.Time
+}
+
+// Decoder decodes datagrams and keeps the state of their exporters. It is not
+// safe for concurrent use: share exporters among decoders by their address.
+type Decoder struct {
+	opt       Options
+	domains   map[domainKey]*domain
+	exporters map[netip.Addr]*exporter
+	newest    *domain // ring of domains, by last use
+	bytes     int     // of all templates
+	forgotten uint64
+	log       logLimiter
+
+	rec     ipfix.RecordDecoder
+	flow    flow.Record
+	option  flow.OptionRecord
+	scratch []ipfix.FieldSpec
+	err     error // the first of the datagram at hand
+}
+
+// NewDecoder returns a Decoder without state.
+func NewDecoder(o Options) *Decoder {
+	o.setDefaults()
+	return &Decoder{
+		opt:       o,
+		domains:   map[domainKey]*domain{},
+		exporters: map[netip.Addr]*exporter{},
+		log:       logLimiter{print: o.Log},
+	}
+}
+
+// Exporters calls fn with the counters of every known domain, in no order. They
+// are valid until fn returns and not to be changed.
+func (d *Decoder) Exporters(fn func(*ExporterStats)) {
+	for _, dom := range d.domains {
+		dom.stats.TemplatesKnown = dom.entries
+		fn(&dom.stats)
+	}
+}
+
+// Forgotten returns how many domains have been dropped to stay within Options.
+func (d *Decoder) Forgotten() uint64 { return d.forgotten }
+
+// Decode decodes a datagram and calls h for every record in it. All that can be
+// decoded is, also when an error is returned: the error says what was wrong
+// first, for a tool to show, and is counted already. A set without a template is
+// no error. dg.Received drives the clock of expiry, so a datagram can be decoded
+// long after its receipt.
+func (d *Decoder) Decode(dg Datagram, h Handler) error {
+	d.err = nil
+	v := version(dg.Payload)
+	addr := dg.Exporter.Addr().Unmap()
+	m := message{
+		addr:     addr,
+		port:     dg.Exporter.Port(),
+		received: flow.TimeOf(dg.Received),
+		size:     len(dg.Payload),
+		handler:  h,
+	}
+	known := v == flow.V5 || v == flow.V9 || v == flow.IPFIX
+	if !known || len(d.opt.Protocols) > 0 && !slices.Contains(d.opt.Protocols, v) {
+		return d.unsupported(&m, v, dg.Payload)
+	}
+	switch v {
+	case flow.V5:
+		d.v5(&m, dg.Payload)
+	case flow.V9:
+		d.v9(&m, dg.Payload)
+	case flow.IPFIX:
+		d.ipfix(&m, dg.Payload)
+	}
+	if d.err != nil {
+		return fmt.Errorf("datagram of %s: %w", dg.Exporter, d.err)
+	}
+	return nil
+}
+
+// message is what is known of the datagram at hand.
+type message struct {
+	addr     netip.Addr
+	port     uint16
+	received flow.Time
+	size     int
+	handler  Handler
+
+	dom     *domain
+	flows   uint32 // data records decoded
+	options uint32 // option records decoded
+	unsure  bool   // sets were not decoded, so the number of records is unknown
+}
+
+// version reads the protocol version off a datagram; 0 is none that is known.
+// sFlow has a version of four bytes.
+func version(b []byte) flow.Version {
+	if len(b) < 4 {
+		return 0
+	}
+	switch v := binary.BigEndian.Uint16(b); v {
+	case 1, 5, 7, 9, 10:
+		return flow.Version(v)
+	case 0:
+		if binary.BigEndian.Uint16(b[2:]) == 5 {
+			return flow.SFlow
+		}
+	}
+	return 0
+}
+
+// unsupported counts a datagram of a protocol that is not decoded.
+func (d *Decoder) unsupported(m *message, v flow.Version, b []byte) error {
+	first := d.domains[domainKey{addr: m.addr, version: v}] == nil
+	d.begin(m, v, 0)
+	m.dom.stats.Unsupported++
+	head := b[:min(len(b), 4)]
+	if first {
+		d.log.say(m.received, "datagrams of %s are not decoded: expected NetFlow v5, v9 or IPFIX as configured, got version %s (bytes %q)", m.addr, v, head)
+	}
+	return fmt.Errorf("datagram of %s: expected a supported protocol, got version %s (bytes %q)", netip.AddrPortFrom(m.addr, m.port), v, head)
+}
+
+// fail counts an error of the datagram at hand.
+func (d *Decoder) fail(m *message, err error) {
+	m.dom.stats.DecodeErrors++
+	if d.err == nil {
+		d.err = err
+	}
+	if !m.dom.complained {
+		m.dom.complained = true
+		d.log.say(m.received, "%s, %s domain %d: %v (further errors are only counted)", m.addr, m.dom.key.version, m.dom.key.domain, err)
+	}
+}
+
+// begin finds the domain of a datagram and counts it.
+func (d *Decoder) begin(m *message, v flow.Version, id uint32) {
+	m.dom = d.domain(domainKey{addr: m.addr, domain: id, version: v})
+	m.flows, m.options, m.unsure = 0, 0, false
+	s := &m.dom.stats
+	s.Datagrams++
+	s.Bytes += uint64(m.size)
+	s.LastReceived = m.received
+}
+
+// base prepares what the records of a datagram share.
+func (d *Decoder) base(m *message, exported flow.Time) *flow.Record {
+	b := &d.rec.Base
+	*b = flow.Record{
+		Exporter:     m.addr,
+		ExporterPort: m.port,
+		Domain:       m.dom.key.domain,
+		Version:      m.dom.key.version,
+		Exported:     exported,
+		Received:     m.received,
+	}
+	if exported == 0 {
+		b.Exported = m.received
+	} else {
+		m.dom.stats.ClockSkew = m.received - exported
+	}
+	return b
+}
+
+// v5 decodes a NetFlow v5 datagram.
+func (d *Decoder) v5(m *message, b []byte) {
+	head, records, err := netflow.ParseV5Header(b)
+	if len(b) < netflow.V5HeaderLen {
+		d.begin(m, 0, 0)
+		d.fail(m, err)
+		return
+	}
+	d.begin(m, flow.V5, head.Domain())
+	if err != nil {
+		d.fail(m, err)
+	}
+	base := d.base(m, head.ExportTime())
+	netflow.V5Base(base, head)
+	if base.Exported == 0 {
+		base.Exported = m.received
+	}
+	for ; len(records) >= netflow.V5RecordLen; records = records[netflow.V5RecordLen:] {
+		netflow.DecodeV5(&d.flow, base, records[:netflow.V5RecordLen])
+		d.emit(m)
+	}
+	m.dom.sequence(m).records(&m.dom.stats, head.Sequence, uint32(head.Count), false)
+}
+
+// v9 decodes a NetFlow v9 datagram.
+func (d *Decoder) v9(m *message, b []byte) {
+	head, sets, err := netflow.ParseV9Header(b)
+	if err != nil {
+		d.begin(m, 0, 0)
+		d.fail(m, err)
+		return
+	}
+	d.begin(m, flow.V9, head.SourceID)
+	base := d.base(m, head.ExportTime())
+	base.Sequence, base.SysUptime = head.Sequence, head.SysUptime
+	m.dom.uptime.Set(base.Exported, head.SysUptime)
+	d.sets(m, sets)
+	m.dom.sequence(m).learn(&m.dom.stats, head.Sequence, m.flows, m.unsure)
+}
+
+// ipfix decodes an IPFIX message.
+func (d *Decoder) ipfix(m *message, b []byte) {
+	head, sets, err := ipfix.ParseHeader(b)
+	if len(b) < ipfix.HeaderLen {
+		d.begin(m, 0, 0)
+		d.fail(m, err)
+		return
+	}
+	d.begin(m, flow.IPFIX, head.Domain)
+	if err != nil {
+		d.fail(m, err)
+	}
+	d.base(m, head.ExportTime()).Sequence = head.Sequence
+	d.sets(m, sets)
+	m.dom.sequence(m).records(&m.dom.stats, head.Sequence, m.flows+m.options, m.unsure)
+}
+
+// sets decodes the sets of a v9 datagram or an IPFIX message.
+func (d *Decoder) sets(m *message, body []byte) {
+	data, options := uint16(ipfix.TemplateSet), uint16(ipfix.OptionsTemplateSet)
+	if m.dom.key.version == flow.V9 {
+		data, options = netflow.V9TemplateSet, netflow.V9OptionsTemplateSet
+	}
+	d.rec.Uptime = &m.dom.uptime
+	sets := ipfix.NewSets(body)
+	for {
+		set, ok := sets.Next()
+		if !ok {
+			break
+		}
+		switch {
+		case set.ID == data || set.ID == options:
+			d.define(m, set.Body, set.ID == options)
+		case set.ID >= ipfix.FirstTemplate:
+			d.dataSet(m, set)
+		default:
+			d.fail(m, fmt.Errorf("expected a set of templates or data, got id %d", set.ID))
+		}
+	}
+	if err := sets.Err(); err != nil {
+		d.fail(m, err)
+		m.unsure = true
+	}
+}
+
+// dataSet decodes the records of one set.
+func (d *Decoder) dataSet(m *message, set ipfix.Set) {
+	t := d.template(m, set.ID)
+	if t == nil {
+		d.missing(m, set.ID)
+		return
+	}
+	body := set.Body
+	for len(body) >= t.MinLength() {
+		n, err := 0, error(nil)
+		if t.Options() {
+			n, err = ipfix.DecodeOption(t, &d.option, body)
+		} else {
+			n, err = d.rec.Decode(t, &d.flow, body)
+		}
+		if err != nil {
+			d.fail(m, err)
+			m.unsure = true
+			return
+		}
+		body = body[n:]
+		if t.Options() {
+			d.emitOption(m)
+		} else {
+			d.emit(m)
+		}
+	}
+}
+
+// emit completes the flow at hand and gives it to the handler.
+func (d *Decoder) emit(m *message) {
+	r, s := &d.flow, &m.dom.stats
+	m.dom.rate(r)
+	if r.SamplingRate != 0 {
+		s.SamplingRate = r.SamplingRate
+	}
+	if r.Has(flow.TimeRepair) {
+		s.TimeRepairs++
+	}
+	s.Flows++
+	m.flows++
+	if m.handler.Flow != nil {
+		m.handler.Flow(r)
+	}
+}
+
+// emitOption learns from the option record at hand and gives it to the handler.
+func (d *Decoder) emitOption(m *message) {
+	o, b := &d.option, &d.rec.Base
+	o.Exporter, o.ExporterPort, o.Domain, o.Version = b.Exporter, b.ExporterPort, b.Domain, b.Version
+	o.Exported, o.Received = b.Exported, b.Received
+	m.dom.learn(o)
+	m.dom.stats.Options++
+	m.options++
+	if m.handler.Option != nil {
+		m.handler.Option(o)
+	}
+}

@@ -1,0 +1,125 @@
+package collector
+
+import (
+	"net/netip"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ipfix"
+)
+
+// domainKey names an observation domain.
+type domainKey struct {
+	addr    netip.Addr
+	domain  uint32
+	version flow.Version
+}
+
+// domain is the state of one observation domain.
+type domain struct {
+	key        domainKey
+	exporter   *exporter
+	stats      ExporterStats
+	templates  map[uint16][]entry // of an id: the newest first, one per port
+	entries    int                // in templates
+	bytes      int                // of templates
+	sequences  []sequence         // one per source port
+	uptime     ipfix.Uptime
+	rates      rates
+	missed     map[uint16]bool // template ids that have been logged as missing
+	complained bool            // an error has been logged
+
+	older, newer *domain // the ring of all domains by last use
+}
+
+// exporter is what the domains of one address share.
+type exporter struct {
+	domains  int
+	rates    rates
+	needPort bool // two ports define one template id differently
+}
+
+// maxPorts bounds the source ports of a domain for which sequences and versions
+// of one template are kept.
+const maxPorts = 8
+
+// domain returns the domain of a key, new or known, and makes it the newest.
+func (d *Decoder) domain(key domainKey) *domain {
+	if dom := d.newest; dom != nil && dom.key == key {
+		return dom
+	}
+	dom := d.domains[key]
+	if dom != nil {
+		d.unlink(dom)
+		d.link(dom)
+		return dom
+	}
+	for len(d.domains) >= d.opt.MaxDomains {
+		d.forget(d.newest.newer)
+	}
+	exp := d.exporters[key.addr]
+	if exp == nil {
+		exp = &exporter{}
+		d.exporters[key.addr] = exp
+	}
+	exp.domains++
+	dom = &domain{key: key, exporter: exp}
+	dom.stats.Exporter, dom.stats.Version, dom.stats.Domain = key.addr, key.version, key.domain
+	d.domains[key] = dom
+	d.link(dom)
+	return dom
+}
+
+// link makes dom the newest of the ring. The newest's newer is the oldest.
+func (d *Decoder) link(dom *domain) {
+	if d.newest == nil {
+		dom.older, dom.newer = dom, dom
+	} else {
+		dom.older, dom.newer = d.newest, d.newest.newer
+		dom.older.newer, dom.newer.older = dom, dom
+	}
+	d.newest = dom
+}
+
+// unlink takes dom out of the ring.
+func (d *Decoder) unlink(dom *domain) {
+	if dom.newer == dom {
+		d.newest = nil
+		return
+	}
+	dom.older.newer, dom.newer.older = dom.newer, dom.older
+	if d.newest == dom {
+		d.newest = dom.older
+	}
+}
+
+// forget drops a domain.
+func (d *Decoder) forget(dom *domain) {
+	d.unlink(dom)
+	delete(d.domains, dom.key)
+	d.bytes -= dom.bytes
+	d.forgotten++
+	if dom.exporter.domains--; dom.exporter.domains == 0 {
+		delete(d.exporters, dom.key.addr)
+	}
+}
+
+// sequence returns the state of the sequence numbers from the datagram's port.
+func (dom *domain) sequence(m *message) *sequence {
+	oldest := 0
+	for i := range dom.sequences {
+		s := &dom.sequences[i]
+		if s.port == m.port {
+			s.used = m.received
+			return s
+		}
+		if s.used < dom.sequences[oldest].used {
+			oldest = i
+		}
+	}
+	if len(dom.sequences) < maxPorts {
+		dom.sequences = append(dom.sequences, sequence{})
+		oldest = len(dom.sequences) - 1
+	}
+	dom.sequences[oldest] = sequence{port: m.port, used: m.received}
+	return &dom.sequences[oldest]
+}

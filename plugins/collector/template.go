@@ -1,0 +1,239 @@
+package collector
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ipfix"
+	"github.com/flowgraf/flowgraf/plugins/netflow"
+)
+
+// templateIdle is how long a template lives over UDP without being used or
+// sent again. FortiGate refreshes as rarely as once a day
+// (specs/flow-protocols.md, Templates).
+const templateIdle = flow.Time(24 * 3600 * 1e9)
+
+// entry is a template as one source port of an exporter defined it.
+type entry struct {
+	port uint16
+	used flow.Time
+	t    *ipfix.Template
+}
+
+// templateReader is what the readers of v9 and IPFIX have in common.
+type templateReader interface {
+	Next() (id uint16, fields []ipfix.FieldSpec, ok bool)
+	Err() error
+	Scratch() []ipfix.FieldSpec
+}
+
+// define takes in the templates of one set.
+func (d *Decoder) define(m *message, body []byte, options bool) {
+	var r templateReader
+	if m.dom.key.version == flow.V9 {
+		v9 := netflow.NewV9TemplateReader(body, options, d.scratch)
+		r = &v9
+	} else {
+		ten := ipfix.NewTemplateReader(body, options, d.scratch)
+		r = &ten
+	}
+	for {
+		id, fields, ok := r.Next()
+		if !ok {
+			break
+		}
+		d.defineOne(m, id, fields, options)
+	}
+	d.scratch = r.Scratch()
+	if err := r.Err(); err != nil {
+		d.fail(m, err)
+	}
+}
+
+// defineOne takes in one template. A withdrawal is ignored, as RFC 7011, section
+// 8.4, wants over UDP. An invalid template makes its id unknown: what comes
+// under it has a layout that is not the old one.
+func (d *Decoder) defineOne(m *message, id uint16, fields []ipfix.FieldSpec, options bool) {
+	if len(fields) == 0 && m.dom.key.version == flow.IPFIX {
+		return
+	}
+	dom := m.dom
+	known := dom.templates[id]
+	at := slices.IndexFunc(known, func(e entry) bool { return e.port == m.port })
+	if at >= 0 && known[at].t.Options() == options && known[at].t.Equal(fields) {
+		known[at].used = m.received
+		return
+	}
+	var t *ipfix.Template
+	var err error
+	if options {
+		t, err = ipfix.NewOptionsTemplate(id, fields)
+	} else {
+		t, err = ipfix.NewTemplate(id, fields)
+	}
+	if err != nil {
+		d.fail(m, err)
+		if at >= 0 {
+			d.drop(dom, id, at)
+		}
+		return
+	}
+	if at >= 0 {
+		d.drop(dom, id, at)
+	} else if len(known) > 0 && !dom.exporter.needPort {
+		fresh := m.received-known[0].used < templateIdle
+		if fresh && !known[0].t.Equal(fields) {
+			dom.exporter.needPort = true
+			d.log.say(m.received, "%s, domain %d: source ports %d and %d define template %d differently: each port keeps its own templates", m.addr, dom.key.domain, known[0].port, m.port, id)
+		}
+	}
+	d.insert(dom, entry{port: m.port, used: m.received, t: t})
+}
+
+// insert adds a template as the newest of its id, within the bounds.
+func (d *Decoder) insert(dom *domain, e entry) {
+	if dom.templates == nil {
+		dom.templates = map[uint16][]entry{}
+	}
+	id := e.t.ID
+	if n := len(dom.templates[id]); n >= maxPorts {
+		d.drop(dom, id, n-1)
+	}
+	for dom.entries >= d.opt.MaxTemplates {
+		d.dropIdle(dom)
+	}
+	dom.templates[id] = slices.Insert(dom.templates[id], 0, e)
+	dom.entries++
+	dom.stats.Templates++
+	dom.bytes += e.t.Size()
+	d.bytes += e.t.Size()
+	for d.bytes > d.opt.MaxBytes {
+		if oldest := d.newest.newer; oldest != dom {
+			d.forget(oldest)
+		} else if dom.entries > 1 {
+			d.dropIdle(dom)
+		} else {
+			break
+		}
+	}
+}
+
+// drop removes entry at of an id.
+func (d *Decoder) drop(dom *domain, id uint16, at int) {
+	list := dom.templates[id]
+	size := list[at].t.Size()
+	dom.bytes -= size
+	d.bytes -= size
+	dom.entries--
+	if len(list) == 1 {
+		delete(dom.templates, id)
+		return
+	}
+	dom.templates[id] = slices.Delete(list, at, at+1)
+}
+
+// dropIdle removes the template that was idle longest of a few taken at random:
+// with a thousand templates and a peer that sends ever more, a full search for
+// each would be the attack.
+func (d *Decoder) dropIdle(dom *domain) {
+	const sample = 16
+	var id uint16
+	var at, seen int
+	var used flow.Time
+	for i, list := range dom.templates {
+		last := len(list) - 1
+		if seen == 0 || list[last].used < used {
+			id, at, used = i, last, list[last].used
+		}
+		if seen++; seen == sample {
+			break
+		}
+	}
+	if seen > 0 {
+		d.drop(dom, id, at)
+	}
+}
+
+// template finds the template of a data set: that of the source port, else the
+// newest of the domain, unless the exporter's ports contradict each other. It
+// returns nil when there is none.
+func (d *Decoder) template(m *message, id uint16) *ipfix.Template {
+	list := m.dom.templates[id]
+	at := -1
+	for i := range list {
+		if list[i].port == m.port {
+			at = i
+			break
+		}
+	}
+	if at < 0 {
+		if len(list) == 0 || m.dom.exporter.needPort {
+			return nil
+		}
+		at = 0
+	}
+	e := &list[at]
+	if m.received-e.used > templateIdle {
+		d.drop(m.dom, id, at)
+		return nil
+	}
+	e.used = max(e.used, m.received)
+	return e.t
+}
+
+// maxMissed bounds the template ids of a domain that are remembered as logged.
+const maxMissed = 64
+
+// missing counts a data set without a template.
+func (d *Decoder) missing(m *message, id uint16) {
+	m.dom.stats.SetsWithoutTemplate++
+	m.unsure = true
+	if m.dom.missed[id] || len(m.dom.missed) >= maxMissed {
+		return
+	}
+	if m.dom.missed == nil {
+		m.dom.missed = map[uint16]bool{}
+	}
+	m.dom.missed[id] = true
+	d.log.say(m.received, "%s, %s domain %d: no template %d yet: its sets are skipped and counted until the exporter sends it",
+		m.addr, m.dom.key.version, m.dom.key.domain, id)
+}
+
+// logLimiter lets a few lines through: ten at once, then one in six seconds of
+// the datagrams' time.
+type logLimiter struct {
+	print      func(format string, args ...any)
+	tokens     flow.Time
+	at         flow.Time
+	suppressed uint64
+}
+
+const (
+	logEvery = flow.Time(6e9)
+	logBurst = 10
+)
+
+// say prints a line, or counts it.
+func (l *logLimiter) say(now flow.Time, format string, args ...any) {
+	if l.print == nil {
+		return
+	}
+	if l.at == 0 {
+		l.tokens = logBurst * logEvery
+	} else if now > l.at {
+		l.tokens = min(l.tokens+now-l.at, logBurst*logEvery)
+	}
+	l.at = max(l.at, now, 1)
+	if l.tokens < logEvery {
+		l.suppressed++
+		return
+	}
+	l.tokens -= logEvery
+	text := fmt.Sprintf(format, args...)
+	if l.suppressed > 0 {
+		text += fmt.Sprintf(" (%d lines before this one were left out)", l.suppressed)
+		l.suppressed = 0
+	}
+	l.print("%s", text)
+}

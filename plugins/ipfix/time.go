@@ -1,0 +1,210 @@
+package ipfix
+
+import (
+	"math"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/wire"
+)
+
+const (
+	milli    = flow.Time(1e6) // a millisecond
+	second   = flow.Time(1e9) // a second
+	day      = 86400 * second // older than this before export is absurd
+	future   = 60 * second    // more than this after export is absurd
+	epoch    = 2208988800     // seconds from 1900, where NTP begins, to 1970
+	maxMilli = math.MaxInt64 / uint64(milli)
+
+	// estimateAge is how old the last packet of a flow may be at export before
+	// an estimated start of the exporter is given up (see Uptime).
+	estimateAge = 600 * second
+)
+
+// Uptime is the clock of an exporter that counts milliseconds since its start:
+// NetFlow v9 and v5 tell it in each header, IPFIX in element 160 or not at all.
+// The arithmetic is 32-bit and signed, so that the wrap after 49.7 days does no
+// harm (specs/flow-protocols.md, Time).
+type Uptime struct {
+	boot      flow.Time // when the count was 0; wrapped counts wrap back
+	known     bool
+	estimated bool
+}
+
+// Set says that the exporter's count was uptime milliseconds at time at.
+func (u *Uptime) Set(at flow.Time, uptime uint32) {
+	*u = Uptime{boot: at - flow.Time(uptime)*milli, known: true}
+}
+
+// SetBoot says when the exporter started. 0 says nothing.
+func (u *Uptime) SetBoot(boot flow.Time) {
+	if boot > 0 {
+		*u = Uptime{boot: boot, known: true}
+	}
+}
+
+// Known says whether the exporter itself has told its start.
+func (u *Uptime) Known() bool { return u.known && !u.estimated }
+
+// estimate learns from a flow whose last packet was at count last and which was
+// exported at the given time: the packet came before the export, so the
+// exporter started at exported-last or before. An estimate that would make the
+// flow older than estimateAge is from before a restart, and dropped.
+func (u *Uptime) estimate(exported flow.Time, last uint32) {
+	limit := exported - flow.Time(last)*milli
+	if !u.known || limit < u.boot || limit-u.boot > estimateAge {
+		*u = Uptime{boot: limit, known: true, estimated: true}
+	}
+}
+
+// at returns the absolute time of a count, for a flow exported at the given
+// time.
+func (u *Uptime) at(count uint32, exported flow.Time) flow.Time {
+	now := uint32((exported - u.boot) / milli)
+	return exported - flow.Time(int32(now-count))*milli - (exported-u.boot)%milli
+}
+
+// times are the raw times of one record, until all its fields are read.
+type times struct {
+	first, last     flow.Time // absolute, 0 unknown
+	upFirst, upLast uint32    // counts since the start of the exporter
+	hasUp           uint8     // 1 upFirst, 2 upLast
+	duration        flow.Time
+	boot            uint64 // element 160, milliseconds
+}
+
+// set takes one time field.
+func (t *times) set(o op, b []byte, r *flow.Record) {
+	v := wire.Uint(b)
+	switch o {
+	case opFirst:
+		t.first = flow.Milli(v)
+	case opLast:
+		t.last = flow.Milli(v)
+	case opFirstSec:
+		t.first = flow.Milli(min(v, maxMilli/1000) * 1000)
+	case opLastSec:
+		t.last = flow.Milli(min(v, maxMilli/1000) * 1000)
+	case opFirstUptime:
+		t.upFirst, t.hasUp = uint32(v), t.hasUp|1
+	case opLastUptime:
+		t.upLast, t.hasUp = uint32(v), t.hasUp|2
+	case opFirstNTP:
+		t.first = ntp(v, len(b))
+	case opLastNTP:
+		t.last = ntp(v, len(b))
+	case opFirstDelta:
+		t.first = r.Exported - flow.Time(uint32(v))*1000
+	case opLastDelta:
+		t.last = r.Exported - flow.Time(uint32(v))*1000
+	case opDuration:
+		t.duration = flow.Time(uint32(v)) * milli
+	case opDurationMicro:
+		t.duration = flow.Time(uint32(v)) * 1000
+	}
+}
+
+// ntp converts a time of n bytes in NTP's format (RFC 7011, sections 6.1.9 and
+// 6.1.10): seconds since 1900 and a 32-bit fraction. Exporters that count
+// microseconds since 1970 instead are recognised, as their times would lie
+// before 1970.
+func ntp(v uint64, n int) flow.Time {
+	if n != 8 {
+		return flow.Milli(v)
+	}
+	if sec := v >> 32; sec >= epoch {
+		return flow.Time(sec-epoch)*second + flow.Time((v&math.MaxUint32)*uint64(second)>>32)
+	}
+	if v > math.MaxInt64/1000 {
+		return 0
+	}
+	return flow.Time(v) * 1000
+}
+
+// apply sets the record's First and Last from the raw times.
+func (t *times) apply(r *flow.Record, up *Uptime) {
+	if t.hasUp != 0 && up != nil {
+		t.fromUptime(r, up)
+	}
+	if t.duration != 0 {
+		if t.first == 0 && t.last == 0 {
+			t.last = r.Exported
+		}
+		if t.first == 0 {
+			t.first = t.last - t.duration
+		} else if t.last == 0 {
+			t.last = t.first + t.duration
+		}
+	}
+	SetTimes(r, t.first, t.last)
+}
+
+// fromUptime fills in the times that count from the exporter's start.
+func (t *times) fromUptime(r *flow.Record, up *Uptime) {
+	if t.boot != 0 {
+		up.SetBoot(flow.Milli(t.boot))
+	} else if !up.Known() {
+		if t.hasUp&2 != 0 {
+			up.estimate(r.Exported, t.upLast)
+		} else {
+			up.estimate(r.Exported, t.upFirst)
+		}
+	}
+	if t.hasUp&1 != 0 {
+		t.first = up.at(t.upFirst, r.Exported)
+	}
+	if t.hasUp&2 != 0 {
+		t.last = up.at(t.upLast, r.Exported)
+	}
+}
+
+// SetTimes sets First and Last of r to the exporter's times, of which 0 is
+// unknown. What is missing is the other of the two, else the time of an event,
+// else the time of export, else of receipt. What is absurd, more than a minute
+// after the export or more than a day before it, becomes the time of export; so
+// do both when the end lies more than a second before the start. The start of a
+// connection that a firewall reports may lie as far back as it likes. Present
+// then says TimeRepair.
+func SetTimes(r *flow.Record, first, last flow.Time) {
+	ref := r.Exported
+	if ref <= 0 {
+		ref = r.Received
+	}
+	if first > 0 {
+		r.Present.Add(flow.FirstSeen)
+	}
+	if last > 0 {
+		r.Present.Add(flow.LastSeen)
+	}
+	if first <= 0 && last <= 0 {
+		first, last = ref, ref
+		if r.EventTime > 0 {
+			first, last = r.EventTime, r.EventTime
+		}
+	}
+	if last <= 0 {
+		last = first
+	}
+	if first <= 0 {
+		first = last
+	}
+	repair := false
+	if last > ref+future || last < ref-day {
+		last, repair = ref, true
+	}
+	long := r.Has(flow.FwEvent) || r.Has(flow.NATEvent)
+	if first > ref+future || first < ref-day && !long {
+		first, repair = ref, true
+	}
+	if first > last {
+		repair = true
+		if first-last > second {
+			first, last = ref, ref
+		} else {
+			first = last
+		}
+	}
+	if repair {
+		r.Present.Add(flow.TimeRepair)
+	}
+	r.First, r.Last = first, last
+}

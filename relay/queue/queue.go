@@ -67,13 +67,29 @@ func Open(dir string, mon *monitor.Monitor) (*Queue, []Envelope, error) {
 	return q, waiting, nil
 }
 
-// CheckWritable tells whether a spool could be opened in dir for writing, without
-// taking it. A directory that does not exist is made.
+// CheckWritable tells whether a spool could be opened in dir for writing. It leaves
+// everything as it was: when dir is not there yet, the nearest directory above it
+// is tried.
 func CheckWritable(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("spool: %w", err)
+	place, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("spool %s: %w", dir, err)
 	}
-	f, err := os.CreateTemp(dir, "check-*"+tmpSuffix)
+	for {
+		info, err := os.Stat(place)
+		if errors.Is(err, fs.ErrNotExist) && filepath.Dir(place) != place {
+			place = filepath.Dir(place)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("spool %s: %w", dir, err)
+		}
+		if !info.IsDir() {
+			return fmt.Errorf("spool %s: %s is not a directory", dir, place)
+		}
+		break
+	}
+	f, err := os.CreateTemp(place, "check-*"+tmpSuffix)
 	if err != nil {
 		return fmt.Errorf("spool %s is not writable: %w", dir, err)
 	}

@@ -1,0 +1,267 @@
+// Package smtp_relay is the Telegraf output through which alerts leave: a mail
+// relay for monitoring systems, and alert rules on the metrics themselves. It holds
+// the configuration; the work is done by the packages below relay.
+
+package smtp_relay
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/influxdata/telegraf"
+	"github.com/influxdata/telegraf/config"
+	"github.com/influxdata/telegraf/plugins/outputs"
+	"github.com/influxdata/telegraf/selfstat"
+
+	"github.com/flowgraf/flowgraf/relay"
+	"github.com/flowgraf/flowgraf/relay/alert"
+	"github.com/flowgraf/flowgraf/relay/monitor"
+	"github.com/flowgraf/flowgraf/relay/queue"
+)
+
+//go:embed sample.conf
+var sampleConfig string
+
+// stateFile is the name of the alerts' state in the spool.
+const stateFile = "alert.state"
+
+// waitingInterval is how often the length of the queue is published.
+const waitingInterval = 5 * time.Second
+
+// SMTPRelay is the plugin. Its options are described in sample.conf.
+type SMTPRelay struct {
+	Listen         []string            `toml:"listen"`
+	Hostname       string              `toml:"hostname"`
+	RelayNets      []string            `toml:"relay_nets"`
+	RelayDomains   []string            `toml:"relay_domains"`
+	Spool          string              `toml:"spool"`
+	Smarthosts     []string            `toml:"smarthosts"`
+	SmarthostTLS   string              `toml:"smarthost_tls"`
+	TLSCA          string              `toml:"tls_ca"`
+	MaxMessageSize config.Size         `toml:"max_message_size"`
+	MaxConnections int                 `toml:"max_connections"`
+	ExpireAfter    config.Duration     `toml:"expire_after"`
+	Alerts         []Alert             `toml:"alert"`
+	Log            telegraf.Logger     `toml:"-"`
+	Statistics     *selfstat.Collector `toml:"-"`
+
+	monitor *monitor.Monitor
+	relay   *relay.Relay
+	engine  *alert.Engine // nil without alerts
+	cancel  context.CancelFunc
+	gauges  sync.WaitGroup
+}
+
+// Alert is one rule.
+type Alert struct {
+	Name      string   `toml:"name"`
+	Where     string   `toml:"where"`
+	ID        string   `toml:"id"`
+	Message   string   `toml:"message"`
+	Crit      string   `toml:"crit"`
+	Warn      string   `toml:"warn"`
+	Info      string   `toml:"info"`
+	CritReset string   `toml:"crit_reset"`
+	WarnReset string   `toml:"warn_reset"`
+	InfoReset string   `toml:"info_reset"`
+	From      string   `toml:"from"`
+	To        []string `toml:"to"`
+}
+
+// SampleConfig implements telegraf.PluginDescriber.
+func (*SMTPRelay) SampleConfig() string { return sampleConfig }
+
+// Init implements telegraf.Initializer: it checks the configuration without the
+// network and without writing.
+func (p *SMTPRelay) Init() error {
+	if len(p.Listen) == 0 && len(p.Alerts) == 0 {
+		return errors.New(`nothing to do: expected "listen" to take mail, or an "alert" table, or both`)
+	}
+	if p.Hostname == "" {
+		p.Hostname = relay.DefaultHostname(os.Hostname())
+	}
+	tlsConfig, err := p.tlsConfig()
+	if err != nil {
+		return err
+	}
+	var log monitor.Logger
+	if p.Log != nil {
+		log = p.Log
+	}
+	p.monitor = monitor.New(log, newStatistics(p.Statistics).add)
+	opts := relay.Options{
+		Listen: p.Listen, Hostname: p.Hostname, RelayNets: p.RelayNets, RelayDomains: p.RelayDomains,
+		Spool: p.Spool, Smarthosts: p.Smarthosts, SmarthostTLS: p.SmarthostTLS, TLSConfig: tlsConfig,
+		MaxMessageSize: int64(p.MaxMessageSize), MaxConnections: p.MaxConnections,
+		ExpireAfter: time.Duration(p.ExpireAfter), Monitor: p.monitor,
+	}
+	if len(p.Alerts) > 0 {
+		if p.engine, err = p.newEngine(); err != nil {
+			return err
+		}
+		opts.Recover = p.recoverAlerts
+	}
+	p.relay, err = relay.New(opts)
+	return err
+}
+
+func (p *SMTPRelay) tlsConfig() (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if p.TLSCA == "" {
+		return c, nil
+	}
+	pem, err := os.ReadFile(p.TLSCA)
+	if err != nil {
+		return nil, fmt.Errorf("tls_ca: %w", err)
+	}
+	c.RootCAs = x509.NewCertPool()
+	if !c.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("tls_ca: %q has no certificate in PEM form", p.TLSCA)
+	}
+	return c, nil
+}
+
+func (p *SMTPRelay) newEngine() (*alert.Engine, error) {
+	rules := make([]alert.Rule, len(p.Alerts))
+	for i, a := range p.Alerts {
+		rules[i] = alert.Rule(a)
+	}
+	return alert.New(alert.Options{
+		Rules: rules, Hostname: p.Hostname, StateFile: filepath.Join(p.Spool, stateFile),
+		Hold: p.hold, Monitor: p.monitor,
+	})
+}
+
+// recoverAlerts completes the alerts' state from the mails that wait.
+func (p *SMTPRelay) recoverAlerts(waiting []queue.Envelope) error {
+	var changes []alert.Change
+	for _, env := range waiting {
+		if env.Origin != queue.OriginAlert {
+			continue
+		}
+		var c alert.Change
+		if err := json.Unmarshal(env.Note, &c); err != nil {
+			p.monitor.Warnf("mail %s: its change of level cannot be read: %v", env.ID, err)
+			continue
+		}
+		changes = append(changes, c)
+	}
+	return p.engine.Recover(changes)
+}
+
+// hold stores an alert mail in the spool.
+func (p *SMTPRelay) hold(mail *alert.Mail) (func(), error) {
+	note, err := json.Marshal(mail.Change)
+	if err != nil {
+		return nil, err
+	}
+	env := &queue.Envelope{
+		ID: p.relay.NewID(), From: mail.From, To: mail.To, Received: time.Now().UTC(),
+		Origin: queue.OriginAlert, Note: note,
+	}
+	if err := p.relay.Hold(env, mail.Message); err != nil {
+		return nil, err
+	}
+	return func() { p.relay.Release(env) }, nil
+}
+
+// Check tells whether the plugin could start now: whether the listeners' ports are
+// free and the spool is writable. Init must have been called; nothing stays open.
+func (p *SMTPRelay) Check() error { return p.explain(p.relay.Check()) }
+
+// Connect implements telegraf.Output: it opens the spool and the listeners and
+// begins to deliver.
+func (p *SMTPRelay) Connect() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := p.relay.Start(ctx); err != nil {
+		cancel()
+		err = p.explain(err)
+		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, queue.ErrLocked) {
+			return &retryError{err}
+		}
+		return err
+	}
+	p.cancel = cancel
+	for _, addr := range p.relay.Addrs() {
+		p.monitor.Infof("takes mail on %s", addr)
+	}
+	p.gauges.Go(func() { p.publishWaiting(ctx) })
+	return nil
+}
+
+// explain adds what to do to an error that an administrator can mend.
+func (p *SMTPRelay) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf(`%w: another program, perhaps exim or a second agent, has this port: stop it, or change "listen"`, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf(`%w: this machine does not have this address: change "listen"`, err)
+	case errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS):
+		return fmt.Errorf(`%w: ports below 1024 need the capability CAP_NET_BIND_SERVICE, and "spool" must be writable for the agent's user`, err)
+	}
+	return err
+}
+
+func (p *SMTPRelay) publishWaiting(ctx context.Context) {
+	if p.Statistics == nil {
+		return
+	}
+	stat := p.Statistics.Register("smtp_relay", "waiting", nil)
+	ticker := time.NewTicker(waitingInterval)
+	defer ticker.Stop()
+	for {
+		stat.Set(int64(p.relay.Waiting()))
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// Close implements telegraf.Output. Mails that wait stay in the spool.
+func (p *SMTPRelay) Close() error {
+	if p.cancel == nil {
+		return nil
+	}
+	p.relay.Stop()
+	p.cancel()
+	p.gauges.Wait()
+	p.cancel = nil
+	return nil
+}
+
+// Write implements telegraf.Output. It never waits for the network; when it
+// returns nil, the mails that the metrics caused are on disk.
+func (p *SMTPRelay) Write(metrics []telegraf.Metric) error {
+	if p.engine == nil {
+		return nil
+	}
+	samples := make([]alert.Sample, len(metrics))
+	for i, m := range metrics {
+		samples[i] = alert.Sample{Name: m.Name(), Tags: m.Tags(), Fields: m.Fields(), Time: m.Time()}
+	}
+	done, err := p.engine.Apply(samples)
+	if err != nil {
+		return &partialError{err: err, accepted: done}
+	}
+	return nil
+}
+
+func init() {
+	outputs.Add("smtp_relay", func() telegraf.Output {
+		return &SMTPRelay{Spool: "/var/spool/flowgraf", SmarthostTLS: "required"}
+	})
+}

@@ -83,6 +83,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`,
 	root.AddCommand(
 		newAgentCommand(),
 		newCheckCommand(),
+		newConfigCommand(),
 		newDemoCommand(),
 		newDumpCommand(),
 		newGenerateCommand(),

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"syscall"
+	"time"
+)
+
+// ownProcessGroup keeps the console's Ctrl-C from the agent: the demo stops it
+// when the exporters are silent.
+func ownProcessGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
+}
+
+// cpuTime returns the CPU time of this process.
+func cpuTime() (user, system time.Duration) {
+	self, err := syscall.GetCurrentProcess()
+	if err != nil {
+		return 0, 0
+	}
+	var created, exited, kernel, in syscall.Filetime
+	if err := syscall.GetProcessTimes(self, &created, &exited, &kernel, &in); err != nil {
+		return 0, 0
+	}
+	return time.Duration(in.Nanoseconds()), time.Duration(kernel.Nanoseconds())
+}

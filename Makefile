@@ -26,7 +26,7 @@ lint:
 # Every benchmark of the packages, then flowgraf beside its peers.
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	tests/bench/nfcapd.sh
+	tests/bench/cpu.sh
 
 # Every fuzz target of every package, one after the other, for FUZZTIME each.
 fuzz:

@@ -12,7 +12,7 @@ const module = "github.com/flowgraf/flowgraf/"
 // layer and those below. A package of ours that stands in no layer is an error:
 // whoever adds one says where it belongs.
 var importLayers = [][]string{
-	{"tests", "cmd/flowgraf"},
+	{"tests", "cmd"},
 	{"plugins/inputs/netflow", "outputs/nfdump", "outputs/smtp_relay"},
 	{"plugins/flowmetric", "plugins/flowmetric/generate"},
 	{"plugins/collector", "outputs/archive", "outputs/query", "outputs/report"},

@@ -31,4 +31,6 @@ import (
 	_ "github.com/influxdata/telegraf/plugins/processors/topk"
 	_ "github.com/influxdata/telegraf/plugins/serializers/influx"
 	_ "github.com/influxdata/telegraf/plugins/serializers/json"
+
+	_ "github.com/flowgraf/flowgraf/outputs/smtp_relay"
 )

@@ -94,7 +94,16 @@ const (
 	opOutDstMAC
 	opInDstMAC
 	opOutSrcMAC
-	opMPLS // the ten labels, by the element's id
+	opMPLS // the first of ten labels
+	_
+	_
+	_
+	_
+	_
+	_
+	_
+	_
+	opMPLSLast
 	opEngineType
 	opEngineID
 	opAppID
@@ -117,12 +126,98 @@ const (
 	opXlateDPort
 	opIngressACL
 	opEgressACL
-	opPortBlock // the four, by the element's id
+	opPortBlock // the first of four
+	_
+	_
+	opPortBlockLast
 	opTunProto
 	opTenantProto
 	opTenantSrcPort
 	opTenantDstPort
+	lastSlow
+
+	// The most frequent of the above in their most frequent lengths, executed
+	// in the loop itself. See fast.
+	fastSrc4
+	fastDst4
+	fastSrc16
+	fastDst16
+	fastNextHop4
+	fastSrcPort
+	fastDstPort
+	fastProto
+	fastTCPFlags1
+	fastTCPFlags2
+	fastSrcTOS
+	fastBytes4
+	fastBytes8
+	fastPackets4
+	fastPackets8
+	fastInput2
+	fastInput4
+	fastOutput2
+	fastOutput4
+	fastSrcAS4
+	fastDstAS4
+	fastSrcMask
+	fastDstMask
+	fastFirst8
+	fastLast8
+	fastFirstUptime
+	fastLastUptime
+	fastDirection
+	fastEndReason
+	fastIPVersion
+	fastMaxTTL
+	fastSegmentID8
+	fastIngressAttr
+	fastEgressAttr
 )
+
+// fastOps are, by operation, the lengths for which there is a fast one.
+var fastOps = [lastSlow][2]struct {
+	n  uint8
+	op op
+}{
+	opSrc:         {{4, fastSrc4}, {16, fastSrc16}},
+	opDst:         {{4, fastDst4}, {16, fastDst16}},
+	opNextHop:     {{4, fastNextHop4}},
+	opSrcPort:     {{2, fastSrcPort}},
+	opDstPort:     {{2, fastDstPort}},
+	opProto:       {{1, fastProto}},
+	opTCPFlags:    {{1, fastTCPFlags1}, {2, fastTCPFlags2}},
+	opSrcTOS:      {{1, fastSrcTOS}},
+	opBytes:       {{4, fastBytes4}, {8, fastBytes8}},
+	opPackets:     {{4, fastPackets4}, {8, fastPackets8}},
+	opInput:       {{2, fastInput2}, {4, fastInput4}},
+	opOutput:      {{2, fastOutput2}, {4, fastOutput4}},
+	opSrcAS:       {{4, fastSrcAS4}},
+	opDstAS:       {{4, fastDstAS4}},
+	opSrcMask:     {{1, fastSrcMask}},
+	opDstMask:     {{1, fastDstMask}},
+	opFirst:       {{8, fastFirst8}},
+	opLast:        {{8, fastLast8}},
+	opFirstUptime: {{4, fastFirstUptime}},
+	opLastUptime:  {{4, fastLastUptime}},
+	opDirection:   {{1, fastDirection}},
+	opEndReason:   {{1, fastEndReason}},
+	opIPVersion:   {{1, fastIPVersion}},
+	opMaxTTL:      {{1, fastMaxTTL}},
+	opSegmentID:   {{8, fastSegmentID8}},
+	opIngressAttr: {{2, fastIngressAttr}},
+	opEgressAttr:  {{2, fastEgressAttr}},
+}
+
+// fast returns the operation that does the same as o for a field of n bytes, in
+// the loop itself where there is one.
+func fast(o op, n int) op {
+	for _, f := range fastOps[o] {
+		if int(f.n) == n && n > 0 {
+			return f.op
+		}
+	}
+	return o
+}
 
 // kind is the shape of the bytes that an op takes.
 type kind uint8
@@ -239,15 +334,15 @@ var ianaTargets = [400]target{
 	62:  {opNextHop, ipAddr, flow.NextHop, false},
 	63:  {opBGPNextHop, ipAddr, flow.BGPNextHop, false},
 	70:  {opMPLS, label, flow.MPLS, false},
-	71:  {opMPLS, label, flow.MPLS, false},
-	72:  {opMPLS, label, flow.MPLS, false},
-	73:  {opMPLS, label, flow.MPLS, false},
-	74:  {opMPLS, label, flow.MPLS, false},
-	75:  {opMPLS, label, flow.MPLS, false},
-	76:  {opMPLS, label, flow.MPLS, false},
-	77:  {opMPLS, label, flow.MPLS, false},
-	78:  {opMPLS, label, flow.MPLS, false},
-	79:  {opMPLS, label, flow.MPLS, false},
+	71:  {opMPLS + 1, label, flow.MPLS, false},
+	72:  {opMPLS + 2, label, flow.MPLS, false},
+	73:  {opMPLS + 3, label, flow.MPLS, false},
+	74:  {opMPLS + 4, label, flow.MPLS, false},
+	75:  {opMPLS + 5, label, flow.MPLS, false},
+	76:  {opMPLS + 6, label, flow.MPLS, false},
+	77:  {opMPLS + 7, label, flow.MPLS, false},
+	78:  {opMPLS + 8, label, flow.MPLS, false},
+	79:  {opMPLS + 9, label, flow.MPLS, false},
 	80:  {opInDstMAC, macAddr, flow.InDstMAC, false},
 	81:  {opOutSrcMAC, macAddr, flow.OutSrcMAC, false},
 	89:  {opFwdStatus, uint1, flow.FwdStatus, false},
@@ -287,9 +382,9 @@ var ianaTargets = [400]target{
 	325: {opEventNTP, instant, flow.EventTime, true},
 	351: {opSegmentID, uint8s, flow.SegmentID, false},
 	361: {opPortBlock, uint2, flow.PortBlock, true},
-	362: {opPortBlock, uint2, flow.PortBlock, true},
-	363: {opPortBlock, uint2, flow.PortBlock, true},
-	364: {opPortBlock, uint2, flow.PortBlock, true},
+	362: {opPortBlock + 1, uint2, flow.PortBlock, true},
+	363: {opPortBlock + 2, uint2, flow.PortBlock, true},
+	364: {opPortBlock + 3, uint2, flow.PortBlock, true},
 	371: {opUser, octets, flow.User, false},
 }
 
@@ -368,22 +463,48 @@ func (c candidate) own() bool {
 	return false
 }
 
-// step is one operation on one field of a record.
+// move is what the template says of one operation on one field. One field may
+// have several.
+type move struct {
+	pen     uint32
+	id      uint16
+	op      op
+	kind    kind
+	present flow.Field
+	extra   bool // copy the field to Extra
+}
+
+// step is one operation on the bytes of a record, as the loop executes it.
 type step struct {
-	op       op
-	kind     kind
-	extra    bool   // copy the field to Extra
-	field    uint16 // index into the template's fields
-	off, end uint16 // of a record of fixed size
-	id       uint16
+	op  op
+	n   uint8  // length of the field in bytes
+	off uint16 // of the field in the record
+}
+
+// maxStep is the longest field that a step can work on; longer ones only go to
+// Extra.
+const maxStep = 255
+
+// keep is a field of a record that goes to Extra.
+type keep struct {
 	pen      uint32
-	present  flow.Field
+	id       uint16
+	off, end uint16
+}
+
+// segment is a run of fields of fixed size, and one of variable size behind it.
+// Offsets count from the start of the segment.
+type segment struct {
+	steps []step
+	keeps []keep
+	size  int    // of the fields of fixed size, in bytes
+	tail  []move // of the field of variable size; none in the last segment
 }
 
 // plan is what a template is compiled to.
 type plan struct {
-	steps     []step
-	present   flow.Set // what every record of fixed size has
+	segments  []segment
+	present   flow.Set // of the fields of fixed size
 	uptime    bool     // first or last count from the start of the exporter
 	hasICMP   bool
 	hasTenant bool
@@ -412,55 +533,76 @@ func compile(fields []FieldSpec) plan {
 	for i := range slots {
 		c.chosen[i] = c.choose(&slots[i], fields)
 	}
+	moves := make([][]move, len(fields))
 	var p plan
-	off := 0
 	for i, f := range fields {
-		n := int(f.Length)
-		if f.Length == Variable {
-			n = 0
-		}
-		s := step{field: uint16(i), off: uint16(off), end: uint16(off + n), id: f.ID, pen: f.PEN, present: noField}
-		off += n
 		if f.PEN == 0 && f.ID == paddingOctets || c.first[key(f.PEN, f.ID)] != i {
 			continue
 		}
-		p.steps = append(p.steps, c.steps(s, f)...)
-	}
-	for i := range p.steps {
-		s := &p.steps[i]
-		if s.present != noField && s.op != opNone {
-			p.present.Add(s.present)
+		moves[i] = c.moves(f)
+		for _, m := range moves[i] {
+			p.note(&m)
 		}
-		p.note(s)
 	}
 	if p.hasICMP {
-		p.keepDstPort()
+		keepDstPort(moves)
 	}
+	p.divide(fields, moves)
 	return p
 }
 
-// steps returns the steps for one field, at least one.
-func (c *compiler) steps(s step, f FieldSpec) []step {
-	var steps []step
+// divide lays the fields out in segments.
+func (p *plan) divide(fields []FieldSpec, moves [][]move) {
+	var s segment
+	for i, f := range fields {
+		if f.Length == Variable {
+			s.tail = moves[i]
+			if s.tail == nil {
+				s.tail = []move{}
+			}
+			p.segments = append(p.segments, s)
+			s = segment{}
+			continue
+		}
+		for _, m := range moves[i] {
+			s.place(&m, s.size, int(f.Length), &p.present)
+		}
+		s.size += int(f.Length)
+	}
+	p.segments = append(p.segments, s)
+}
+
+// place appends what one move does with a field of n bytes at off.
+func (s *segment) place(m *move, off, n int, present *flow.Set) {
+	fits, lossless := m.kind.fit(n)
+	if m.op != opNone && fits && n <= maxStep {
+		s.steps = append(s.steps, step{op: fast(m.op, n), n: uint8(n), off: uint16(off)})
+		if m.present != noField {
+			present.Add(m.present)
+		}
+	} else if m.op != opNone {
+		lossless = false
+	}
+	if m.extra || m.op != opNone && !lossless && m.kind != instant {
+		s.keeps = append(s.keeps, keep{pen: m.pen, id: m.id, off: uint16(off), end: uint16(off + n)})
+	}
+}
+
+// moves returns the moves for one field, at least one. The last one says
+// whether the field goes to Extra.
+func (c *compiler) moves(f FieldSpec) []move {
+	var list []move
 	extra := true
 	add := func(o op, k kind, field flow.Field, keep bool) {
-		s := s
-		s.op, s.kind, s.present = o, k, field
-		ok, lossless := k.fit(int(f.Length))
-		if f.Length == Variable {
-			ok, lossless = true, true
-		}
-		if !ok {
+		if ok, _ := k.fit(int(f.Length)); !ok && f.Length != Variable {
 			return
 		}
-		if lossless && !keep {
-			extra = false
-		}
-		steps = append(steps, s)
+		extra = extra && keep
+		list = append(list, move{pen: f.PEN, id: f.ID, op: o, kind: k, present: field})
 	}
-	for i, choice := range c.chosen {
+	for s, choice := range c.chosen {
 		if choice.op != opNone && choice.pen == f.PEN && choice.id == f.ID {
-			add(choice.op, slots[i].kind, slots[i].field, !choice.own())
+			add(choice.op, slots[s].kind, slots[s].field, !choice.own())
 		}
 	}
 	var t target
@@ -477,12 +619,11 @@ func (c *compiler) steps(s step, f FieldSpec) []step {
 		c.taken[t.op] = true
 		add(t.op, t.kind, t.field, t.extra || f.PEN != 0)
 	}
-	if len(steps) == 0 {
-		s.op, s.kind = opNone, octets
-		steps = append(steps, s)
+	if len(list) == 0 {
+		list = append(list, move{pen: f.PEN, id: f.ID, kind: octets, present: noField})
 	}
-	steps[len(steps)-1].extra = extra
-	return steps
+	list[len(list)-1].extra = extra
+	return list
 }
 
 // choose returns the element that fills a slot for a template of the given
@@ -506,15 +647,15 @@ func alternative(o op) op {
 	switch o {
 	case opSrc, opDst, opNextHop, opBGPNextHop, opXlateSrc, opXlateDst, opTunSrc, opTunDst, opSrcMask, opDstMask:
 		return o + 1
-	case opMPLS, opPortBlock, opICMP, opICMPType, opICMPCode, opSrcPortAlt, opDstPortAlt, opTenantSrc, opTenantDst, opSamplerID, opRate:
+	case opICMP, opICMPType, opICMPCode, opSrcPortAlt, opDstPortAlt, opTenantSrc, opTenantDst, opSamplerID, opRate:
 		return o
 	}
 	return opNone
 }
 
-// note keeps what the whole plan must know of a step.
-func (p *plan) note(s *step) {
-	switch s.op {
+// note keeps what the whole plan must know of a move.
+func (p *plan) note(m *move) {
+	switch m.op {
 	case opICMP, opICMPType, opICMPCode:
 		p.hasICMP = true
 	case opFirstUptime, opLastUptime:
@@ -528,10 +669,12 @@ func (p *plan) note(s *step) {
 
 // keepDstPort keeps the destination port as sent: in the record, ICMP's type and
 // code take its place.
-func (p *plan) keepDstPort() {
-	for i := range p.steps {
-		if p.steps[i].op == opDstPort {
-			p.steps[i].extra = true
+func keepDstPort(moves [][]move) {
+	for _, list := range moves {
+		for i := range list {
+			if list[i].op == opDstPort {
+				list[i].extra = true
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package ipfix
 
 import (
+	"encoding/binary"
 	"net/netip"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -18,7 +19,7 @@ type RecordDecoder struct {
 	// 22; nil when there is none. The decoder lets it learn.
 	Uptime *Uptime
 
-	layout []step // of the record at hand, for templates with variable fields
+	tail   segment // the field of variable size at hand
 	times  times
 	tenant tenant
 }
@@ -34,27 +35,63 @@ type tenant struct {
 // and returns the bytes read. All of r is replaced. What r's slices point to is
 // b: it is valid as long as b is.
 func (d *RecordDecoder) Decode(t *Template, r *flow.Record, b []byte) (int, error) {
-	extra := r.Extra[:0]
+	if len(b) < t.min {
+		return 0, shortRecord(t, 0, len(b))
+	}
+	extra, present := r.Extra[:0], union(d.Base.Present, t.plan.present)
 	*r = d.Base
-	r.Extra = extra
-	r.TemplateID = t.ID
-	n, steps := t.min, t.plan.steps
-	if t.variable {
+	r.Extra, r.Present, r.TemplateID = extra, present, t.ID
+	d.times = times{}
+	n := t.min
+	if !t.variable {
+		d.segment(r, &t.plan.segments[0], b[:n])
+	} else {
 		var err error
-		if n, err = d.lay(t, r, b); err != nil {
+		if n, err = d.variable(t, r, b); err != nil {
 			return 0, err
 		}
-		steps = d.layout
-	} else {
-		if len(b) < n {
-			return 0, shortRecord(t, 0, len(b))
-		}
-		r.Present = union(r.Present, t.plan.present)
 	}
-	d.times = times{}
-	d.run(r, steps, b[:n])
 	d.finish(t, r)
 	return n, nil
+}
+
+// segment decodes the fields of s, which are all in rec.
+func (d *RecordDecoder) segment(r *flow.Record, s *segment, rec []byte) {
+	d.run(r, s.steps, rec)
+	extra := r.Extra
+	for i := range s.keeps {
+		k := &s.keeps[i]
+		extra = append(extra, flow.Element{PEN: k.pen, ID: k.id, Value: rec[k.off:k.end:k.end]})
+	}
+	r.Extra = extra
+}
+
+// variable decodes a record whose size stands in itself and returns its length.
+func (d *RecordDecoder) variable(t *Template, r *flow.Record, b []byte) (int, error) {
+	off := 0
+	for i := range t.plan.segments {
+		s := &t.plan.segments[i]
+		if s.size > len(b)-off {
+			return 0, shortRecord(t, off, len(b))
+		}
+		d.segment(r, s, b[off:off+s.size])
+		off += s.size
+		if s.tail == nil {
+			continue
+		}
+		prefix, n, ok := FieldSpec{Length: Variable}.next(b[off:])
+		if !ok {
+			return 0, shortRecord(t, off, len(b))
+		}
+		off += prefix
+		d.tail.steps, d.tail.keeps = d.tail.steps[:0], d.tail.keeps[:0]
+		for j := range s.tail {
+			d.tail.place(&s.tail[j], 0, n, &r.Present)
+		}
+		d.segment(r, &d.tail, b[off:off+n])
+		off += n
+	}
+	return off, nil
 }
 
 // union returns the fields of both sets.
@@ -65,58 +102,96 @@ func union(a, b flow.Set) flow.Set {
 	return a
 }
 
-// lay finds where the fields of the record at the start of b are, and leaves
-// steps with these places in d.layout. It returns the record's length.
-func (d *RecordDecoder) lay(t *Template, r *flow.Record, b []byte) (int, error) {
-	d.layout = append(d.layout[:0], t.plan.steps...)
-	off, next := 0, 0
-	for i, f := range t.Fields {
-		prefix, n, ok := f.next(b[off:])
-		if !ok || off+prefix+n > Variable {
-			return 0, shortRecord(t, off, len(b))
-		}
-		off += prefix
-		for ; next < len(d.layout) && int(d.layout[next].field) == i; next++ {
-			s := &d.layout[next]
-			s.off, s.end = uint16(off), uint16(off+n)
-			fits, lossless := s.kind.fit(n)
-			if !fits {
-				s.op = opNone
-			}
-			if f.Length == Variable && s.op != opNone && !lossless || !fits && last(d.layout, next) {
-				s.extra = true
-			}
-			if s.op != opNone && s.present != noField {
-				r.Present.Add(s.present)
-			}
-		}
-		off += n
-	}
-	return off, nil
-}
-
-// last says whether step i is the last one for its field.
-func last(steps []step, i int) bool {
-	return i+1 == len(steps) || steps[i+1].field != steps[i].field
-}
-
-// run executes the steps on the record rec.
+// run executes the steps on the record rec: the frequent ones here, the others
+// by their group.
 func (d *RecordDecoder) run(r *flow.Record, steps []step, rec []byte) {
-	for i := range steps {
-		s := &steps[i]
-		b := rec[s.off:s.end:s.end]
-		switch {
-		case s.op == opNone:
-		case s.op < lastCommon:
-			d.common(s.op, r, b)
-		case s.op < lastForward:
-			forward(s, r, b)
+	for _, s := range steps {
+		b := rec[s.off:]
+		switch s.op {
+		case fastSrc4:
+			r.Src = netip.AddrFrom4([4]byte(b))
+		case fastDst4:
+			r.Dst = netip.AddrFrom4([4]byte(b))
+		case fastSrc16:
+			r.Src = netip.AddrFrom16([16]byte(b))
+		case fastDst16:
+			r.Dst = netip.AddrFrom16([16]byte(b))
+		case fastNextHop4:
+			r.NextHop = netip.AddrFrom4([4]byte(b))
+		case fastSrcPort:
+			r.SrcPort = binary.BigEndian.Uint16(b)
+		case fastDstPort:
+			r.DstPort = binary.BigEndian.Uint16(b)
+		case fastProto:
+			r.Proto = b[0]
+		case fastTCPFlags1:
+			r.TCPFlags = uint16(b[0])
+		case fastTCPFlags2:
+			r.TCPFlags = binary.BigEndian.Uint16(b)
+			r.Present.Add(flow.TCPFlagsWide)
+		case fastSrcTOS:
+			r.SrcTOS = b[0]
+		case fastBytes4:
+			r.Bytes = uint64(binary.BigEndian.Uint32(b))
+		case fastBytes8:
+			r.Bytes = binary.BigEndian.Uint64(b)
+		case fastPackets4:
+			r.Packets = uint64(binary.BigEndian.Uint32(b))
+		case fastPackets8:
+			r.Packets = binary.BigEndian.Uint64(b)
+		case fastInput2:
+			r.Input = uint32(binary.BigEndian.Uint16(b))
+		case fastInput4:
+			r.Input = binary.BigEndian.Uint32(b)
+		case fastOutput2:
+			r.Output = uint32(binary.BigEndian.Uint16(b))
+		case fastOutput4:
+			r.Output = binary.BigEndian.Uint32(b)
+		case fastSrcAS4:
+			r.SrcAS = binary.BigEndian.Uint32(b)
+		case fastDstAS4:
+			r.DstAS = binary.BigEndian.Uint32(b)
+		case fastSrcMask:
+			r.SrcMask = b[0]
+		case fastDstMask:
+			r.DstMask = b[0]
+		case fastFirst8:
+			d.times.first = flow.Milli(binary.BigEndian.Uint64(b))
+		case fastLast8:
+			d.times.last = flow.Milli(binary.BigEndian.Uint64(b))
+		case fastFirstUptime:
+			d.times.upFirst, d.times.hasUp = binary.BigEndian.Uint32(b), d.times.hasUp|1
+		case fastLastUptime:
+			d.times.upLast, d.times.hasUp = binary.BigEndian.Uint32(b), d.times.hasUp|2
+		case fastDirection:
+			r.Direction = b[0]
+		case fastEndReason:
+			r.EndReason = b[0]
+		case fastIPVersion:
+			r.IPVersion = b[0]
+		case fastMaxTTL:
+			r.MaxTTL = b[0]
+		case fastSegmentID8:
+			r.SegmentID = binary.BigEndian.Uint64(b)
+		case fastIngressAttr:
+			r.IngressAttr = binary.BigEndian.Uint16(b)
+		case fastEgressAttr:
+			r.EgressAttr = binary.BigEndian.Uint16(b)
 		default:
-			d.event(s, r, b)
+			d.slow(s.op, r, b[:s.n:s.n])
 		}
-		if s.extra {
-			r.Extra = append(r.Extra, flow.Element{PEN: s.pen, ID: s.id, Value: b})
-		}
+	}
+}
+
+// slow executes the operations that the loop does not.
+func (d *RecordDecoder) slow(o op, r *flow.Record, b []byte) {
+	switch {
+	case o < lastCommon:
+		d.common(o, r, b)
+	case o < lastForward:
+		forward(o, r, b)
+	default:
+		d.event(o, r, b)
 	}
 }
 
@@ -255,8 +330,8 @@ func (d *RecordDecoder) second(o op, r *flow.Record, b []byte) {
 }
 
 // forward executes the operations on the fields of forwarding and layer 2.
-func forward(s *step, r *flow.Record, b []byte) {
-	switch s.op {
+func forward(o op, r *flow.Record, b []byte) {
+	switch o {
 	case opSamplerID:
 		if r.SamplerID == 0 {
 			r.SamplerID = wire.Uint(b)
@@ -302,10 +377,6 @@ func forward(s *step, r *flow.Record, b []byte) {
 		r.InDstMAC = [6]byte(b)
 	case opOutSrcMAC:
 		r.OutSrcMAC = [6]byte(b)
-	case opMPLS:
-		i := s.id - 70
-		r.MPLS[i] = uint32(wire.Uint(b))
-		r.MPLSDepth = max(r.MPLSDepth, uint8(i+1))
 	case opEngineType:
 		r.EngineType = uint8(wire.Uint(b))
 	case opEngineID:
@@ -322,12 +393,18 @@ func forward(s *step, r *flow.Record, b []byte) {
 		r.IngressAttr = uint16(wire.Uint(b))
 	case opEgressAttr:
 		r.EgressAttr = uint16(wire.Uint(b))
+	default:
+		if o >= opMPLS && o <= opMPLSLast {
+			i := uint8(o - opMPLS)
+			r.MPLS[i] = uint32(wire.Uint(b))
+			r.MPLSDepth = max(r.MPLSDepth, i+1)
+		}
 	}
 }
 
 // event executes the operations on the fields of state changes and tunnels.
-func (d *RecordDecoder) event(s *step, r *flow.Record, b []byte) {
-	switch s.op {
+func (d *RecordDecoder) event(o op, r *flow.Record, b []byte) {
+	switch o {
 	case opBoot:
 		d.times.boot = wire.Uint(b)
 	case opEventSec:
@@ -352,8 +429,6 @@ func (d *RecordDecoder) event(s *step, r *flow.Record, b []byte) {
 		r.IngressACL = [12]byte(b)
 	case opEgressACL:
 		r.EgressACL = [12]byte(b)
-	case opPortBlock:
-		r.PortBlock[s.id-361] = uint16(wire.Uint(b))
 	case opTunProto:
 		r.TunProto = uint8(wire.Uint(b))
 	case opTenantProto:
@@ -362,6 +437,10 @@ func (d *RecordDecoder) event(s *step, r *flow.Record, b []byte) {
 		d.tenant.srcPort = uint16(wire.Uint(b))
 	case opTenantDstPort:
 		d.tenant.dstPort = uint16(wire.Uint(b))
+	default:
+		if o >= opPortBlock && o <= opPortBlockLast {
+			r.PortBlock[o-opPortBlock] = uint16(wire.Uint(b))
+		}
 	}
 }
 

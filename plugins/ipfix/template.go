@@ -96,7 +96,7 @@ func (t *Template) MinLength() int { return t.min }
 func (t *Template) Equal(fields []FieldSpec) bool { return slices.Equal(t.Fields, fields) }
 
 // Size is about what t takes in memory, in bytes.
-func (t *Template) Size() int { return 256 + 12*len(t.Fields) + 24*len(t.plan.steps) }
+func (t *Template) Size() int { return 256 + 48*len(t.Fields) + 96*len(t.plan.segments) }
 
 // NeedsUptime says that the times of t's records count from the start of the
 // exporter (elements 21 and 22).

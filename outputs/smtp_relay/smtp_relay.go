@@ -1,7 +1,6 @@
 // Package smtp_relay is the Telegraf output through which alerts leave: a mail
 // relay for monitoring systems, and alert rules on the metrics themselves. It holds
 // the configuration; the work is done by the packages below relay.
-
 package smtp_relay
 
 import (
@@ -55,11 +54,12 @@ type SMTPRelay struct {
 	Log            telegraf.Logger     `toml:"-"`
 	Statistics     *selfstat.Collector `toml:"-"`
 
-	monitor *monitor.Monitor
-	relay   *relay.Relay
-	engine  *alert.Engine // nil without alerts
-	cancel  context.CancelFunc
-	gauges  sync.WaitGroup
+	monitor    *monitor.Monitor
+	statistics *statistics
+	relay      *relay.Relay
+	engine     *alert.Engine // nil without alerts
+	cancel     context.CancelFunc
+	gauges     sync.WaitGroup
 }
 
 // Alert is one rule.
@@ -98,7 +98,8 @@ func (p *SMTPRelay) Init() error {
 	if p.Log != nil {
 		log = p.Log
 	}
-	p.monitor = monitor.New(log, newStatistics(p.Statistics).add)
+	p.statistics = newStatistics(p.Statistics)
+	p.monitor = monitor.New(log, p.statistics.add)
 	opts := relay.Options{
 		Listen: p.Listen, Hostname: p.Hostname, RelayNets: p.RelayNets, RelayDomains: p.RelayDomains,
 		Spool: p.Spool, Smarthosts: p.Smarthosts, SmarthostTLS: p.SmarthostTLS, TLSConfig: tlsConfig,
@@ -215,14 +216,10 @@ func (p *SMTPRelay) explain(err error) error {
 }
 
 func (p *SMTPRelay) publishWaiting(ctx context.Context) {
-	if p.Statistics == nil {
-		return
-	}
-	stat := p.Statistics.Register("smtp_relay", "waiting", nil)
 	ticker := time.NewTicker(waitingInterval)
 	defer ticker.Stop()
 	for {
-		stat.Set(int64(p.relay.Waiting()))
+		p.statistics.setWaiting(p.relay.Waiting())
 		select {
 		case <-ctx.Done():
 			return

@@ -33,8 +33,23 @@ func newStatistics(collector *selfstat.Collector) *statistics {
 // add is a monitor's hook. Reasons are words of the relay and names of alerts, so
 // their number is bounded.
 func (s *statistics) add(event monitor.Event, reason string, n int64) {
+	if stat := s.get(event, reason); stat != nil {
+		stat.Incr(n)
+	}
+}
+
+// setWaiting publishes the length of the queue.
+func (s *statistics) setWaiting(n int) {
+	if stat := s.get("waiting", ""); stat != nil {
+		stat.Set(int64(n))
+	}
+}
+
+// get gives the statistic of an event, nil outside of an agent. The collector is
+// not safe for concurrent use by itself.
+func (s *statistics) get(event monitor.Event, reason string) selfstat.Stat {
 	if s.collector == nil {
-		return
+		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,5 +63,5 @@ func (s *statistics) add(event monitor.Event, reason string, n int64) {
 		stat = s.collector.Register("smtp_relay", string(event), tags)
 		s.stats[key] = stat
 	}
-	stat.Incr(n)
+	return stat
 }

@@ -48,7 +48,7 @@ func peer(t *testing.T, name string) string {
 	if path, err := exec.LookPath(name); err == nil {
 		return path
 	}
-	for _, dir := range []string{"/usr/sbin", "/sbin", filepath.Join(os.Getenv("FLOWGRAF_POSTFIX"), "usr/sbin")} {
+	for _, dir := range []string{"/usr/sbin", "/sbin", filepath.Join(postfix(), "usr/sbin")} {
 		if path := filepath.Join(dir, name); executable(path) {
 			return path
 		}
@@ -58,6 +58,18 @@ func peer(t *testing.T, name string) string {
 	}
 	t.Skipf("%s is not installed (make test, as root, installs it)", name)
 	return ""
+}
+
+// postfix returns where tests/packages.sh has unpacked the postfix package.
+func postfix() string {
+	if dir := os.Getenv("FLOWGRAF_POSTFIX"); dir != "" {
+		return dir
+	}
+	dir, err := filepath.Abs("../build/postfix")
+	if err != nil {
+		return ""
+	}
+	return dir
 }
 
 func executable(path string) bool {

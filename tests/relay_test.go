@@ -41,7 +41,7 @@ func startSink(t *testing.T, addr, dir string) *process {
 		}
 		args = append([]string{"-u", "nobody"}, args...)
 	}
-	t.Setenv("LD_LIBRARY_PATH", filepath.Join(os.Getenv("FLOWGRAF_POSTFIX"), "usr/lib/postfix"))
+	t.Setenv("LD_LIBRARY_PATH", filepath.Join(postfix(), "usr/lib/postfix"))
 	p := start(t, sink, args...)
 	waitFor(t, 10*time.Second, "smtp-sink", func() bool {
 		if !p.running() {

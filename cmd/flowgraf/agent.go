@@ -25,7 +25,7 @@ type agentOptions struct {
 	directories []string
 	once        bool
 	test        bool
-	wait        time.Duration
+	testWait    int // seconds
 	debug       bool
 	quiet       bool
 	pidfile     string
@@ -44,8 +44,8 @@ Without --config it looks where Telegraf does: $TELEGRAF_CONFIG_PATH,
 ~/.telegraf/telegraf.conf, /etc/telegraf/telegraf.conf with telegraf.d/*.conf.`,
 		Example: `  flowgraf agent --config telegraf.conf
   flowgraf agent --config telegraf.conf --config-directory telegraf.d
-  flowgraf agent --config telegraf.conf --test --wait 30s   # metrics to stdout, no outputs
-  flowgraf agent --config telegraf.conf --once --wait 30s   # collect once, write, end`,
+  flowgraf agent --config telegraf.conf --test --test-wait 30   # metrics to stdout, no outputs
+  flowgraf agent --config telegraf.conf --once --test-wait 30   # collect once, write, end`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
@@ -54,7 +54,7 @@ Without --config it looks where Telegraf does: $TELEGRAF_CONFIG_PATH,
 	f.StringArrayVar(&o.directories, "config-directory", nil, "`directory` with *.conf files, may be repeated")
 	f.BoolVar(&o.once, "once", false, "gather once, write to the outputs, end")
 	f.BoolVar(&o.test, "test", false, "gather once, print the metrics, use no output, end")
-	f.DurationVar(&o.wait, "wait", 0, "with --once and --test: how long service inputs may receive")
+	f.IntVar(&o.testWait, "test-wait", 0, "for how many `seconds` service inputs may receive; without --once it means --test")
 	f.BoolVar(&o.debug, "debug", false, "log more")
 	f.BoolVar(&o.quiet, "quiet", false, "log errors only")
 	f.StringVar(&o.pidfile, "pidfile", "", "write the process id to `file`")
@@ -123,14 +123,18 @@ func (o *agentOptions) runUntilReload(ctx context.Context, c *config.Config, han
 
 func (o *agentOptions) runAgent(ctx context.Context, c *config.Config) error {
 	a := agent.NewAgent(c)
+	wait := time.Duration(o.testWait) * time.Second
 	switch {
 	case o.once:
-		return a.Once(ctx, o.wait)
-	case o.test:
-		return a.Test(ctx, o.wait)
+		return a.Once(ctx, wait)
+	case o.testing():
+		return a.Test(ctx, wait)
 	}
 	return a.Run(ctx)
 }
+
+// testing says whether metrics are to be printed, and outputs not used.
+func (o *agentOptions) testing() bool { return o.test || o.testWait > 0 && !o.once }
 
 // load loads the configuration and refuses one with which no agent can run.
 func (o *agentOptions) load() (*config.Config, error) {
@@ -146,7 +150,7 @@ func (o *agentOptions) load() (*config.Config, error) {
 	switch {
 	case len(c.Inputs) == 0 && !relaysOnly(c):
 		return nil, fmt.Errorf("%s: no inputs: expected at least one [[inputs.…]] table", names)
-	case len(c.Outputs) == 0 && !o.test:
+	case len(c.Outputs) == 0 && !o.testing():
 		return nil, fmt.Errorf("%s: no outputs: expected at least one [[outputs.…]] table", names)
 	case c.Agent.Interval <= 0:
 		return nil, fmt.Errorf("%s: [agent] interval is %s: expected a time above zero", names, time.Duration(c.Agent.Interval))

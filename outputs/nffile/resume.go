@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 // Found says what Resume and Recover found in a file.
@@ -34,7 +35,9 @@ func Recover(path string, opt Options) (Found, error) {
 // block at the end is cut off. The compression is the one that the file has; an
 // empty Ident in opt stands for the one that the file has.
 //
-// A file that ends within its header, or is empty, is begun anew. A file that is
+// A complete file with a damaged block in its midst is refused, for what is behind
+// it would be lost. A file that is empty, or ends within a header that was right so far, is begun
+// anew. A file that is
 // not one of nfdump's, or has a compression that cannot be written, is left
 // untouched: the error is a *FormatError.
 func Resume(path string, opt Options) (*Writer, Found, error) {
@@ -59,15 +62,16 @@ func resume(f *os.File, path string, opt Options) (*Writer, Found, error) {
 		return nil, Found{}, err
 	}
 	w := newWriter(f, path, opt)
-	if info.Size() < headerSize {
+	var b [headerSize]byte
+	n, err := f.ReadAt(b[:], 0)
+	if err != nil && err != io.EOF {
+		return nil, Found{}, err
+	}
+	if n < headerSize && strings.HasPrefix("\x0c\xa5\x02\x00", string(b[:min(n, 4)])) {
 		w.head = Header{NfdumpVersion: nfdumpVersion, Created: info.ModTime().Unix(), Compression: opt.Compression}
 		return w, Found{Truncated: info.Size()}, w.writeHeader(w.head)
 	}
-	var b [headerSize]byte
-	if _, err := f.ReadAt(b[:], 0); err != nil {
-		return nil, Found{}, err
-	}
-	if w.head, err = decodeHeader(path, b[:]); err != nil {
+	if w.head, err = decodeHeader(path, b[:n]); err != nil {
 		return nil, Found{}, err
 	}
 	if c := w.head.Compression; c != None && c != LZ4 {
@@ -77,6 +81,11 @@ func resume(f *os.File, path string, opt Options) (*Writer, Found, error) {
 	end, err := w.scan(file)
 	if err != nil {
 		return nil, Found{}, err
+	}
+	if w.head.Appendix > 0 && w.off != w.head.AppendixOffset {
+		if _, err := newFile(path, f); err == nil {
+			return nil, Found{}, &FormatError{path, w.off, ErrCorrupt, "a block is damaged, but there are more behind it: not appended to"}
+		}
 	}
 	found := Found{Blocks: w.blocks, Flows: w.stat.Flows, Truncated: info.Size() - end}
 	w.head.Appendix, w.head.AppendixOffset, w.head.Blocks = 0, 0, 0

@@ -72,7 +72,7 @@ type Writer struct {
 	head Header
 
 	state
-	kept state // as of the last Flush
+	kept state // as of the last Flush or Commit
 
 	block   []byte // records of the open block
 	records uint32
@@ -233,15 +233,27 @@ func encodeExporter(b []byte, id Exporter, sysid uint16) {
 // appended is in the hands of the operating system and survives a kill of the
 // process. It does not wait for the disk.
 func (w *Writer) Flush() error {
+	if err := w.Prepare(); err != nil {
+		return err
+	}
+	w.Commit()
+	return nil
+}
+
+// Prepare does what Flush does, but Rollback can still take it back, until Commit.
+// It is for writing to several files, all or none.
+func (w *Writer) Prepare() error {
 	w.exporterStats()
 	if err := w.writeBlock(); err != nil {
 		return w.rollback(err)
 	}
-	w.kept.copyFrom(&w.state)
 	return nil
 }
 
-// Rollback drops everything appended since the last successful Flush.
+// Commit makes permanent what Prepare wrote.
+func (w *Writer) Commit() { w.kept.copyFrom(&w.state) }
+
+// Rollback drops everything appended since the last Flush or Commit.
 func (w *Writer) Rollback() { w.rollback(nil) }
 
 // rollback takes the Writer back to the last successful Flush. The bytes behind

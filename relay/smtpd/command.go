@@ -175,9 +175,6 @@ func (c *conn) rcpt(arg string) {
 		return
 	}
 	path, params, problem := splitPath(arg, "TO:")
-	if problem == "" && len(params) > 0 {
-		problem = "555 5.5.4 RCPT parameter not supported"
-	}
 	if problem != "" {
 		c.trans.failed = true
 		c.refuse(problem, "syntax")
@@ -187,6 +184,11 @@ func (c *conn) rcpt(arg string) {
 	if err != nil {
 		c.trans.failed = true
 		c.badAddress("recipient", err)
+		return
+	}
+	if len(params) > 0 {
+		c.trans.failed = true
+		c.refuse("555 5.5.4 RCPT parameter not supported", "syntax")
 		return
 	}
 	c.pass("RCPT", fmt.Sprintf("RCPT TO:<%s>", to))

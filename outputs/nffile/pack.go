@@ -15,15 +15,23 @@ import (
 // packer compresses blocks with LZ4. Its memory is reused.
 type packer struct {
 	c lz4.Compressor
+	s stride
 }
 
+// smallBlock is the size below which blocks are packed tighter and slower: they
+// come when there is little to do.
+const smallBlock = 64 << 10
+
 // packBound returns the most bytes that n bytes can become.
-func packBound(n int) int { return lz4.CompressBlockBound(n) }
+func packBound(n int) int { return max(lz4.CompressBlockBound(n), strideBound(n)) }
 
 // pack writes src to dst as one raw LZ4 block and returns its length. dst has at
 // least packBound(len(src)) bytes. What does not shrink is written as literals:
 // the format has no block that is not compressed.
 func (p *packer) pack(dst, src []byte) int {
+	if len(src) >= smallBlock {
+		return p.s.pack(dst, src)
+	}
 	if n, err := p.c.CompressBlock(src, dst); err == nil && n > 0 {
 		return n
 	}

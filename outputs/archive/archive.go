@@ -1,0 +1,385 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// Options say what archive to write.
+type Options struct {
+	Dir         string        // created if missing
+	Interval    time.Duration // of a slot: whole seconds, 0 is five minutes
+	Layout      int           // sub-directories, 0 to MaxLayout
+	Compression nffile.Compression
+	Ident       string         // "" is nfdump's "none"
+	Location    *time.Location // of names; nil is the local one
+
+	// Infof and Errorf take log lines; nil drops them.
+	Infof, Errorf func(format string, args ...any)
+}
+
+// grace is how long after its end a slot stays open for what was received in it.
+const grace = time.Second
+
+// retryAfter is how long the archive waits before it tries again to make a file
+// complete.
+const retryAfter = time.Second
+
+// Archive writes the files. New makes an inert one; Open and Close enclose its
+// work. Write is safe for concurrent use.
+type Archive struct {
+	opt  Options
+	lock *os.File
+
+	mu    sync.Mutex
+	files []*file // open slots, oldest first; new flows go to the last
+	last  *file   // the last of files
+	until flow.Time
+	now   time.Time // of the current Write
+
+	closing chan *file // slots that are over, on their way to finisher
+	stop    chan struct{}
+	wg      sync.WaitGroup
+	errs    error // of files that could not be made complete
+}
+
+// file is the open file of a slot.
+type file struct {
+	*nffile.Writer
+	slot  int64
+	final string // the name it will have
+}
+
+// New returns an archive after checking its options. It touches nothing.
+func New(opt Options) (*Archive, error) {
+	if opt.Interval == 0 {
+		opt.Interval = 5 * time.Minute
+	}
+	if opt.Location == nil {
+		opt.Location = time.Local
+	}
+	nop := func(string, ...any) {}
+	if opt.Infof == nil {
+		opt.Infof = nop
+	}
+	if opt.Errorf == nil {
+		opt.Errorf = nop
+	}
+	switch {
+	case opt.Dir == "":
+		return nil, errors.New("no directory is given")
+	case opt.Interval < time.Second || opt.Interval%time.Second != 0:
+		return nil, fmt.Errorf("rotation interval %s: expected whole seconds, at least one", opt.Interval)
+	case opt.Layout < 0 || opt.Layout > MaxLayout:
+		return nil, fmt.Errorf("sub-directory layout %d: expected 0 to %d", opt.Layout, MaxLayout)
+	case opt.Compression != nffile.None && opt.Compression != nffile.LZ4:
+		return nil, fmt.Errorf("compression %s: expected none or lz4", opt.Compression)
+	}
+	if err := nffile.CheckIdent(opt.Ident); err != nil {
+		return nil, err
+	}
+	return &Archive{opt: opt}, nil
+}
+
+// Check says why the archive could not be opened: the directory is no directory,
+// cannot be created or written, or another process writes it. It changes nothing.
+func (a *Archive) Check() error {
+	dir := a.opt.Dir
+	info, err := os.Stat(dir)
+	for errors.Is(err, os.ErrNotExist) && filepath.Dir(dir) != dir {
+		dir = filepath.Dir(dir)
+		info, err = os.Stat(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("directory %s: %w", a.opt.Dir, err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("directory %s: %s is not a directory", a.opt.Dir, dir)
+	}
+	if err := writable(dir); err != nil || dir != a.opt.Dir {
+		return err
+	}
+	return locked(dir)
+}
+
+// locked says whether another process holds the lock of a directory.
+func locked(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, lockName)); err != nil {
+		return nil
+	}
+	f, err := lock(dir)
+	if err != nil {
+		return err
+	}
+	if f != nil {
+		f.Close()
+	}
+	return nil
+}
+
+// Open takes the directory, makes whole what a kill left behind, opens the file
+// of the current slot, and starts the clock that ends slots.
+func (a *Archive) Open() (err error) {
+	if err := os.MkdirAll(a.opt.Dir, 0o755); err != nil {
+		return err
+	}
+	if a.lock, err = lock(a.opt.Dir); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			a.unlock()
+		}
+	}()
+	slot := slotOf(time.Now(), a.opt.Interval)
+	if err := a.recover(slot); err != nil {
+		return err
+	}
+	if err := a.advance(slot); err != nil {
+		return err
+	}
+	a.errs = nil
+	a.closing = make(chan *file, 16)
+	a.stop = make(chan struct{})
+	stop := a.stop
+	a.wg.Go(func() { a.keepTime(stop) })
+	a.wg.Go(a.finisher)
+	return nil
+}
+
+// unlock gives the directory free.
+func (a *Archive) unlock() {
+	if a.lock != nil {
+		a.lock.Close()
+		a.lock = nil
+	}
+}
+
+// Close makes the files complete and gives the directory free. It is safe on an
+// archive that is not open. A file that could not be made complete is left for
+// the next Open.
+func (a *Archive) Close() error {
+	if a.stop == nil {
+		a.unlock()
+		return nil
+	}
+	close(a.stop)
+	a.mu.Lock()
+	files := a.files
+	a.files, a.last, a.until, a.stop = nil, nil, 0, nil
+	a.mu.Unlock()
+	for _, f := range files {
+		a.closing <- f
+	}
+	close(a.closing)
+	a.wg.Wait()
+	a.unlock()
+	return a.errs
+}
+
+// ErrClosed says that the archive is not open.
+var ErrClosed = errors.New("the archive is not open")
+
+// Batch is what a function given to Write writes to.
+type Batch struct{ a *Archive }
+
+// Write calls fn, which appends flows to the batch, and hands them to the
+// operating system. When it returns nil, all of them survive a kill of the
+// process. When it returns an error, that of fn or of the disk, none of them is
+// in the archive, and the whole batch can be written again.
+func (a *Archive) Write(fn func(Batch) error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last == nil {
+		return ErrClosed
+	}
+	a.now = time.Now()
+	err := fn(Batch{a})
+	for i := 0; i < len(a.files) && err == nil; i++ {
+		err = a.files[i].Prepare()
+	}
+	for _, f := range a.files {
+		if err != nil {
+			f.Rollback()
+		} else {
+			f.Commit()
+		}
+	}
+	a.release()
+	return err
+}
+
+// release gives all open files but the last to the finisher. The lock is held.
+func (a *Archive) release() {
+	for len(a.files) > 1 {
+		select {
+		case a.closing <- a.files[0]:
+			a.files = a.files[1:]
+		default:
+			return // the finisher is behind; next time
+		}
+	}
+}
+
+// Append adds a flow to the file of the slot in which it was received; a flow
+// that comes late goes to the slot that is open.
+func (b Batch) Append(r *flow.Record) error {
+	a := b.a
+	if r.Received >= a.until {
+		if err := a.follow(r.Received); err != nil {
+			return err
+		}
+	}
+	return a.last.Append(r)
+}
+
+// Datagrams counts datagrams and sequence failures of an exporter.
+func (b Batch) Datagrams(id nffile.Exporter, datagrams, failures uint64) {
+	b.a.last.Datagrams(id, datagrams, failures)
+}
+
+// follow opens the slot of a time after the current one, but none that has not
+// begun by this machine's clock.
+func (a *Archive) follow(received flow.Time) error {
+	slot := min(slotOf(received.Time(), a.opt.Interval), slotOf(a.now, a.opt.Interval))
+	if slot <= a.last.slot {
+		return nil
+	}
+	return a.advance(slot)
+}
+
+// advance opens the file of a slot, to which flows go from now on. The lock is
+// held, or the archive is not yet open.
+func (a *Archive) advance(slot int64) error {
+	f, err := a.openSlot(slot)
+	if err != nil {
+		return err
+	}
+	a.files = append(a.files, f)
+	a.last = f
+	a.until = flow.TimeOf(time.Unix(slot, 0).Add(a.opt.Interval))
+	return nil
+}
+
+// keepTime ends slots when no flow does, until stop is closed.
+func (a *Archive) keepTime(stop <-chan struct{}) {
+	failing := false
+	for {
+		wait := retryAfter
+		if !failing {
+			wait = a.untilOver()
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-stop:
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		err := a.tick(time.Now())
+		if err != nil && !failing {
+			a.opt.Errorf("cannot begin a new file, trying again every %s: %v", retryAfter, err)
+		}
+		failing = err != nil
+	}
+}
+
+// untilOver returns how long to wait for the end of the open slot, but at most a
+// minute: the clock may be set.
+func (a *Archive) untilOver() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last == nil {
+		return time.Minute
+	}
+	return min(max(time.Until(time.Unix(a.last.slot, 0).Add(a.opt.Interval+grace)), 0), time.Minute)
+}
+
+// tick opens the next slot when the open one is over, or lies in the future by
+// more than a slot because the clock was set back.
+func (a *Archive) tick(now time.Time) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last == nil {
+		return nil
+	}
+	start := time.Unix(a.last.slot, 0)
+	over := !now.Before(start.Add(a.opt.Interval + grace))
+	future := now.Before(start.Add(-a.opt.Interval))
+	switch {
+	case over:
+		now = now.Add(-grace) // no slot is left out when they are short
+	case !future:
+		return nil
+	}
+	if err := a.advance(slotOf(now, a.opt.Interval)); err != nil {
+		return err
+	}
+	a.release()
+	return nil
+}
+
+// finisher makes files complete, outside of the lock: it waits for the disk. What
+// fails is tried again until the archive is closed.
+func (a *Archive) finisher() {
+	var failed []*file
+	reported := false
+	for {
+		var again <-chan time.Time
+		if len(failed) > 0 {
+			again = time.After(retryAfter)
+		}
+		select {
+		case f, ok := <-a.closing:
+			if !ok {
+				a.giveUp(failed)
+				return
+			}
+			failed = append(failed, f)
+		case <-again:
+		}
+		for len(failed) > 0 {
+			err := a.finish(failed[0])
+			if err != nil {
+				if !reported {
+					a.opt.Errorf("cannot complete %s, trying again every %s: %v", failed[0].final, retryAfter, err)
+				}
+				reported = true
+				break
+			}
+			failed, reported = failed[1:], false
+		}
+	}
+}
+
+// giveUp tries once more to complete files and leaves the others for the next
+// Open.
+func (a *Archive) giveUp(failed []*file) {
+	for _, f := range failed {
+		if err := a.finish(f); err != nil {
+			f.Abandon()
+			a.errs = errors.Join(a.errs, fmt.Errorf("completing %s, which is left as %s: %w", f.final, f.Path(), err))
+		}
+	}
+}
+
+// finish makes the file of a slot complete and gives it its name.
+func (a *Archive) finish(f *file) error {
+	if err := f.Close(); err != nil && !errors.Is(err, nffile.ErrClosed) {
+		return err
+	}
+	name, err := rename(f.Path(), f.final)
+	if err != nil {
+		return err
+	}
+	s := f.Stat()
+	a.opt.Infof("%s: flows %d, packets %d, bytes %d, sequence failures %d", name, s.Flows, s.Packets, s.Bytes, s.SequenceFailures)
+	return nil
+}

@@ -1,0 +1,160 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+)
+
+// options returns what the file of a slot is written with.
+func (a *Archive) options(slot int64) nffile.Options {
+	start := time.Unix(slot, 0)
+	return nffile.Options{
+		Compression: a.opt.Compression,
+		Ident:       a.opt.Ident,
+		SlotStart:   start,
+		SlotEnd:     start.Add(a.opt.Interval),
+	}
+}
+
+// currentPath returns where the file of a slot is while it is open.
+func (a *Archive) currentPath(slot int64) string {
+	return filepath.Join(a.opt.Dir, subdir(a.opt.Layout, time.Unix(slot, 0).In(a.opt.Location)), currentName(slot))
+}
+
+// openSlot opens the file of a slot: the one that an earlier run left open, the
+// complete one of that name, or a new one.
+func (a *Archive) openSlot(slot int64) (*file, error) {
+	start := time.Unix(slot, 0).In(a.opt.Location)
+	current := a.currentPath(slot)
+	dir := filepath.Dir(current)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	f := &file{slot: slot, final: filepath.Join(dir, finalName(start, a.opt.Interval))}
+	reopened := false
+	if _, err := os.Lstat(current); errors.Is(err, os.ErrNotExist) {
+		err := os.Rename(f.final, current)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+		reopened = err == nil
+	}
+	w, found, err := nffile.Resume(current, a.options(slot))
+	var damage *nffile.FormatError
+	switch {
+	case err == nil:
+		f.Writer = w
+		a.opt.Infof("appending to %s: flows %d, %d bytes cut off", f.final, found.Flows, found.Truncated)
+		return f, nil
+	case errors.As(err, &damage):
+		// Not to be appended to: it stays what it is, and the slot gets another file.
+		if err := a.setAside(current, f.final, reopened, damage); err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, os.ErrNotExist):
+		return nil, err
+	}
+	if f.Writer, err = nffile.Create(current, a.options(slot)); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// setAside puts a file that cannot be appended to out of the way: back to its
+// final name if it had that, else to one that nothing writes to.
+func (a *Archive) setAside(current, final string, reopened bool, why error) error {
+	if reopened {
+		a.opt.Errorf("cannot append to %s, beginning another file: %v", final, why)
+		return os.Rename(current, final)
+	}
+	aside := current + ".damaged"
+	a.opt.Errorf("kept as %s: %v", aside, why)
+	return os.Rename(current, aside)
+}
+
+// rename gives a complete file its name, or when that is taken the first free one
+// of those that name its seconds. It returns the name.
+func rename(current, final string) (string, error) {
+	name, err := freeName(final)
+	if err != nil {
+		return "", err
+	}
+	if err := os.Rename(current, name); err != nil {
+		return "", err
+	}
+	return name, syncDir(filepath.Dir(name))
+}
+
+// freeName returns final, or when a file has that name, the first free one of
+// nfcapd.YYYYmmddHHMMSS with rising seconds.
+func freeName(final string) (string, error) {
+	dir, base := filepath.Split(final)
+	digits := strings.TrimPrefix(base, "nfcapd.")
+	name := final
+	for second := 1; second < 1000; second++ {
+		if _, err := os.Lstat(name); errors.Is(err, os.ErrNotExist) {
+			return name, nil
+		} else if err != nil {
+			return "", err
+		}
+		minute, seconds := digits[:12], second
+		if len(digits) == 14 {
+			seconds = int(digits[12]-'0')*10 + int(digits[13]-'0') + second
+		}
+		if seconds > 59 {
+			break
+		}
+		name = filepath.Join(dir, fmt.Sprintf("nfcapd.%s%02d", minute, seconds))
+	}
+	return "", fmt.Errorf("no free name for %s: move the files of that minute away", final)
+}
+
+// recover makes complete what a kill left open in the whole tree, except the file
+// of the slot that is now, which is opened again.
+func (a *Archive) recover(now int64) error {
+	return filepath.WalkDir(a.opt.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && path != a.opt.Dir && strings.HasPrefix(d.Name(), ".") {
+			return fs.SkipDir
+		}
+		if !d.Type().IsRegular() || !strings.HasPrefix(d.Name(), currentPrefix) {
+			return nil
+		}
+		slot, ours := currentSlot(d.Name())
+		switch {
+		case !ours:
+			a.opt.Infof("%s is not of this program and is left alone", path)
+		case path != a.currentPath(now):
+			return a.recoverFile(path, slot)
+		}
+		return nil
+	})
+}
+
+// recoverFile makes one file complete and gives it its name.
+func (a *Archive) recoverFile(path string, slot int64) error {
+	final := filepath.Join(filepath.Dir(path), finalName(time.Unix(slot, 0).In(a.opt.Location), a.opt.Interval))
+	found, err := nffile.Recover(path, a.options(slot))
+	var damage *nffile.FormatError
+	if errors.As(err, &damage) {
+		return a.setAside(path, final, false, damage)
+	}
+	if err != nil {
+		return fmt.Errorf("recovering %s: %w", path, err)
+	}
+	name, err := rename(path, final)
+	if err != nil {
+		return err
+	}
+	a.opt.Infof("recovered %s: flows %d, %d bytes of a torn block cut off", name, found.Flows, found.Truncated)
+	return nil
+}

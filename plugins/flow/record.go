@@ -112,6 +112,7 @@ type Record struct {
 	Sequence     uint32 // the datagram's sequence number
 	SysUptime    uint32 // of the exporter at export, milliseconds; v5 and v9
 	HeaderCount  uint16 // the datagram's count of records; v5 only
+	HeaderRate   uint16 // the sampling field of the header as sent, mode in the top 2 bits; v5 only
 
 	// The four times. First and Last are never zero after decoding: what the
 	// exporter did not send, or sent absurdly, is Exported, else Received.

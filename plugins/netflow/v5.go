@@ -93,6 +93,7 @@ func V5Base(base *flow.Record, h V5Header) {
 	base.Domain = h.Domain()
 	base.EngineType, base.EngineID = h.EngineType, h.EngineID
 	base.Sequence, base.SysUptime, base.HeaderCount = h.Sequence, h.SysUptime, h.Count
+	base.HeaderRate = h.Sampling
 	base.Exported = h.ExportTime()
 	base.Present = v5Present
 	base.IPVersion = 4

@@ -1,0 +1,175 @@
+package collector
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// DefaultReadBuffer is the size of a socket's receive buffer in bytes that a
+// listener asks for. The usual default of Linux holds 92 datagrams.
+const DefaultReadBuffer = 16 << 20
+
+// maxDatagram is more than a UDP payload can have, in bytes.
+const maxDatagram = 64 << 10
+
+// ListenerOptions configures a Listener.
+type ListenerOptions struct {
+	// Address is where to listen: "udp://:2055" is IPv4 and IPv6, udp4:// and
+	// udp6:// are one of them.
+	Address string
+
+	// ReadBuffer is the receive buffer to ask for in bytes; 0 is
+	// DefaultReadBuffer.
+	ReadBuffer int
+
+	// Warn gets a line when the system grants less than asked for, and when
+	// reading fails. nil is silence.
+	Warn func(format string, args ...any)
+}
+
+// Listener receives datagrams on one UDP socket. NewListener opens nothing; Start
+// does, and Stop ends it.
+type Listener struct {
+	opt     ListenerOptions
+	conn    *net.UDPConn
+	wg      sync.WaitGroup
+	granted int
+	errs    atomic.Uint64
+
+	mu        sync.Mutex
+	drops     uint64
+	lastDrops uint32
+}
+
+// NewListener returns a listener that is not yet open.
+func NewListener(o ListenerOptions) *Listener {
+	if o.ReadBuffer <= 0 {
+		o.ReadBuffer = DefaultReadBuffer
+	}
+	if o.Warn == nil {
+		o.Warn = func(string, ...any) {}
+	}
+	return &Listener{opt: o}
+}
+
+// ParseAddress splits an address as in ListenerOptions into network and host,
+// without asking the network.
+func ParseAddress(address string) (network, host string, err error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", "", fmt.Errorf("invalid service address %q: %w", address, err)
+	}
+	switch u.Scheme {
+	case "udp", "udp4", "udp6":
+	default:
+		return "", "", fmt.Errorf("invalid scheme %q in service address %q, should be 'udp', 'udp4' or 'udp6'", u.Scheme, address)
+	}
+	_, port, err := net.SplitHostPort(u.Host)
+	if err != nil {
+		return "", "", fmt.Errorf("invalid service address %q: expected host:port: %w", address, err)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", "", fmt.Errorf("invalid service address %q: expected a port from 0 to 65535, got %q", address, port)
+	}
+	return u.Scheme, u.Host, nil
+}
+
+// Start opens the socket and calls handle for every datagram, from one goroutine,
+// until Stop. The payload is valid until handle returns.
+func (l *Listener) Start(handle func(Datagram)) error {
+	network, host, err := ParseAddress(l.opt.Address)
+	if err != nil {
+		return err
+	}
+	addr, err := net.ResolveUDPAddr(network, host)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", l.opt.Address, err)
+	}
+	conn, err := net.ListenUDP(network, addr)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", l.opt.Address, err)
+	}
+	l.conn = conn
+	l.granted = setReadBuffer(conn, l.opt.ReadBuffer)
+	if l.granted < l.opt.ReadBuffer {
+		l.opt.Warn("the receive buffer of %s has %d bytes instead of %d, so bursts may be dropped: %s",
+			l.opt.Address, l.granted, l.opt.ReadBuffer, readBufferAdvice(l.opt.ReadBuffer))
+	}
+	l.wg.Go(func() { l.read(conn, handle) })
+	return nil
+}
+
+// read receives until the socket is closed.
+func (l *Listener) read(conn *net.UDPConn, handle func(Datagram)) {
+	buf := make([]byte, maxDatagram)
+	pause := time.Duration(0)
+	for {
+		n, from, err := conn.ReadFromUDPAddrPort(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			if l.errs.Add(1) == 1 {
+				l.opt.Warn("reading from %s: %v (further errors are only counted)", l.opt.Address, err)
+			}
+			pause = min(max(2*pause, time.Millisecond), time.Second)
+			time.Sleep(pause)
+			continue
+		}
+		pause = 0
+		handle(Datagram{
+			Exporter: netip.AddrPortFrom(from.Addr().Unmap(), from.Port()),
+			Received: time.Now(),
+			Payload:  buf[:n],
+		})
+	}
+}
+
+// Stop closes the socket and waits until handle has returned for the last time.
+// It may be called more than once, and without Start.
+func (l *Listener) Stop() {
+	if l.conn != nil {
+		_ = l.conn.Close()
+	}
+	l.wg.Wait()
+}
+
+// Addr returns the address of the open socket.
+func (l *Listener) Addr() netip.AddrPort {
+	if l.conn == nil {
+		return netip.AddrPort{}
+	}
+	if a, ok := l.conn.LocalAddr().(*net.UDPAddr); ok {
+		return a.AddrPort()
+	}
+	return netip.AddrPort{}
+}
+
+// ReadBuffer returns the size of the receive buffer that the system granted, in
+// bytes.
+func (l *Listener) ReadBuffer() int { return l.granted }
+
+// ReadErrors returns how often reading has failed.
+func (l *Listener) ReadErrors() uint64 { return l.errs.Load() }
+
+// Drops returns how many datagrams the system has dropped because the receive
+// buffer was full, since Start. It is 0 where the system does not tell.
+func (l *Listener) Drops() uint64 {
+	if l.conn == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now, ok := socketDrops(l.conn); ok {
+		l.drops += uint64(now - l.lastDrops)
+		l.lastDrops = now
+	}
+	return l.drops
+}

@@ -18,12 +18,16 @@
 //	corrupt/      files that could not be read
 //	journal/      the write-ahead log
 //
-// Add writes the mail's own file without waiting for the disk, and appends the
-// same bytes to the journal; one sync of the journal answers for all mails that
-// came in meanwhile (group commit). When a journal segment is full, the mail
-// files that still wait are synced and the segment is deleted. Open replays the
-// segments: a mail that is neither in queue/ nor in failed/ nor marked done is
-// written again.
+// Add appends a mail to the journal; one sync answers for all mails that came in
+// meanwhile (group commit). A mail that is delivered at once leaves only a mark
+// there. One that has to wait gets a file of its own: when a result is recorded,
+// and when the journal's segment is full or the queue is closed; then these files
+// are synced and the segment is deleted. Making and unlinking a file for every mail
+// would cost more than the sync: ext4 does not reuse an inode for some seconds and
+// searches past all that were freed.
+//
+// Open replays the segments: a mail that is neither in queue/ nor in failed/ nor
+// marked done gets its file. Where both have it, the file counts.
 //
 // # A mail file
 //

@@ -20,15 +20,28 @@ type journal struct {
 	requests chan commitRequest
 	done     chan struct{}
 
-	mu      sync.Mutex // guards what follows
-	file    *os.File   // nil after a failure, until a new segment could be made
-	size    int64
-	seq     uint64
-	live    map[string]uint64 // id to the segment that holds it
-	sealed  []uint64          // closed segments that still exist
-	closed  bool
-	sealing sync.WaitGroup
-	sealMu  sync.Mutex // one checkpoint at a time
+	mu        sync.Mutex // guards what follows
+	current   *segment   // nil after a failure, until a new one could be made
+	seq       uint64
+	live      map[string]place
+	sealed    []*segment // closed for writing, oldest first
+	closed    bool
+	sealing   sync.WaitGroup
+	releasing sync.Mutex // one release at a time
+}
+
+// segment is one file of the log.
+type segment struct {
+	seq  uint64
+	file *os.File
+	size int64
+}
+
+// place is where the log has a mail.
+type place struct {
+	in     *segment
+	offset int64
+	length int
 }
 
 type commitRequest struct {
@@ -45,9 +58,9 @@ func newJournal(dir string, seq uint64, checkpoint func(ids []string) error) (*j
 	j := &journal{
 		dir: dir, checkpoint: checkpoint, seq: seq,
 		requests: make(chan commitRequest, 256), done: make(chan struct{}),
-		live: map[string]uint64{},
+		live: map[string]place{},
 	}
-	if err := j.open(); err != nil {
+	if err := j.begin(); err != nil {
 		return nil, err
 	}
 	go j.run()
@@ -56,10 +69,10 @@ func newJournal(dir string, seq uint64, checkpoint func(ids []string) error) (*j
 
 func segmentName(seq uint64) string { return fmt.Sprintf("%016x.wal", seq) }
 
-// open begins the next segment. The caller holds mu or is alone.
-func (j *journal) open() error {
+// begin makes the next segment. The caller holds mu or is alone.
+func (j *journal) begin() error {
 	seq := j.seq + 1
-	f, err := os.OpenFile(filepath.Join(j.dir, segmentName(seq)), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(filepath.Join(j.dir, segmentName(seq)), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("journal segment: %w", err)
 	}
@@ -68,7 +81,7 @@ func (j *journal) open() error {
 		os.Remove(f.Name())
 		return err
 	}
-	j.file, j.size, j.seq = f, 0, seq
+	j.current, j.seq = &segment{seq: seq, file: f}, seq
 	return nil
 }
 
@@ -122,48 +135,67 @@ func (j *journal) answer(batch []commitRequest) {
 
 func (j *journal) write(batch []commitRequest) error {
 	j.mu.Lock()
-	if j.file == nil {
-		if err := j.open(); err != nil {
-			j.mu.Unlock()
-			return err
-		}
+	places := make([]place, 0, len(batch))
+	err := j.ready()
+	for i := 0; i < len(batch) && err == nil; i++ {
+		var at place
+		at, err = j.append(batch[i].record)
+		places = append(places, at)
 	}
-	var err error
-	for _, request := range batch {
-		if err = j.append(request.record); err != nil {
-			break
-		}
-		j.live[request.id] = j.seq
-	}
-	f := j.file
+	current := j.current
 	j.mu.Unlock()
 	if err == nil {
-		err = syncData(f)
+		err = syncData(current.file)
 	}
 
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err != nil {
-		for _, request := range batch {
-			delete(j.live, request.id)
-		}
-		j.seal() // what a failed sync left is not to be trusted
+		j.seal() // what a failed write or sync left is not to be trusted
 		return err
 	}
-	if j.size >= segmentSize {
+	for i, request := range batch {
+		j.live[request.id] = places[i]
+	}
+	if current.size >= segmentSize {
 		j.seal()
 	}
 	return nil
 }
 
-// append writes a record, or nothing: a part of one is cut off again.
-func (j *journal) append(record []byte) error {
-	n, err := j.file.Write(record)
-	if err == nil {
-		j.size += int64(n)
+// ready makes sure that there is a segment to write to. The caller holds mu.
+func (j *journal) ready() error {
+	if j.current != nil {
 		return nil
 	}
-	return errors.Join(fmt.Errorf("writing the journal: %w", err), j.file.Truncate(j.size))
+	return j.begin()
+}
+
+// append writes a record, or nothing: a part of one is cut off again. The caller
+// holds mu.
+func (j *journal) append(record []byte) (place, error) {
+	s := j.current
+	if _, err := s.file.WriteAt(record, s.size); err != nil {
+		return place{}, errors.Join(fmt.Errorf("writing the journal: %w", err), s.file.Truncate(s.size))
+	}
+	at := place{in: s, offset: s.size, length: len(record)}
+	s.size += int64(len(record))
+	return at, nil
+}
+
+// read gives the record of a mail that the log holds; ok is false when it does not.
+func (j *journal) read(id string) (record []byte, ok bool, err error) {
+	j.mu.Lock()
+	at, ok := j.live[id]
+	j.mu.Unlock()
+	if !ok {
+		return nil, false, nil
+	}
+	record = make([]byte, at.length)
+	if _, err := at.in.file.ReadAt(record, at.offset); err != nil {
+		return nil, true, fmt.Errorf("reading the journal: %w", err)
+	}
+	return record, true, nil
 }
 
 // finish writes that a mail is done. The mark is not synced: it survives a kill of
@@ -174,25 +206,25 @@ func (j *journal) finish(id string) error {
 	if _, ok := j.live[id]; !ok {
 		return nil // its segment is gone
 	}
-	if j.file == nil {
-		if err := j.open(); err != nil {
-			return err
-		}
+	if err := j.ready(); err != nil {
+		return err
 	}
-	if err := j.append(encodeDone(id)); err != nil {
+	if _, err := j.append(encodeDone(id)); err != nil {
 		return err
 	}
 	delete(j.live, id)
 	return nil
 }
 
-// seal closes the current segment and, beside the work, brings the mails that
-// still wait to the disk and deletes it. The caller holds mu.
+// seal ends the current segment and, beside the work, brings the mails that still
+// wait to the disk and deletes it. The caller holds mu.
 func (j *journal) seal() {
-	j.file.Close()
-	j.file = nil
-	j.sealed = append(j.sealed, j.seq)
-	seq := j.seq
+	if j.current == nil {
+		return
+	}
+	seq := j.current.seq
+	j.sealed = append(j.sealed, j.current)
+	j.current = nil
 	j.sealing.Go(func() { j.release(seq) })
 }
 
@@ -200,12 +232,12 @@ func (j *journal) seal() {
 // segments, together, because a later one may hold the done marks of an earlier
 // one. When that fails they stay for the next release or the next Open.
 func (j *journal) release(seq uint64) {
-	j.sealMu.Lock()
-	defer j.sealMu.Unlock()
+	j.releasing.Lock()
+	defer j.releasing.Unlock()
 	j.mu.Lock()
 	var ids []string
-	for id, s := range j.live {
-		if s <= seq {
+	for id, at := range j.live {
+		if at.in.seq <= seq {
 			ids = append(ids, id)
 		}
 	}
@@ -218,10 +250,11 @@ func (j *journal) release(seq uint64) {
 	for _, id := range ids {
 		delete(j.live, id)
 	}
-	for len(j.sealed) > 0 && j.sealed[0] <= seq {
-		if err := os.Remove(filepath.Join(j.dir, segmentName(j.sealed[0]))); err != nil {
+	for len(j.sealed) > 0 && j.sealed[0].seq <= seq {
+		if err := os.Remove(j.sealed[0].file.Name()); err != nil {
 			return
 		}
+		j.sealed[0].file.Close()
 		j.sealed = j.sealed[1:]
 	}
 }
@@ -239,9 +272,10 @@ func (j *journal) close() {
 	j.requests <- commitRequest{}
 	<-j.done
 	j.mu.Lock()
-	if j.file != nil {
-		j.seal()
-	}
+	j.seal()
 	j.mu.Unlock()
 	j.sealing.Wait()
+	for _, s := range j.sealed { // could not be released
+		s.file.Close()
+	}
 }

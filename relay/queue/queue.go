@@ -40,6 +40,11 @@ type Queue struct {
 	lock     *os.File
 	journal  *journal
 
+	// spilling is held while a mail gets a file of its own, or loses it: a mail
+	// that the journal holds has one only once it had to wait.
+	spilling sync.Mutex
+	spilled  map[string]bool // has a file; guarded by spilling
+
 	mu     sync.Mutex
 	lastID int64
 }
@@ -48,7 +53,7 @@ type Queue struct {
 // journal, and gives the envelopes of the mails that wait, oldest first. The error
 // wraps ErrLocked when another process has the spool.
 func Open(dir string, mon *monitor.Monitor) (*Queue, []Envelope, error) {
-	q := &Queue{dir: dir, mon: mon}
+	q := &Queue{dir: dir, mon: mon, spilled: map[string]bool{}}
 	for _, sub := range []string{queueDir, failedDir, corruptDir, journalDir} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			return nil, nil, fmt.Errorf("spool: %w", err)
@@ -118,8 +123,9 @@ func (q *Queue) load() ([]Envelope, error) {
 		return nil, err
 	}
 	waiting := make([]Envelope, 0, len(found))
-	for _, env := range found {
+	for id, env := range found {
 		waiting = append(waiting, env)
+		q.spilled[id] = true
 	}
 	slices.SortFunc(waiting, func(a, b Envelope) int {
 		if c := a.Received.Compare(b.Received); c != 0 {
@@ -171,7 +177,7 @@ func (q *Queue) scanMails() (map[string]Envelope, error) {
 			q.mon.Warnf("spool: unknown file %q in %s is left alone", name, q.path(queueDir))
 			continue
 		}
-		m, err := q.Load(id)
+		m, err := q.loadFile(id)
 		if errors.Is(err, ErrCorrupt) {
 			if err := q.setAside(id, err); err != nil {
 				return nil, err
@@ -297,17 +303,51 @@ func (q *Queue) restore(id string, record []byte, found map[string]Envelope, don
 	return nil
 }
 
+// checkpoint is the journal's: these mails must no longer need it.
 func (q *Queue) checkpoint(ids []string) error {
 	names := make([]string, len(ids))
+	var err error
 	for i, id := range ids {
 		names[i] = id + mailSuffix
+		if err = q.spill(id); err != nil {
+			break
+		}
 	}
-	err := syncMany(q.path(queueDir), names)
+	if err == nil {
+		err = syncMany(q.path(queueDir), names)
+	}
 	if err != nil {
-		q.mon.Count(monitor.SpoolErrors, "sync")
+		q.mon.Count(monitor.SpoolErrors, "checkpoint")
 		q.mon.Errorf("spool: %v; the journal keeps these mails", err)
 	}
 	return err
+}
+
+// spill gives a mail a file of its own, not synced: the journal has it. A mail that
+// is done by now gets none.
+func (q *Queue) spill(id string) error {
+	q.spilling.Lock()
+	defer q.spilling.Unlock()
+	if q.spilled[id] {
+		return nil
+	}
+	record, ok, err := q.journal.read(id)
+	if err != nil || !ok {
+		return err
+	}
+	if err := writePlain(q.path(queueDir), id+mailSuffix, record); err != nil {
+		return err
+	}
+	q.spilled[id] = true
+	return nil
+}
+
+// unspill forgets that a mail has a file and tells whether it had. The caller holds
+// spilling.
+func (q *Queue) unspill(id string) bool {
+	had := q.spilled[id]
+	delete(q.spilled, id)
+	return had
 }
 
 // Close waits for the commits under way and gives the spool up. Mails that wait
@@ -338,12 +378,7 @@ func (q *Queue) Add(env *Envelope, body []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := writePlain(q.path(queueDir), env.ID+mailSuffix, record); err != nil {
-		q.mon.Count(monitor.SpoolErrors, "write")
-		return err
-	}
 	if err := q.journal.commit(env.ID, record); err != nil {
-		os.Remove(q.path(queueDir, env.ID+mailSuffix))
 		q.mon.Count(monitor.SpoolErrors, "commit")
 		return err
 	}
@@ -357,8 +392,25 @@ func IsFull(err error) bool {
 }
 
 // Load reads a waiting mail and checks it. The error wraps ErrCorrupt when its
-// file is damaged, and fs.ErrNotExist when it is not there.
+// record is damaged, and fs.ErrNotExist when it is not there.
 func (q *Queue) Load(id string) (*Mail, error) {
+	q.spilling.Lock()
+	spilled := q.spilled[id]
+	q.spilling.Unlock()
+	if !spilled {
+		record, ok, err := q.journal.read(id)
+		if ok && err == nil {
+			m, _, err := decodeMail(record)
+			if err != nil {
+				return nil, fmt.Errorf("journal: mail %s: %w", id, err)
+			}
+			return m, nil
+		}
+	}
+	return q.loadFile(id) // also when the journal gave it up meanwhile
+}
+
+func (q *Queue) loadFile(id string) (*Mail, error) {
 	path := q.path(queueDir, id+mailSuffix)
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -376,15 +428,25 @@ func (q *Queue) Load(id string) (*Mail, error) {
 
 // SetAside moves a waiting mail that cannot be read to the corrupt ones.
 func (q *Queue) SetAside(id string, cause error) error {
+	if err := q.spill(id); err != nil {
+		return err
+	}
+	q.spilling.Lock()
+	defer q.spilling.Unlock()
 	if err := q.setAside(id, cause); err != nil {
 		return err
 	}
+	q.unspill(id)
 	return q.journal.finish(id)
 }
 
 // Record appends results to a waiting mail. Final ones are on stable storage when
 // it returns nil; deferrals alone survive a kill, not a loss of power.
 func (q *Queue) Record(id string, results []Result) error {
+	if err := q.spill(id); err != nil {
+		q.mon.Count(monitor.SpoolErrors, "record")
+		return err
+	}
 	f, err := os.OpenFile(q.path(queueDir, id+mailSuffix), os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
@@ -406,8 +468,8 @@ func (q *Queue) Record(id string, results []Result) error {
 		q.mon.Count(monitor.SpoolErrors, "record")
 		return fmt.Errorf("recording results: %w", errors.Join(err, f.Truncate(offset)))
 	}
-	if final {
-		return syncData(f)
+	if final { // f and its name, or a replay would bring it back without results
+		return errors.Join(f.Sync(), syncDir(q.path(queueDir)))
 	}
 	return nil
 }
@@ -447,11 +509,13 @@ func resultOffset(f *os.File) (int64, error) {
 
 // Remove drops a mail that is delivered to all its recipients.
 func (q *Queue) Remove(id string) error {
-	if err := q.journal.finish(id); err != nil {
-		q.mon.Count(monitor.SpoolErrors, "remove")
-		return err
+	q.spilling.Lock()
+	defer q.spilling.Unlock()
+	err := q.journal.finish(id)
+	if err == nil && q.unspill(id) {
+		err = os.Remove(q.path(queueDir, id+mailSuffix))
 	}
-	if err := os.Remove(q.path(queueDir, id+mailSuffix)); err != nil {
+	if err != nil {
 		q.mon.Count(monitor.SpoolErrors, "remove")
 		return fmt.Errorf("spool: %w", err)
 	}
@@ -461,10 +525,14 @@ func (q *Queue) Remove(id string) error {
 // Fail moves a mail to the failed ones, durably. Its file, with all results, stays
 // there for a person.
 func (q *Queue) Fail(id string) error {
-	from, to := q.path(queueDir, id+mailSuffix), q.path(failedDir, id+mailSuffix)
-	err := syncEach(q.path(queueDir), []string{id + mailSuffix})
+	err := q.spill(id)
+	q.spilling.Lock()
+	defer q.spilling.Unlock()
 	if err == nil {
-		err = os.Rename(from, to)
+		err = syncEach(q.path(queueDir), []string{id + mailSuffix})
+	}
+	if err == nil {
+		err = os.Rename(q.path(queueDir, id+mailSuffix), q.path(failedDir, id+mailSuffix))
 	}
 	if err == nil {
 		err = errors.Join(syncDir(q.path(failedDir)), syncDir(q.path(queueDir)))
@@ -473,5 +541,6 @@ func (q *Queue) Fail(id string) error {
 		q.mon.Count(monitor.SpoolErrors, "fail")
 		return fmt.Errorf("keeping failed mail %s aside: %w", id, err)
 	}
+	q.unspill(id)
 	return q.journal.finish(id)
 }

@@ -146,6 +146,9 @@ func TestJournalRestores(t *testing.T) {
 				}
 				want = append(want, env.ID)
 				bodies[env.ID] = body
+				if err := q.spill(env.ID); err != nil {
+					t.Fatal(err)
+				}
 			}
 			crashed := copySpool(t, dir)
 			for _, id := range want {
@@ -217,7 +220,7 @@ func TestCutJournal(t *testing.T) {
 	var names []string
 	for i := range 4 {
 		names = append(names, add(t, q, fmt.Sprint("mail ", i)).ID)
-		info, err := q.journal.file.Stat()
+		info, err := q.journal.current.file.Stat()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -246,6 +249,9 @@ func TestTornResult(t *testing.T) {
 	dir := t.TempDir()
 	q, _ := open(t, dir)
 	env := add(t, q, "x")
+	if err := q.spill(env.ID); err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(dir, queueDir, env.ID+mailSuffix)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
@@ -333,7 +339,7 @@ func TestErrors(t *testing.T) {
 	q, _ := open(t, dir)
 	kept := add(t, q, "kept")
 	q.journal.mu.Lock()
-	q.journal.file.Close() // the next write and sync fail
+	q.journal.current.file.Close() // the next write and sync fail
 	q.journal.mu.Unlock()
 	env := Envelope{ID: q.NewID(), To: []string{"a@b"}}
 	if err := q.Add(&env, []byte("x")); err == nil {

@@ -1,0 +1,155 @@
+package netflow
+
+import (
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/influxdata/telegraf"
+	"github.com/influxdata/telegraf/plugins/parsers/influx"
+
+	"github.com/flowgraf/flowgraf/plugins/collector"
+)
+
+// stockDir returns the folder of the stock plugin in the pinned Telegraf.
+func stockDir(t testing.TB) string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/influxdata/telegraf").Output()
+	dir := filepath.Join(strings.TrimSpace(string(out)), "plugins", "inputs", "netflow")
+	if _, statErr := os.Stat(filepath.Join(dir, "testcases")); err != nil || statErr != nil {
+		t.Skip("the source of Telegraf is not here")
+	}
+	return dir
+}
+
+// deviations are the fields, by test case, in which this plugin says something
+// else than the stock one, and why.
+var deviations = map[string]map[string]bool{
+	// Elements 150 and 151 are in milliseconds here.
+	"issue_13305":     {"flow_start": true, "flow_end": true},
+	"ipfix_pen_35632": {"flow_start": true, "flow_end": true},
+	// The stock plugin leaves the enterprise bit in the numbers of option
+	// templates (32868 is element 100); padding is no information.
+	"ipfix_example": {"type_6871_32868": true, "type_6871_32869": true, "type_6871_32870": true, "type_6871_32871": true,
+		"type_6871_32872": true, "type_6871_32873": true, "type_6871_33318": true, "type_6871_33319": true,
+		"type_6871_33322": true, "padding": true},
+	// Of the two families in one record the address that is not zero counts.
+	"issue_14370": {"flow_start": true, "flow_end": true, "src": true, "dst": true},
+}
+
+// TestStockCases feeds the stock plugin's own test cases and expects every field
+// of its metrics, with the same name, type and value. More fields are fine.
+func TestStockCases(t *testing.T) {
+	dir := stockDir(t)
+	confs, err := filepath.Glob(filepath.Join(dir, "testcases", "*", "telegraf.conf"))
+	if err != nil || len(confs) == 0 {
+		t.Fatalf("expected test cases in %s: %v", dir, err)
+	}
+	for _, conf := range confs {
+		folder := filepath.Dir(conf)
+		name := filepath.Base(folder)
+		if strings.HasPrefix(name, "sflow") {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			n := newPlugin(t, func(n *NetFlow) {
+				if strings.Contains(name, "35632") {
+					n.PENFiles = []string{filepath.Join(dir, "mappings_ipfix_pen", "ntop-35632.csv")}
+				}
+			})
+			compare(t, readExpected(t, filepath.Join(folder, "expected.out")), replay(t, n, folder), deviations[name])
+		})
+	}
+}
+
+// replay decodes the datagrams of a folder in the order of their names.
+func replay(t *testing.T, n *NetFlow, folder string) []telegraf.Metric {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*.bin"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("expected datagrams in %s: %v", folder, err)
+	}
+	sort.Strings(files)
+	var got []telegraf.Metric
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, n.decode(collector.Datagram{
+			Exporter: netip.MustParseAddrPort("127.0.0.1:40000"),
+			Received: time.Unix(1_700_000_000, 0),
+			Payload:  b,
+		})...)
+	}
+	return got
+}
+
+// readExpected reads metrics in line protocol.
+func readExpected(t *testing.T, file string) []telegraf.Metric {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &influx.Parser{}
+	if err := p.Init(); err != nil {
+		t.Fatal(err)
+	}
+	metrics, err := p.Parse(b)
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return metrics
+}
+
+// compare expects a metric in got for every one in want, with all of its tags and
+// fields.
+func compare(t *testing.T, want, got []telegraf.Metric, except map[string]bool) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Errorf("got %d metrics, want %d", len(got), len(want))
+	}
+	used := make([]bool, len(got))
+	for _, w := range want {
+		best := ""
+		found := false
+		for i, g := range got {
+			if used[i] || g.Name() != w.Name() {
+				continue
+			}
+			diff := difference(w, g, except)
+			if diff == "" {
+				used[i], found = true, true
+				break
+			}
+			if best == "" || len(diff) < len(best) {
+				best = diff
+			}
+		}
+		if !found {
+			t.Errorf("no metric like\n%v\nthe closest differs: %s", w, best)
+		}
+	}
+}
+
+// difference says which tags and fields of w are not the same in g.
+func difference(w, g telegraf.Metric, except map[string]bool) string {
+	var b strings.Builder
+	for _, tag := range w.TagList() {
+		if v, _ := g.GetTag(tag.Key); v != tag.Value {
+			b.WriteString(tag.Key + " ")
+		}
+	}
+	for _, f := range w.FieldList() {
+		if v, ok := g.GetField(f.Key); !except[f.Key] && (!ok || v != f.Value) {
+			b.WriteString(f.Key + " ")
+		}
+	}
+	return b.String()
+}

@@ -106,22 +106,11 @@ func (a *Archive) Check() error {
 	if err := writable(dir); err != nil || dir != a.opt.Dir {
 		return err
 	}
-	return locked(dir)
-}
-
-// locked says whether another process holds the lock of a directory.
-func locked(dir string) error {
-	if _, err := os.Stat(filepath.Join(dir, lockName)); err != nil {
-		return nil
-	}
 	f, err := lock(dir)
-	if err != nil {
-		return err
-	}
 	if f != nil {
 		f.Close()
 	}
-	return nil
+	return err
 }
 
 // Open takes the directory, makes whole what a kill left behind, opens the file

@@ -5,38 +5,31 @@ package archive
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// lock takes the archive's directory for this process. The lock ends with the
-// process, however it ends.
+// lock takes the archive's directory for this process. The lock is on the
+// directory itself: nfdump 1.7.1 stops at a file that is not its own, also when
+// its name begins with a dot. It ends with the process, however that ends.
 func lock(dir string) (*os.File, error) {
-	path := filepath.Join(dir, lockName)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		holder := make([]byte, 20)
-		n, _ := io.ReadFull(f, holder)
+	switch {
+	case err == nil:
+		return f, nil
+	case errors.Is(err, unix.EWOULDBLOCK):
 		f.Close()
-		return nil, fmt.Errorf("directory %s is being written by another process (%s in %s): give each output a directory of its own",
-			dir, strings.TrimSpace(string(holder[:n])), lockName)
+		return nil, fmt.Errorf("directory %s is being written by another process or output: give each a directory of its own", dir)
+	case errors.Is(err, unix.EBADF), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOTSUP):
+		return f, nil // a file system that cannot lock directories, as NFS
 	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("locking %s: %w", path, err)
-	}
-	if err := f.Truncate(0); err == nil {
-		fmt.Fprintf(f, "pid %d\n", os.Getpid())
-	}
-	return f, nil
+	f.Close()
+	return nil, fmt.Errorf("locking directory %s: %w", dir, err)
 }
 
 // writable says why a directory cannot be written to.

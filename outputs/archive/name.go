@@ -15,9 +15,6 @@ const MaxLayout = 8
 // of directories skip it.
 const currentPrefix = "nfcapd.current."
 
-// lockName is the file in the archive's directory that its writer has locked.
-const lockName = ".flowgraf.lock"
-
 // leastSlot is the least number that is taken for a slot in a current file's name.
 // nfcapd puts its process id there, which is below.
 const leastSlot = 100_000_000

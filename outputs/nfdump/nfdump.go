@@ -1,0 +1,245 @@
+// Package nfdump is the Telegraf output that keeps raw flow records as nfdump
+// files: it decodes the metrics netflow_datagram and writes nfcapd.YYYYMMDDhhmm
+// files (layout 2) that nfdump 1.7 reads. The tree of files is package archive's,
+// their format package nffile's.
+//
+// Write returns nil only when the records have left the process. When it returns
+// an error nothing of the batch is in the files, so that Telegraf's next attempt
+// doubles nothing.
+package nfdump
+
+import (
+	_ "embed"
+	"fmt"
+	"time"
+
+	"github.com/influxdata/telegraf"
+	"github.com/influxdata/telegraf/config"
+	"github.com/influxdata/telegraf/plugins/outputs"
+	"github.com/influxdata/telegraf/selfstat"
+
+	"github.com/flowgraf/flowgraf/outputs/archive"
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/collector"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+)
+
+//go:embed sample.conf
+var sampleConfig string
+
+// Nfdump is the plugin. Its options are described in sample.conf.
+type Nfdump struct {
+	Directory        string              `toml:"directory"`
+	RotationInterval config.Duration     `toml:"rotation_interval"`
+	SubdirLayout     int                 `toml:"subdir_layout"`
+	Compression      string              `toml:"compression"`
+	Ident            string              `toml:"ident"`
+	Log              telegraf.Logger     `toml:"-"`
+	Statistics       *selfstat.Collector `toml:"-"`
+
+	archive *archive.Archive
+	decoder *collector.Decoder
+	counted map[nffile.Exporter]counters // as of the last batch that was written
+	spare   map[nffile.Exporter]counters
+	stats   statistics
+
+	toldOther, toldBad bool // about metrics that are not used
+}
+
+// counters are what the files' statistics need of an exporter.
+type counters struct{ datagrams, failures uint64 }
+
+// statistics are the counters of Telegraf's internal metrics; nil outside of an
+// agent.
+type statistics struct {
+	datagrams, flows, malformed, ignored selfstat.Stat
+}
+
+// SampleConfig implements telegraf.PluginDescriber.
+func (*Nfdump) SampleConfig() string { return sampleConfig }
+
+// Init implements telegraf.Initializer: it checks the options and touches nothing.
+func (p *Nfdump) Init() error {
+	compression, err := nffile.ParseCompression(p.Compression)
+	if err != nil {
+		return err
+	}
+	p.archive, err = archive.New(archive.Options{
+		Dir:         p.Directory,
+		Interval:    time.Duration(p.RotationInterval),
+		Layout:      p.SubdirLayout,
+		Compression: compression,
+		Ident:       p.Ident,
+		Infof:       p.infof,
+		Errorf:      p.errorf,
+	})
+	if err != nil {
+		return err
+	}
+	p.register()
+	return nil
+}
+
+// register makes the internal metrics, where there is an agent.
+func (p *Nfdump) register() {
+	if p.Statistics == nil {
+		return
+	}
+	tags := map[string]string{"directory": p.Directory}
+	register := func(field string) selfstat.Stat { return p.Statistics.Register("nfdump", field, tags) }
+	p.stats = statistics{
+		datagrams: register("datagrams_written"), flows: register("flows_written"),
+		malformed: register("metrics_malformed"), ignored: register("metrics_ignored"),
+	}
+}
+
+func (p *Nfdump) infof(format string, args ...any) {
+	if p.Log != nil {
+		p.Log.Infof(format, args...)
+	}
+}
+
+func (p *Nfdump) errorf(format string, args ...any) {
+	if p.Log != nil {
+		p.Log.Errorf(format, args...)
+	}
+}
+
+// Check says why Connect would fail. It changes nothing.
+func (p *Nfdump) Check() error { return p.archive.Check() }
+
+// Connect implements telegraf.Output: it takes the directory and makes whole what
+// a kill left behind.
+func (p *Nfdump) Connect() error {
+	if err := p.archive.Open(); err != nil {
+		return err
+	}
+	p.decoder = collector.NewDecoder(collector.Options{Log: p.warnf})
+	p.counted, p.spare = map[nffile.Exporter]counters{}, map[nffile.Exporter]counters{}
+	return nil
+}
+
+func (p *Nfdump) warnf(format string, args ...any) {
+	if p.Log != nil {
+		p.Log.Warnf(format, args...)
+	}
+}
+
+// Close implements telegraf.Output: it makes the open file complete.
+func (p *Nfdump) Close() error {
+	if p.archive == nil {
+		return nil
+	}
+	return p.archive.Close()
+}
+
+// Write implements telegraf.Output. Metrics other than netflow_datagram, and those
+// that are malformed, are counted and dropped: to come again would not help them.
+func (p *Nfdump) Write(metrics []telegraf.Metric) error {
+	var datagrams, flows int64
+	err := p.archive.Write(func(b archive.Batch) error {
+		var failed error
+		h := collector.Handler{Flow: func(r *flow.Record) {
+			if failed == nil {
+				failed = b.Append(r)
+				flows++
+			}
+		}}
+		for _, m := range metrics {
+			dg, ok := p.datagram(m)
+			if !ok {
+				continue
+			}
+			datagrams++
+			p.decoder.Decode(dg, h) // what it could not decode, it counts and logs
+			if failed != nil {
+				return failed
+			}
+		}
+		p.count(b)
+		return nil
+	})
+	if err != nil {
+		// The datagrams come again; what they add to the counters, they add once.
+		p.takeCounters()
+		return fmt.Errorf("nothing of %d metrics is in the files, they stay in the buffer: %w", len(metrics), err)
+	}
+	p.counted, p.spare = p.spare, p.counted
+	if p.stats.flows != nil {
+		p.stats.datagrams.Incr(datagrams)
+		p.stats.flows.Incr(flows)
+	}
+	return nil
+}
+
+// datagram returns the datagram of a metric, false when it has none.
+func (p *Nfdump) datagram(m telegraf.Metric) (collector.Datagram, bool) {
+	if m.Name() != flowmetric.DatagramMeasurement {
+		if !p.toldOther {
+			p.toldOther = true
+			p.warnf("metrics %q are ignored, only %q is used: set namepass = [%q] for this output",
+				m.Name(), flowmetric.DatagramMeasurement, flowmetric.DatagramMeasurement)
+		}
+		if p.stats.ignored != nil {
+			p.stats.ignored.Incr(1)
+		}
+		return collector.Datagram{}, false
+	}
+	dg, err := flowmetric.ParseDatagram(m)
+	if err != nil {
+		if !p.toldBad {
+			p.toldBad = true
+			p.errorf("a metric is dropped, further ones are only counted: %v", err)
+		}
+		if p.stats.malformed != nil {
+			p.stats.malformed.Incr(1)
+		}
+		return collector.Datagram{}, false
+	}
+	return dg, true
+}
+
+// count puts what the exporters' counters have grown by into the file's
+// statistics, and the counters into spare.
+func (p *Nfdump) count(b archive.Batch) {
+	p.eachExporter(func(id nffile.Exporter, now counters) {
+		before := p.counted[id]
+		if now.datagrams < before.datagrams || now.failures < before.failures {
+			before = counters{} // forgotten in between and begun anew
+		}
+		if now != before {
+			b.Datagrams(id, now.datagrams-before.datagrams, now.failures-before.failures)
+		}
+	})
+}
+
+// takeCounters makes what the decoder has counted the state of the last batch.
+func (p *Nfdump) takeCounters() {
+	p.eachExporter(func(nffile.Exporter, counters) {})
+	p.counted, p.spare = p.spare, p.counted
+}
+
+// eachExporter calls fn for the exporters whose datagrams are decoded and fills
+// spare with their counters.
+func (p *Nfdump) eachExporter(fn func(nffile.Exporter, counters)) {
+	clear(p.spare)
+	p.decoder.Exporters(func(s *collector.ExporterStats) {
+		if s.Version == 0 || s.Unsupported > 0 || !s.Exporter.IsValid() {
+			return
+		}
+		id := nffile.Exporter{Addr: s.Exporter, Version: s.Version, Domain: s.Domain}
+		now := counters{s.Datagrams, s.SequenceGaps}
+		p.spare[id] = now
+		fn(id, now)
+	})
+}
+
+func init() {
+	outputs.Add("nfdump", func() telegraf.Output {
+		return &Nfdump{
+			RotationInterval: config.Duration(5 * time.Minute),
+			Compression:      "lz4",
+		}
+	})
+}

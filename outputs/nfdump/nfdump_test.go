@@ -1,0 +1,246 @@
+package nfdump
+
+import (
+	"context"
+	"encoding/binary"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/influxdata/telegraf"
+	"github.com/influxdata/telegraf/config"
+	"github.com/influxdata/telegraf/metric"
+	_ "github.com/influxdata/telegraf/plugins/parsers/influx" // configurations need it
+
+	"github.com/flowgraf/flowgraf/outputs/query"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+	"github.com/flowgraf/flowgraf/plugins/netflow"
+)
+
+var exporter = netip.MustParseAddrPort("192.0.2.254:50000")
+
+// batch returns count metrics of 30 flows each. The flows of a run are numbered
+// from first on: their number is the source address, the run the input interface.
+func batch(run, first, count int, sampling uint16) []telegraf.Metric {
+	now := time.Now()
+	metrics := make([]telegraf.Metric, 0, count)
+	recs := make([]flow.Record, 30)
+	for range count {
+		for i := range recs {
+			n := first + i
+			recs[i] = flow.Record{
+				Src:     netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, uint32(n)))),
+				Dst:     netip.MustParseAddr("192.0.2.1"),
+				SrcPort: uint16(n), DstPort: 443, Proto: 6, Input: uint32(run), Output: 2,
+				Packets: uint64(n%9 + 1), Bytes: uint64(n%1400 + 40), NextHop: netip.MustParseAddr("192.0.2.2"),
+				First: flow.TimeOf(now.Add(-2 * time.Second)), Last: flow.TimeOf(now.Add(-time.Second)),
+			}
+		}
+		head := netflow.V5Header{
+			SysUptime: 3600000, Seconds: uint32(now.Unix()), Sequence: uint32(first), EngineID: uint8(run), Sampling: sampling,
+		}
+		payload := netflow.AppendV5(nil, head, recs)
+		metrics = append(metrics, flowmetric.Datagram(flow.Datagram{Exporter: exporter, Received: now, Payload: payload}))
+		first += len(recs)
+	}
+	return metrics
+}
+
+// output returns the plugin with the defaults of its registration.
+func output(t testing.TB, dir string) *Nfdump {
+	t.Helper()
+	p := &Nfdump{
+		Directory: dir, RotationInterval: config.Duration(time.Minute), Compression: "lz4", Ident: "edge1",
+	}
+	must(t, p.Init())
+	return p
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flowsOf returns all flows of the files in a directory by run and number, and how
+// often each is there.
+func flowsOf(t *testing.T, dir string) map[[2]uint32]int {
+	t.Helper()
+	files, err := query.Files(dir)
+	must(t, err)
+	got := map[[2]uint32]int{}
+	_, err = query.Each(context.Background(), files, func(r *flow.Record) error {
+		a := r.Src.As4()
+		got[[2]uint32{r.Input, binary.BigEndian.Uint32(a[:])}]++
+		return nil
+	})
+	must(t, err)
+	return got
+}
+
+// expectRun checks that the flows of a run are there, each once, from 0 to n-1.
+func expectRun(t *testing.T, got map[[2]uint32]int, run, n int) {
+	t.Helper()
+	for i := range n {
+		if c := got[[2]uint32{uint32(run), uint32(i)}]; c != 1 {
+			t.Fatalf("flow %d of %d in run %d is there %d times", i, n, run, c)
+		}
+	}
+}
+
+// nfdump runs nfdump and returns its output. The test is skipped where it is not
+// installed.
+func nfdump(t *testing.T, args ...string) string {
+	t.Helper()
+	path, err := exec.LookPath("nfdump")
+	if err != nil {
+		t.Skip("nfdump is not installed")
+	}
+	out, err := exec.Command(path, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("nfdump %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// figure returns a number of `nfdump -I`.
+func figure(t *testing.T, out, name string) int {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^` + name + `: (\d+)$`).FindStringSubmatch(out)
+	if m == nil {
+		t.Fatalf("no %s in\n%s", name, out)
+	}
+	n, _ := strconv.Atoi(m[1])
+	return n
+}
+
+// TestWrite: nfdump's figures for the files are those of the flows that were sent,
+// scaled with the sampling rate, and a lost datagram counts.
+func TestWrite(t *testing.T) {
+	dir := t.TempDir()
+	p := output(t, dir)
+	must(t, p.Check())
+	must(t, p.Connect())
+	const datagrams, rate = 100, 10
+	must(t, p.Write(batch(1, 0, datagrams/2, 1<<14|rate)))
+	must(t, p.Write(batch(1, datagrams/2*30+300, datagrams/2, 1<<14|rate))) // 10 datagrams are missing
+	must(t, p.Close())
+
+	packets, bytes := 0, 0
+	for n := range datagrams * 30 {
+		if n >= datagrams/2*30 {
+			n += 300
+		}
+		packets += (n%9 + 1) * rate
+		bytes += (n%1400 + 40) * rate
+	}
+	out := nfdump(t, "-I", "-R", dir)
+	for name, want := range map[string]int{
+		"Flows": datagrams * 30, "Flows_tcp": datagrams * 30, "Packets": packets, "Packets_tcp": packets,
+		"Bytes": bytes, "Bytes_tcp": bytes, "Sequence failures": 1,
+	} {
+		if got := figure(t, out, name); got != want {
+			t.Errorf("%s: %d, expected %d", name, got, want)
+		}
+	}
+	files, err := query.Files(dir)
+	must(t, err)
+	exporters := nfdump(t, "-E", files[0])
+	if len(files) == 1 && !strings.Contains(exporters, "version: 5, ID:  1, Sequence failures: 1, packets: 100, flows: 3000") {
+		t.Errorf("exporters:\n%s", exporters)
+	}
+	if raw := nfdump(t, "-r", files[0], "-o", "raw", "-c", "1"); !strings.Contains(raw, "Sampled") || strings.Contains(raw, "Unsampled") {
+		t.Errorf("the flows are not marked as sampled:\n%s", raw)
+	}
+}
+
+// TestOtherMetrics are counted and do no harm.
+func TestOtherMetrics(t *testing.T) {
+	dir := t.TempDir()
+	p := output(t, dir)
+	must(t, p.Connect())
+	metrics := batch(1, 0, 2, 0)
+	metrics = append(metrics,
+		metric.New("cpu", nil, map[string]any{"value": 1.0}, time.Now()),
+		metric.New(flowmetric.DatagramMeasurement, nil, map[string]any{"payload": "!"}, time.Now()),
+		metric.New(flowmetric.DatagramMeasurement, map[string]string{"source": "192.0.2.1"},
+			map[string]any{"port": int64(1), "received": time.Now().UnixNano(), "payload": "AAAA"}, time.Now()))
+	must(t, p.Write(metrics))
+	must(t, p.Close())
+	expectRun(t, flowsOf(t, dir), 1, 60)
+}
+
+// TestLocked: two outputs on one directory are told apart before they harm each
+// other, and closing what was never connected is safe.
+func TestLocked(t *testing.T) {
+	dir := t.TempDir()
+	p, q := output(t, dir), output(t, dir)
+	must(t, p.Connect())
+	for _, err := range []error{q.Check(), q.Connect()} {
+		if err == nil || !strings.Contains(err.Error(), "another process") {
+			t.Errorf("a second output: %v", err)
+		}
+	}
+	must(t, q.Close())
+	must(t, p.Close())
+	must(t, p.Close())
+	must(t, new(Nfdump).Close())
+}
+
+func TestInitRefuses(t *testing.T) {
+	for name, p := range map[string]*Nfdump{
+		"directory":         {Compression: "lz4"},
+		"compression":       {Directory: "d", Compression: "gzip"},
+		"rotation interval": {Directory: "d", Compression: "lz4", RotationInterval: config.Duration(time.Millisecond)},
+		"layout":            {Directory: "d", Compression: "lz4", SubdirLayout: 9},
+		"ident":             {Directory: "d", Compression: "lz4", Ident: "a b"},
+	} {
+		if err := p.Init(); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if names, _ := filepath.Glob("d*"); len(names) > 0 {
+		t.Errorf("Init created %v", names)
+	}
+}
+
+// TestSampleConfig: the sample loads as it is and the README shows it.
+func TestSampleConfig(t *testing.T) {
+	c := config.NewConfig()
+	must(t, c.LoadConfigData([]byte(sampleConfig), "sample.conf"))
+	if len(c.Outputs) != 1 {
+		t.Fatalf("%d outputs", len(c.Outputs))
+	}
+	p := c.Outputs[0].Output.(*Nfdump)
+	if p.Directory != "/var/lib/flowgraf/flows" || p.RotationInterval != config.Duration(5*time.Minute) || p.Compression != "lz4" {
+		t.Errorf("the sample says %+v", p)
+	}
+	readme, err := os.ReadFile("README.md")
+	must(t, err)
+	if !strings.Contains(string(readme), "```toml @sample.conf\n"+sampleConfig+"```\n") {
+		t.Error("README.md does not show sample.conf as it is")
+	}
+}
+
+// BenchmarkWrite measures the whole way from the metric to the file.
+func BenchmarkWrite(b *testing.B) {
+	p := output(b, b.TempDir())
+	must(b, p.Connect())
+	defer p.Close()
+	const datagrams = 1000
+	metrics := batch(1, 0, datagrams, 0)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		must(b, p.Write(metrics))
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/datagrams/30, "ns/flow")
+}

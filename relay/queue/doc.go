@@ -21,8 +21,9 @@
 // Add appends a mail to the journal; one sync answers for all mails that came in
 // meanwhile (group commit). A mail that is delivered at once leaves only a mark
 // there. One that has to wait gets a file of its own: when a result is recorded,
-// and when the journal's segment is full or the queue is closed; then these files
-// are synced and the segment is deleted. Making and unlinking a file for every mail
+// when the journal has grown to nine segments of 32 MiB, and when the queue is
+// closed; then these files are synced, and a segment is deleted when no mail needs
+// it. Making and unlinking a file for every mail
 // would cost more than the sync: ext4 does not reuse an inode for some seconds and
 // searches past all that were freed.
 //

@@ -11,6 +11,10 @@ import (
 // segmentSize is the size in octets from which a segment is closed.
 const segmentSize = 32 << 20
 
+// keepSealed is how many closed segments may wait for their last mail. Beyond that
+// the mails of the oldest get files of their own.
+const keepSealed = 8
+
 // journal is the write-ahead log: one goroutine writes what the callers of commit
 // bring and answers all of them after one sync.
 type journal struct {
@@ -25,6 +29,7 @@ type journal struct {
 	seq       uint64
 	live      map[string]place
 	sealed    []*segment // closed for writing, oldest first
+	keep      int        // how many of them may stay
 	closed    bool
 	sealing   sync.WaitGroup
 	releasing sync.Mutex // one release at a time
@@ -35,6 +40,7 @@ type segment struct {
 	seq  uint64
 	file *os.File
 	size int64
+	live int // mails not done
 }
 
 // place is where the log has a mail.
@@ -58,7 +64,7 @@ func newJournal(dir string, seq uint64, checkpoint func(ids []string) error) (*j
 	j := &journal{
 		dir: dir, checkpoint: checkpoint, seq: seq,
 		requests: make(chan commitRequest, 256), done: make(chan struct{}),
-		live: map[string]place{},
+		live: map[string]place{}, keep: keepSealed,
 	}
 	if err := j.begin(); err != nil {
 		return nil, err
@@ -156,6 +162,7 @@ func (j *journal) write(batch []commitRequest) error {
 	}
 	for i, request := range batch {
 		j.live[request.id] = places[i]
+		current.live++
 	}
 	if current.size >= segmentSize {
 		j.seal()
@@ -203,7 +210,8 @@ func (j *journal) read(id string) (record []byte, ok bool, err error) {
 func (j *journal) finish(id string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if _, ok := j.live[id]; !ok {
+	at, ok := j.live[id]
+	if !ok {
 		return nil // its segment is gone
 	}
 	if err := j.ready(); err != nil {
@@ -213,24 +221,41 @@ func (j *journal) finish(id string) error {
 		return err
 	}
 	delete(j.live, id)
+	at.in.live--
+	j.trim()
 	return nil
 }
 
-// seal ends the current segment and, beside the work, brings the mails that still
-// wait to the disk and deletes it. The caller holds mu.
+// seal ends the current segment, and has the oldest one released, beside the work,
+// when too many wait. The caller holds mu.
 func (j *journal) seal() {
 	if j.current == nil {
 		return
 	}
-	seq := j.current.seq
 	j.sealed = append(j.sealed, j.current)
 	j.current = nil
-	j.sealing.Go(func() { j.release(seq) })
+	j.trim()
+	if extra := len(j.sealed) - j.keep; extra > 0 {
+		seq := j.sealed[extra-1].seq
+		j.sealing.Go(func() { j.release(seq) })
+	}
 }
 
-// release brings the mails of all segments up to seq to the disk and deletes these
-// segments, together, because a later one may hold the done marks of an earlier
-// one. When that fails they stay for the next release or the next Open.
+// trim deletes the oldest segments as long as all their mails are done; in their
+// order, because a later one may hold the done marks of an earlier one. The caller
+// holds mu.
+func (j *journal) trim() {
+	for len(j.sealed) > 0 && j.sealed[0].live == 0 {
+		if err := os.Remove(j.sealed[0].file.Name()); err != nil {
+			return // once more at the next trim, or at the next Open
+		}
+		j.sealed[0].file.Close()
+		j.sealed = j.sealed[1:]
+	}
+}
+
+// release brings the mails of all segments up to seq to the disk, so that these
+// segments can go. When that fails they stay for the next release or the next Open.
 func (j *journal) release(seq uint64) {
 	j.releasing.Lock()
 	defer j.releasing.Unlock()
@@ -248,15 +273,12 @@ func (j *journal) release(seq uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, id := range ids {
-		delete(j.live, id)
-	}
-	for len(j.sealed) > 0 && j.sealed[0].seq <= seq {
-		if err := os.Remove(j.sealed[0].file.Name()); err != nil {
-			return
+		if at, ok := j.live[id]; ok {
+			delete(j.live, id)
+			at.in.live--
 		}
-		j.sealed[0].file.Close()
-		j.sealed = j.sealed[1:]
 	}
+	j.trim()
 }
 
 // close ends the log after the commits under way; its mails are brought to the
@@ -273,8 +295,10 @@ func (j *journal) close() {
 	<-j.done
 	j.mu.Lock()
 	j.seal()
+	seq := j.seq
 	j.mu.Unlock()
 	j.sealing.Wait()
+	j.release(seq)
 	for _, s := range j.sealed { // could not be released
 		s.file.Close()
 	}

@@ -276,6 +276,7 @@ func TestTornResult(t *testing.T) {
 func TestRotation(t *testing.T) {
 	dir := t.TempDir()
 	q, _ := open(t, dir)
+	q.journal.keep = 0
 	body := strings.Repeat("x", 1<<20)
 	var want []string
 	for i := range 100 {

@@ -1,6 +1,7 @@
 package flowmetric
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"strings"
 )
@@ -45,12 +46,9 @@ func (c *cache) uint(v uint64) any {
 // is written as IPv4.
 func (c *cache) addr(a netip.Addr) any {
 	b := a.As16()
-	var h uint64
-	for i, part := range b {
-		h = h<<8 ^ h>>56 ^ uint64(part)
-		if i == 7 {
-			h = mix(h)
-		}
+	h := binary.BigEndian.Uint64(b[8:])
+	if !a.Is4() {
+		h ^= mix(binary.BigEndian.Uint64(b[:]))
 	}
 	e := &c.addrs[mix(h)%uint64(len(c.addrs))]
 	if e.key != a || e.value == nil {

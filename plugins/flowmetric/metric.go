@@ -25,11 +25,14 @@ type Metric struct {
 	FieldPtrs   []*telegraf.Field
 	At          time.Time
 	Kind        telegraf.ValueType
+
+	own tagBlock
 }
 
 var _ telegraf.Metric = (*Metric)(nil)
 
-// tagBlock is the memory for the two tags that every flow has, and room for more.
+// tagBlock is the memory for the two tags that every flow has, and room for two
+// more.
 type tagBlock struct {
 	tags [2]telegraf.Tag
 	ptrs [4]*telegraf.Tag
@@ -37,7 +40,9 @@ type tagBlock struct {
 
 // setTags sets the tags source and version.
 func (m *Metric) setTags(source, version string) {
-	b := &tagBlock{tags: [2]telegraf.Tag{{Key: "source", Value: source}, {Key: "version", Value: version}}}
+	b := &m.own
+	b.tags[0] = telegraf.Tag{Key: "source", Value: source}
+	b.tags[1] = telegraf.Tag{Key: "version", Value: version}
 	b.ptrs[0], b.ptrs[1] = &b.tags[0], &b.tags[1]
 	m.TagPtrs = b.ptrs[:2]
 }

@@ -1,0 +1,540 @@
+package delivery
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/flowgraf/flowgraf/relay/address"
+	"github.com/flowgraf/flowgraf/relay/monitor"
+	"github.com/flowgraf/flowgraf/relay/queue"
+)
+
+// server is a scripted smarthost on a pipe: answers by verb, and when it was asked.
+type server struct {
+	mu      sync.Mutex
+	down    bool
+	once    bool              // an answer counts for one time
+	answers map[string]string // by verb, or "RCPT <address>"; "" drops the connection
+	times   map[string][]time.Time
+	mails   []string
+	conns   int
+}
+
+func newServer() *server {
+	return &server{answers: map[string]string{}, times: map[string][]time.Time{}}
+}
+
+func (s *server) answer(verb, standard string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.times[verb] = append(s.times[verb], time.Now())
+	if a, ok := s.answers[verb]; ok {
+		if s.once {
+			delete(s.answers, verb)
+		}
+		return a
+	}
+	return standard
+}
+
+func (s *server) set(verb, answer string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers[verb] = answer
+}
+
+func (s *server) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.answers)
+	s.down = false
+}
+
+func (s *server) count(verb string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.times[verb])
+}
+
+func (s *server) got() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.mails)
+}
+
+func (s *server) dial() (net.Conn, error) {
+	s.mu.Lock()
+	s.times["dial"] = append(s.times["dial"], time.Now())
+	down := s.down
+	s.conns++
+	s.mu.Unlock()
+	if down {
+		return nil, errors.New("connection refused")
+	}
+	client, end := net.Pipe()
+	go s.serve(end)
+	return client, nil
+}
+
+func (s *server) serve(c net.Conn) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	say := func(text string) bool {
+		if text == "" {
+			return false
+		}
+		_, err := io.WriteString(c, text+"\r\n")
+		return err == nil
+	}
+	if !say(s.answer("banner", "220 sink")) {
+		return
+	}
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return
+		}
+		verb, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		ok := true
+		switch verb {
+		case "EHLO":
+			ok = say(s.answer("EHLO", "250-sink\r\n250 SIZE 1000"))
+		case "RCPT":
+			_, to, _ := strings.Cut(rest, ":")
+			s.mu.Lock()
+			own, has := s.answers["RCPT "+to]
+			s.mu.Unlock()
+			if has {
+				ok = say(own)
+			} else {
+				ok = say(s.answer("RCPT", "250 ok"))
+			}
+		case "DATA":
+			answer := s.answer("DATA", "354 go")
+			ok = say(answer)
+			if !strings.HasPrefix(answer, "354") {
+				break
+			}
+			var body strings.Builder
+			for line != ".\r\n" {
+				if line, err = r.ReadString('\n'); err != nil {
+					return
+				}
+				body.WriteString(line)
+			}
+			answer = s.answer("dot", "250 taken")
+			if strings.HasPrefix(answer, "250") {
+				s.mu.Lock()
+				s.mails = append(s.mails, strings.TrimSuffix(body.String(), ".\r\n"))
+				s.mu.Unlock()
+			}
+			ok = say(answer)
+		default:
+			ok = say(s.answer(verb, "250 ok"))
+		}
+		if !ok {
+			return
+		}
+	}
+}
+
+// bench is a sender with its queue and scripted smarthosts h1, h2, …
+type bench struct {
+	t       *testing.T
+	dir     string
+	queue   *queue.Queue
+	sender  *Sender
+	servers []*server
+	mon     *monitor.Monitor
+
+	mu  sync.Mutex
+	ids []string // of failed mails
+}
+
+func (b *bench) failed() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.ids)
+}
+
+func newBench(t *testing.T, hosts int, edit func(*Options)) *bench {
+	t.Helper()
+	b := &bench{t: t, dir: t.TempDir(), mon: monitor.New(nil, nil)}
+	var err error
+	if b.queue, _, err = queue.Open(b.dir, b.mon); err != nil {
+		t.Fatal(err)
+	}
+	opts := Options{
+		Queue: b.queue, Hostname: "relay.example.com", TLS: TLSNone, Monitor: b.mon, Parallel: 2,
+		Failed: func(m *queue.Mail) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.ids = append(b.ids, m.ID)
+			return nil
+		},
+		Dial: func(_ context.Context, _, addr string) (net.Conn, error) {
+			var n int
+			fmt.Sscanf(addr, "h%d:25", &n)
+			return b.servers[n-1].dial()
+		},
+	}
+	for i := range hosts {
+		b.servers = append(b.servers, newServer())
+		opts.Smarthosts = append(opts.Smarthosts, Smarthost{Host: fmt.Sprintf("h%d", i+1), Addr: fmt.Sprintf("h%d:25", i+1)})
+	}
+	if edit != nil {
+		edit(&opts)
+	}
+	b.sender = New(opts)
+	return b
+}
+
+func (b *bench) start() { b.sender.Start(context.Background()) }
+
+func (b *bench) stop() {
+	b.sender.Stop()
+	b.queue.Close()
+}
+
+func (b *bench) add(body string, to ...string) string {
+	b.t.Helper()
+	env := &queue.Envelope{ID: b.queue.NewID(), From: "a@example.com", To: to, Received: time.Now().UTC(), Origin: queue.OriginSMTP}
+	if err := b.queue.Add(env, []byte(body)); err != nil {
+		b.t.Fatal(err)
+	}
+	b.sender.Add(env)
+	return env.ID
+}
+
+func (b *bench) want(n int, host int) {
+	b.t.Helper()
+	if got := b.servers[host-1].got(); len(got) != n {
+		b.t.Fatalf("h%d has %d mails, want %d", host, len(got), n)
+	}
+}
+
+// bubble runs a test with a clock of its own; the spool's goroutine must not wait
+// for real time, which it does not.
+func bubble(t *testing.T, hosts int, edit func(*Options), f func(b *bench)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, hosts, edit)
+		defer b.stop()
+		f(b)
+	})
+}
+
+func TestDeliver(t *testing.T) {
+	bubble(t, 1, nil, func(b *bench) {
+		b.start()
+		const body = "Subject: x\r\n\r\n.\r\n..a\r\nlast"
+		b.add(body, "x@example.com")
+		synctest.Wait()
+		b.want(1, 1)
+		if got := b.servers[0].got()[0]; got != "Subject: x\r\n\r\n..\r\n...a\r\nlast\r\n" {
+			t.Errorf("on the wire %q", got)
+		}
+		if b.sender.Waiting() != 0 {
+			t.Error("the mail still waits")
+		}
+	})
+}
+
+// A down smarthost is paused on the schedule, by one probe at a time, and not each
+// mail; when it is back, everything leaves at once.
+func TestDownAndBack(t *testing.T) {
+	bubble(t, 1, nil, func(b *bench) {
+		b.servers[0].down = true
+		b.start()
+		for range 50 {
+			b.add("x\r\n", "x@example.com")
+		}
+		begin := time.Now()
+		time.Sleep(30 * time.Minute)
+		synctest.Wait()
+		dials := b.servers[0].times["dial"]
+		// 15 s, 30 s, 1, 2, 5 and 10 min, each 20 % more or less; the first try may be
+		// made by both workers.
+		if len(dials) < 6 || len(dials) > 9 {
+			t.Errorf("%d tries in 30 min: %v", len(dials), dials)
+		}
+		for i, d := range dials {
+			if i > 1 && d.Sub(dials[i-1]) < 12*time.Second {
+				t.Errorf("tries %v and %v after the start", dials[i-1].Sub(begin), d.Sub(begin))
+			}
+		}
+		b.servers[0].clear()
+		time.Sleep(12 * time.Minute)
+		synctest.Wait()
+		b.want(50, 1)
+		if b.servers[0].conns > len(dials)+3 {
+			t.Errorf("%d connections for 50 mails", b.servers[0].conns-len(dials))
+		}
+	})
+}
+
+func TestSecondHost(t *testing.T) {
+	for _, tt := range []struct {
+		name, verb, answer string
+	}{
+		{"banner 554", "banner", "554 no"},
+		{"banner 421", "banner", "421 busy"},
+		{"banner dropped", "banner", ""},
+		{"EHLO 550", "EHLO", "550 no"},
+		{"EHLO dropped", "EHLO", ""},
+		{"MAIL 550", "MAIL", "550 5.7.1 sender refused"},
+		{"MAIL 451", "MAIL", "451 later"},
+		{"MAIL 421", "MAIL", "421 going down"},
+		{"MAIL dropped", "MAIL", ""},
+		{"RCPT dropped", "RCPT", ""},
+		{"DATA dropped", "DATA", ""},
+		{"DATA answered 250", "DATA", "250 ok"},
+		{"endless lines", "EHLO", "250-" + strings.Repeat("x\r\n250-", 200) + "x"},
+		{"no code", "EHLO", "hello"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, 2, nil, func(b *bench) {
+				b.servers[0].set(tt.verb, tt.answer)
+				b.start()
+				b.add("x\r\n", "x@example.com")
+				time.Sleep(time.Second)
+				synctest.Wait()
+				b.want(0, 1)
+				b.want(1, 2)
+				if len(b.failed()) != 0 || b.sender.Waiting() != 0 || b.mon.Total(monitor.HostErrors) == 0 {
+					t.Errorf("failed %v, %d wait, %d errors counted", b.failed(), b.sender.Waiting(), b.mon.Total(monitor.HostErrors))
+				}
+			})
+		})
+	}
+}
+
+// One bad of three recipients: the others and the next mail arrive.
+func TestRecipients(t *testing.T) {
+	bubble(t, 1, nil, func(b *bench) {
+		b.servers[0].set("RCPT <bad@example.com>", "550 5.1.1 no such user")
+		b.servers[0].set("RCPT <later@example.com>", "450 4.2.0 greylisted")
+		b.start()
+		id := b.add("one\r\n", "x@example.com", "bad@example.com", "later@example.com")
+		b.add("two\r\n", "x@example.com")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		b.want(2, 1)
+		m, err := b.queue.Load(id)
+		if err != nil || !slices.Equal(m.States(), []queue.State{queue.Delivered, queue.Undeliverable, queue.Deferred}) {
+			t.Fatalf("states %v, %v", m.States(), err)
+		}
+		b.servers[0].clear()
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		b.want(3, 1) // only to the one that waited
+		if len(b.failed()) != 1 || b.sender.Waiting() != 0 {
+			t.Errorf("failed %v, %d wait", b.failed(), b.sender.Waiting())
+		}
+		if _, err := os.Stat(filepath.Join(b.dir, "failed", id+".mail")); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAnswersToTheMail(t *testing.T) {
+	for _, tt := range []struct {
+		verb, answer  string
+		failed, waits int
+	}{
+		{"DATA", "554 5.6.0 no", 1, 0},
+		{"DATA", "451 later", 0, 1},
+		{"dot", "554 spam", 1, 0},
+		{"dot", "452 full", 0, 1},
+		{"dot", "", 0, 1},
+		{"RCPT", "550 no", 1, 0},
+		{"RCPT", "450 later", 0, 1},
+	} {
+		t.Run(tt.verb+" "+tt.answer, func(t *testing.T) {
+			bubble(t, 1, nil, func(b *bench) {
+				b.servers[0].set(tt.verb, tt.answer)
+				b.start()
+				b.add("x\r\n", "x@example.com")
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if len(b.failed()) != tt.failed || b.sender.Waiting() != tt.waits {
+					t.Fatalf("failed %v, %d wait, want %d and %d", b.failed(), b.sender.Waiting(), tt.failed, tt.waits)
+				}
+				b.servers[0].clear()
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				b.want(tt.waits, 1)
+			})
+		})
+	}
+}
+
+// A connection at hand that the server has closed meanwhile costs nothing.
+func TestStaleConnection(t *testing.T) {
+	bubble(t, 1, func(o *Options) { o.Parallel = 1 }, func(b *bench) {
+		b.start()
+		b.add("one\r\n", "x@example.com")
+		synctest.Wait()
+		b.servers[0].once = true
+		b.servers[0].set("MAIL", "")
+		time.Sleep(time.Second)
+		b.add("two\r\n", "x@example.com")
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		b.want(2, 1)
+	})
+}
+
+func TestExpiry(t *testing.T) {
+	bubble(t, 1, func(o *Options) { o.ExpireAfter = time.Hour }, func(b *bench) {
+		b.servers[0].down = true
+		b.start()
+		id := b.add("x\r\n", "x@example.com")
+		time.Sleep(59 * time.Minute)
+		synctest.Wait()
+		if len(b.failed()) != 0 {
+			t.Fatal("failed too early")
+		}
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if !slices.Equal(b.failed(), []string{id}) || b.sender.Waiting() != 0 {
+			t.Fatalf("failed %v, want %s", b.failed(), id)
+		}
+	})
+}
+
+// What is put on the wire is checked again, whatever the spool holds.
+func TestRecheck(t *testing.T) {
+	bubble(t, 1, func(o *Options) {
+		o.Allow = func(_ *queue.Envelope, to address.Address) error {
+			if to.Domain != "example.com" {
+				return errors.New("not allowed")
+			}
+			return nil
+		}
+	}, func(b *bench) {
+		b.start()
+		b.add("x\r\n", "x@example.com>\r\nRCPT TO:<y@example.com", "x@example.net", "good@example.com")
+		synctest.Wait()
+		b.want(1, 1)
+		if b.servers[0].count("RCPT") != 1 || len(b.failed()) != 1 {
+			t.Errorf("%d recipients on the wire, failed %v", b.servers[0].count("RCPT"), b.failed())
+		}
+	})
+}
+
+// A server that says nothing, or one octet a minute, is given up.
+func TestSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 2, nil)
+		defer b.stop()
+		inner := b.sender.dialer.dial
+		b.sender.dialer.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if addr != "h1:25" {
+				return inner(ctx, network, addr)
+			}
+			client, end := net.Pipe()
+			go func() {
+				defer end.Close()
+				for {
+					if _, err := io.WriteString(end, "2"); err != nil {
+						return
+					}
+					time.Sleep(time.Minute)
+				}
+			}()
+			return client, nil
+		}
+		b.start()
+		b.add("x\r\n", "x@example.com")
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		b.want(1, 2)
+	})
+}
+
+func TestRestart(t *testing.T) {
+	bubble(t, 1, nil, func(b *bench) {
+		b.servers[0].down = true
+		b.start()
+		b.add("x\r\n", "x@example.com")
+		time.Sleep(time.Minute)
+		b.sender.Stop()
+		b.sender.Stop()
+		b.queue.Close()
+		b.servers[0].clear()
+		q, waiting, err := queue.Open(b.dir, b.mon)
+		if err != nil || len(waiting) != 1 {
+			t.Fatalf("waiting %v, %v", waiting, err)
+		}
+		opts := b.sender.opts
+		opts.Queue = q
+		b.queue, b.sender = q, New(opts)
+		b.sender.Add(&waiting[0])
+		b.start()
+		synctest.Wait()
+		b.want(1, 1)
+	})
+}
+
+func TestParseSmarthost(t *testing.T) {
+	for in, want := range map[string]string{
+		"smtp://mail.example.com":      "mail.example.com:25",
+		"smtp://mail.example.com:587/": "mail.example.com:587",
+		"smtp://[2001:db8::1]:25":      "[2001:db8::1]:25",
+	} {
+		if h, err := ParseSmarthost(in); err != nil || h.Addr != want {
+			t.Errorf("%q gives %+v, %v", in, h, err)
+		}
+	}
+	for _, in := range []string{"", "mail.example.com", "smtps://x", "smtp://", "smtp://a@b", "smtp://a/b", "smtp://a?b", "smtp://a:b"} {
+		if h, err := ParseSmarthost(in); err == nil {
+			t.Errorf("%q gives %+v", in, h)
+		}
+	}
+}
+
+func TestCutStatus(t *testing.T) {
+	for in, want := range map[string]string{
+		"5.1.1 no such user": "5.1.1", "2.0.0": "2.0.0", "5.1 x": "", "ok": "", "3.1.1 x": "", "5.1.x y": "", "5..1 x": "", "": "",
+	} {
+		if got, _, _ := cutStatus(in); got != want {
+			t.Errorf("%q gives %q, want %q", in, got, want)
+		}
+	}
+}
+
+// FuzzReply reads arbitrary answers; it must end and stay within its caps.
+func FuzzReply(f *testing.F) {
+	for _, seed := range []string{"250 ok\r\n", "250-a\r\n250 b\r\n", "250\r\n", "99 x\r\n", "250-x\r\n251 y\r\n", "\r\n", "554 5.7.1 no\r\n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		client, end := net.Pipe()
+		defer client.Close()
+		go func() {
+			end.Write(b)
+			end.Close()
+		}()
+		c := newTestClient(client)
+		c.reset()
+		r, err := c.reply()
+		if err == nil && (r.code < 200 || r.code > 599 || len(r.lines) > maxReplyLines || len(r.text()) > maxReplyText) {
+			t.Fatalf("%q gives %+v", b, r)
+		}
+	})
+}
+
+func newTestClient(conn net.Conn) *client { return &client{conn: conn} }

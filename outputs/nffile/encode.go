@@ -120,8 +120,7 @@ type encoder struct {
 // element starts an element of size payload bytes and returns the payload.
 func (e *encoder) element(id uint16, size int) []byte {
 	p := e.b[e.n : e.n+4+size : e.n+4+size]
-	le.PutUint16(p, id)
-	le.PutUint16(p[2:], uint16(4+size))
+	le.PutUint32(p, uint32(id)|uint32(4+size)<<16)
 	e.n += 4 + size
 	e.elms++
 	return p[4:]
@@ -323,7 +322,7 @@ func putAddr4(p []byte, a netip.Addr) {
 	if a.Is4() {
 		v = a.As4()
 	}
-	p[0], p[1], p[2], p[3] = v[3], v[2], v[1], v[0]
+	le.PutUint32(p, be.Uint32(v[:]))
 }
 
 // putAddr6 writes an address as two words in host order, zeros when a is not

@@ -98,9 +98,9 @@ func (r *rule) compose(change Change, data *messageData, hostname string, now ti
 	}
 	table := rows(data, r.name)
 	var plain, html bytes.Buffer
-	plain.WriteString(strings.TrimRight(text, "\n") + "\n\n")
+	plain.WriteString(strings.Trim(text, "\r\n") + "\n\n")
 	for _, cell := range table {
-		fmt.Fprintf(&plain, "%s: %v\n", cell.Key, cell.Value)
+		fmt.Fprintf(&plain, "%s: %s\n", oneLine(cell.Key), oneLine(fmt.Sprint(cell.Value)))
 	}
 	err = htmlPage.Execute(&html, map[string]any{"Text": text, "Rows": table, "Color": levelColors[change.Level]})
 	if err != nil {
@@ -143,12 +143,7 @@ func (r *rule) compose(change Change, data *messageData, hostname string, now ti
 func subject(text string) string {
 	const limit = 200
 	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(strings.Map(func(r rune) rune {
-			if r < ' ' || r == 0x7f {
-				return ' '
-			}
-			return r
-		}, line))
+		line = strings.TrimSpace(oneLine(line))
 		if line == "" {
 			continue
 		}
@@ -158,6 +153,16 @@ func subject(text string) string {
 		return line
 	}
 	return "(no text)"
+}
+
+// oneLine makes spaces of control characters.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // canonical makes every line end with CRLF.

@@ -1,0 +1,144 @@
+package collector
+
+import (
+	"bytes"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// listen starts a listener and returns what it receives.
+func listen(t *testing.T, o ListenerOptions) (*Listener, chan Datagram) {
+	t.Helper()
+	l := NewListener(o)
+	got := make(chan Datagram, 100)
+	err := l.Start(func(dg Datagram) {
+		dg.Payload = bytes.Clone(dg.Payload)
+		got <- dg
+	})
+	if err != nil {
+		if strings.Contains(err.Error(), "address family not supported") || strings.Contains(err.Error(), "cannot assign") {
+			t.Skip(err)
+		}
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Stop)
+	return l, got
+}
+
+// sendTo sends one datagram.
+func sendTo(t *testing.T, address string, b []byte) {
+	t.Helper()
+	conn, err := net.Dial("udp", address)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestListener(t *testing.T) {
+	for _, c := range []struct{ address, to, from string }{
+		{"udp://127.0.0.1:0", "127.0.0.1", "127.0.0.1"},
+		{"udp4://:0", "127.0.0.1", "127.0.0.1"},
+		{"udp6://[::1]:0", "::1", "::1"},
+		{"udp://:0", "127.0.0.1", "127.0.0.1"}, // never ::ffff:127.0.0.1
+		{"udp://:0", "::1", "::1"},
+	} {
+		t.Run(c.address+" from "+c.from, func(t *testing.T) {
+			l, got := listen(t, ListenerOptions{Address: c.address})
+			_, port, err := net.SplitHostPort(l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := time.Now()
+			sendTo(t, net.JoinHostPort(c.to, port), []byte("hello"))
+			select {
+			case dg := <-got:
+				if dg.Exporter.Addr().String() != c.from || string(dg.Payload) != "hello" {
+					t.Errorf("got %q from %s", dg.Payload, dg.Exporter)
+				}
+				if dg.Received.Before(before) || dg.Received.After(time.Now()) {
+					t.Errorf("received at %v", dg.Received)
+				}
+			case <-time.After(5 * time.Second):
+				t.Fatal("nothing received")
+			}
+		})
+	}
+}
+
+func TestListenerStops(t *testing.T) {
+	l := NewListener(ListenerOptions{Address: "udp://127.0.0.1:0"})
+	l.Stop() // before Start
+	n := 0
+	if err := l.Start(func(Datagram) { n++ }); err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Stop()
+	l.Stop()
+	sendTo(t, address, []byte("late"))
+	if n != 0 {
+		t.Error("received after Stop")
+	}
+	again := NewListener(ListenerOptions{Address: "udp://" + address})
+	if err := again.Start(func(Datagram) {}); err != nil {
+		t.Errorf("the port is not free after Stop: %v", err)
+	}
+	defer again.Stop()
+	third := NewListener(ListenerOptions{Address: "udp://" + address})
+	if err := third.Start(func(Datagram) {}); err == nil {
+		t.Error("two listeners on one port")
+	}
+}
+
+// TestListenerCountsDrops fills a small buffer while nobody reads.
+func TestListenerCountsDrops(t *testing.T) {
+	hold := make(chan struct{})
+	l := NewListener(ListenerOptions{Address: "udp://127.0.0.1:0", ReadBuffer: 4096})
+	if err := l.Start(func(Datagram) { <-hold }); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Stop()
+	defer close(hold)
+	if _, ok := socketDrops(l.conn); !ok {
+		t.Skip("the system does not tell")
+	}
+	conn, err := net.Dial("udp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range 500 {
+		if _, err := conn.Write(make([]byte, 1400)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := l.Drops(); got < 400 || got > 500 {
+		t.Errorf("got %d drops, want most of 500", got)
+	}
+}
+
+func TestListenerWarnsOfASmallBuffer(t *testing.T) {
+	var warning string
+	o := ListenerOptions{Address: "udp://127.0.0.1:0", ReadBuffer: 1 << 30, Warn: func(format string, args ...any) { warning = format }}
+	l, _ := listen(t, o)
+	if (l.ReadBuffer() < 1<<30) != (warning != "") {
+		t.Errorf("granted %d, warning %q", l.ReadBuffer(), warning)
+	}
+}
+
+func TestParseAddress(t *testing.T) {
+	for _, bad := range []string{"", "tcp://:2055", "udp://198.168.1.290:la", "udp://:99999", "udp://", ":2055", "udp://host"} {
+		if _, _, err := ParseAddress(bad); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+	if network, host, err := ParseAddress("udp6://[::1]:2055"); err != nil || network != "udp6" || host != "[::1]:2055" {
+		t.Errorf("got %q, %q, %v", network, host, err)
+	}
+}

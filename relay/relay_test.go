@@ -1,10 +1,22 @@
 package relay
 
 import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
+	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/textproto"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -37,7 +49,9 @@ type sinkSession struct {
 	to   []string
 }
 
-func newSink(t testing.TB, addr string) *sink {
+func newSink(t testing.TB, addr string) *sink { return newSinkWith(t, addr, nil) }
+
+func newSinkWith(t testing.TB, addr string, config *tls.Config) *sink {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -49,6 +63,7 @@ func newSink(t testing.TB, addr string) *sink {
 	}))
 	k.server.Domain = "sink.example.com"
 	k.server.MaxLineLength = 0
+	k.server.TLSConfig = config
 	go k.server.Serve(l)
 	t.Cleanup(func() { k.server.Close() })
 	return k
@@ -195,5 +210,353 @@ func TestThrough(t *testing.T) {
 			!strings.Contains(m.body, "\r\nDate: ") || !strings.Contains(m.body, "\r\nMessage-ID: <") {
 			t.Errorf("message %q", m.body)
 		}
+	}
+}
+
+// Mail waits while the smarthost is down, survives a restart, and leaves when it is
+// back.
+func TestSmarthostDown(t *testing.T) {
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := dead.Addr().String()
+	dead.Close()
+	opts := testOptions(t, addr)
+	r := start(t, opts)
+	dial(t, r).mail("a@example.com", "ops@example.com", "Subject: x\r\n\r\nhello\r\n")
+	r.Stop()
+	r.Stop()
+	k := newSink(t, addr)
+	start(t, opts)
+	if got := k.await(t, 1); !strings.HasSuffix(got[0].body, "\r\n\r\nhello\r\n") {
+		t.Errorf("message %q", got[0].body)
+	}
+}
+
+func TestBounce(t *testing.T) {
+	for _, tt := range []struct {
+		name, from string
+		bounces    int64
+	}{
+		{"sender in relay_domains", "cron@host.example.com", 1},
+		{"sender elsewhere", "cron@example.net", 0},
+		{"null sender", "", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := newSink(t, "127.0.0.1:0")
+			k.refuse["bad@example.com"] = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
+			opts := testOptions(t, k.addr)
+			r := start(t, opts)
+			dial(t, r).mail(tt.from, "bad@example.com", "Subject: lost\r\n\r\nsecret\r\n")
+			failed := func() []os.DirEntry {
+				entries, err := os.ReadDir(filepath.Join(opts.Spool, "failed"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return entries
+			}
+			for range 1000 {
+				if len(failed()) == 1 {
+					break
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			if len(failed()) != 1 {
+				t.Fatal("the failed mail is not kept")
+			}
+			mon := opts.Monitor
+			if mon.Total(monitor.Bounces) != tt.bounces || mon.Total(monitor.BouncesWithheld) != 1-tt.bounces {
+				t.Errorf("%d bounces, %d withheld", mon.Total(monitor.Bounces), mon.Total(monitor.BouncesWithheld))
+			}
+			if tt.bounces == 0 {
+				return
+			}
+			m := k.await(t, 1)[0]
+			if m.from != "" || m.to[0] != tt.from {
+				t.Errorf("bounce from %q to %q", m.from, m.to)
+			}
+			for _, want := range []string{"multipart/report; report-type=delivery-status", "Action: failed", "Status: 5.1.1", "Final-Recipient: rfc822; bad@example.com", "Diagnostic-Code: smtp; 550 5.1.1 no such user", "Subject: lost"} {
+				if !strings.Contains(m.body, want) {
+					t.Errorf("the bounce lacks %q:\n%s", want, m.body)
+				}
+			}
+			if strings.Contains(m.body, "secret") {
+				t.Error("the bounce returns the body")
+			}
+		})
+	}
+}
+
+// A smarthost's certificate must be verified, and TLS must not be talked away.
+func TestTLS(t *testing.T) {
+	cert, roots := certificate(t, "127.0.0.1")
+	wrongCert, wrongRoots := certificate(t, "192.0.2.1")
+	tests := []struct {
+		name   string
+		mode   string
+		server *tls.Certificate
+		roots  *x509.CertPool
+		want   bool
+	}{
+		{"required, verified", "required", &cert, roots, true},
+		{"required by default", "", &cert, roots, true},
+		{"required, unknown authority", "required", &cert, x509.NewCertPool(), false},
+		{"required, other name", "required", &wrongCert, wrongRoots, false},
+		{"required, not offered", "required", nil, roots, false},
+		{"opportunistic, not verified", "opportunistic", &wrongCert, roots, true},
+		{"opportunistic, not offered", "opportunistic", nil, roots, true},
+		{"none", "none", &cert, roots, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			k := newSinkTLS(t, tt.server)
+			opts := testOptions(t, k.addr)
+			opts.SmarthostTLS = tt.mode
+			opts.TLSConfig = &tls.Config{RootCAs: tt.roots}
+			r := start(t, opts)
+			dial(t, r).mail("a@example.com", "ops@example.com", "Subject: x\r\n\r\n")
+			if tt.want {
+				k.await(t, 1)
+				return
+			}
+			for opts.Monitor.Total(monitor.HostErrors) == 0 {
+				time.Sleep(5 * time.Millisecond)
+			}
+			if len(k.got()) != 0 || r.Waiting() != 1 {
+				t.Error("the mail left over an unverified connection")
+			}
+		})
+	}
+}
+
+func newSinkTLS(t testing.TB, cert *tls.Certificate) *sink {
+	t.Helper()
+	if cert == nil {
+		return newSink(t, "127.0.0.1:0")
+	}
+	return newSinkWith(t, "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{*cert}})
+}
+
+func certificate(t testing.TB, ip string) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.ParseIP(ip)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+}
+
+// A relay that is its own smarthost must not send a mail round for ever.
+func TestLoop(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	opts := testOptions(t, addr)
+	opts.Listen = []string{addr}
+	r := start(t, opts)
+	dial(t, r).mail("", "ops@example.com", "Subject: x\r\n\r\n")
+	for r.Waiting() > 0 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if n := opts.Monitor.Total(monitor.Failed); n != 1 {
+		t.Errorf("%d recipients failed, want 1", n)
+	}
+}
+
+// killedRelay tells the child of TestKill its spool and its smarthost.
+const killedRelay = "FLOWGRAF_TEST_KILLED_RELAY"
+
+func TestMain(m *testing.M) {
+	if args := os.Getenv(killedRelay); args != "" {
+		relayUntilKilled(args)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func relayUntilKilled(args string) {
+	spool, smarthost, _ := strings.Cut(args, "|")
+	r, err := New(Options{
+		Listen: []string{"127.0.0.1:0"}, Hostname: "relay.example.com", RelayNets: []string{"any"}, RelayDomains: []string{"any"},
+		Spool: spool, Smarthosts: []string{"smtp://" + smarthost}, SmarthostTLS: "none", Monitor: monitor.New(nil, nil),
+	})
+	if err == nil {
+		err = r.Start(context.Background())
+	}
+	if err != nil {
+		fmt.Println("error", err)
+		return
+	}
+	fmt.Println(r.Addrs()[0])
+	select {}
+}
+
+// Every mail answered 250 arrives at least once, octet for octet, over many kills
+// of the relay under load, the smarthost being away half of the time.
+func TestKill(t *testing.T) {
+	runs := 6
+	if testing.Short() {
+		runs = 2
+	}
+	spool := t.TempDir()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	var mu sync.Mutex
+	acknowledged := map[string]bool{}
+	arrived := map[string]int{}
+	var k *sink
+	collect := func() {
+		for _, m := range k.got() {
+			subject, body, _ := strings.Cut(m.body, "\r\n\r\n")
+			_, subject, _ = strings.Cut(subject, "Subject: ")
+			if body != messageOf(subject) {
+				t.Errorf("mail %q has other octets", subject)
+			}
+			arrived[subject]++
+		}
+	}
+	for run := range runs {
+		if run%2 == 0 {
+			k = newSink(t, addr)
+		}
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), killedRelay+"="+spool+"|"+addr)
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		listen, err := bufio.NewReader(stdout).ReadString('\n')
+		if err != nil || strings.HasPrefix(listen, "error") {
+			t.Fatalf("the child says %q, %v", listen, err)
+		}
+		timer := time.AfterFunc(time.Duration(100+mathrand.IntN(300))*time.Millisecond, func() { cmd.Process.Kill() })
+		var wg sync.WaitGroup
+		for worker := range 8 {
+			wg.Go(func() {
+				for i := 0; ; i++ {
+					subject := fmt.Sprintf("%d-%d-%d", run, worker, i)
+					if !sendOne(strings.TrimSpace(listen), subject) {
+						return
+					}
+					mu.Lock()
+					acknowledged[subject] = true
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		timer.Stop()
+		cmd.Wait()
+		if run%2 == 0 {
+			collect()
+			k.server.Close()
+		}
+	}
+	k = newSink(t, addr)
+	r := start(t, Options{
+		Hostname: "relay.example.com", RelayNets: []string{"any"}, RelayDomains: []string{"any"}, Spool: spool,
+		Smarthosts: []string{"smtp://" + addr}, SmarthostTLS: "none", Monitor: monitor.New(testLog{t}, nil),
+	})
+	for range 3000 {
+		if r.Waiting() == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	collect()
+	lost, twice := 0, 0
+	for subject := range acknowledged {
+		if arrived[subject] == 0 {
+			lost++
+		}
+		if arrived[subject] > 1 {
+			twice++
+		}
+	}
+	t.Logf("%d mails acknowledged, %d arrived twice", len(acknowledged), twice)
+	if lost > 0 || len(acknowledged) == 0 {
+		t.Errorf("%d of %d acknowledged mails are lost", lost, len(acknowledged))
+	}
+}
+
+func messageOf(subject string) string {
+	return strings.Repeat("line of "+subject+"\r\n", len(subject)*7)
+}
+
+// sendOne sends a mail on a connection of its own; true when it was answered 250.
+func sendOne(addr, subject string) bool {
+	c, err := textproto.Dial("tcp", addr)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	if _, _, err := c.ReadResponse(220); err != nil {
+		return false
+	}
+	for _, step := range []struct {
+		code int
+		line string
+	}{
+		{250, "EHLO c"}, {250, "MAIL FROM:<>"}, {250, "RCPT TO:<x@example.com>"}, {354, "DATA"},
+		{250, "Subject: " + subject + "\r\n\r\n" + messageOf(subject) + "."},
+	} {
+		if err := c.PrintfLine("%s", step.line); err != nil {
+			return false
+		}
+		if _, _, err := c.ReadResponse(step.code); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func TestNewRefuses(t *testing.T) {
+	good := testOptions(t, "127.0.0.1:25")
+	for name, edit := range map[string]func(*Options){
+		"hostname":      func(o *Options) { o.Hostname = "a b" },
+		"spool":         func(o *Options) { o.Spool = "" },
+		"relay_nets":    func(o *Options) { o.RelayNets = nil },
+		"relay_domains": func(o *Options) { o.RelayDomains = nil },
+		"listen":        func(o *Options) { o.Listen = []string{"127.0.0.1"} },
+		"smarthosts":    func(o *Options) { o.Smarthosts = nil },
+		"smarthost_tls": func(o *Options) { o.SmarthostTLS = "yes" },
+		"negative":      func(o *Options) { o.ExpireAfter = -1 },
+	} {
+		opts := good
+		edit(&opts)
+		if _, err := New(opts); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	if got := DefaultHostname("bad_name", nil); got != "localhost" {
+		t.Errorf("DefaultHostname gives %q", got)
+	}
+	if got := DefaultHostname("Host.example.com.", nil); got != "host.example.com" {
+		t.Errorf("DefaultHostname gives %q", got)
 	}
 }

@@ -1,0 +1,288 @@
+package ipfix_test
+
+import (
+	"encoding/hex"
+	"errors"
+	"math"
+	"net/netip"
+	"testing"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ipfix"
+	"github.com/flowgraf/flowgraf/plugins/wire"
+)
+
+// one decodes a single record given in hex.
+func one(t *testing.T, base flow.Record, record string, fields ...ipfix.FieldSpec) flow.Record {
+	t.Helper()
+	b, err := hex.DecodeString(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := ipfix.RecordDecoder{Base: base}
+	var r flow.Record
+	n, err := d.Decode(template(t, 256, fields...), &r, b)
+	if err != nil || n != len(b) {
+		t.Fatalf("read %d of %d bytes: %v", n, len(b), err)
+	}
+	return r
+}
+
+// f is a field of IANA's.
+func f(id, length uint16) ipfix.FieldSpec { return ipfix.FieldSpec{ID: id, Length: length} }
+
+func TestInvalidTemplates(t *testing.T) {
+	many := make([]ipfix.FieldSpec, ipfix.MaxFields+1)
+	for i := range many {
+		many[i] = f(1, 1)
+	}
+	for name, c := range map[string]struct {
+		id     uint16
+		fields []ipfix.FieldSpec
+	}{
+		"no fields": {256, nil}, "no bytes": {256, []ipfix.FieldSpec{f(8, 0), f(12, 0)}}, "id": {255, []ipfix.FieldSpec{f(8, 4)}},
+		"too many fields": {256, many}, "too long": {256, []ipfix.FieldSpec{f(8, 40000), f(12, 40000)}},
+	} {
+		if _, err := ipfix.NewTemplate(c.id, c.fields); !errors.Is(err, ipfix.ErrTemplate) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if tmpl, err := ipfix.NewTemplate(256, []ipfix.FieldSpec{f(371, ipfix.Variable)}); err != nil || tmpl.MinLength() != 1 {
+		t.Errorf("a variable field alone: %v", err)
+	}
+}
+
+func TestEffectiveCounters(t *testing.T) {
+	type want struct{ bytes, packets, out, rev uint64 }
+	for _, c := range []struct {
+		name   string
+		record string
+		fields []ipfix.FieldSpec
+		want   want
+		extra  int
+	}{
+		{"delta", "0102", []ipfix.FieldSpec{f(1, 1), f(2, 1)}, want{bytes: 1, packets: 2}, 0},
+		{"delta and post", "01020304", []ipfix.FieldSpec{f(23, 1), f(24, 1), f(1, 1), f(2, 1)}, want{bytes: 3, packets: 4, out: 1}, 0},
+		{"post alone", "0102", []ipfix.FieldSpec{f(23, 1), f(24, 1)}, want{bytes: 1, packets: 2, out: 1}, 0},
+		{"totals", "0102", []ipfix.FieldSpec{f(85, 1), f(86, 1)}, want{bytes: 1, packets: 2}, 2},
+		{"totals beside delta", "0102", []ipfix.FieldSpec{f(85, 1), f(1, 1)}, want{bytes: 2}, 1},
+		{"initiator and responder", "01020304", []ipfix.FieldSpec{f(231, 1), f(232, 1), f(298, 1), f(299, 1)}, want{bytes: 1, packets: 3, rev: 2}, 4},
+		{"biflow", "0102", []ipfix.FieldSpec{f(1, 1), {PEN: 29305, ID: 1, Length: 1}}, want{bytes: 1, rev: 2}, 1},
+		{"twice, the first counts", "0102", []ipfix.FieldSpec{f(1, 1), f(1, 1)}, want{bytes: 1}, 0},
+		{"a delta of no bytes", "02", []ipfix.FieldSpec{f(1, 0), f(85, 1)}, want{bytes: 2}, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := one(t, flow.Record{}, c.record, c.fields...)
+			if got := (want{r.Bytes, r.Packets, r.OutBytes, r.RevBytes}); got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+			if len(r.Extra) != c.extra {
+				t.Errorf("got %d elements in Extra, want %d", len(r.Extra), c.extra)
+			}
+		})
+	}
+}
+
+func TestAddressesOfBothFamilies(t *testing.T) {
+	const zero4, zero6 = "00000000", "00000000000000000000000000000000"
+	const v4, v6 = "c0000201", "20010db8000000000000000000000001"
+	for _, c := range []struct {
+		record, want string
+		fields       []ipfix.FieldSpec
+	}{
+		{v4 + zero6, "192.0.2.1", []ipfix.FieldSpec{f(8, 4), f(27, 16)}},
+		{zero4 + v6, "2001:db8::1", []ipfix.FieldSpec{f(8, 4), f(27, 16)}},
+		{zero6 + v4, "192.0.2.1", []ipfix.FieldSpec{f(27, 16), f(8, 4)}},
+		{zero4 + zero6, "0.0.0.0", []ipfix.FieldSpec{f(8, 4), f(27, 16)}},
+		{v6, "2001:db8::1", []ipfix.FieldSpec{f(27, 16)}},
+	} {
+		r := one(t, flow.Record{}, c.record, c.fields...)
+		if r.Src != netip.MustParseAddr(c.want) || !r.Has(flow.Src) {
+			t.Errorf("%s: got %v, want %s", c.record, r.Src, c.want)
+		}
+	}
+}
+
+func TestLengths(t *testing.T) {
+	r := one(t, flow.Record{}, "0000000000000001bb", f(11, 9-2), f(7, 2))
+	if r.SrcPort != 443 || r.DstPort != 0 || len(r.Extra) != 1 {
+		t.Errorf("a port of 7 bytes: got %d, %d, %v", r.SrcPort, r.DstPort, r.Extra)
+	}
+	r = one(t, flow.Record{}, "010203", f(8, 3))
+	if r.Has(flow.Src) || len(r.Extra) != 1 {
+		t.Errorf("an address of 3 bytes: got %v, %v", r.Src, r.Extra)
+	}
+	r = one(t, flow.Record{}, "06aabb", f(4, 1), f(210, 2))
+	if r.Proto != 6 || len(r.Extra) != 0 {
+		t.Errorf("padding: got %v", r.Extra)
+	}
+	r = one(t, flow.Record{}, "0312345604c00002010450", f(1, ipfix.Variable), f(8, ipfix.Variable), f(4, 1), f(5, 1))
+	if r.Bytes != 0x123456 || r.Src != netip.MustParseAddr("192.0.2.1") || r.Proto != 4 || r.SrcTOS != 0x50 {
+		t.Errorf("variable lengths: got %+v", r)
+	}
+	r = one(t, flow.Record{}, "03c0000206", f(8, ipfix.Variable), f(4, 1))
+	if r.Has(flow.Src) || r.Proto != 6 || len(r.Extra) != 1 {
+		t.Errorf("an address of 3 bytes in a variable field: got %v, %v", r.Src, r.Extra)
+	}
+}
+
+// TestVendorsIdsAreTheirOwn keeps elements of enterprises apart from IANA's.
+func TestVendorsIdsAreTheirOwn(t *testing.T) {
+	r := one(t, flow.Record{}, "0507", ipfix.FieldSpec{PEN: 6871, ID: 1, Length: 1}, f(4, 1))
+	if r.Bytes != 0 || r.Proto != 7 || len(r.Extra) != 1 || r.Extra[0].PEN != 6871 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestICMP(t *testing.T) {
+	for name, r := range map[string]flow.Record{
+		"32":          one(t, flow.Record{}, "010800", f(4, 1), f(32, 2)),
+		"176 and 177": one(t, flow.Record{}, "010800", f(4, 1), f(176, 1), f(177, 1)),
+		"139":         one(t, flow.Record{}, "3a0800", f(4, 1), f(139, 2)),
+	} {
+		if r.ICMP != 0x0800 || r.DstPort != 0x0800 || r.Has(flow.DstPort) {
+			t.Errorf("%s: got ICMP %#x, port %#x", name, r.ICMP, r.DstPort)
+		}
+	}
+	r := one(t, flow.Record{}, "0600500000", f(4, 1), f(11, 2), f(32, 2))
+	if r.DstPort != 80 || r.ICMP != 0 {
+		t.Errorf("TCP with an ICMP field: got port %d", r.DstPort)
+	}
+}
+
+func TestTenantIsTheFlow(t *testing.T) {
+	fields := []ipfix.FieldSpec{f(8, 4), f(12, 4), f(4, 1), {PEN: 6876, ID: 881, Length: 4}, {PEN: 6876, ID: 882, Length: 4},
+		{PEN: 6876, ID: 880, Length: 1}, {PEN: 6876, ID: 886, Length: 2}, {PEN: 6876, ID: 887, Length: 2}}
+	r := one(t, flow.Record{}, "c0000201c0000202110a0000010a0000020604d20050", fields...)
+	if r.Src.String() != "10.0.0.1" || r.Dst.String() != "10.0.0.2" || r.Proto != 6 || r.SrcPort != 1234 || r.DstPort != 80 {
+		t.Errorf("the flow: got %+v", r)
+	}
+	if r.TunSrc.String() != "192.0.2.1" || r.TunDst.String() != "192.0.2.2" || r.TunProto != 17 || !r.Has(flow.TunSrc) {
+		t.Errorf("the tunnel: got %v > %v, %d", r.TunSrc, r.TunDst, r.TunProto)
+	}
+	r = one(t, flow.Record{}, "c0000201c00002021100000000000000000000000000", fields...)
+	if r.Src.String() != "192.0.2.1" || r.Proto != 17 || r.Has(flow.TunSrc) {
+		t.Errorf("without a tenant: got %+v", r)
+	}
+}
+
+func TestSetTimes(t *testing.T) {
+	const x = exported
+	for _, c := range []struct {
+		name        string
+		rec         flow.Record
+		first, last flow.Time
+		want        [2]flow.Time
+		repair      bool
+	}{
+		{"as sent", flow.Record{Exported: x}, x - 5, x - 3, [2]flow.Time{x - 5, x - 3}, false},
+		{"none", flow.Record{Exported: x}, 0, 0, [2]flow.Time{x, x}, false},
+		{"none, and no export time", flow.Record{Received: x + 9}, 0, 0, [2]flow.Time{x + 9, x + 9}, false},
+		{"an event's time", flow.Record{Exported: x, EventTime: x - 7}, 0, 0, [2]flow.Time{x - 7, x - 7}, false},
+		{"first alone", flow.Record{Exported: x}, x - 5, 0, [2]flow.Time{x - 5, x - 5}, false},
+		{"last alone", flow.Record{Exported: x}, 0, x - 5, [2]flow.Time{x - 5, x - 5}, false},
+		{"future", flow.Record{Exported: x}, x - 5, x + 3600e9, [2]flow.Time{x - 5, x}, true},
+		{"over a day old", flow.Record{Exported: x}, x - 3*86400e9, x - 2*86400e9, [2]flow.Time{x, x}, true},
+		{"end before start", flow.Record{Exported: x}, x - 5e9, x - 9e9, [2]flow.Time{x, x}, true},
+		{"end a little before start", flow.Record{Exported: x}, x - 5e9 + 3, x - 5e9, [2]flow.Time{x - 5e9, x - 5e9}, true},
+		{"largest", flow.Record{Exported: x}, math.MaxInt64, math.MaxInt64, [2]flow.Time{x, x}, true},
+		{"smallest", flow.Record{Exported: x}, math.MinInt64, math.MinInt64, [2]flow.Time{x, x}, false},
+	} {
+		r := c.rec
+		ipfix.SetTimes(&r, c.first, c.last)
+		if [2]flow.Time{r.First, r.Last} != c.want || r.Has(flow.TimeRepair) != c.repair {
+			t.Errorf("%s: got %v to %v, repair %t", c.name, r.First.Time(), r.Last.Time(), r.Has(flow.TimeRepair))
+		}
+		if r.Has(flow.FirstSeen) != (c.first > 0) || r.Has(flow.LastSeen) != (c.last > 0) {
+			t.Errorf("%s: FirstSeen %t, LastSeen %t", c.name, r.Has(flow.FirstSeen), r.Has(flow.LastSeen))
+		}
+	}
+	long := flow.Record{Exported: x}
+	long.Present.Add(flow.FwEvent)
+	ipfix.SetTimes(&long, x-3*86400e9, x)
+	if long.First != x-3*86400e9 {
+		t.Error("the start of a firewall's long connection was repaired")
+	}
+}
+
+func TestNTPOrMicroseconds(t *testing.T) {
+	r := one(t, flow.Record{Exported: exported}, "0005443dcd9b6a40", f(154, 8)) // microseconds since 1970
+	if want := flow.Time(0x0005443dcd9b6a40) * 1000; r.First != want {
+		t.Errorf("got %v, want %v", r.First.Time(), want.Time())
+	}
+}
+
+func TestShortHeaders(t *testing.T) {
+	for n := range ipfix.HeaderLen {
+		if _, _, err := ipfix.ParseHeader(make([]byte, n)); !errors.Is(err, wire.ErrShort) {
+			t.Errorf("%d bytes: got %v", n, err)
+		}
+	}
+	if _, _, err := ipfix.ParseHeader(make([]byte, 16)); err == nil {
+		t.Error("version 0 was accepted")
+	}
+}
+
+// FuzzTemplates reads a template set and decodes bytes with what it defines; what
+// is encoded again must be decoded to the same.
+func FuzzTemplates(f *testing.F) {
+	seed := func(templates, data string, options bool) {
+		a, _ := hex.DecodeString(templates)
+		b, _ := hex.DecodeString(data)
+		f.Add(a, b, options)
+	}
+	seed("01000003000800040001000800210003", "c00002010000000000000001123456", false)
+	seed("0100000200080004017bffff", "01020304ff0001410102030400", false)
+	seed("010000030007000280010002000072e9ffff", "", false)
+	seed("01000002000100040001002200040000", "0000000100000064", true)
+	f.Fuzz(func(t *testing.T, templates, data []byte, options bool) {
+		r := ipfix.NewTemplateReader(templates, options, nil)
+		for {
+			id, fields, ok := r.Next()
+			if !ok {
+				return
+			}
+			tmpl, err := ipfix.NewTemplate(id, fields)
+			if err != nil {
+				continue
+			}
+			if tmpl.Options() {
+				var o flow.OptionRecord
+				_, _ = ipfix.DecodeOption(tmpl, &o, data)
+				continue
+			}
+			roundTrip(t, tmpl, data)
+		}
+	})
+}
+
+// roundTrip decodes data, encodes it, and decodes it again.
+func roundTrip(t *testing.T, tmpl *ipfix.Template, data []byte) {
+	t.Helper()
+	d := ipfix.RecordDecoder{Base: flow.Record{Exported: exported}, Uptime: &ipfix.Uptime{}}
+	var r, again flow.Record
+	n, err := d.Decode(tmpl, &r, data)
+	if err != nil || r.Src.Is4In6() {
+		return
+	}
+	if n < tmpl.MinLength() || n > len(data) {
+		t.Fatalf("read %d bytes of %d", n, len(data))
+	}
+	e := ipfix.Encoder{SetWriter: ipfix.SetWriter{Limit: 65000}}
+	e.Begin(nil, exported)
+	if e.AddData(tmpl, []flow.Record{r}) == 0 {
+		return
+	}
+	_, body, err := ipfix.ParseHeader(e.End())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sets := ipfix.NewSets(body)
+	set, _ := sets.Next()
+	if _, err := d.Decode(tmpl, &again, set.Body); err != nil {
+		t.Fatal(err)
+	}
+	if again.Bytes != r.Bytes || again.SrcPort != r.SrcPort || again.Src != r.Src || again.Proto != r.Proto || again.Input != r.Input {
+		t.Fatalf("got  %+v\nwant %+v\ntemplate %v", again, r, tmpl.Fields)
+	}
+}

@@ -130,7 +130,7 @@ func checkLocal(local string) error {
 		case c == '.' && previous == '.':
 			return errors.New("dots only between atoms expected in the local part")
 		case c != '.' && !isAtext(c):
-			return fmt.Errorf("octet %#02x in the local part, expected a dot-atom without %% and !", c)
+			return fmt.Errorf("octet %#02x in the local part, expected a dot-atom without ! and %%", c)
 		}
 		previous = c
 	}

@@ -19,7 +19,6 @@ import (
 type session struct {
 	srv  *Server
 	conn *conn
-	helo string
 	smtp *smtp.Conn
 
 	from address.Address

@@ -1,0 +1,84 @@
+package dsn
+
+import (
+	"bufio"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/mail"
+	"net/textproto"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flowgraf/flowgraf/relay/queue"
+)
+
+// RFC 3464 and RFC 6522: a report has three parts, and one group of fields for each
+// failed recipient, none for the others.
+func TestFailed(t *testing.T) {
+	when := time.Date(2006, 1, 2, 15, 4, 5, 0, time.UTC)
+	m := &queue.Mail{
+		Envelope: queue.Envelope{ID: "0-1", From: "a@example.com", To: []string{"ok@b", "bad@b", "old@b"}, Received: when},
+		Results: []queue.Result{
+			{Recipient: 1, State: queue.Deferred, Code: 450, Text: "later"},
+			{Recipient: 0, State: queue.Delivered, Code: 250},
+			{Recipient: 1, State: queue.Undeliverable, Time: when, Host: "h:25", Code: 550, Status: "5.1.1", Text: "no such user"},
+			{Recipient: 2, State: queue.Undeliverable, Time: when, Status: "4.4.7", Text: "not delivered within 24h"},
+		},
+		Body: []byte("Subject: original\r\nFrom: x\r\n\r\nbody that stays\r\n"),
+	}
+	text := string(Failed(m, "relay.example.com", "0-2", when))
+	if bare := strings.ReplaceAll(text, "\r\n", ""); strings.ContainsAny(bare, "\r\n") {
+		t.Errorf("bare CR or LF in %q", text)
+	}
+	msg, err := mail.ReadMessage(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, params, err := mime.ParseMediaType(msg.Header.Get("Content-Type"))
+	if err != nil || kind != "multipart/report" || params["report-type"] != "delivery-status" {
+		t.Fatalf("%q %v %v", kind, params, err)
+	}
+	if msg.Header.Get("To") != "<a@example.com>" || msg.Header.Get("Auto-Submitted") != "auto-replied" {
+		t.Errorf("header %v", msg.Header)
+	}
+	parts := multipart.NewReader(msg.Body, params["boundary"])
+	var kinds, bodies []string
+	for {
+		p, err := parts.NextPart()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(p)
+		kinds, bodies = append(kinds, p.Header.Get("Content-Type")), append(bodies, string(b))
+	}
+	if got := strings.Join(kinds, "|"); got != "text/plain; charset=us-ascii|message/delivery-status|text/rfc822-headers" {
+		t.Fatalf("parts %s", got)
+	}
+	if strings.Contains(bodies[0], "ok@b") || !strings.Contains(bodies[0], "bad@b") {
+		t.Errorf("text %q", bodies[0])
+	}
+	r := textproto.NewReader(bufio.NewReader(strings.NewReader(bodies[1] + "\r\n\r\n")))
+	for i, want := range []map[string]string{
+		{"Reporting-Mta": "dns; relay.example.com"},
+		{"Final-Recipient": "rfc822; bad@b", "Action": "failed", "Status": "5.1.1", "Diagnostic-Code": "smtp; 550 5.1.1 no such user"},
+		{"Final-Recipient": "rfc822; old@b", "Action": "failed", "Status": "4.4.7", "Diagnostic-Code": ""},
+	} {
+		group, err := r.ReadMIMEHeader()
+		if err != nil {
+			t.Fatalf("group %d: %v", i, err)
+		}
+		for key, value := range want {
+			if group.Get(key) != value {
+				t.Errorf("group %d: %s is %q, want %q", i, key, group.Get(key), value)
+			}
+		}
+	}
+	if bodies[2] != "Subject: original\r\nFrom: x\r\n" {
+		t.Errorf("returned header %q", bodies[2])
+	}
+}

@@ -15,6 +15,7 @@ type Decoder struct {
 	have      uint64   // elements that rec has fields of
 	base      flow.Set // fields of these elements
 	present   [numElements]flow.Set
+	shapes    [1 << shapeBits]shape
 	want      uint64     // elements to read; all others are passed over
 	exporters []Exporter // index sysid-1
 	err       error
@@ -179,18 +180,7 @@ func (d *Decoder) flow(rec []byte) string {
 		return reason
 	}
 	if have != d.have {
-		if families(d.have)&^families(have) != 0 {
-			// The record before had fields that this one has not.
-			r.Reset()
-			d.elements(rec)
-		}
-		d.have = have
-		d.base = flow.Set{}
-		for left := have; left != 0; left &= left - 1 {
-			s := &d.present[bits.TrailingZeros64(left)]
-			d.base[0] |= s[0]
-			d.base[1] |= s[1]
-		}
+		d.change(rec, have)
 	}
 	r.EngineType, r.EngineID = rec[6], rec[7]
 	d.flags = rec[10]
@@ -200,6 +190,39 @@ func (d *Decoder) flow(rec []byte) string {
 	d.finish(le.Uint16(rec[8:]))
 	return ""
 }
+
+// change prepares the record for other elements than the one before had: what this
+// one lacks is cleared, and the fields that are present are looked up.
+func (d *Decoder) change(rec []byte, have uint64) {
+	switch gone := families(d.have) &^ families(have); gone {
+	case 0:
+	case 1 << elCount: // comes and goes within a template
+		d.rec.Flows, d.rec.RevPackets, d.rec.RevBytes = 0, 0, 0
+	default:
+		d.rec.Reset()
+		d.elements(rec)
+	}
+	d.have = have
+	c := &d.shapes[have*0x9E3779B97F4A7C15>>(64-shapeBits)]
+	if c.have != have {
+		*c = shape{have: have}
+		for left := have; left != 0; left &= left - 1 {
+			s := &d.present[bits.TrailingZeros64(left)]
+			c.present[0] |= s[0]
+			c.present[1] |= s[1]
+		}
+	}
+	d.base = c.present
+}
+
+// shape is a set of elements and the fields that they make present.
+type shape struct {
+	have    uint64
+	present flow.Set
+}
+
+// shapeBits gives how many shapes a Decoder remembers, as a power of two.
+const shapeBits = 4
 
 // elements reads all elements of a flow record. It returns which there are, a bit
 // for each, and what is wrong with them.

@@ -1,0 +1,282 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// makeFlow fills r with flow number i: addresses and ports of a skewed choice.
+func makeFlow(r *flow.Record, i int) {
+	x := uint32(i) * 2654435761
+	skew := func(v uint32) byte { return byte(v & (v >> 8) & (v >> 16)) }
+	r.Reset()
+	for _, f := range []flow.Field{flow.Src, flow.Dst, flow.Input, flow.SrcAS, flow.SrcVLAN, flow.NextHop} {
+		r.Present.Add(f)
+	}
+	r.Exporter, r.Version = netip.AddrFrom4([4]byte{192, 0, 2, byte(i & 3)}), flow.V9
+	r.First = flow.TimeOf(time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)) + flow.Time(x%300000)*1e6
+	r.Last = r.First + flow.Time(x>>7%10000)*1e6
+	r.Received = r.Last
+	r.Src = netip.AddrFrom4([4]byte{10, 0, skew(x), byte(x >> 24)})
+	r.Dst = netip.AddrFrom4([4]byte{198, 51, 100, skew(x >> 3)})
+	if i%5 == 0 {
+		r.Src = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: skew(x >> 5)})
+		r.Dst = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 1, 15: skew(x >> 6)})
+	}
+	r.Proto = []uint8{6, 6, 6, 17, 17, 1}[x>>9%6]
+	r.SrcPort, r.DstPort = uint16(x>>11), uint16(skew(x>>4))
+	r.TCPFlags, r.SrcTOS, r.DstTOS = uint16(x>>3&0x1f), byte(x>>13&4), byte(x>>14&8)
+	r.Packets, r.Bytes = uint64(1+x>>20%50), uint64(40+x>>3%60000)
+	if i%7 == 0 {
+		r.RevPackets, r.RevBytes, r.Flows = 3, 300, 2
+	}
+	r.Input, r.Output, r.SrcAS, r.DstAS = x>>9%4, x>>11%4, 64500+x>>4%16, 64600+x>>7%16
+	r.SrcVLAN, r.DstVLAN = uint16(x>>5%8), uint16(x>>6%8)
+}
+
+// makeFile writes flows from-to into a file.
+func makeFile(t testing.TB, path string, from, to int) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	w, err := nffile.Create(path, nffile.Options{Compression: nffile.LZ4})
+	must(t, err)
+	var r flow.Record
+	for i := from; i < to; i++ {
+		makeFlow(&r, i)
+		must(t, w.Append(&r))
+	}
+	must(t, w.Close())
+}
+
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"2026/11/22/nfcapd.202611221005", "2026/11/22/nfcapd.202611221000", "2026/10/01/nfcapd.202610010000",
+		"nfcapd.current.12", ".hidden/nfcapd.1", ".lock", "a"} {
+		path := filepath.Join(dir, name)
+		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		must(t, os.WriteFile(path, nil, 0o644))
+	}
+	got, err := Files(dir, filepath.Join(dir, "nfcapd.current.12"))
+	must(t, err)
+	for i := range got {
+		got[i], _ = filepath.Rel(dir, got[i])
+	}
+	want := []string{"2026/10/01/nfcapd.202610010000", "2026/11/22/nfcapd.202611221000", "2026/11/22/nfcapd.202611221005", "a", "nfcapd.current.12"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, expected %q", got, want)
+	}
+	if _, err := Files(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a path that is not there: %v", err)
+	}
+}
+
+// tree makes three files with 60000 flows in order.
+func tree(t testing.TB) []string {
+	t.Helper()
+	dir := t.TempDir()
+	makeFile(t, filepath.Join(dir, "b/nfcapd.2"), 40000, 60000)
+	makeFile(t, filepath.Join(dir, "a/nfcapd.1"), 0, 30000)
+	makeFile(t, filepath.Join(dir, "a/nfcapd.2"), 30000, 40000)
+	files, err := Files(dir)
+	must(t, err)
+	return files
+}
+
+func TestEach(t *testing.T) {
+	files := tree(t)
+	n := 0
+	var want flow.Record
+	totals, err := Each(context.Background(), files, func(r *flow.Record) error {
+		makeFlow(&want, n)
+		if r.Src != want.Src || r.Bytes != want.Bytes || r.SrcPort != want.SrcPort || r.Exporter != want.Exporter {
+			return fmt.Errorf("flow %d is %+v", n, r)
+		}
+		n++
+		return nil
+	})
+	must(t, err)
+	if n != 60000 || totals.Records != 60000 || totals.Flows != 60000+(60000+6)/7 {
+		t.Errorf("%d flows, %+v", n, totals)
+	}
+}
+
+func TestEachEnds(t *testing.T) {
+	files := tree(t)
+	n := 0
+	count := func(end error) func(*flow.Record) error {
+		n = 0
+		return func(*flow.Record) error {
+			if n++; n == 100 {
+				return end
+			}
+			return nil
+		}
+	}
+	if totals, err := Each(context.Background(), files, count(ErrStop)); err != nil || totals.Records != 100 || !totals.HasWindow {
+		t.Errorf("ErrStop: %v, %+v", err, totals)
+	}
+	failure := errors.New("no")
+	if _, err := Each(context.Background(), files, count(failure)); !errors.Is(err, failure) || n != 100 {
+		t.Errorf("an error of the function: %v after %d", err, n)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Each(ctx, files, count(nil)); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if _, _, err := Top(ctx, files, []Stat{{Orders: []Order{ByFlows}}}, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("Top, cancelled: %v", err)
+	}
+}
+
+// TestDamage: what is damaged is named and counted, everything else is read.
+func TestDamage(t *testing.T) {
+	files := tree(t)
+	content, err := os.ReadFile(files[0])
+	must(t, err)
+	content[60000] ^= 0xff // within the first block
+	must(t, os.WriteFile(files[0], content, 0o644))
+	must(t, os.WriteFile(files[1], []byte("a text"), 0o644))
+	totals, err := Each(context.Background(), files, func(*flow.Record) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), files[0]) || !strings.Contains(err.Error(), files[1]) {
+		t.Errorf("the error is %v", err)
+	}
+	if totals.Skipped != 1 || totals.Records < 20000+15000 || totals.Records >= 50000 {
+		t.Errorf("%+v", totals)
+	}
+	_, top, err := Top(context.Background(), files, []Stat{{Orders: []Order{ByFlows}}}, 1)
+	if err == nil || top.Records != totals.Records {
+		t.Errorf("Top: %v, %+v", err, top)
+	}
+}
+
+// TestTopIsExact compares Top with maps, for every element and order.
+func TestTopIsExact(t *testing.T) {
+	files := tree(t)
+	type sums struct{ flows, packets, bytes uint64 }
+	var stats []Stat
+	want := make([]map[Key]sums, numElements)
+	for e := range numElements {
+		stats = append(stats, Stat{Element: e, ByProto: e%2 == 1, Orders: []Order{ByFlows, ByInBytes}})
+		want[e] = map[Key]sums{}
+	}
+	_, err := Each(context.Background(), files, func(r *flow.Record) error {
+		for e := range numElements {
+			var k, second Key
+			if stats[e].ByProto || e == Proto {
+				k.proto, k.Known = r.Proto, true
+				second = k
+			}
+			keys := []Key{k, second}[:e.keys(r, &k, &second)]
+			keys[0] = k
+			if len(keys) == 2 {
+				keys[1] = second
+			}
+			for _, key := range keys {
+				s := want[e][key]
+				want[e][key] = sums{s.flows + flowsOf(r), s.packets + r.Packets, s.bytes + r.Bytes}
+			}
+		}
+		return nil
+	})
+	must(t, err)
+	tables, totals, err := Top(context.Background(), files, stats, 0)
+	must(t, err)
+	if totals.Records != 60000 || len(tables) != 2*int(numElements) {
+		t.Fatalf("%d tables, %+v", len(tables), totals)
+	}
+	for _, table := range tables {
+		got := map[Key]sums{}
+		for i, r := range table.Rows {
+			got[r.Key] = sums{r.Flows, r.InPackets, r.InBytes}
+			if i > 0 && r.value(table.Order) > table.Rows[i-1].value(table.Order) {
+				t.Errorf("%s by %s: row %d is out of order", table.Stat.Element, table.Order, i)
+			}
+		}
+		if !maps.Equal(got, want[table.Stat.Element]) {
+			t.Errorf("%s: %d rows, expected %d, or other sums", table.Stat.Element, len(got), len(want[table.Stat.Element]))
+		}
+	}
+	first, _, err := Top(context.Background(), files, stats, 3)
+	must(t, err)
+	for i := range first {
+		if !slices.Equal(first[i].Rows, tables[i].Rows[:min(3, len(tables[i].Rows))]) {
+			t.Errorf("%s by %s: the first 3 are others than those of all", first[i].Stat.Element, first[i].Order)
+		}
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	for s, want := range map[string]Stat{
+		"srcip":                 {Element: SrcIP, Orders: []Order{ByFlows}},
+		"port:p/bytes/packets":  {Element: Port, ByProto: true, Orders: []Order{ByPackets, ByBytes}},
+		"proto:p:a/bps":         {Element: Proto, ByProto: true, Ascending: true, Orders: []Order{ByBPS}},
+		"ip/flows:a":            {Element: IP, Ascending: true, Orders: []Order{ByFlows}},
+		"flags:d/obyte/obyte:d": {Element: Flags, Orders: []Order{ByOutBytes}},
+	} {
+		got, err := ParseStat(s)
+		if err != nil || got.Element != want.Element || got.ByProto != want.ByProto || got.Ascending != want.Ascending || !slices.Equal(got.Orders, want.Orders) {
+			t.Errorf("%q is %+v, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"", "src", "srcip:x", "srcip/size", "srcip/"} {
+		if got, err := ParseStat(s); (err == nil) != (s == "srcip/") {
+			t.Errorf("%q is %+v, %v", s, got, err)
+		}
+	}
+}
+
+func TestRates(t *testing.T) {
+	for _, c := range []struct{ v, ms, want uint64 }{{10, 0, 0}, {10, 5000, 2}, {999949, 1500, 666632}, {1 << 63, 1, 1<<64 - 1}, {1 << 60, 1000, 1 << 60}} {
+		if got := PerSecond(c.v, c.ms); got != c.want {
+			t.Errorf("PerSecond(%d, %d) = %d, expected %d", c.v, c.ms, got, c.want)
+		}
+	}
+}
+
+func BenchmarkTop(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "f")
+	const n = 300000
+	makeFile(b, path, 0, n)
+	for _, spec := range []string{"proto", "srcip/bytes", "ip:p", "srcport"} {
+		stat, err := ParseStat(spec)
+		must(b, err)
+		b.Run(spec, func(b *testing.B) {
+			for range b.N {
+				_, _, err := Top(context.Background(), []string{path}, []Stat{stat}, 10)
+				must(b, err)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/flow")
+		})
+	}
+}
+
+func BenchmarkEach(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "f")
+	const n = 300000
+	makeFile(b, path, 0, n)
+	for range b.N {
+		_, err := Each(context.Background(), []string{path}, func(*flow.Record) error { return nil })
+		must(b, err)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/flow")
+}

@@ -39,11 +39,17 @@ func corpus(t testing.TB) map[string][]byte {
 // good datagrams of a fresh exporter.
 func checkAlive(t testing.TB, d *Decoder) {
 	t.Helper()
+	checkAliveWith(t, d, streams(t))
+}
+
+// checkAliveWith is checkAlive with streams made before.
+func checkAliveWith(t testing.TB, d *Decoder, good []stream) {
+	t.Helper()
 	if d.bytes > d.opt.MaxBytes || len(d.domains) > d.opt.MaxDomains || len(d.exporters) > len(d.domains) {
 		t.Fatalf("out of bounds: %d bytes, %d domains, %d exporters", d.bytes, len(d.domains), len(d.exporters))
 	}
-	good := netip.MustParseAddrPort("198.51.100.77:4739")
-	for _, s := range streams(t) {
+	source := netip.MustParseAddrPort("198.51.100.77:4739")
+	for _, s := range good {
 		n := 0
 		h := Handler{Flow: func(r *flow.Record) {
 			if r.Bytes == 123456 && r.Dst.IsValid() {
@@ -54,7 +60,7 @@ func checkAlive(t testing.TB, d *Decoder) {
 			if b == nil {
 				continue
 			}
-			if err := d.Decode(Datagram{Exporter: good, Received: received, Payload: b}, h); err != nil {
+			if err := d.Decode(Datagram{Exporter: source, Received: received, Payload: b}, h); err != nil {
 				t.Fatalf("%s: a good datagram after bad ones: %v", s.name, err)
 			}
 		}
@@ -276,7 +282,8 @@ func TestLogIsBounded(t *testing.T) {
 // FuzzDecode decodes two datagrams one after the other, so that the second can use
 // the first one's templates.
 func FuzzDecode(f *testing.F) {
-	for _, s := range streams(f) {
+	good := streams(f)
+	for _, s := range good {
 		f.Add(s.templates, s.data)
 	}
 	f.Add(framed(10, set(2, 0, "0100000200080004017bffff")), framed(10, set(256, 0, "01020304ff0001410102030400")))
@@ -286,6 +293,6 @@ func FuzzDecode(f *testing.F) {
 		d := NewDecoder(Options{MaxTemplates: 50, MaxBytes: 1 << 20})
 		_ = d.Decode(datagram(a), use(&sum))
 		_ = d.Decode(datagram(b), use(&sum))
-		checkAlive(t, d)
+		checkAliveWith(t, d, good)
 	})
 }

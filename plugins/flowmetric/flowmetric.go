@@ -541,6 +541,8 @@ func (b *Builder) optionElement(e *flow.Element, v9 bool) {
 // fieldName says whether a field of netflow can have the name.
 func fieldName(name string, pen PEN) bool {
 	switch name {
+	case "":
+		return false
 	case "flow_start", "flow_end", "domain", "sampling_rate", "icmp_code", "fwd_reason", "sys_uptime", "seq_number", "sampling_interval":
 		return true
 	}

@@ -53,6 +53,7 @@ const (
 	idleConnection     = 20 * time.Second
 	startupGrace       = 15 * time.Minute // mails found expired are tried for this long
 	sweepInterval      = time.Minute
+	stopGrace          = 3 * time.Second
 )
 
 // schedule is the wait after the first, second, … failure (specs/mail-relay.md,
@@ -95,10 +96,12 @@ type Sender struct {
 	dialer  dialer
 	hosts   []*host
 	started time.Time
-	cancel  context.CancelFunc
+	cancel  context.CancelFunc // breaks attempts off
+	tidy    context.CancelFunc // ends sweep
 	workers sync.WaitGroup
 
 	mu    sync.Mutex // guards what follows and the hosts
+	ended bool       // no further mail is begun
 	due   entryHeap
 	known map[string]*entry
 	wake  chan struct{} // closed and replaced when something became possible
@@ -142,23 +145,34 @@ func New(opts Options) *Sender {
 	return s
 }
 
-// Start begins to deliver, until Stop or the end of ctx.
+// Start begins to deliver, until Stop or the end of ctx, which breaks attempts off.
 func (s *Sender) Start(ctx context.Context) {
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.started = time.Now()
 	for range s.opts.Parallel {
 		s.workers.Go(func() { s.work(ctx) })
 	}
-	s.workers.Go(func() { s.sweep(ctx) })
+	var sweeping context.Context
+	sweeping, s.tidy = context.WithCancel(ctx)
+	s.workers.Go(func() { s.sweep(sweeping) })
 }
 
-// Stop ends the attempts under way and waits. Mails stay in the queue. It may be
-// called twice, or without Start.
+// Stop begins no further mail, gives those under way 3 s, so that none is broken
+// off between the smarthost's answer and our note of it, and waits. Mails stay in
+// the queue. It may be called twice, or without Start.
 func (s *Sender) Stop() {
-	if s.cancel != nil {
-		s.cancel()
+	s.mu.Lock()
+	s.ended = true
+	s.notify()
+	s.mu.Unlock()
+	if s.cancel == nil {
+		return
 	}
+	s.tidy()
+	grace := time.AfterFunc(stopGrace, s.cancel)
 	s.workers.Wait()
+	grace.Stop()
+	s.cancel()
 	for _, h := range s.hosts {
 		for _, c := range h.takeAll(&s.mu) {
 			c.quit()
@@ -209,6 +223,10 @@ func (s *Sender) next(ctx context.Context) *entry {
 	defer timer.Stop()
 	for {
 		s.mu.Lock()
+		if s.ended {
+			s.mu.Unlock()
+			return nil
+		}
 		now := time.Now()
 		wait := time.Hour
 		if len(s.due) > 0 {

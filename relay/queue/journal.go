@@ -140,24 +140,16 @@ func (j *journal) answer(batch []commitRequest) {
 }
 
 func (j *journal) write(batch []commitRequest) error {
-	j.mu.Lock()
-	places := make([]place, 0, len(batch))
-	err := j.ready()
-	for i := 0; i < len(batch) && err == nil; i++ {
-		var at place
-		at, err = j.append(batch[i].record)
-		places = append(places, at)
+	places, current, err := j.appendAll(batch)
+	if err != nil {
+		return err
 	}
-	current := j.current
-	j.mu.Unlock()
-	if err == nil {
-		err = syncData(current.file)
-	}
+	err = syncData(current.file)
 
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err != nil {
-		j.seal() // what a failed write or sync left is not to be trusted
+		j.seal() // what a failed sync left is not to be trusted
 		return err
 	}
 	for i, request := range batch {
@@ -170,6 +162,30 @@ func (j *journal) write(batch []commitRequest) error {
 	return nil
 }
 
+// appendAll writes the records of a batch, or none of them.
+func (j *journal) appendAll(batch []commitRequest) ([]place, *segment, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.ready(); err != nil {
+		return nil, nil, err
+	}
+	start := j.current.size
+	places := make([]place, len(batch))
+	for i, request := range batch {
+		at, err := j.append(request.record)
+		if err != nil {
+			if err := j.current.file.Truncate(start); err != nil {
+				j.seal()
+				return nil, nil, fmt.Errorf("journal: %w", err)
+			}
+			j.current.size = start
+			return nil, nil, err
+		}
+		places[i] = at
+	}
+	return places, j.current, nil
+}
+
 // ready makes sure that there is a segment to write to. The caller holds mu.
 func (j *journal) ready() error {
 	if j.current != nil {
@@ -178,12 +194,12 @@ func (j *journal) ready() error {
 	return j.begin()
 }
 
-// append writes a record, or nothing: a part of one is cut off again. The caller
-// holds mu.
+// append writes a record at the end; what a failure leaves there is written over or
+// cut off. The caller holds mu.
 func (j *journal) append(record []byte) (place, error) {
 	s := j.current
 	if _, err := s.file.WriteAt(record, s.size); err != nil {
-		return place{}, errors.Join(fmt.Errorf("writing the journal: %w", err), s.file.Truncate(s.size))
+		return place{}, fmt.Errorf("writing the journal: %w", err)
 	}
 	at := place{in: s, offset: s.size, length: len(record)}
 	s.size += int64(len(record))
@@ -206,7 +222,9 @@ func (j *journal) read(id string) (record []byte, ok bool, err error) {
 }
 
 // finish writes that a mail is done. The mark is not synced: it survives a kill of
-// the process, and the next commit brings it to the disk.
+// the process, and the next commit brings it to the disk. Without the mark, when
+// the disk is full, the mail is done for this process all the same, so that space
+// can come free; only a crash before its segment is gone would bring it back.
 func (j *journal) finish(id string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -214,16 +232,14 @@ func (j *journal) finish(id string) error {
 	if !ok {
 		return nil // its segment is gone
 	}
-	if err := j.ready(); err != nil {
-		return err
-	}
-	if _, err := j.append(encodeDone(id)); err != nil {
-		return err
+	err := j.ready()
+	if err == nil {
+		_, err = j.append(encodeDone(id))
 	}
 	delete(j.live, id)
 	at.in.live--
 	j.trim()
-	return nil
+	return err
 }
 
 // seal ends the current segment, and has the oldest one released, beside the work,

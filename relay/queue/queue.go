@@ -512,8 +512,8 @@ func (q *Queue) Remove(id string) error {
 	q.spilling.Lock()
 	defer q.spilling.Unlock()
 	err := q.journal.finish(id)
-	if err == nil && q.unspill(id) {
-		err = os.Remove(q.path(queueDir, id+mailSuffix))
+	if q.unspill(id) {
+		err = errors.Join(err, os.Remove(q.path(queueDir, id+mailSuffix)))
 	}
 	if err != nil {
 		q.mon.Count(monitor.SpoolErrors, "remove")

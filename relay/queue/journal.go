@@ -162,28 +162,42 @@ func (j *journal) write(batch []commitRequest) error {
 	return nil
 }
 
-// appendAll writes the records of a batch, or none of them.
+// appendAll writes the records of a batch, or none of them. When space lacks, a
+// segment is begun anew: the old one may have none but done mails and go.
 func (j *journal) appendAll(batch []commitRequest) ([]place, *segment, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.ready(); err != nil {
-		return nil, nil, err
+	for {
+		if err := j.ready(); err != nil {
+			return nil, nil, err
+		}
+		current, start := j.current, j.current.size
+		places, err := j.tryAppend(batch)
+		if err == nil {
+			return places, current, nil
+		}
+		if err := current.file.Truncate(start); err != nil {
+			j.seal()
+			return nil, nil, fmt.Errorf("journal: %w", err)
+		}
+		current.size = start
+		if start == 0 {
+			return nil, nil, err
+		}
+		j.seal()
 	}
-	start := j.current.size
+}
+
+func (j *journal) tryAppend(batch []commitRequest) ([]place, error) {
 	places := make([]place, len(batch))
 	for i, request := range batch {
 		at, err := j.append(request.record)
 		if err != nil {
-			if err := j.current.file.Truncate(start); err != nil {
-				j.seal()
-				return nil, nil, fmt.Errorf("journal: %w", err)
-			}
-			j.current.size = start
-			return nil, nil, err
+			return nil, err
 		}
 		places[i] = at
 	}
-	return places, j.current, nil
+	return places, nil
 }
 
 // ready makes sure that there is a segment to write to. The caller holds mu.

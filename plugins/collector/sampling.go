@@ -44,8 +44,9 @@ func (s *rates) any() uint32 {
 }
 
 // rate sets the sampling rate of r: what the record or the header says stays,
-// then the sampler it names, the domain, the exporter. Events of firewalls and
-// address translators are not sampled.
+// then the sampler it names, the domain, the exporter. A flow that could name a
+// sampler and names none gets no sampler's rate. Events of firewalls and address
+// translators are not sampled.
 func (dom *domain) rate(r *flow.Record) {
 	if r.SamplingRate != 0 || r.Has(flow.FwEvent) || r.Has(flow.NATEvent) {
 		return
@@ -65,9 +66,12 @@ func (dom *domain) rate(r *flow.Record) {
 			return
 		}
 	}
-	rate := own.any()
+	rate, sharedRate := own.general, shared.general
+	if !r.Has(flow.SamplerID) {
+		rate, sharedRate = own.any(), shared.any()
+	}
 	if rate == 0 {
-		rate = shared.any()
+		rate = sharedRate
 	}
 	if rate != 0 {
 		r.SamplingRate, r.SamplingSource = rate, flow.RateDomain

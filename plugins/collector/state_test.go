@@ -256,6 +256,7 @@ func TestLossOfV5(t *testing.T) {
 }
 
 func TestSampling(t *testing.T) {
+	const cannot = 1 << 40 // a template without element 48
 	f64 := func(v float64) []byte { return binary.BigEndian.AppendUint64(nil, math.Float64bits(v)) }
 	el := func(id uint16, v ...byte) flow.Element { return flow.Element{ID: id, Value: v} }
 	for _, c := range []struct {
@@ -267,7 +268,8 @@ func TestSampling(t *testing.T) {
 	}{
 		{"34", []flow.Element{el(34, 0, 100), el(35, 1)}, 0, 100, flow.RateDomain},
 		{"48 and 50, flow names it", []flow.Element{el(48, 3), el(49, 2), el(50, 0, 0, 4, 0)}, 3, 1024, flow.RateSelector},
-		{"48 and 50, flow names none", []flow.Element{el(48, 3), el(50, 4, 0)}, 0, 1024, flow.RateDomain},
+		{"48 and 50, flow names none", []flow.Element{el(48, 3), el(50, 4, 0)}, 0, 0, flow.RateUnknown},
+		{"48 and 50, flow cannot name it", []flow.Element{el(48, 3), el(50, 4, 0)}, cannot, 1024, flow.RateDomain},
 		{"302, 305, 306", []flow.Element{el(302, 9), el(305, 1), el(306, 3, 0xe7)}, 9, 1000, flow.RateSelector},
 		{"309, 310", []flow.Element{el(309, 2), el(310, 8)}, 0, 4, flow.RateDomain},
 		{"311", []flow.Element{{ID: 311, Value: f64(0.001)}}, 0, 1000, flow.RateDomain},
@@ -282,6 +284,9 @@ func TestSampling(t *testing.T) {
 			}
 			opt := compiled(t, 300, specs...)
 			tmpl := compiled(t, 256, spec(1, 4), spec(48, 1))
+			if c.sampler == cannot {
+				tmpl = compiled(t, 256, spec(1, 4))
+			}
 			var got flow.Record
 			h := Handler{Flow: func(r *flow.Record) { got = *r }}
 			s.send(t, d, h, func(e *ipfix.Encoder) {

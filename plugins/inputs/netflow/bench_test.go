@@ -76,6 +76,63 @@ func v5Datagrams(n int) [][]byte {
 	return list
 }
 
+// vmwareDatagrams returns IPFIX as a virtual distributed switch sends it: a flow
+// between two virtual machines, and one inside a VXLAN segment.
+func vmwareDatagrams(t testing.TB) [][]byte {
+	t.Helper()
+	vmware := func(id, n uint16) ipfix.FieldSpec { return ipfix.FieldSpec{PEN: 6876, ID: id, Length: n} }
+	common := []ipfix.FieldSpec{{ID: 1, Length: 8}, {ID: 2, Length: 8}, {ID: 152, Length: 8}, {ID: 153, Length: 8}, {ID: 10, Length: 4},
+		{ID: 14, Length: 4}, {ID: 61, Length: 1}, {ID: 136, Length: 1}, {ID: 351, Length: 8}, vmware(890, 2), vmware(888, 2), vmware(889, 1)}
+	plain, err := ipfix.NewTemplate(256, append([]ipfix.FieldSpec{{ID: 8, Length: 4}, {ID: 12, Length: 4}, {ID: 7, Length: 2}, {ID: 11, Length: 2}, {ID: 4, Length: 1}, {ID: 6, Length: 1}}, common...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vxlan, err := ipfix.NewTemplate(257, append([]ipfix.FieldSpec{vmware(893, 4), vmware(894, 4), vmware(895, 1), vmware(881, 4), vmware(882, 4),
+		vmware(880, 1), vmware(886, 2), vmware(887, 2), vmware(898, ipfix.Variable)}, common...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	recs := flows(7, 1)
+	recs[0].IngressAttr, recs[0].EgressAttr, recs[0].Direction, recs[0].EndReason = 1, 2, 1, 1
+	inner := recs[0]
+	inner.TunSrc, inner.TunDst, inner.TunProto, inner.SegmentID = netip.MustParseAddr("192.0.2.11"), netip.MustParseAddr("192.0.2.12"), 17, 5001
+	inner.Extra = []flow.Element{{PEN: 6876, ID: 898, Value: []byte("5a3c1f0e-port")}}
+	var e ipfix.Encoder
+	e.Begin(nil, exported)
+	e.AddTemplates(plain, vxlan)
+	e.AddData(plain, recs)
+	e.AddData(vxlan, []flow.Record{inner})
+	return [][]byte{e.End()}
+}
+
+// v9Datagrams returns NetFlow v9 with a sampler table, an interface table, and a
+// flow that names the sampler.
+func v9Datagrams(t testing.TB) [][]byte {
+	t.Helper()
+	sampler, err := ipfix.NewTemplate(300, []ipfix.FieldSpec{{ID: 1, Length: 4, Scope: true}, {ID: 48, Length: 1}, {ID: 49, Length: 1}, {ID: 50, Length: 4}, {ID: 84, Length: 8}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := ipfix.NewTemplate(301, []ipfix.FieldSpec{{ID: 2, Length: 4, Scope: true}, {ID: 82, Length: 16}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := ipfix.NewTemplate(256, append(fields()[:7:7], ipfix.FieldSpec{ID: 22, Length: 4}, ipfix.FieldSpec{ID: 21, Length: 4}, ipfix.FieldSpec{ID: 48, Length: 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := netflow.V9Encoder{SourceID: 3}
+	e.Boot = exported - 3600e9
+	e.Begin(nil, exported)
+	e.AddTemplates(sampler, names, data)
+	e.AddOptions(sampler, []flow.OptionRecord{{Fields: []flow.Element{{ID: 48, Value: []byte{1}}, {ID: 49, Value: []byte{2}}, {ID: 50, Value: []byte{0, 0, 4, 0}}, {ID: 84, Value: []byte("one-1024")}}}})
+	e.AddOptions(names, []flow.OptionRecord{{Scope: []flow.Element{{ID: 2, Value: []byte{0, 0, 0, 3}}}, Fields: []flow.Element{{ID: 82, Value: []byte("xe-0/0/3")}}}})
+	recs := flows(3, 2)
+	recs[0].SamplerID = 1
+	e.AddData(data, recs)
+	return [][]byte{e.End()}
+}
+
 func received(b []byte) collector.Datagram {
 	return collector.Datagram{Exporter: netip.MustParseAddrPort("192.0.2.1:2055"), Received: time.Unix(1767323045, 0), Payload: b}
 }

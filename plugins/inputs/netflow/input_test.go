@@ -1,0 +1,371 @@
+package netflow
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/influxdata/telegraf"
+	"github.com/influxdata/telegraf/config"
+	"github.com/influxdata/telegraf/logger"
+	"github.com/influxdata/telegraf/plugins/inputs"
+	"github.com/influxdata/telegraf/plugins/serializers/influx"
+
+	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+)
+
+func TestInit(t *testing.T) {
+	const ok = "udp://:2055"
+	for _, c := range []struct {
+		name   string
+		plugin *NetFlow
+		errmsg string
+	}{
+		{"all protocols", &NetFlow{ServiceAddress: ok}, ""},
+		{"netflow v5", &NetFlow{ServiceAddress: ok, Protocol: "netflow v5"}, ""},
+		{"netflow v9, uppercase", &NetFlow{ServiceAddress: ok, Protocol: "Netflow v9"}, ""},
+		{"ipfix, uppercase", &NetFlow{ServiceAddress: ok, Protocol: "IPFIX"}, ""},
+		{"udp4", &NetFlow{ServiceAddress: "udp4://:2055"}, ""},
+		{"udp6", &NetFlow{ServiceAddress: "udp6://[::1]:2055"}, ""},
+		{"invalid protocol", &NetFlow{ServiceAddress: ok, Protocol: "foo"}, "invalid protocol"},
+		{"a protocol that is not decoded", &NetFlow{ServiceAddress: ok, Protocol: "sflow v5"}, "invalid protocol"},
+		{"empty service address", &NetFlow{}, "service_address required"},
+		{"invalid scheme", &NetFlow{ServiceAddress: "tcp://:2055"}, "invalid scheme"},
+		{"invalid service address", &NetFlow{ServiceAddress: "udp://198.168.1.290:la"}, "invalid service address"},
+		{"metrics", &NetFlow{ServiceAddress: ok, Metrics: []string{"flows", "options", "exporters", "datagrams"}}, ""},
+		{"unknown metric", &NetFlow{ServiceAddress: ok, Metrics: []string{"flow"}}, "metrics: expected"},
+		{"flow tags", &NetFlow{ServiceAddress: ok, FlowTags: []string{"src", "dst", "protocol"}}, ""},
+		{"unknown flow tag", &NetFlow{ServiceAddress: ok, FlowTags: []string{"scr"}}, "flow_tags: expected"},
+		{"missing mapping file", &NetFlow{ServiceAddress: ok, PENFiles: []string{"nowhere.csv"}}, "private_enterprise_number_files"},
+	} {
+		c.plugin.Log = logger.New("inputs", "netflow", "")
+		err := c.plugin.Init()
+		if (err == nil) != (c.errmsg == "") || err != nil && !strings.Contains(err.Error(), c.errmsg) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.errmsg)
+		}
+	}
+}
+
+// TestSampleConfig loads the sample, and the README must show it.
+func TestSampleConfig(t *testing.T) {
+	var n NetFlow
+	cfg := config.NewConfig()
+	if err := cfg.LoadConfigData([]byte(n.SampleConfig()), config.EmptySourcePath); err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.Inputs[0].Input.(*NetFlow).ServiceAddress; got != "udp://:2055" {
+		t.Errorf("got the service address %q", got)
+	}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(readme, []byte("```toml @sample.conf\n"+n.SampleConfig()+"```")) {
+		t.Error("README.md does not show sample.conf as it is")
+	}
+	for i, line := range strings.Split(string(readme), "\n") {
+		if len([]rune(line)) > 80 && !strings.Contains(line, ",version=") && !strings.HasPrefix(line, "netflow") {
+			t.Errorf("README.md:%d is longer than 80", i+1)
+		}
+	}
+	if inputs.Inputs["netflow"] == nil {
+		t.Error("inputs.netflow is not registered")
+	}
+}
+
+// started starts a plugin on a free port.
+func started(t *testing.T, change func(*NetFlow)) (*NetFlow, *accumulator, net.Conn) {
+	t.Helper()
+	n, acc := newPlugin(t, change), &accumulator{}
+	if err := n.Start(acc); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.Stop)
+	conn, err := net.Dial("udp", n.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return n, acc, conn
+}
+
+// await waits until the accumulator has n metrics of a measurement.
+func await(t *testing.T, acc *accumulator, measurement string, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); acc.count(measurement) < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("got %d of %d metrics %s", acc.count(measurement), n, measurement)
+		}
+	}
+}
+
+func send(t *testing.T, conn net.Conn, b []byte) {
+	t.Helper()
+	if _, err := conn.Write(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTwentyThousandFlowsAreTwentyThousandPoints sends flows over UDP and counts
+// the points that a database keeps: one per series and timestamp.
+func TestTwentyThousandFlowsAreTwentyThousandPoints(t *testing.T) {
+	const n = 20000
+	_, acc, conn := started(t, nil)
+	done := 0
+	for i, b := range append(datagrams(t, n/2), v5Datagrams(n/2)...) {
+		send(t, conn, b)
+		if i%20 == 0 {
+			for acc.count(flowmetric.Measurement) < done-500 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		done = min(n, i*18)
+	}
+	await(t, acc, flowmetric.Measurement, n)
+	type point struct {
+		series uint64
+		ns     int64
+	}
+	points := map[point]bool{}
+	for _, m := range acc.list() {
+		points[point{m.HashID(), m.Time().UnixNano()}] = true
+		start, _ := m.GetField("flow_start")
+		end, _ := m.GetField("flow_end")
+		if s, e := start.(uint64), end.(uint64); s < 1767322000000 || e < s {
+			t.Fatalf("a flow from %d to %d", s, e)
+		}
+	}
+	if len(points) != n {
+		t.Errorf("%d flows are %d points", n, len(points))
+	}
+}
+
+func TestStopEmitsNothingAfter(t *testing.T) {
+	n, acc, conn := started(t, nil)
+	list := datagrams(t, 1000)
+	for _, b := range list {
+		send(t, conn, b)
+	}
+	n.Stop()
+	got := len(acc.list())
+	for _, b := range list {
+		_, _ = conn.Write(b)
+	}
+	if len(acc.list()) != got {
+		t.Error("metrics were added after Stop")
+	}
+	n.Stop()
+	newPlugin(t, nil).Stop() // without Start
+}
+
+func TestMetricsOption(t *testing.T) {
+	n, acc, conn := started(t, func(n *NetFlow) { n.Metrics = []string{"datagrams"} })
+	list := datagrams(t, 100)
+	for _, b := range list {
+		send(t, conn, b)
+	}
+	await(t, acc, flowmetric.DatagramMeasurement, len(list))
+	if err := n.Gather(acc); err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range acc.list() {
+		if m.Name() != flowmetric.DatagramMeasurement {
+			t.Fatalf("got a metric %s", m.Name())
+		}
+		dg, err := flowmetric.ParseDatagram(m)
+		if err != nil || !bytes.Equal(dg.Payload, list[i]) || dg.Exporter.String() != conn.LocalAddr().String() {
+			t.Fatalf("datagram %d came back as %v from %s, %v", i, dg.Payload, dg.Exporter, err)
+		}
+	}
+}
+
+func TestExporterMetrics(t *testing.T) {
+	n, acc, conn := started(t, nil)
+	list := datagrams(t, 100)
+	send(t, conn, list[1]) // before its template
+	for i, b := range list {
+		if i != 3 { // lost
+			send(t, conn, b)
+		}
+	}
+	send(t, conn, append([]byte{0, 0, 0, 5}, make([]byte, 24)...))
+	send(t, conn, []byte("garbage"))
+	await(t, acc, flowmetric.Measurement, 81)
+	for deadline := time.Now().Add(5 * time.Second); len(n.exporters()) < 3; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("got %d domains, want 3", len(n.exporters()))
+		}
+	}
+	got := &accumulator{}
+	if err := n.Gather(got); err != nil {
+		t.Fatal(err)
+	}
+	byVersion := map[string]telegraf.Metric{}
+	for _, m := range got.list() {
+		if m.Name() != flowmetric.ExporterMeasurement {
+			t.Fatalf("got a metric %s", m.Name())
+		}
+		byVersion[m.Tags()["version"]] = m
+	}
+	ipfix := byVersion["IPFIX"]
+	if ipfix == nil || ipfix.Tags()["source"] != "127.0.0.1" || ipfix.Tags()["domain"] != "1" {
+		t.Fatalf("got %v", byVersion)
+	}
+	for name, want := range map[string]any{"datagrams": uint64(7), "flows": uint64(81), "templates": uint64(1), "sets_without_template": uint64(1),
+		"sequence_gaps": uint64(1), "sequence_lost": uint64(19), "decode_errors": uint64(0)} {
+		if v, _ := ipfix.GetField(name); v != want {
+			t.Errorf("%s: got %v, want %v", name, v, want)
+		}
+	}
+	if v, _ := byVersion["sFlowV5"].GetField("unsupported"); v != uint64(1) {
+		t.Errorf("sFlow: got %v", byVersion["sFlowV5"])
+	}
+	socket := byVersion[""]
+	if v, ok := socket.GetField("kernel_drops"); !ok || v != uint64(0) || socket.Tags()["listener"] != n.ServiceAddress {
+		t.Errorf("the socket: got %v", socket)
+	}
+}
+
+// TestGarbageLeavesThePluginAlive sends what is no flow, then flows.
+func TestGarbageLeavesThePluginAlive(t *testing.T) {
+	_, acc, conn := started(t, nil)
+	list := datagrams(t, 19)
+	for n := range 200 {
+		send(t, conn, bytes.Repeat([]byte{0, 10, 0xff}, n)[:n])
+		send(t, conn, list[0][:min(n, len(list[0]))])
+	}
+	for _, b := range list {
+		send(t, conn, b)
+	}
+	await(t, acc, flowmetric.Measurement, 19)
+}
+
+// TestPanicCostsOneDatagram holds the last line of defence.
+func TestPanicCostsOneDatagram(t *testing.T) {
+	n := newPlugin(t, nil)
+	list := datagrams(t, 19)
+	n.decode(received(list[0]))
+	whole := n.handler.Flow
+	n.handler.Flow = nil
+	n.handler.Option = nil
+	broken := n.builder
+	n.builder = nil
+	n.handler.Flow = whole
+	n.decode(received(list[1]))
+	if n.panics != 1 {
+		t.Fatalf("got %d panics, want 1", n.panics)
+	}
+	n.builder = broken
+	if got := len(n.decode(received(list[1]))); got != 19 {
+		t.Errorf("after a panic: got %d metrics, want 19", got)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	n, _, _ := started(t, nil)
+	busy := newPlugin(t, func(p *NetFlow) { p.ServiceAddress = "udp://" + n.listener.Addr().String() })
+	if err := busy.Check(); err == nil {
+		t.Error("a port in use is said to be free")
+	}
+	err := busy.Start(&accumulator{})
+	if err == nil {
+		t.Fatal("started on a port in use")
+	}
+	busy.Stop()
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		t.Errorf("the cause is lost: %v", err)
+	}
+	n.Stop()
+	if err := busy.Check(); err != nil {
+		t.Errorf("a free port is said to be busy: %v", err)
+	}
+	if err := busy.Start(&accumulator{}); err != nil {
+		t.Errorf("after Check: %v", err)
+	}
+	busy.Stop()
+}
+
+// TestWriteCases writes the datagrams of the test cases anew when asked to, so
+// that a reader can see what is in them.
+func TestWriteCases(t *testing.T) {
+	if os.Getenv("UPDATE_EXPECTED") == "" {
+		t.Skip("UPDATE_EXPECTED is not set")
+	}
+	for name, list := range map[string][][]byte{"ipfix": datagrams(t, 2), "netflow_v5": v5Datagrams(2), "flow_tags": datagrams(t, 2), "vmware": vmwareDatagrams(t), "netflow_v9_sampled": v9Datagrams(t)} {
+		folder := filepath.Join("testcases", name)
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for i, b := range list {
+			if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("datagram_%d.bin", i)), b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestCases runs every folder of testcases: its telegraf.conf, its datagrams, and
+// the metrics it expects, in line protocol with sorted fields and without times.
+// UPDATE_EXPECTED=1 writes both anew.
+func TestCases(t *testing.T) {
+	folders, err := filepath.Glob("testcases/*/telegraf.conf")
+	if err != nil || len(folders) == 0 {
+		t.Fatalf("expected test cases: %v", err)
+	}
+	for _, conf := range folders {
+		folder := filepath.Dir(conf)
+		t.Run(filepath.Base(folder), func(t *testing.T) {
+			cfg := config.NewConfig()
+			if err := cfg.LoadConfig(conf); err != nil {
+				t.Fatal(err)
+			}
+			n := cfg.Inputs[0].Input.(*NetFlow)
+			n.Log = logger.New("inputs", "netflow", "")
+			if err := n.Init(); err != nil {
+				t.Fatal(err)
+			}
+			got := lineProtocol(t, replay(t, n, folder))
+			file := filepath.Join(folder, "expected.out")
+			if os.Getenv("UPDATE_EXPECTED") != "" {
+				if err := os.WriteFile(file, []byte(strings.Join(got, "\n")+"\n"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := strings.Split(strings.TrimSpace(string(text)), "\n")
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		})
+	}
+}
+
+// lineProtocol returns the metrics with sorted fields and without their times.
+func lineProtocol(t *testing.T, metrics []telegraf.Metric) []string {
+	t.Helper()
+	s := &influx.Serializer{UintSupport: true, SortFields: true}
+	if err := s.Init(); err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, m := range metrics {
+		b, err := s.Serialize(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line := strings.TrimSpace(string(b))
+		list = append(list, line[:strings.LastIndex(line, " ")])
+	}
+	return list
+}

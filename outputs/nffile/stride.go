@@ -11,9 +11,6 @@ const (
 	endLiterals = 12
 )
 
-// minRun is the shortest match that is worth its three bytes and its time.
-const minRun = 5
-
 // strideBound returns the most bytes that packStride needs for n bytes.
 func strideBound(n int) int { return n + n/255 + 64 }
 
@@ -82,6 +79,7 @@ func (s *stride) record(at, size, distance int) {
 	}
 	for w := pos >> 6; w < words; {
 		m, next := s.equal[w], s.equal[w+1]
+		// Where 5 equal bytes begin: a shorter match is not worth its three bytes.
 		starts := m & (m>>1 | next<<63) & (m>>2 | next<<62) & (m>>3 | next<<61) & (m>>4 | next<<60)
 		starts &= ^uint64(0) << (pos & 63)
 		if starts == 0 {

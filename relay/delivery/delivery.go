@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"container/heap"
 	"context"
 	"crypto/tls"
@@ -306,10 +307,13 @@ type recipient struct {
 }
 
 // recheck puts sender and recipients through grammar and policy once more, as they
-// will be on the wire.
+// will be on the wire, and looks for line ends that are none.
 func (s *Sender) recheck(mail *queue.Mail) (from address.Address, open []recipient, results []queue.Result) {
 	states := mail.States()
 	from, fromErr := address.ParseReverse(mail.From)
+	if hasBare(mail.Body) {
+		fromErr = errors.Join(fromErr, errors.New("the message has a bare CR or LF"))
+	}
 	for i, to := range mail.To {
 		if states[i].Final() {
 			continue
@@ -328,6 +332,12 @@ func (s *Sender) recheck(mail *queue.Mail) (from address.Address, open []recipie
 		open = append(open, recipient{i, a})
 	}
 	return from, open, results
+}
+
+// hasBare tells whether a CR stands without LF or a LF without CR.
+func hasBare(b []byte) bool {
+	pairs := bytes.Count(b, []byte("\r\n"))
+	return bytes.Count(b, []byte{'\r'}) != pairs || bytes.Count(b, []byte{'\n'}) != pairs
 }
 
 // tryHosts asks the smarthosts in their order. tried is false when none could be

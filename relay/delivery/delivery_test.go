@@ -489,6 +489,21 @@ func TestRestart(t *testing.T) {
 	})
 }
 
+// A bare CR or LF is never sent on, whatever the spool holds.
+func TestBareLineEnds(t *testing.T) {
+	for _, body := range []string{"a\nb\r\n", "a\rb\r\n", "a\r\n.\n", "a\r\r\n"} {
+		bubble(t, 1, nil, func(b *bench) {
+			b.start()
+			b.add(body, "x@example.com")
+			synctest.Wait()
+			b.want(0, 1)
+			if b.servers[0].conns != 0 || len(b.failed()) != 1 {
+				t.Errorf("%q: %d connections, failed %v", body, b.servers[0].conns, b.failed())
+			}
+		})
+	}
+}
+
 func TestParseSmarthost(t *testing.T) {
 	for in, want := range map[string]string{
 		"smtp://mail.example.com":      "mail.example.com:25",

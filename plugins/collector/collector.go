@@ -106,7 +106,7 @@ type ExporterStats struct {
 type Decoder struct {
 	opt       Options
 	domains   map[domainKey]*domain
-	exporters map[netip.Addr]*exporter
+	exporters map[exporterKey]*exporter
 	newest    *domain // ring of domains, by last use
 	bytes     int     // of all templates
 	forgotten uint64
@@ -125,7 +125,7 @@ func NewDecoder(o Options) *Decoder {
 	return &Decoder{
 		opt:       o,
 		domains:   map[domainKey]*domain{},
-		exporters: map[netip.Addr]*exporter{},
+		exporters: map[exporterKey]*exporter{},
 		log:       logLimiter{print: o.Log},
 	}
 }

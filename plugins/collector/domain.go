@@ -31,7 +31,13 @@ type domain struct {
 	older, newer *domain // the ring of all domains by last use
 }
 
-// exporter is what the domains of one address share.
+// exporterKey names an exporter: one address may send several protocols.
+type exporterKey struct {
+	addr    netip.Addr
+	version flow.Version
+}
+
+// exporter is what the domains of one address and protocol share.
 type exporter struct {
 	domains  int
 	rates    rates
@@ -56,10 +62,11 @@ func (d *Decoder) domain(key domainKey) *domain {
 	for len(d.domains) >= d.opt.MaxDomains {
 		d.forget(d.newest.newer)
 	}
-	exp := d.exporters[key.addr]
+	shared := exporterKey{key.addr, key.version}
+	exp := d.exporters[shared]
 	if exp == nil {
 		exp = &exporter{}
-		d.exporters[key.addr] = exp
+		d.exporters[shared] = exp
 	}
 	exp.domains++
 	dom = &domain{key: key, exporter: exp}
@@ -99,7 +106,7 @@ func (d *Decoder) forget(dom *domain) {
 	d.bytes -= dom.bytes
 	d.forgotten++
 	if dom.exporter.domains--; dom.exporter.domains == 0 {
-		delete(d.exporters, dom.key.addr)
+		delete(d.exporters, exporterKey{dom.key.addr, dom.key.version})
 	}
 }
 

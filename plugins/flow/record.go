@@ -134,7 +134,9 @@ type Record struct {
 	ICMP      uint16 // type<<8 | code
 
 	// Counters of the flow, and of its reverse direction where the exporter
-	// reports both in one record (RFC 5103, elements 231/232, 298/299).
+	// reports both in one record (RFC 5103, elements 231/232, 298/299). Bytes and
+	// Packets are the best count there is: elements 1 and 2, else 23 and 24 (also
+	// where 1 and 2 are zero), else 85 and 86, else 231 and 298.
 	Bytes      uint64
 	Packets    uint64
 	RevBytes   uint64

@@ -467,7 +467,7 @@ func ignored(id uint16) bool { return id == 267 || id >= 291 && id <= 293 }
 // its bytes in Extra then correct.
 func inRecord(id uint16) bool {
 	switch {
-	case id >= 3 && id <= 18, id >= 27 && id <= 33, id >= 38 && id <= 39, id == 48, id >= 52 && id <= 63,
+	case id >= 1 && id <= 18, id >= 27 && id <= 33, id >= 38 && id <= 39, id == 48, id >= 52 && id <= 63,
 		id >= 70 && id <= 81, id == 89, id == 95, id == 128, id == 129, id == 136, id == 138, id == 139, id == 148,
 		id >= 176 && id <= 179, id == 197, id >= 225 && id <= 228, id >= 230 && id <= 239 && id != 231 && id != 232,
 		id >= 281 && id <= 283, id == 351, id == 371:

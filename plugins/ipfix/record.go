@@ -22,6 +22,7 @@ type RecordDecoder struct {
 	tail   segment // the field of variable size at hand
 	times  times
 	tenant tenant
+	zero   [1]byte // what instead stands for
 }
 
 // tenant is the flow inside a VXLAN segment (PEN 6876, elements 880-887).
@@ -461,6 +462,9 @@ func (d *RecordDecoder) finish(t *Template, r *flow.Record) {
 	if t.plan.event {
 		r.Event = r.Bytes == 0 && r.Packets == 0 && r.RevBytes == 0 && r.RevPackets == 0
 	}
+	if r.Bytes == 0 && r.Packets == 0 && r.OutBytes|r.OutPackets != 0 {
+		d.instead(r)
+	}
 	if r.SamplerID != 0 {
 		r.Present.Add(flow.SamplerID)
 	}
@@ -471,6 +475,21 @@ func (d *RecordDecoder) finish(t *Template, r *flow.Record) {
 		}
 	}
 	d.times.apply(r, d.Uptime)
+}
+
+// instead makes the counters behind the observation point the flow's, where those
+// before it are zero: some exporters fill one pair for flows that come in and the
+// other for those that go out. What was sent stays in Extra.
+func (d *RecordDecoder) instead(r *flow.Record) {
+	r.Bytes, r.Packets = r.OutBytes, r.OutPackets
+	for _, c := range [...]struct {
+		field flow.Field
+		id    uint16
+	}{{flow.Bytes, 1}, {flow.Packets, 2}} {
+		if r.Has(c.field) {
+			r.Extra = append(r.Extra, flow.Element{ID: c.id, Value: d.zero[:]})
+		}
+	}
 }
 
 // enter makes the tenant's flow inside a VXLAN segment the record's flow, and

@@ -158,10 +158,12 @@ func (t *times) fromUptime(r *flow.Record, up *Uptime) {
 }
 
 // SetTimes sets First and Last of r to the exporter's times, of which 0 is
-// unknown. What is missing is the other of the two, else the time of an event,
-// else the time of export, else of receipt. What is absurd, more than a minute
-// after the export or more than a day before it, becomes the time of export; so
-// do both when the end lies more than a second before the start. The start of a
+// unknown. What is missing is the time of an event (of the end only), else the
+// other of the two, else the time of export, else of receipt. What is absurd, more than a minute
+// after both export and receipt or more than a day before the export, becomes the
+// time of export; so do both when the end lies more than a second before the
+// start. (nfreplay sends flows a day after what it calls their export; they are
+// long past when they are received.) The start of a
 // connection that a firewall reports may lie as far back as it likes. Present
 // then says TimeRepair.
 func SetTimes(r *flow.Record, first, last flow.Time) {
@@ -175,11 +177,11 @@ func SetTimes(r *flow.Record, first, last flow.Time) {
 	if last > 0 {
 		r.Present.Add(flow.LastSeen)
 	}
+	if last <= 0 && r.EventTime > 0 {
+		last = r.EventTime
+	}
 	if first <= 0 && last <= 0 {
 		first, last = ref, ref
-		if r.EventTime > 0 {
-			first, last = r.EventTime, r.EventTime
-		}
 	}
 	if last <= 0 {
 		last = first
@@ -188,11 +190,12 @@ func SetTimes(r *flow.Record, first, last flow.Time) {
 		first = last
 	}
 	repair := false
-	if last > ref+future || last < ref-day {
+	latest := max(ref, r.Received) + future
+	if last > latest || last < ref-day {
 		last, repair = ref, true
 	}
 	long := r.Has(flow.FwEvent) || r.Has(flow.NATEvent)
-	if first > ref+future || first < ref-day && !long {
+	if first > latest || first < ref-day && !long {
 		first, repair = ref, true
 	}
 	if first > last {

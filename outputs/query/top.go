@@ -160,11 +160,14 @@ func (c *counter) count(dec *nffile.Decoder, b *nffile.Block, stats []Stat) {
 				second.proto, second.Known = r.Proto, true
 			}
 			n := s.Element.keys(r, &k, &second)
-			c.groups[i].row(k).add(r)
+			c.groups[i].count(k, r)
 			if n == 2 {
-				c.groups[i].row(second).add(r)
+				c.groups[i].count(second, r)
 			}
 		}
+	}
+	for i := range c.groups {
+		c.groups[i].flush()
 	}
 }
 
@@ -213,10 +216,54 @@ type group struct {
 	rows  []Row
 	index []uint32
 	seed  uint64
+
+	waiting []Row // flows to be counted, with their keys
+	touched uint64
+}
+
+// Tables of more than largeTable rows do not fit into a processor's cache. Then
+// flows wait until there are maxWaiting of them: looked up together, their cache
+// misses overlap.
+const (
+	largeTable = 2048
+	maxWaiting = 64
+)
+
+// count counts a flow with key k, at the latest with the next flush.
+func (g *group) count(k Key, r *flow.Record) {
+	if len(g.rows) < largeTable {
+		g.row(k).add(r)
+		return
+	}
+	g.waiting = append(g.waiting, Row{Key: k})
+	g.waiting[len(g.waiting)-1].add(r)
+	if len(g.waiting) == maxWaiting {
+		g.flush()
+	}
+}
+
+// flush counts the flows that wait.
+func (g *group) flush() {
+	var at [maxWaiting]uint32
+	for i := range g.waiting {
+		at[i] = g.index[g.slot(&g.waiting[i].Key)]
+	}
+	var touched uint64
+	for i := range g.waiting {
+		if at[i] != 0 {
+			touched ^= g.rows[at[i]-1].lo
+		}
+	}
+	g.touched = touched // the loads above must not be optimised away
+	for i := range g.waiting {
+		g.row(g.waiting[i].Key).merge(&g.waiting[i])
+	}
+	g.waiting = g.waiting[:0]
 }
 
 func (g *group) init() {
 	g.index = make([]uint32, 1024)
+	g.waiting = make([]Row, 0, maxWaiting)
 	g.seed = rand.Uint64()
 }
 

@@ -17,6 +17,7 @@ package flowmetric
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -73,7 +74,8 @@ type Options struct {
 type Builder struct {
 	tags   []string
 	pen    PEN
-	fields []telegraf.Field
+	fields []telegraf.Field // of the metric at hand
+	moved  []telegraf.Tag   // of these, what becomes a tag
 	cache  cache
 	names  map[elementKey]stockField // of elements outside the stock table
 }
@@ -144,27 +146,31 @@ func (b *Builder) Flow(r *flow.Record, at time.Time) telegraf.Metric {
 	for i := range r.Extra {
 		b.element(&r.Extra[i], r.Version == flow.V9)
 	}
-	m := &Metric{Measurement: Measurement, At: at, Kind: telegraf.Untyped}
-	source, _ := b.cache.addr(r.Exporter).(string)
-	m.setTags(source, r.Version.String())
-	b.moveTags(m)
-	m.setFields(b.fields)
-	return m
+	return b.finish(Measurement, r.Exporter, r.Version, at, b.tags)
 }
 
-// moveTags makes tags of the fields that Options.FlowTags names.
-func (b *Builder) moveTags(m *Metric) {
-	for _, name := range b.tags {
-		i := slices.IndexFunc(b.fields, func(f telegraf.Field) bool { return f.Key == name })
+// finish makes the metric of the fields at hand; those named in tags become tags.
+func (b *Builder) finish(name string, exporter netip.Addr, v flow.Version, at time.Time, tags []string) *Metric {
+	b.moved = b.moved[:0]
+	for _, tag := range tags {
+		i := slices.IndexFunc(b.fields, func(f telegraf.Field) bool { return f.Key == tag })
 		if i < 0 {
 			continue
 		}
-		if v := tagValue(b.fields[i].Value); v != "" {
-			m.AddTag(name, v)
+		if text := tagValue(b.fields[i].Value); text != "" {
+			b.moved = append(b.moved, telegraf.Tag{Key: tag, Value: text})
 		}
 		b.fields[i] = b.fields[len(b.fields)-1]
 		b.fields = b.fields[:len(b.fields)-1]
 	}
+	m := newMetric(b.fields)
+	m.Measurement, m.At, m.Kind = name, at, telegraf.Untyped
+	source, _ := b.cache.addr(exporter).(string)
+	m.setTags(source, v.String())
+	for _, tag := range b.moved {
+		m.AddTag(tag.Key, tag.Value)
+	}
+	return m
 }
 
 // tagValue returns a field's value as text.
@@ -510,11 +516,7 @@ func (b *Builder) Option(o *flow.OptionRecord, at time.Time) telegraf.Metric {
 	for i := range o.Fields {
 		b.optionElement(&o.Fields[i], v9)
 	}
-	m := &Metric{Measurement: OptionsMeasurement, At: at, Kind: telegraf.Untyped}
-	source, _ := b.cache.addr(o.Exporter).(string)
-	m.setTags(source, o.Version.String())
-	m.setFields(b.fields)
-	return m
+	return b.finish(OptionsMeasurement, o.Exporter, o.Version, at, nil)
 }
 
 // scopeNames are NetFlow v9's scope types (RFC 3954, section 6.1).

@@ -56,6 +56,46 @@ func (m *Metric) setFields(fields []telegraf.Field) {
 	}
 }
 
+// A block is a Metric with room for its fields, in one allocation.
+type (
+	block24 struct {
+		Metric
+		fields [24]telegraf.Field
+		ptrs   [24]*telegraf.Field
+	}
+	block32 struct {
+		Metric
+		fields [32]telegraf.Field
+		ptrs   [32]*telegraf.Field
+	}
+)
+
+// newMetric returns a metric with a copy of the fields.
+func newMetric(fields []telegraf.Field) *Metric {
+	switch n := len(fields); {
+	case n <= 24:
+		b := &block24{}
+		b.FieldPtrs = fill(b.fields[:n], b.ptrs[:n], fields)
+		return &b.Metric
+	case n <= 32:
+		b := &block32{}
+		b.FieldPtrs = fill(b.fields[:n], b.ptrs[:n], fields)
+		return &b.Metric
+	}
+	m := &Metric{}
+	m.setFields(fields)
+	return m
+}
+
+// fill copies the fields and lets ptrs point to the copies.
+func fill(to []telegraf.Field, ptrs []*telegraf.Field, fields []telegraf.Field) []*telegraf.Field {
+	copy(to, fields)
+	for i := range to {
+		ptrs[i] = &to[i]
+	}
+	return ptrs
+}
+
 // Name returns the measurement.
 func (m *Metric) Name() string { return m.Measurement }
 

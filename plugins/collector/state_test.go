@@ -142,6 +142,26 @@ func TestTemplateFromAnotherPort(t *testing.T) {
 	}
 }
 
+// TestExporterComesBackOnAnotherPort covers a restart with a new configuration of
+// an exporter that sends templates and data from different ports.
+func TestExporterComesBackOnAnotherPort(t *testing.T) {
+	var v uint64
+	var n int
+	h := bytesOf(&v, &n)
+	d, s := NewDecoder(Options{}), newSender()
+	a, b := compiled(t, 256, spec(1, 4), spec(2, 4)), compiled(t, 256, spec(2, 4), spec(1, 4))
+	recs := []flow.Record{{Bytes: 7, Packets: 9}}
+	for i, tmpl := range []*ipfix.Template{a, b, a} {
+		s.port = uint16(1000 + i)
+		s.send(t, d, h, func(e *ipfix.Encoder) { e.AddTemplates(tmpl) })
+		s.port = uint16(2000 + i)
+		s.send(t, d, h, func(e *ipfix.Encoder) { e.AddData(tmpl, recs) })
+		if n != i+1 || v != 7 {
+			t.Fatalf("start %d: got %d flows, bytes %d", i+1, n, v)
+		}
+	}
+}
+
 func TestSequences(t *testing.T) {
 	type counts struct{ gaps, lost, late, restarts uint64 }
 	for _, c := range []struct {

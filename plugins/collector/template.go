@@ -63,32 +63,46 @@ func (d *Decoder) defineOne(m *message, id uint16, fields []ipfix.FieldSpec, opt
 	at := slices.IndexFunc(known, func(e entry) bool { return e.port == m.port })
 	if at >= 0 && known[at].t.Options() == options && known[at].t.Equal(fields) {
 		known[at].used = m.received
+		d.contradict(m, known, at)
 		return
 	}
-	var t *ipfix.Template
-	var err error
-	if options {
-		t, err = ipfix.NewOptionsTemplate(id, fields)
-	} else {
-		t, err = ipfix.NewTemplate(id, fields)
-	}
+	t, err := compile(known, id, fields, options)
 	if err != nil {
 		d.fail(m, err)
-		if at >= 0 {
-			d.drop(dom, id, at)
-		}
-		return
 	}
 	if at >= 0 {
 		d.drop(dom, id, at)
-	} else if len(known) > 0 && !dom.exporter.needPort {
-		fresh := m.received-known[0].used < templateIdle
-		if fresh && !known[0].t.Equal(fields) {
-			dom.exporter.needPort = true
-			d.log.say(m.received, "%s, domain %d: source ports %d and %d define template %d differently: each port keeps its own templates", m.addr, dom.key.domain, known[0].port, m.port, id)
+	}
+	if err == nil {
+		d.insert(dom, entry{port: m.port, used: m.received, t: t})
+	}
+}
+
+// compile returns the template of the given fields: that of another port, where
+// it has the same, else a new one.
+func compile(known []entry, id uint16, fields []ipfix.FieldSpec, options bool) (*ipfix.Template, error) {
+	for _, e := range known {
+		if e.t.Options() == options && e.t.Equal(fields) {
+			return e.t, nil
 		}
 	}
-	d.insert(dom, entry{port: m.port, used: m.received, t: t})
+	if options {
+		return ipfix.NewOptionsTemplate(id, fields)
+	}
+	return ipfix.NewTemplate(id, fields)
+}
+
+// contradict notes that a port still uses its own template while another port
+// has defined the id differently since: these are two exporters behind one
+// address, and not one that came back on another port.
+func (d *Decoder) contradict(m *message, list []entry, at int) {
+	exp := m.dom.exporter
+	if at == 0 || exp.needPort || list[0].t == list[at].t {
+		return
+	}
+	exp.needPort = true
+	d.log.say(m.received, "%s, domain %d: source ports %d and %d define template %d differently: each port keeps its own templates",
+		m.addr, m.dom.key.domain, list[at].port, list[0].port, list[0].t.ID)
 }
 
 // insert adds a template as the newest of its id, within the bounds.
@@ -179,6 +193,7 @@ func (d *Decoder) template(m *message, id uint16) *ipfix.Template {
 		return nil
 	}
 	e.used = max(e.used, m.received)
+	d.contradict(m, list, at)
 	return e.t
 }
 

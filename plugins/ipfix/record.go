@@ -43,6 +43,9 @@ func (d *RecordDecoder) Decode(t *Template, r *flow.Record, b []byte) (int, erro
 	*r = d.Base
 	r.Extra, r.Present, r.TemplateID = extra, present, t.ID
 	d.times = times{}
+	if t.plan.hasTenant {
+		d.tenant = tenant{}
+	}
 	n := t.min
 	if !t.variable {
 		d.segment(r, &t.plan.segments[0], b[:n])
@@ -495,8 +498,7 @@ func (d *RecordDecoder) instead(r *flow.Record) {
 // enter makes the tenant's flow inside a VXLAN segment the record's flow, and
 // the outer addresses its tunnel, where the exporter sent a tenant's address.
 func (d *RecordDecoder) enter(r *flow.Record) {
-	in := d.tenant
-	d.tenant = tenant{}
+	in := &d.tenant
 	if (!in.src.IsValid() || in.src.IsUnspecified()) && (!in.dst.IsValid() || in.dst.IsUnspecified()) {
 		return
 	}

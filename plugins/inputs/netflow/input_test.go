@@ -247,6 +247,43 @@ func TestGarbageLeavesThePluginAlive(t *testing.T) {
 	await(t, acc, flowmetric.Measurement, 19)
 }
 
+// TestFlippedBytesMakeMetrics flips every byte of datagrams of all protocols and
+// makes metrics of what is decoded; nothing may reach the last line of defence.
+func TestFlippedBytesMakeMetrics(t *testing.T) {
+	n := newPlugin(t, func(n *NetFlow) {
+		n.Metrics = []string{"flows", "options", "datagrams"}
+		n.FlowTags = []string{"src", "username", "in_bytes"}
+	})
+	var list [][]byte
+	for _, l := range [][][]byte{v5Datagrams(2), v9Datagrams(t), vmwareDatagrams(t), datagrams(t, 2)} {
+		list = append(list, l...)
+	}
+	captured, _ := filepath.Glob("../../../../shared/samples/flows/*.dat")
+	for _, file := range captured {
+		if b, err := os.ReadFile(file); err == nil {
+			list = append(list, b)
+		}
+	}
+	for _, b := range list {
+		for i := range b {
+			bad := bytes.Clone(b)
+			bad[i] ^= 0xff
+			for _, m := range n.decode(received(bad)) {
+				for _, f := range m.FieldList() {
+					switch f.Value.(type) {
+					case uint64, int64, float64, string, bool:
+					default:
+						t.Fatalf("field %s is a %T", f.Key, f.Value)
+					}
+				}
+			}
+		}
+	}
+	if n.panics != 0 {
+		t.Errorf("%d datagrams made the decoder fail", n.panics)
+	}
+}
+
 // TestPanicCostsOneDatagram holds the last line of defence.
 func TestPanicCostsOneDatagram(t *testing.T) {
 	n := newPlugin(t, nil)

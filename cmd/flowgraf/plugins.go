@@ -32,5 +32,7 @@ import (
 	_ "github.com/influxdata/telegraf/plugins/serializers/influx"
 	_ "github.com/influxdata/telegraf/plugins/serializers/json"
 
+	_ "github.com/flowgraf/flowgraf/outputs/nfdump"
 	_ "github.com/flowgraf/flowgraf/outputs/smtp_relay"
+	_ "github.com/flowgraf/flowgraf/plugins/inputs/netflow"
 )

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/influxdata/telegraf/config"
@@ -127,8 +128,10 @@ var (
 	tableLine  = regexp.MustCompile(`^\s*\[\[?\s*([\w.-]+)\s*\]\]?`)
 	optionLine = regexp.MustCompile(`^\s*"?([\w.-]+)"?\s*=`)
 	errorLine  = regexp.MustCompile(`\bline (\d+)(:\d+)?[,:]? ?`)
-	quotedName = regexp.MustCompile(`"([\w.-]+)"`)
-	inPlugin   = regexp.MustCompile(`(?:plugin |parsing |requested )(?:\w+: )?([\w.-]+)`)
+	// A string, in either of TOML's quotes.
+	stringValue = regexp.MustCompile(`["']([^"']+)["']`)
+	quotedName  = regexp.MustCompile(`"([\w.-]+)"`)
+	inPlugin    = regexp.MustCompile(`(?:plugin |parsing |requested )(?:\w+: )?([\w.-]+)`)
 )
 
 // locate puts file and line in front of an error of the configuration.
@@ -161,6 +164,18 @@ func locate(file string, data []byte, table string, nth int, err error) error {
 	return fmt.Errorf("%s: %w", file, err)
 }
 
+// quotesValue says whether text has a string that stands behind the equals sign
+// of line.
+func quotesValue(text string, line []byte) bool {
+	_, value, _ := bytes.Cut(line, []byte("="))
+	for _, m := range stringValue.FindAllSubmatch(value, -1) {
+		if strings.Contains(text, strconv.Quote(string(m[1]))) {
+			return true
+		}
+	}
+	return false
+}
+
 // findLine returns the line of the first option in the nth table (any when nth
 // is negative) that the error names, else the line of the table, else 0.
 func findLine(data []byte, table string, nth int, text string, quoted map[string]bool) int {
@@ -182,7 +197,7 @@ func findLine(data []byte, table string, nth int, text string, quoted map[string
 			continue
 		}
 		if m := optionLine.FindSubmatch(line); m != nil && inside {
-			if name := string(m[1]); quoted[name] || len(name) > 3 && strings.Contains(text, name) {
+			if name := string(m[1]); quoted[name] || len(name) > 3 && strings.Contains(text, name) || quotesValue(text, line) {
 				return i + 1
 			}
 		}

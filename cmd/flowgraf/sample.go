@@ -48,10 +48,6 @@ var (
 		{`  # urls = ["http://127.0.0.1:8086"]`, `  urls = ["http://127.0.0.1:8086"]`},
 		{"[[outputs.influxdb]]\n", "[[outputs.influxdb]]\n  ## Raw datagrams are for the archive.\n  namedrop = [\"netflow_datagram\"]\n\n"},
 	}
-	sampleNfdump = []sampleEdit{{
-		"[[outputs.nfdump]]\n", "[[outputs.nfdump]]\n  ## Raw datagrams only.\n  namepass = [\"netflow_datagram\"]\n\n",
-	}}
-	sampleRelay []sampleEdit
 )
 
 // writeSample writes the assembled sample configuration.
@@ -63,8 +59,8 @@ func writeSample(out io.Writer) error {
 	}{
 		{inputs.Inputs["netflow"](), sampleNetflow},
 		{outputs.Outputs["influxdb"](), sampleInfluxDB},
-		{outputs.Outputs["nfdump"](), sampleNfdump},
-		{outputs.Outputs["smtp_relay"](), sampleRelay},
+		{outputs.Outputs["nfdump"](), nil},
+		{outputs.Outputs["smtp_relay"](), nil},
 	} {
 		text := strings.TrimSpace(p.plugin.SampleConfig()) + "\n"
 		for _, e := range p.edits {

@@ -89,7 +89,8 @@ func New(opt Options) (*Archive, error) {
 }
 
 // Check says why the archive could not be opened: the directory is no directory,
-// cannot be created or written, or another process writes it. It changes nothing.
+// cannot be created or written, or another process writes it. It leaves everything
+// as it was.
 func (a *Archive) Check() error {
 	dir := a.opt.Dir
 	info, err := os.Stat(dir)
@@ -103,14 +104,27 @@ func (a *Archive) Check() error {
 	if !info.IsDir() {
 		return fmt.Errorf("directory %s: %s is not a directory", a.opt.Dir, dir)
 	}
-	if err := writable(dir); err != nil || dir != a.opt.Dir {
-		return err
+	if err := writable(dir); err != nil {
+		return fmt.Errorf("directory %s: cannot write in %s: %w", a.opt.Dir, dir, err)
+	}
+	if dir != a.opt.Dir {
+		return nil // Open makes it
 	}
 	f, err := lock(dir)
 	if f != nil {
 		f.Close()
 	}
 	return err
+}
+
+// writable says why nothing can be created in a directory. It tries: what the
+// permissions say is not all there is.
+func writable(dir string) error {
+	probe, err := os.MkdirTemp(dir, ".check-")
+	if err != nil {
+		return err
+	}
+	return os.Remove(probe)
 }
 
 // Open takes the directory, makes whole what a kill left behind, opens the file

@@ -32,14 +32,6 @@ func lock(dir string) (*os.File, error) {
 	return nil, fmt.Errorf("locking directory %s: %w", dir, err)
 }
 
-// writable says why a directory cannot be written to.
-func writable(dir string) error {
-	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
-		return fmt.Errorf("directory %s is not writable: %w", dir, err)
-	}
-	return nil
-}
-
 // syncDir waits until the names in a directory are on the disk.
 func syncDir(dir string) error {
 	f, err := os.Open(dir)

@@ -159,13 +159,13 @@ func (t *times) fromUptime(r *flow.Record, up *Uptime) {
 
 // SetTimes sets First and Last of r to the exporter's times, of which 0 is
 // unknown. What is missing is the time of an event (of the end only), else the
-// other of the two, else the time of export, else of receipt. What is absurd, more than a minute
-// after both export and receipt or more than a day before the export, becomes the
-// time of export; so do both when the end lies more than a second before the
-// start. (nfreplay sends flows a day after what it calls their export; they are
-// long past when they are received.) The start of a
-// connection that a firewall reports may lie as far back as it likes. Present
-// then says TimeRepair.
+// other of the two, else the time of export, else of receipt. What is absurd, more
+// than a minute after both export and receipt or more than a day before the
+// export, becomes the time of export; so do both when the end lies more than a
+// second before the start. (nfreplay sends flows a day after what it calls their
+// export; they are long past when they are received.) The start of a connection
+// that a firewall reports may lie as far back as it likes. Present then says
+// TimeRepair.
 func SetTimes(r *flow.Record, first, last flow.Time) {
 	ref := r.Exported
 	if ref <= 0 {

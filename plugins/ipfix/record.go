@@ -3,6 +3,7 @@ package ipfix
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/wire"
@@ -62,10 +63,10 @@ func (d *RecordDecoder) Decode(t *Template, r *flow.Record, b []byte) (int, erro
 // segment decodes the fields of s, which are all in rec.
 func (d *RecordDecoder) segment(r *flow.Record, s *segment, rec []byte) {
 	d.run(r, s.steps, rec)
-	extra := r.Extra
-	for i := range s.keeps {
-		k := &s.keeps[i]
-		extra = append(extra, flow.Element{PEN: k.pen, ID: k.id, Value: rec[k.off:k.end:k.end]})
+	n := len(r.Extra)
+	extra := slices.Grow(r.Extra, len(s.keeps))[:n+len(s.keeps)]
+	for i, k := range s.keeps {
+		extra[n+i] = flow.Element{PEN: k.pen, ID: k.id, Value: rec[k.off:k.end:k.end]}
 	}
 	r.Extra = extra
 }

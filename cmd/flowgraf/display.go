@@ -213,12 +213,23 @@ func (d *demo) printEnd(out io.Writer) {
   %s/agent.log        the agent's log
 
 Try:
-  flowgraf dump -R %s/archive -s srcip -n 5
+  %s dump -R %s/archive -s srcip/bytes -n 5
   nfdump -R %s/archive -s srcip/bytes -n 5
-  flowgraf agent --config %s/telegraf.conf
+  %s agent --config %s/telegraf.conf
   rm -r %s
 `, sums.Flows, sums.Bytes, d.metrics.flows, len(d.metrics.series), d.metrics.loss(),
-		d.dir, d.dir, files, d.dir, mails, d.dir, d.dir, d.dir, d.dir, d.dir, d.dir)
+		d.dir, d.dir, files, d.dir, mails, d.dir, d.dir,
+		commandName(), d.dir, d.dir, commandName(), d.dir, d.dir)
+}
+
+// commandName returns how the user called this program: go run leaves no
+// binary to call again.
+func commandName() string {
+	self, err := os.Executable()
+	if err != nil || strings.HasPrefix(filepath.Base(filepath.Dir(filepath.Dir(filepath.Dir(self)))), "go-build") {
+		return "go run ./cmd/flowgraf"
+	}
+	return os.Args[0]
 }
 
 // liveLines shows lines: in place on a terminal, one after the other elsewhere.

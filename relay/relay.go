@@ -31,8 +31,24 @@ import (
 // Listen also RelayNets and RelayDomains. What is zero has the default of the
 // package that uses it.
 type Options struct {
-	// Listen are the addresses "host:port" to take mail on; none: only our own mail.
+	// Listen are the addresses to take mail on, see smtpd.ParseListener; none: only
+	// our own mail.
 	Listen []string
+	// TLSCert and TLSKey are PEM files for listeners with TLS.
+	TLSCert, TLSKey string
+	// Users may log in over TLS. Auth is AuthRequired, the default with users, or
+	// AuthOptional.
+	Users map[string]smtpd.Verifier
+	Auth  string
+	// Helo is a smtpd.HeloRule, default "any".
+	Helo string
+	// SenderDomains are those that mail may come from, with "<>" for the null
+	// sender; none: all.
+	SenderDomains []string
+	// Limits are those of each client.
+	Limits smtpd.Limits
+	// CommandTimeout, DataTimeout and SessionTimeout are smtpd's.
+	CommandTimeout, DataTimeout, SessionTimeout time.Duration
 	// Hostname is our name in greetings and trace fields.
 	Hostname string
 	// RelayNets and RelayDomains say who may send to whom, see package policy.
@@ -59,9 +75,12 @@ type Options struct {
 
 // Relay is inert until Start.
 type Relay struct {
-	opts   Options
-	policy *policy.Policy // nil without Listen and lists
-	hosts  []delivery.Smarthost
+	opts    Options
+	policy  *policy.Policy // nil without Listen and lists
+	senders *policy.Domains
+	listen  []smtpd.Listener
+	tls     *tls.Config // of listeners
+	hosts   []delivery.Smarthost
 
 	queue  *queue.Queue
 	sender *delivery.Sender
@@ -84,10 +103,8 @@ func New(opts Options) (*Relay, error) {
 			return nil, err
 		}
 	}
-	for _, addr := range opts.Listen {
-		if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
-			return nil, fmt.Errorf(`listen: %q: expected "host:port"`, addr)
-		}
+	if err := r.configureListeners(); err != nil {
+		return nil, err
 	}
 	if len(opts.Smarthosts) == 0 {
 		return nil, errors.New(`smarthosts is empty: expected at least one "smtp://host:port"`)
@@ -104,10 +121,63 @@ func New(opts Options) (*Relay, error) {
 	default:
 		return nil, fmt.Errorf(`smarthost_tls is %q: expected "required", "opportunistic" or "none"`, opts.SmarthostTLS)
 	}
-	if opts.MaxMessageSize < 0 || opts.MaxConnections < 0 || opts.ExpireAfter < 0 {
-		return nil, errors.New("max_message_size, max_connections and expire_after must not be negative")
+	if opts.MaxMessageSize < 0 || opts.MaxConnections < 0 || opts.ExpireAfter < 0 ||
+		opts.CommandTimeout < 0 || opts.DataTimeout < 0 || opts.SessionTimeout < 0 ||
+		opts.Limits.Connections < 0 || opts.Limits.Messages < 0 || opts.Limits.Recipients < 0 {
+		return nil, errors.New("limits and times must not be negative: expected 0 for the default, or a positive value")
 	}
 	return r, nil
+}
+
+// The values of Options.Auth.
+const (
+	AuthRequired = "required"
+	AuthOptional = "optional"
+)
+
+// configureListeners checks what concerns taking mail.
+func (r *Relay) configureListeners() error {
+	opts := &r.opts
+	encrypted, plain := false, ""
+	for _, s := range opts.Listen {
+		l, err := smtpd.ParseListener(s)
+		if err != nil {
+			return err
+		}
+		r.listen = append(r.listen, l)
+		if l.Encrypted() {
+			encrypted = true
+		} else {
+			plain = s
+		}
+	}
+	if encrypted {
+		var err error
+		if r.tls, err = smtpd.TLSConfig(opts.TLSCert, opts.TLSKey, opts.Monitor); err != nil {
+			return err
+		}
+	}
+	switch opts.Auth {
+	case "", AuthRequired:
+		if len(opts.Users) > 0 && plain != "" {
+			return fmt.Errorf(`listen: %q is plain text, where users cannot log in: expected "starttls://" or "smtps://", or auth = "optional"`, plain)
+		}
+	case AuthOptional:
+	default:
+		return fmt.Errorf(`auth is %q: expected "required" or "optional"`, opts.Auth)
+	}
+	switch smtpd.HeloRule(opts.Helo) {
+	case "", smtpd.HeloAny, smtpd.HeloName, smtpd.HeloFQDN:
+	default:
+		return fmt.Errorf(`helo is %q: expected "any", "name" or "fqdn"`, opts.Helo)
+	}
+	if len(opts.SenderDomains) > 0 {
+		var err error
+		if r.senders, err = policy.NewDomains("sender_domains", opts.SenderDomains); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Start opens the spool, begins to deliver what waits, and opens the listeners.
@@ -133,7 +203,10 @@ func (r *Relay) Start(ctx context.Context) error {
 		r.sender.Add(&waiting[i])
 	}
 	server := smtpd.New(smtpd.Options{
-		Listen: r.opts.Listen, Hostname: r.opts.Hostname, Policy: r.policy,
+		Listen: r.listen, TLS: r.tls, Hostname: r.opts.Hostname, Policy: r.policy,
+		Users: r.opts.Users, RequireAuth: len(r.opts.Users) > 0 && r.opts.Auth != AuthOptional,
+		Helo: smtpd.HeloRule(r.opts.Helo), Senders: r.senders, Limits: r.opts.Limits,
+		CommandTimeout: r.opts.CommandTimeout, DataTimeout: r.opts.DataTimeout, SessionTimeout: r.opts.SessionTimeout,
 		MaxMessageSize: r.opts.MaxMessageSize, MaxConnections: r.opts.MaxConnections,
 		Instance: q.Instance(), NewID: q.NewID, Submit: r.Submit, Monitor: r.opts.Monitor,
 	})
@@ -164,10 +237,10 @@ func (r *Relay) Stop() {
 // free and the spool can be written. It opens nothing for longer than the check.
 func (r *Relay) Check() error {
 	errs := []error{queue.CheckWritable(r.opts.Spool)}
-	for _, addr := range r.opts.Listen {
-		l, err := net.Listen("tcp", addr)
+	for _, listen := range r.listen {
+		l, err := net.Listen("tcp", listen.Addr)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("listening on %q for mail: %w", addr, err))
+			errs = append(errs, fmt.Errorf("listening on %q for mail: %w", listen.Addr, err))
 			continue
 		}
 		l.Close()

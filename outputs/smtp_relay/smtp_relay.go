@@ -5,6 +5,8 @@ package smtp_relay
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
 	_ "embed"
@@ -26,6 +28,7 @@ import (
 	"github.com/flowgraf/flowgraf/relay/alert"
 	"github.com/flowgraf/flowgraf/relay/monitor"
 	"github.com/flowgraf/flowgraf/relay/queue"
+	"github.com/flowgraf/flowgraf/relay/smtpd"
 )
 
 //go:embed sample.conf
@@ -39,20 +42,32 @@ const waitingInterval = 5 * time.Second
 
 // SMTPRelay is the plugin. Its options are described in sample.conf.
 type SMTPRelay struct {
-	Listen         []string            `toml:"listen"`
-	Hostname       string              `toml:"hostname"`
-	RelayNets      []string            `toml:"relay_nets"`
-	RelayDomains   []string            `toml:"relay_domains"`
-	Spool          string              `toml:"spool"`
-	Smarthosts     []string            `toml:"smarthosts"`
-	SmarthostTLS   string              `toml:"smarthost_tls"`
-	TLSCA          string              `toml:"tls_ca"`
-	MaxMessageSize config.Size         `toml:"max_message_size"`
-	MaxConnections int                 `toml:"max_connections"`
-	ExpireAfter    config.Duration     `toml:"expire_after"`
-	Alerts         []Alert             `toml:"alert"`
-	Log            telegraf.Logger     `toml:"-"`
-	Statistics     *selfstat.Collector `toml:"-"`
+	Listen               []string            `toml:"listen"`
+	TLSCert              string              `toml:"tls_cert"`
+	TLSKey               string              `toml:"tls_key"`
+	Hostname             string              `toml:"hostname"`
+	RelayNets            []string            `toml:"relay_nets"`
+	RelayDomains         []string            `toml:"relay_domains"`
+	SenderDomains        []string            `toml:"sender_domains"`
+	Helo                 string              `toml:"helo"`
+	Auth                 string              `toml:"auth"`
+	Spool                string              `toml:"spool"`
+	Smarthosts           []string            `toml:"smarthosts"`
+	SmarthostTLS         string              `toml:"smarthost_tls"`
+	TLSCA                string              `toml:"tls_ca"`
+	MaxMessageSize       config.Size         `toml:"max_message_size"`
+	MaxConnections       int                 `toml:"max_connections"`
+	MaxClientConnections int                 `toml:"max_client_connections"`
+	MaxClientMessages    int                 `toml:"max_client_messages"`
+	MaxClientRecipients  int                 `toml:"max_client_recipients"`
+	CommandTimeout       config.Duration     `toml:"command_timeout"`
+	DataTimeout          config.Duration     `toml:"data_timeout"`
+	SessionTimeout       config.Duration     `toml:"session_timeout"`
+	ExpireAfter          config.Duration     `toml:"expire_after"`
+	Users                []User              `toml:"user"`
+	Alerts               []Alert             `toml:"alert"`
+	Log                  telegraf.Logger     `toml:"-"`
+	Statistics           *selfstat.Collector `toml:"-"`
 
 	monitor    *monitor.Monitor
 	statistics *statistics
@@ -60,6 +75,13 @@ type SMTPRelay struct {
 	engine     *alert.Engine // nil without alerts
 	cancel     context.CancelFunc
 	gauges     sync.WaitGroup
+}
+
+// User is somebody who may log in: a hash or a password is given.
+type User struct {
+	Name         string        `toml:"name"`
+	PasswordHash string        `toml:"password_hash"`
+	Password     config.Secret `toml:"password"`
 }
 
 // Alert is one rule.
@@ -100,9 +122,20 @@ func (p *SMTPRelay) Init() error {
 	}
 	p.statistics = newStatistics(p.Statistics)
 	p.monitor = monitor.New(log, p.statistics.add)
+	users, err := p.verifiers()
+	if err != nil {
+		return err
+	}
 	opts := relay.Options{
-		Listen: p.Listen, Hostname: p.Hostname, RelayNets: p.RelayNets, RelayDomains: p.RelayDomains,
-		Spool: p.Spool, Smarthosts: p.Smarthosts, SmarthostTLS: p.SmarthostTLS, TLSConfig: tlsConfig,
+		Listen: p.Listen, TLSCert: p.TLSCert, TLSKey: p.TLSKey, Users: users, Auth: p.Auth,
+		Hostname: p.Hostname, RelayNets: p.RelayNets, RelayDomains: p.RelayDomains,
+		SenderDomains: p.SenderDomains, Helo: p.Helo,
+		Limits: smtpd.Limits{
+			Connections: p.MaxClientConnections, Messages: p.MaxClientMessages, Recipients: p.MaxClientRecipients,
+		},
+		CommandTimeout: time.Duration(p.CommandTimeout), DataTimeout: time.Duration(p.DataTimeout),
+		SessionTimeout: time.Duration(p.SessionTimeout),
+		Spool:          p.Spool, Smarthosts: p.Smarthosts, SmarthostTLS: p.SmarthostTLS, TLSConfig: tlsConfig,
 		MaxMessageSize: int64(p.MaxMessageSize), MaxConnections: p.MaxConnections,
 		ExpireAfter: time.Duration(p.ExpireAfter), Monitor: p.monitor,
 	}
@@ -130,6 +163,44 @@ func (p *SMTPRelay) tlsConfig() (*tls.Config, error) {
 		return nil, fmt.Errorf("tls_ca: %q has no certificate in PEM form", p.TLSCA)
 	}
 	return c, nil
+}
+
+// verifiers makes of each user what tells a right password.
+func (p *SMTPRelay) verifiers() (map[string]smtpd.Verifier, error) {
+	users := map[string]smtpd.Verifier{}
+	for i := range p.Users {
+		u := &p.Users[i]
+		if u.Name == "" || users[u.Name] != nil {
+			return nil, fmt.Errorf("user %q: expected a name, each once", u.Name)
+		}
+		if (u.PasswordHash == "") == u.Password.Empty() {
+			return nil, fmt.Errorf(`user %q: expected either "password_hash" or "password"`, u.Name)
+		}
+		if u.PasswordHash == "" {
+			users[u.Name] = p.secretVerifier(u)
+			continue
+		}
+		verifier, err := smtpd.Hash(u.PasswordHash)
+		if err != nil {
+			return nil, fmt.Errorf("user %q: %w", u.Name, err)
+		}
+		users[u.Name] = verifier
+	}
+	return users, nil
+}
+
+// secretVerifier compares digests, which takes the same time for all passwords.
+func (p *SMTPRelay) secretVerifier(u *User) smtpd.Verifier {
+	return func(password []byte) bool {
+		secret, err := u.Password.Get()
+		if err != nil {
+			p.monitor.LimitedWarnf("secret "+u.Name, "user %q cannot log in: reading the secret: %v", u.Name, err)
+			return false
+		}
+		defer secret.Destroy()
+		want, got := sha256.Sum256(secret.Bytes()), sha256.Sum256(password)
+		return subtle.ConstantTimeCompare(want[:], got[:]) == 1
+	}
 }
 
 func (p *SMTPRelay) newEngine() (*alert.Engine, error) {
@@ -259,6 +330,6 @@ func (p *SMTPRelay) Write(metrics []telegraf.Metric) error {
 
 func init() {
 	outputs.Add("smtp_relay", func() telegraf.Output {
-		return &SMTPRelay{Spool: "/var/spool/flowgraf", SmarthostTLS: "required"}
+		return &SMTPRelay{Spool: "/var/spool/flowgraf", SmarthostTLS: "required", MaxClientConnections: 50}
 	})
 }

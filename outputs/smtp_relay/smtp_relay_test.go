@@ -415,7 +415,8 @@ func TestSampleConfig(t *testing.T) {
 		}
 		all.WriteString(line)
 	}
-	text := strings.Replace(all.String(), `tls_ca = ""`, "", 1)
+	// users cannot log in on the plain listener of the sample
+	text := strings.NewReplacer(`tls_ca = ""`, "", `auth = "required"`, `auth = "optional"`).Replace(all.String())
 	p, err := load(t, text)
 	if err != nil {
 		t.Fatalf("sample.conf with all options: %v", err)
@@ -444,5 +445,42 @@ func TestChangeForm(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(p.Spool, stateFile))
 	if err != nil || !json.Valid(b) {
 		t.Fatalf("%s: %v %q", stateFile, err, b)
+	}
+}
+
+func TestUsers(t *testing.T) {
+	base := `
+[[outputs.smtp_relay]]
+  listen = ["127.0.0.1:0"]
+  auth = "optional"
+  relay_nets = ["any"]
+  relay_domains = ["any"]
+  spool = "x"
+  smarthosts = ["smtp://127.0.0.1:25"]
+`
+	for _, tt := range []struct{ name, user, want string }{
+		{"none", "", ""},
+		{"secret", `password = "s"`, ""},
+		{"neither", ``, "either"},
+		{"both", "password = \"s\"\n password_hash = \"x\"", "either"},
+		{"no hash", `password_hash = "secret"`, "bcrypt"},
+	} {
+		text := base
+		if tt.name != "none" {
+			text += "[[outputs.smtp_relay.user]]\nname = \"a\"\n" + tt.user + "\n"
+		}
+		p, err := load(t, text)
+		if (tt.want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: error %v, want %q", tt.name, err, tt.want)
+		}
+		if tt.name == "secret" {
+			users, err := p.verifiers()
+			if err != nil || !users["a"]([]byte("s")) || users["a"]([]byte("S")) {
+				t.Errorf("%v: the password is not told from another", err)
+			}
+		}
+	}
+	if _, err := load(t, strings.Replace(base, `auth = "optional"`, "", 1)+"[[outputs.smtp_relay.user]]\nname = \"a\"\npassword = \"b\"\n"); err == nil || !strings.Contains(err.Error(), "plain text") {
+		t.Errorf("users on a plain listener: %v", err)
 	}
 }

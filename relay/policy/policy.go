@@ -6,6 +6,9 @@
 // ".example.com" for every name below example.com (and not example.com itself).
 // The one word "any" opens a list; it stands alone. An empty list is an error, so
 // that nobody opens a relay by leaving a line out.
+//
+// The same grammar of domains serves for senders, where "<>" stands for the null
+// reverse-path.
 package policy
 
 import (
@@ -23,20 +26,36 @@ const Any = "any"
 
 // Policy is immutable after New and safe for concurrent use.
 type Policy struct {
-	anyNet    bool
-	nets      []netip.Prefix
-	anyDomain bool
-	domains   map[string]bool
-	suffixes  []string
+	anyNet  bool
+	nets    []netip.Prefix
+	domains *Domains
 }
+
+// Domains is a list of domains. It is immutable and safe for concurrent use.
+type Domains struct {
+	any      bool
+	null     bool
+	names    map[string]bool
+	suffixes []string
+}
+
+// Null is the word that allows the null reverse-path in a list of senders.
+const Null = "<>"
 
 // New compiles the two lists. The error names the option and the entry.
 func New(nets, domains []string) (*Policy, error) {
-	p := &Policy{domains: map[string]bool{}}
+	p := &Policy{}
 	if err := p.addNets(nets); err != nil {
 		return nil, err
 	}
-	if err := p.addDomains(domains); err != nil {
+	if len(domains) == 0 {
+		return nil, errors.New(`relay_domains is empty: expected domains such as "example.com" or ".example.com", or "any"`)
+	}
+	if slices.Contains(domains, Null) {
+		return nil, errors.New(`relay_domains: "<>" is no recipient`)
+	}
+	var err error
+	if p.domains, err = NewDomains("relay_domains", domains); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -85,30 +104,55 @@ func parseNet(s string) (netip.Prefix, error) {
 	return prefix, nil
 }
 
-func (p *Policy) addDomains(domains []string) error {
-	if len(domains) == 0 {
-		return errors.New(`relay_domains is empty: expected domains such as "example.com" or ".example.com", or "any"`)
-	}
-	if slices.Contains(domains, Any) {
-		if len(domains) > 1 {
-			return errors.New(`relay_domains: "any" must stand alone`)
+// NewDomains compiles a list; an empty one holds nothing. The error names the
+// option and the entry.
+func NewDomains(option string, list []string) (*Domains, error) {
+	d := &Domains{names: map[string]bool{}}
+	if slices.Contains(list, Any) {
+		if len(list) > 1 {
+			return nil, fmt.Errorf(`%s: "any" must stand alone`, option)
 		}
-		p.anyDomain = true
-		return nil
+		d.any = true
+		return d, nil
 	}
-	for _, s := range domains {
+	for _, s := range list {
+		if s == Null {
+			d.null = true
+			continue
+		}
 		name, below := strings.CutPrefix(s, ".")
 		ascii, err := address.ConfiguredDomain(name)
 		if err != nil {
-			return fmt.Errorf("relay_domains: %q: %w", s, err)
+			return nil, fmt.Errorf("%s: %q: %w", option, s, err)
 		}
 		if below {
-			p.suffixes = append(p.suffixes, "."+ascii)
+			d.suffixes = append(d.suffixes, "."+ascii)
 		} else {
-			p.domains[ascii] = true
+			d.names[ascii] = true
 		}
 	}
-	return nil
+	return d, nil
+}
+
+// Contains tells whether the address's domain is in the list, or the null
+// reverse-path when that is what it is. A nil list holds nothing.
+func (d *Domains) Contains(a address.Address) bool {
+	switch {
+	case d == nil:
+		return false
+	case d.any:
+		return true
+	case a.IsNull():
+		return d.null
+	case d.names[a.Domain]:
+		return true
+	}
+	for _, suffix := range d.suffixes {
+		if strings.HasSuffix(a.Domain, suffix) {
+			return true
+		}
+	}
+	return false
 }
 
 // AllowClient tells whether a client at this address may send at all. An IPv4
@@ -132,18 +176,7 @@ func (p *Policy) AllowClient(client netip.Addr) bool {
 // AllowRecipient tells whether mail may go to this address. The null address is
 // never allowed.
 func (p *Policy) AllowRecipient(recipient address.Address) bool {
-	if recipient.IsNull() {
-		return false
-	}
-	if p.anyDomain || p.domains[recipient.Domain] {
-		return true
-	}
-	for _, suffix := range p.suffixes {
-		if strings.HasSuffix(recipient.Domain, suffix) {
-			return true
-		}
-	}
-	return false
+	return !recipient.IsNull() && p.domains.Contains(recipient)
 }
 
 // Allow is the whole decision: both conditions.

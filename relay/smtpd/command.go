@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -50,7 +51,11 @@ func (c *conn) command(line []byte) {
 		c.out.WriteString("252 2.5.0 will take mail for allowed domains\r\n")
 	case "GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH", "TRACE":
 		c.err = c.refuseEnd("554 5.5.1 this is SMTP, not HTTP", "syntax")
-	case "AUTH", "STARTTLS", "EXPN", "HELP", "SEND", "SOML", "SAML", "TURN", "ETRN":
+	case "AUTH":
+		c.auth(strings.TrimSpace(arg))
+	case "STARTTLS":
+		c.starttls(strings.TrimSpace(arg))
+	case "EXPN", "HELP", "SEND", "SOML", "SAML", "TURN", "ETRN":
 		c.refuse("502 5.5.1 "+verb+" is not offered", "command")
 	default:
 		c.refuse("500 5.5.2 unknown command", "syntax")
@@ -98,13 +103,41 @@ func (c *conn) hello(verb, name string) {
 		c.refuse("501 5.5.4 expected "+verb+" and one name", "syntax")
 		return
 	}
+	if !c.srv.opts.Helo.allows(name) {
+		c.srv.opts.Monitor.LimitedWarnf("helo "+c.remote.String(), "mail client %s: name %q refused by the rule %q", c.remote, clip(name), c.srv.opts.Helo)
+		c.refuse("550 5.7.1 expected "+verb+" with the name of your host", "helo")
+		return
+	}
 	c.pass(verb, verb+" "+name)
+}
+
+// allows tells whether a client may give this name, one word.
+func (r HeloRule) allows(name string) bool {
+	if r == HeloAny || r == "" {
+		return true
+	}
+	if literal, ok := strings.CutPrefix(name, "["); ok {
+		literal, closed := strings.CutSuffix(literal, "]")
+		if v6, ok := strings.CutPrefix(literal, "IPv6:"); ok {
+			literal = v6
+		}
+		_, err := netip.ParseAddr(literal)
+		return closed && err == nil
+	}
+	domain, err := address.ParseDomain(name)
+	return err == nil && (r == HeloName || strings.Contains(domain, "."))
 }
 
 func (c *conn) mail(line []byte, arg string) {
 	switch {
 	case !c.greeted:
 		c.refuse("503 5.5.1 EHLO first", "sequence")
+		return
+	case c.mode == StartTLS && !c.encrypted:
+		c.refuse("530 5.7.0 STARTTLS first", "authentication")
+		return
+	case c.srv.opts.RequireAuth && c.user == "":
+		c.refuse("530 5.7.0 AUTH first", "authentication")
 		return
 	case c.trans.open && c.trans.failed:
 		// A client that had a recipient refused and goes on without RSET: end that
@@ -130,9 +163,18 @@ func (c *conn) mail(line []byte, arg string) {
 		c.badAddress("sender", err)
 		return
 	}
+	if c.srv.opts.Senders != nil && !c.srv.opts.Senders.Contains(from) {
+		c.srv.opts.Monitor.LimitedWarnf("sender "+c.remote.String(), "mail client %s: sender %q refused: not in sender_domains", c.remote, from)
+		c.refuse("550 5.7.1 no mail is taken from this sender: not in sender_domains", "sender")
+		return
+	}
 	body, problem, reason := c.mailParams(params)
 	if problem != "" {
 		c.refuse(problem, reason)
+		return
+	}
+	if !c.srv.limiter.message(c.remote) {
+		c.tooMany("mails", c.srv.opts.Limits.Messages, "message rate")
 		return
 	}
 	c.pass("MAIL", fmt.Sprintf("MAIL FROM:<%s>%s", from, body))
@@ -191,7 +233,18 @@ func (c *conn) rcpt(arg string) {
 		c.refuse("555 5.5.4 RCPT parameter not supported", "syntax")
 		return
 	}
+	if !c.srv.limiter.recipient(c.remote) {
+		c.trans.failed = true
+		c.tooMany("recipients", c.srv.opts.Limits.Recipients, "recipient rate")
+		return
+	}
 	c.pass("RCPT", fmt.Sprintf("RCPT TO:<%s>", to))
+}
+
+// tooMany puts a client off that is over a limit a minute.
+func (c *conn) tooMany(what string, limit int, reason string) {
+	c.srv.opts.Monitor.LimitedWarnf("rate "+c.remote.String(), "mail client %s put off: over %d %s a minute", c.remote, limit, what)
+	c.refuse(fmt.Sprintf("450 4.7.1 more than %d %s a minute from %s, try again later", limit, what, c.remote), reason)
 }
 
 func (c *conn) badAddress(whose string, err error) {

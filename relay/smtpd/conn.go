@@ -3,6 +3,7 @@ package smtpd
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +20,8 @@ import (
 const (
 	maxCommandLine = 2000 // octets with CRLF; RFC 5321 section 4.5.3.1.4 asks for 512 and extensions
 	maxIdle        = 200  // commands since the last accepted mail, RCPT not counted
-	maxErrors      = 100  // refusals since the last accepted mail
+	readBuffer     = 8 << 10
+	maxErrors      = 100 // refusals since the last accepted mail
 )
 
 // conn is the guard between a socket and go-smtp. Its Read gives the library at
@@ -27,12 +29,18 @@ const (
 // Write keeps the state of the transaction from the library's replies. Read and
 // Write are called by the one goroutine of the session.
 type conn struct {
-	net.Conn
-	srv    *Server
-	remote netip.Addr
-	r      *bufio.Reader
-	out    bytes.Buffer // replies not sent yet; sent before the next wait
-	began  time.Time
+	net.Conn           // the socket: deadlines, and Close of other goroutines
+	stream    net.Conn // the socket, or TLS on it: what is read and written
+	srv       *Server
+	remote    netip.Addr
+	mode      Mode
+	encrypted bool
+	r         *bufio.Reader
+	out       bytes.Buffer // replies not sent yet; sent before the next wait
+	began     time.Time
+
+	user   string // logged in as
+	logins int    // that have failed
 
 	pending []byte // what the next Read gives
 	held    []byte // a command line to look at again, behind an injected RSET
@@ -63,11 +71,32 @@ type transaction struct {
 	chunking bool // a BDAT was accepted
 }
 
-func newConn(nc net.Conn, remote netip.Addr, srv *Server) *conn {
+func newConn(nc net.Conn, remote netip.Addr, srv *Server, mode Mode) *conn {
 	return &conn{
-		Conn: nc, srv: srv, remote: remote, began: time.Now(),
-		r: bufio.NewReaderSize(nc, 16<<10),
+		Conn: nc, stream: nc, srv: srv, remote: remote, mode: mode, began: time.Now(),
+		r: bufio.NewReaderSize(nc, readBuffer),
 	}
+}
+
+// handshake starts TLS. What was known of the client is forgotten (RFC 3207 section
+// 4.2). An error ends the session.
+func (c *conn) handshake() error {
+	secure := tls.Server(c.Conn, c.srv.opts.TLS)
+	c.Conn.SetDeadline(time.Now().Add(handshakeTimeout))
+	if c.srv.stopping.Load() {
+		return io.EOF
+	}
+	if err := secure.Handshake(); err != nil {
+		c.out.Reset() // nothing is said in plain text any more
+		c.count("tls")
+		c.srv.opts.Monitor.LimitedWarnf("tls "+c.remote.String(), "mail client %s: TLS handshake: %v", c.remote, err)
+		return err
+	}
+	c.Conn.SetDeadline(time.Time{})
+	c.stream, c.encrypted = secure, true
+	c.r.Reset(secure)
+	c.greeted, c.trans, c.user = false, transaction{}, ""
+	return nil
 }
 
 // Close sends what is left and closes the socket.
@@ -75,7 +104,10 @@ func (c *conn) Close() error {
 	err := net.ErrClosed
 	c.closeOnce.Do(func() {
 		c.flush()
-		err = c.Conn.Close()
+		if c.encrypted {
+			c.Conn.SetWriteDeadline(time.Now().Add(time.Second)) // for close_notify
+		}
+		err = c.stream.Close()
 		c.srv.forget(c)
 	})
 	return err
@@ -101,6 +133,9 @@ func (c *conn) nudge() {
 
 // Read implements net.Conn for go-smtp.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.mode == ImplicitTLS && !c.encrypted && c.err == nil {
+		c.err = c.handshake()
+	}
 	for len(c.pending) == 0 {
 		if c.err != nil {
 			return 0, c.err
@@ -201,7 +236,13 @@ func (c *conn) Write(p []byte) (int, error) {
 	if code, err := strconv.Atoi(string(p[:min(3, len(p))])); err == nil && last {
 		c.replied(code)
 	}
-	if sizeLine { // the library does not know the limit
+	if sizeLine { // the library knows neither the limit nor what the guard offers
+		if c.mode == StartTLS && !c.encrypted {
+			c.out.WriteString("250-STARTTLS\r\n")
+		}
+		if c.mayAuth() {
+			c.out.WriteString("250-AUTH PLAIN LOGIN\r\n")
+		}
 		fmt.Fprintf(&c.out, "%sSIZE %d\r\n", p[:4], c.srv.opts.MaxMessageSize)
 		return len(p), nil
 	}
@@ -214,7 +255,7 @@ func (c *conn) flush() error {
 		return nil
 	}
 	c.Conn.SetWriteDeadline(time.Now().Add(c.srv.opts.CommandTimeout))
-	_, err := c.Conn.Write(c.out.Bytes())
+	_, err := c.stream.Write(c.out.Bytes())
 	c.out.Reset()
 	return err
 }
@@ -299,4 +340,16 @@ func (b *body) add(piece []byte, afterCR *bool, limit int64) (lineEnd bool) {
 	}
 	b.octets = append(b.octets, piece...)
 	return lineEnd
+}
+
+// protocol is the word for the Received field (RFC 3848).
+func (c *conn) protocol() string {
+	name := "ESMTP"
+	if c.encrypted {
+		name += "S"
+	}
+	if c.user != "" {
+		name += "A"
+	}
+	return name
 }

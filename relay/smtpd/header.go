@@ -25,6 +25,7 @@ type traceInfo struct {
 	id       string
 	instance string
 	now      time.Time
+	protocol string // RFC 3848
 }
 
 // editHeader checks a message's header and gives the message with a Received field
@@ -89,8 +90,8 @@ func (t traceInfo) received() string {
 	if t.client.Is6() {
 		client = "IPv6:" + client
 	}
-	return fmt.Sprintf("Received: from %s ([%s])\r\n\tby %s (flowgraf) with ESMTP id %s;\r\n\t%s\r\n",
-		helo, client, t.hostname, t.id, t.now.Format(dateFormat))
+	return fmt.Sprintf("Received: from %s ([%s])\r\n\tby %s (flowgraf) with %s id %s;\r\n\t%s\r\n",
+		helo, client, t.hostname, t.protocol, t.id, t.now.Format(dateFormat))
 }
 
 // splitHeader parts a message into its header fields and the rest, which begins

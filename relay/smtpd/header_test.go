@@ -9,7 +9,8 @@ import (
 )
 
 var testTrace = traceInfo{
-	helo: "client.example.org", client: netip.MustParseAddr("192.0.2.7"), hostname: "relay.example.com",
+	protocol: "ESMTP",
+	helo:     "client.example.org", client: netip.MustParseAddr("192.0.2.7"), hostname: "relay.example.com",
 	id: "0a0b0c0d-1", instance: "0a0b0c0d", now: time.Date(2006, 1, 2, 15, 4, 5, 0, time.UTC),
 }
 

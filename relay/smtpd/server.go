@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"github.com/flowgraf/flowgraf/relay/address"
 	"github.com/flowgraf/flowgraf/relay/monitor"
 	"github.com/flowgraf/flowgraf/relay/policy"
 	"github.com/flowgraf/flowgraf/relay/queue"
@@ -20,12 +22,27 @@ import (
 // Options configure a Server. Listen, Hostname, Policy, NewID and Submit are
 // needed; the rest has useful defaults when zero.
 type Options struct {
-	// Listen are TCP addresses "host:port".
-	Listen []string
+	// Listen are the addresses to take mail on.
+	Listen []Listener
+	// TLS is needed by listeners with encryption, see TLSConfig.
+	TLS *tls.Config
+	// Users may log in, over TLS only, by name.
+	Users map[string]Verifier
+	// RequireAuth refuses mail from who has not logged in.
+	RequireAuth bool
+	// Helo says which names clients may give; default HeloAny.
+	Helo HeloRule
+	// Senders are the domains that mail may come from; nil allows all.
+	Senders *policy.Domains
+	// Limits are those of each client.
+	Limits Limits
 	// Hostname is our name in the greeting and in Received fields.
 	Hostname string
 	// Policy decides about clients and recipients.
 	Policy *policy.Policy
+	// Known are recipients taken besides those of Policy, from clients that Policy
+	// allows; nil takes none.
+	Known func(recipient address.Address) bool
 	// MaxMessageSize is the largest message in octets; default 10 MiB.
 	MaxMessageSize int64
 	// MaxConnections is the number of connections at a time; default 100. Another
@@ -49,7 +66,20 @@ type Options struct {
 	Submit func(env *queue.Envelope, body []byte) error
 	// Monitor counts and logs; may be nil.
 	Monitor *monitor.Monitor
+
+	failureDelay time.Duration // shorter in tests
 }
+
+// HeloRule says which names are accepted in EHLO and HELO.
+type HeloRule string
+
+// The rules. HeloAny takes any one word; HeloName a domain or an address literal;
+// HeloFQDN a domain with a dot or an address literal.
+const (
+	HeloAny  HeloRule = "any"
+	HeloName HeloRule = "name"
+	HeloFQDN HeloRule = "fqdn"
+)
 
 const (
 	defaultMaxMessageSize = 10 << 20
@@ -59,6 +89,9 @@ const (
 	defaultDataTimeout    = 10 * time.Minute
 	defaultSessionTimeout = time.Hour
 
+	// handshakeTimeout is the longest time for a TLS handshake.
+	handshakeTimeout = 30 * time.Second
+
 	// stopGrace is how long Stop waits for mails under way.
 	stopGrace = 5 * time.Second
 )
@@ -67,6 +100,8 @@ const (
 type Server struct {
 	opts     Options
 	smtp     *smtp.Server
+	limiter  *limiter
+	auths    chan struct{} // one place for each hash being computed
 	stopping atomic.Bool
 
 	mu        sync.Mutex
@@ -85,7 +120,11 @@ func New(opts Options) *Server {
 	opts.CommandTimeout = orDefault(opts.CommandTimeout, defaultCommandTimeout)
 	opts.DataTimeout = orDefault(opts.DataTimeout, defaultDataTimeout)
 	opts.SessionTimeout = orDefault(opts.SessionTimeout, defaultSessionTimeout)
-	s := &Server{opts: opts, conns: map[*conn]struct{}{}}
+	opts.failureDelay = orDefault(opts.failureDelay, failureDelay)
+	s := &Server{
+		opts: opts, conns: map[*conn]struct{}{},
+		limiter: newLimiter(opts.Limits), auths: make(chan struct{}, parallelAuths),
+	}
 	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
 	s.smtp.Domain = opts.Hostname
 	s.smtp.MaxRecipients = opts.MaxRecipients
@@ -104,19 +143,24 @@ func orDefault[T comparable](value, standard T) T {
 
 // Start opens all listeners and serves them. After an error none is open.
 func (s *Server) Start() error {
-	for _, addr := range s.opts.Listen {
-		l, err := net.Listen("tcp", addr)
+	for _, listen := range s.opts.Listen {
+		if listen.Encrypted() && s.opts.TLS == nil {
+			s.closeListeners()
+			return fmt.Errorf("listening on %q for mail: no certificate is given", listen.Addr)
+		}
+		l, err := net.Listen("tcp", listen.Addr)
 		if err != nil {
 			s.closeListeners()
-			return fmt.Errorf("listening on %q for mail: %w", addr, err)
+			return fmt.Errorf("listening on %q for mail: %w", listen.Addr, err)
 		}
 		s.mu.Lock()
 		s.listeners = append(s.listeners, l)
 		s.mu.Unlock()
 	}
-	for _, l := range s.listeners {
+	for i, l := range s.listeners {
+		mode := s.opts.Listen[i].Mode
 		s.serving.Go(func() {
-			err := s.smtp.Serve(&gate{l, s})
+			err := s.smtp.Serve(&gate{l, s, mode})
 			if err != nil && !errors.Is(err, net.ErrClosed) {
 				s.opts.Monitor.Errorf("mail listener %s ended: %v", l.Addr(), err)
 			}
@@ -177,7 +221,8 @@ func (s *Server) Stop() {
 // over the cap never reach it.
 type gate struct {
 	net.Listener
-	srv *Server
+	srv  *Server
+	mode Mode
 }
 
 func (g *gate) Accept() (net.Conn, error) {
@@ -186,14 +231,14 @@ func (g *gate) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c := g.srv.admit(nc); c != nil {
+		if c := g.srv.admit(nc, g.mode); c != nil {
 			return c, nil
 		}
 	}
 }
 
 // admit checks a new client and makes its guard, or sends it away and gives nil.
-func (s *Server) admit(nc net.Conn) *conn {
+func (s *Server) admit(nc net.Conn, mode Mode) *conn {
 	remote := remoteAddr(nc)
 	if !s.opts.Policy.AllowClient(remote) {
 		s.opts.Monitor.Count(monitor.Refused, "network")
@@ -201,16 +246,23 @@ func (s *Server) admit(nc net.Conn) *conn {
 		turnAway(nc, fmt.Sprintf("554 5.7.1 %s takes no mail from %s: not in its relay_nets\r\n", s.opts.Hostname, remote))
 		return nil
 	}
+	if !s.limiter.connect(remote) {
+		s.opts.Monitor.Count(monitor.Refused, "client connections")
+		s.opts.Monitor.LimitedWarnf("client "+remote.String(), "mail client %s put off: it has %d connections open, the most that max_client_connections allows", remote, s.opts.Limits.Connections)
+		turnAway(nc, fmt.Sprintf("421 4.7.0 %s has too many connections from %s, try again later\r\n", s.opts.Hostname, remote))
+		return nil
+	}
 	s.mu.Lock()
 	full := len(s.conns) >= s.opts.MaxConnections
 	var c *conn
 	if !full && !s.stopping.Load() {
-		c = newConn(nc, remote, s)
+		c = newConn(nc, remote, s, mode)
 		s.conns[c] = struct{}{}
 		s.open.Add(1)
 	}
 	s.mu.Unlock()
 	if c == nil {
+		s.limiter.disconnect(remote)
 		s.opts.Monitor.Count(monitor.Refused, "connections")
 		s.opts.Monitor.LimitedWarnf("connections", "mail client %s put off: %d connections are open, the most that max_connections allows", remote, s.opts.MaxConnections)
 		turnAway(nc, fmt.Sprintf("421 4.3.2 %s has too many connections, try again later\r\n", s.opts.Hostname))
@@ -224,6 +276,7 @@ func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
+	s.limiter.disconnect(c.remote)
 	s.open.Done()
 }
 

@@ -61,7 +61,7 @@ func serve(t testing.TB, edit func(*Options)) (*Server, *store) {
 	s := &store{}
 	var serial atomic.Int64
 	opts := Options{
-		Listen: []string{"127.0.0.1:0"}, Hostname: "relay.example.com", Policy: p, MaxMessageSize: 1000,
+		Listen: []Listener{{Addr: "127.0.0.1:0"}}, Hostname: "relay.example.com", Policy: p, MaxMessageSize: 1000,
 		Instance: "0a0b0c0d", NewID: func() string { return fmt.Sprintf("0a0b0c0d-%x", serial.Add(1)) },
 		Submit: s.submit, Monitor: monitor.New(nil, nil),
 	}
@@ -475,7 +475,7 @@ func TestStartFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	s := New(Options{Listen: []string{"127.0.0.1:0", l.Addr().String()}, Hostname: "h"})
+	s := New(Options{Listen: []Listener{{Addr: "127.0.0.1:0"}, {Addr: l.Addr().String()}}, Hostname: "h"})
 	if err := s.Start(); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), l.Addr().String()) {
 		t.Errorf("error %v, want the address in use", err)
 	}

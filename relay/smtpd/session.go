@@ -62,7 +62,8 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		return reply(553, smtp.EnhancedCode{5, 1, 3}, "recipient address not accepted")
 	}
 	mon := s.srv.opts.Monitor
-	if !s.srv.opts.Policy.Allow(s.conn.remote, a) {
+	known := s.srv.opts.Known != nil && s.srv.opts.Known(a) && s.srv.opts.Policy.AllowClient(s.conn.remote)
+	if !known && !s.srv.opts.Policy.Allow(s.conn.remote, a) {
 		mon.Count(monitor.Refused, "domain")
 		mon.LimitedWarnf("domain "+a.Domain, "mail client %s: recipient %q refused: its domain is not in relay_domains", s.conn.remote, a)
 		return reply(550, smtp.EnhancedCode{5, 7, 1}, "%s takes no mail for %s: not in its relay_domains", s.srv.opts.Hostname, a.Domain)
@@ -132,7 +133,7 @@ func (s *session) accept(b *body) error {
 	}
 	trace := traceInfo{
 		helo: s.smtp.Hostname(), client: s.conn.remote, hostname: opts.Hostname,
-		id: env.ID, instance: opts.Instance, now: time.Now(),
+		id: env.ID, instance: opts.Instance, now: time.Now(), protocol: s.conn.protocol(),
 	}
 	message, refusal := editHeader(b.octets, trace)
 	if refusal != nil {

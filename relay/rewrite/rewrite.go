@@ -1,0 +1,293 @@
+// Package rewrite changes who a mail is from and for, as the administrator wrote it:
+// aliases of local names, and one visible domain instead of the names of hosts. It
+// reads /etc/aliases (aliases(5), addresses and names only: no pipes, files or
+// includes) and edits the fields From, Sender and Reply-To (RFC 5322 section 3.6.2).
+// It decides nothing about who may send.
+//
+// It promises that rewriting twice is rewriting once, that the number of lines
+// stays, and that nothing but domains after an "@" changes.
+package rewrite
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/flowgraf/flowgraf/relay/address"
+)
+
+// Options configure Rules.
+type Options struct {
+	// LocalDomains are the names of this host and of those that it speaks for.
+	LocalDomains []string
+	// VisibleDomain replaces them in sender addresses; empty: they stay.
+	VisibleDomain string
+	// Aliases are, by local part or whole address, the addresses or further aliases
+	// that get the mail.
+	Aliases map[string][]string
+}
+
+// Rules are immutable and safe for concurrent use. Nil rules change nothing.
+type Rules struct {
+	local   map[string]bool
+	visible string
+	aliases map[string][]address.Address
+}
+
+// New checks and resolves the options. The error names the option.
+func New(opts Options) (*Rules, error) {
+	r := &Rules{local: map[string]bool{}, aliases: map[string][]address.Address{}}
+	for _, s := range opts.LocalDomains {
+		domain, err := address.ConfiguredDomain(s)
+		if err != nil {
+			return nil, fmt.Errorf("local_domains: %w", err)
+		}
+		r.local[domain] = true
+	}
+	if opts.VisibleDomain != "" {
+		var err error
+		if r.visible, err = address.ConfiguredDomain(opts.VisibleDomain); err != nil {
+			return nil, fmt.Errorf("visible_domain: %w", err)
+		}
+	}
+	table := map[string][]string{}
+	for name, targets := range opts.Aliases {
+		table[strings.ToLower(name)] = targets
+	}
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		targets, err := resolve(table, name, nil)
+		if err != nil {
+			return nil, fmt.Errorf("aliases: %q: %w", name, err)
+		}
+		r.aliases[name] = targets
+	}
+	return r, nil
+}
+
+// maxTargets bounds what one alias may lead to.
+const maxTargets = 1000
+
+// resolve gives the addresses that a name leads to; path are the names before it.
+func resolve(table map[string][]string, name string, path []string) ([]address.Address, error) {
+	if slices.Contains(path, name) {
+		return nil, fmt.Errorf("leads to itself by way of %q", strings.Join(path, ", "))
+	}
+	path = append(slices.Clip(path), name)
+	if len(table[name]) == 0 {
+		return nil, errors.New("leads nowhere: expected at least one address")
+	}
+	var all []address.Address
+	for _, target := range table[name] {
+		found := []address.Address{{}}
+		var err error
+		if _, further := table[strings.ToLower(target)]; further {
+			found, err = resolve(table, strings.ToLower(target), path)
+		} else if found[0], err = address.ParseConfigured(target); err != nil {
+			err = fmt.Errorf("target %q: expected an address or another alias: %w", target, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range found {
+			if !slices.Contains(all, a) {
+				all = append(all, a)
+			}
+		}
+		if len(all) > maxTargets {
+			return nil, fmt.Errorf("leads to over %d addresses", maxTargets)
+		}
+	}
+	return all, nil
+}
+
+// Targets gives every address that some alias leads to, by alias.
+func (r *Rules) Targets() map[string][]address.Address { return r.aliases }
+
+// Lookup gives what an address stands for, nil when it is no alias: whole addresses
+// count, and local parts in local domains. Case does not matter.
+func (r *Rules) Lookup(a address.Address) []address.Address {
+	if r == nil {
+		return nil
+	}
+	if targets := r.aliases[strings.ToLower(a.String())]; targets != nil {
+		return targets
+	}
+	if r.local[a.Domain] {
+		return r.aliases[strings.ToLower(a.Local)]
+	}
+	return nil
+}
+
+// Expand replaces the aliases among recipients, each address once.
+func (r *Rules) Expand(recipients []string) []string {
+	if r == nil || len(r.aliases) == 0 {
+		return recipients
+	}
+	out := make([]string, 0, len(recipients))
+	add := func(s string) {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	for _, s := range recipients {
+		a, err := address.Parse(s)
+		targets := r.Lookup(a)
+		if err != nil || targets == nil {
+			add(s)
+			continue
+		}
+		for _, t := range targets {
+			add(t.String())
+		}
+	}
+	return out
+}
+
+// Sender gives an envelope's sender with the visible domain. What is no address
+// stays.
+func (r *Rules) Sender(from string) string {
+	a, err := address.Parse(from)
+	if r == nil || r.visible == "" || err != nil || !r.local[a.Domain] {
+		return from
+	}
+	a.Domain = r.visible
+	return a.String()
+}
+
+// Message gives a message with the visible domain in From, Sender and Reply-To.
+// Lines end with CRLF. The message given is not changed.
+func (r *Rules) Message(message []byte) []byte {
+	if r == nil || r.visible == "" {
+		return message
+	}
+	var out []byte
+	copied := 0
+	for at := 0; at < len(message); {
+		if bytes.HasPrefix(message[at:], []byte("\r\n")) {
+			break
+		}
+		end := at + fieldLength(message[at:])
+		if senderField(message[at:end]) {
+			if edited := r.field(message[at:end]); edited != nil {
+				out = append(append(out, message[copied:at]...), edited...)
+				copied = end
+			}
+		}
+		at = end
+	}
+	if copied == 0 {
+		return message
+	}
+	return append(out, message[copied:]...)
+}
+
+// fieldLength gives the length of the header field at the start, folded lines
+// included.
+func fieldLength(b []byte) int {
+	n := 0
+	for {
+		i := bytes.Index(b[n:], []byte("\r\n"))
+		if i < 0 {
+			return len(b)
+		}
+		n += i + 2
+		if n >= len(b) || (b[n] != ' ' && b[n] != '\t') {
+			return n
+		}
+	}
+}
+
+func senderField(field []byte) bool {
+	name, _, found := bytes.Cut(field, []byte(":"))
+	if !found {
+		return false
+	}
+	switch strings.ToLower(string(bytes.TrimRight(name, " \t"))) {
+	case "from", "sender", "reply-to":
+		return true
+	}
+	return false
+}
+
+// field gives a field with local domains after an "@" replaced, nil when it has
+// none. Quoted strings and comments stay.
+func (r *Rules) field(field []byte) []byte {
+	var out []byte
+	copied, comment, quoted := 0, 0, false
+	for i := 0; i < len(field); i++ {
+		switch c := field[i]; {
+		case c == '\\' && (quoted || comment > 0):
+			i++
+		case c == '"' && comment == 0:
+			quoted = !quoted
+		case quoted:
+		case c == '(':
+			comment++
+		case c == ')' && comment > 0:
+			comment--
+		case c == '@' && comment == 0:
+			end := i + 1
+			for end < len(field) && isDomainOctet(field[end]) {
+				end++
+			}
+			if r.local[strings.ToLower(string(field[i+1:end]))] {
+				out = append(append(out, field[copied:i+1]...), r.visible...)
+				copied = end
+			}
+			i = end - 1
+		}
+	}
+	if copied == 0 {
+		return nil
+	}
+	return append(out, field[copied:]...)
+}
+
+func isDomainOctet(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c >= 0x80
+}
+
+// ReadAliases reads a file in the form of /etc/aliases. The error names the line.
+func ReadAliases(in io.Reader) (map[string][]string, error) {
+	aliases := map[string][]string{}
+	scanner := bufio.NewScanner(in)
+	name, number := "", 0
+	for scanner.Scan() {
+		number++
+		line := scanner.Text()
+		text, _, _ := strings.Cut(line, "#")
+		if strings.TrimSpace(text) == "" {
+			continue
+		}
+		if line[0] != ' ' && line[0] != '\t' { // else it continues the line before
+			var found bool
+			name, text, found = strings.Cut(text, ":")
+			name = strings.ToLower(strings.TrimSpace(name))
+			if !found || name == "" || strings.ContainsAny(name, "\" \t,") {
+				return nil, fmt.Errorf("line %d: expected \"name: address, address\", found %q", number, line)
+			}
+			if _, twice := aliases[name]; twice {
+				return nil, fmt.Errorf("line %d: %q is there twice", number, name)
+			}
+			aliases[name] = nil
+		} else if name == "" {
+			return nil, fmt.Errorf("line %d: continues no line", number)
+		}
+		for target := range strings.SplitSeq(text, ",") {
+			target = strings.TrimSpace(target)
+			if target == "" {
+				continue
+			}
+			if strings.ContainsAny(target[:1], `|/":\`) {
+				return nil, fmt.Errorf("line %d: %q: expected addresses and names only; pipes, files and includes are not supported", number, target)
+			}
+			aliases[name] = append(aliases[name], target)
+		}
+	}
+	return aliases, scanner.Err()
+}

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"net/mail"
+	"net/textproto"
 	"os"
 	"strings"
 
@@ -48,7 +49,7 @@ func New(domain, selector, keyFile string) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dkim_domain: %w", err)
 	}
-	if _, err := address.ParseDomain(selector + "._domainkey." + ascii); err != nil || selector == "" {
+	if _, err := address.ParseDomain(selector + "." + ascii); err != nil || selector == "" {
 		return nil, fmt.Errorf(`dkim_selector is %q: expected a name such as "mail"`, selector)
 	}
 	b, err := os.ReadFile(keyFile)
@@ -133,7 +134,7 @@ func (s *Signer) covers(header mail.Header) bool {
 func keys(header mail.Header) []string {
 	var all []string
 	add := func(name string, more int) {
-		for range len(header[textName(name)]) + more {
+		for range len(header[textproto.CanonicalMIMEHeaderKey(name)]) + more {
 			all = append(all, name)
 		}
 	}
@@ -144,15 +145,4 @@ func keys(header mail.Header) []string {
 		add(name, 0)
 	}
 	return all
-}
-
-// textName is a field's name as net/mail writes it.
-func textName(name string) string {
-	switch name {
-	case "Message-ID":
-		return "Message-Id"
-	case "MIME-Version":
-		return "Mime-Version"
-	}
-	return name
 }

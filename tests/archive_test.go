@@ -55,6 +55,7 @@ func TestNfdumpCountsEveryGeneratedFlow(t *testing.T) {
 		return len(points(t, filepath.Join(a.dir, "metrics"), "netflow")) >= int(want.flows)
 	})
 	a.stop(t)
+	checkTimestamps(t, points(t, filepath.Join(a.dir, "metrics"), "netflow"))
 
 	archive := filepath.Join(a.dir, "archive")
 	flows, packets, bytes := nfdumpSums(t, nfdump, archive)
@@ -77,6 +78,20 @@ func TestNfdumpCountsEveryGeneratedFlow(t *testing.T) {
 		}
 	}
 	replayed(t, nfreplay, a, want)
+}
+
+// checkTimestamps fails the test when two points of one series have one time:
+// a database keeps one of them.
+func checkTimestamps(t *testing.T, flows []point) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, p := range flows {
+		key := p.series() + p.time.String()
+		if seen[key] {
+			t.Fatalf("two points of series %s have the time %s", p.series(), p.time)
+		}
+		seen[key] = true
+	}
 }
 
 // replayed sends an archive with nfreplay into a second agent and compares the

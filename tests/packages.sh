@@ -22,7 +22,7 @@ if [ -n "$missing" ]; then
 		# shellcheck disable=SC2086
 		apt-get install -qq -y --no-install-recommends $packages gcc libc6-dev >/dev/null
 		mkdir -p "$postfix"
-		(cd build && apt-get download -qq postfix && dpkg -x postfix_*.deb postfix && rm postfix_*.deb)
+		(cd build && apt-get download -qq -o APT::Sandbox::User=root postfix && dpkg -x postfix_*.deb postfix && rm postfix_*.deb)
 	else
 		echo "not installed (no root, or no apt-get):$missing; the tests that need them are skipped"
 	fi

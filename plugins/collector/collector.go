@@ -33,6 +33,8 @@ type Datagram = flow.Datagram
 
 // Handler gets what a datagram holds. Members may be nil. The records are
 // reused: they are valid until the call returns, and so is what they point to.
+// Without Flow the data records are only counted, but for the first of each set,
+// from which rates and clocks are learned: TimeRepairs then counts no others.
 type Handler struct {
 	Flow   func(*flow.Record)
 	Option func(*flow.OptionRecord)
@@ -280,6 +282,10 @@ func (d *Decoder) v5(m *message, b []byte) {
 	for ; len(records) >= netflow.V5RecordLen; records = records[netflow.V5RecordLen:] {
 		netflow.DecodeV5(&d.flow, base, records[:netflow.V5RecordLen])
 		d.emit(m)
+		if m.handler.Flow == nil {
+			m.count(len(records)/netflow.V5RecordLen - 1)
+			break
+		}
 	}
 	m.dom.sequence(m).records(&m.dom.stats, head.Sequence, uint32(head.Count), false)
 }
@@ -368,10 +374,20 @@ func (d *Decoder) dataSet(m *message, set ipfix.Set) {
 		body = body[n:]
 		if t.Options() {
 			d.emitOption(m)
-		} else {
-			d.emit(m)
+			continue
+		}
+		d.emit(m)
+		if m.handler.Flow == nil && t.FixedSize() {
+			m.count(len(body) / t.MinLength())
+			return
 		}
 	}
+}
+
+// count counts n flows that are not decoded.
+func (m *message) count(n int) {
+	m.flows += uint32(n)
+	m.dom.stats.Flows += uint64(n)
 }
 
 // emit completes the flow at hand and gives it to the handler.

@@ -2,7 +2,47 @@
 
 package collector
 
-import "net"
+import (
+	"net"
+	"net/netip"
+	"time"
+)
+
+// batchReader reads one datagram at a time.
+type batchReader struct {
+	conn  *net.UDPConn
+	buf   []byte
+	list  [1]Datagram
+	drops uint32 // not known
+}
+
+// newBatchReader returns a reader of conn.
+func newBatchReader(conn *net.UDPConn) (*batchReader, error) {
+	return &batchReader{conn: conn, buf: make([]byte, maxDatagram)}, nil
+}
+
+// read waits for a datagram.
+func (r *batchReader) read() ([]Datagram, error) {
+	n, from, err := r.conn.ReadFromUDPAddrPort(r.buf)
+	if err != nil {
+		return nil, err
+	}
+	r.list[0] = Datagram{
+		Exporter: netip.AddrPortFrom(from.Addr().Unmap(), from.Port()),
+		Received: time.Now(),
+		Payload:  r.buf[:n],
+	}
+	return r.list[:], nil
+}
+
+// pending returns a datagram that has been received already, if there is one.
+func (r *batchReader) pending() []Datagram {
+	if r.conn.SetReadDeadline(time.Now().Add(10*time.Millisecond)) != nil {
+		return nil
+	}
+	list, _ := r.read()
+	return list
+}
 
 // setReadBuffer asks for a receive buffer of size bytes and returns what it got,
 // as far as the system tells.

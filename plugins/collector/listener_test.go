@@ -2,8 +2,10 @@ package collector
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -13,9 +15,11 @@ func listen(t *testing.T, o ListenerOptions) (*Listener, chan Datagram) {
 	t.Helper()
 	l := NewListener(o)
 	got := make(chan Datagram, 100)
-	err := l.Start(func(dg Datagram) {
-		dg.Payload = bytes.Clone(dg.Payload)
-		got <- dg
+	err := l.Start(func(list []Datagram) {
+		for _, dg := range list {
+			dg.Payload = bytes.Clone(dg.Payload)
+			got <- dg
+		}
 	})
 	if err != nil {
 		if strings.Contains(err.Error(), "address family not supported") || strings.Contains(err.Error(), "cannot assign") {
@@ -75,7 +79,7 @@ func TestListenerStops(t *testing.T) {
 	l := NewListener(ListenerOptions{Address: "udp://127.0.0.1:0"})
 	l.Stop() // before Start
 	n := 0
-	if err := l.Start(func(Datagram) { n++ }); err != nil {
+	if err := l.Start(func([]Datagram) { n++ }); err != nil {
 		t.Fatal(err)
 	}
 	address := l.Addr().String()
@@ -86,21 +90,92 @@ func TestListenerStops(t *testing.T) {
 		t.Error("received after Stop")
 	}
 	again := NewListener(ListenerOptions{Address: "udp://" + address})
-	if err := again.Start(func(Datagram) {}); err != nil {
+	if err := again.Start(func([]Datagram) {}); err != nil {
 		t.Errorf("the port is not free after Stop: %v", err)
 	}
 	defer again.Stop()
 	third := NewListener(ListenerOptions{Address: "udp://" + address})
-	if err := third.Start(func(Datagram) {}); err == nil {
+	if err := third.Start(func([]Datagram) {}); err == nil {
 		t.Error("two listeners on one port")
 	}
+}
+
+// TestStopHandsOverWhatTheKernelHolds stops while the handler is busy.
+func TestStopHandsOverWhatTheKernelHolds(t *testing.T) {
+	hold := make(chan struct{})
+	var got atomic.Int64
+	l := NewListener(ListenerOptions{Address: "udp://127.0.0.1:0"})
+	err := l.Start(func(list []Datagram) {
+		<-hold
+		got.Add(int64(len(list)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("udp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const sent = 80 // fits the smallest buffer a system grants
+	for i := range sent {
+		if _, err := conn.Write([]byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stopped := make(chan struct{})
+	go func() {
+		l.Stop()
+		close(stopped)
+	}()
+	time.Sleep(300 * time.Millisecond)
+	close(hold)
+	<-stopped
+	if n := got.Load(); n != sent {
+		t.Errorf("got %d datagrams of %d", n, sent)
+	}
+	_, _ = conn.Write([]byte("late"))
+	time.Sleep(20 * time.Millisecond)
+	if n := got.Load(); n != sent {
+		t.Error("received after Stop")
+	}
+}
+
+// TestStopEndsUnderTraffic stops while an exporter never pauses.
+func TestStopEndsUnderTraffic(t *testing.T) {
+	l := NewListener(ListenerOptions{Address: "udp://127.0.0.1:0"})
+	if err := l.Start(func([]Datagram) { time.Sleep(time.Millisecond) }); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("udp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			if _, err := conn.Write(make([]byte, 100)); errors.Is(err, net.ErrClosed) {
+				return
+			}
+			time.Sleep(50 * time.Microsecond)
+		}
+	}()
+	time.Sleep(50 * time.Millisecond)
+	before := time.Now()
+	l.Stop()
+	if took := time.Since(before); took > drainLimit+2*time.Second {
+		t.Errorf("Stop took %s", took)
+	}
+	conn.Close()
+	<-done
 }
 
 // TestListenerCountsDrops fills a small buffer while nobody reads.
 func TestListenerCountsDrops(t *testing.T) {
 	hold := make(chan struct{})
 	l := NewListener(ListenerOptions{Address: "udp://127.0.0.1:0", ReadBuffer: 4096})
-	if err := l.Start(func(Datagram) { <-hold }); err != nil {
+	if err := l.Start(func([]Datagram) { <-hold }); err != nil {
 		t.Fatal(err)
 	}
 	defer l.Stop()
@@ -120,6 +195,42 @@ func TestListenerCountsDrops(t *testing.T) {
 	}
 	if got := l.Drops(); got < 400 || got > 500 {
 		t.Errorf("got %d drops, want most of 500", got)
+	}
+}
+
+// TestBothWaysToCountDropsAgree compares SO_MEMINFO with what SO_RXQ_OVFL tells
+// with a datagram that is queued after the drops.
+func TestBothWaysToCountDropsAgree(t *testing.T) {
+	hold := make(chan struct{})
+	l := NewListener(ListenerOptions{Address: "udp://127.0.0.1:0", ReadBuffer: 4096})
+	var got atomic.Int64
+	if err := l.Start(func(list []Datagram) { <-hold; got.Add(int64(len(list))) }); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Stop()
+	if _, ok := socketDrops(l.conn); !ok {
+		t.Skip("the system does not tell")
+	}
+	conn, err := net.Dial("udp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range 200 {
+		if _, err := conn.Write(make([]byte, 1400)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drops := l.Drops()
+	close(hold)
+	for deadline := time.Now().Add(5 * time.Second); uint64(l.told.Load()) != drops; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("SO_RXQ_OVFL says %d, SO_MEMINFO %d", l.told.Load(), drops)
+		}
+		_, _ = conn.Write([]byte("next"))
+	}
+	if n := l.Drops(); n != drops {
+		t.Errorf("now %d drops, before %d", n, drops)
 	}
 }
 

@@ -92,6 +92,9 @@ func (t *Template) Options() bool { return t.options }
 // a set and shorter is padding.
 func (t *Template) MinLength() int { return t.min }
 
+// FixedSize says whether all records of t have MinLength bytes.
+func (t *Template) FixedSize() bool { return !t.variable }
+
 // Equal says whether t consists of the given fields.
 func (t *Template) Equal(fields []FieldSpec) bool { return slices.Equal(t.Fields, fields) }
 

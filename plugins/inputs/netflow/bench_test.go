@@ -160,7 +160,7 @@ func BenchmarkFlow(b *testing.B) {
 				total := 0
 				for range b.N {
 					for _, payload := range c.list {
-						metrics := p.decode(received(payload))
+						metrics := p.decodeAll([]collector.Datagram{received(payload)})
 						total += len(metrics)
 						if serialize {
 							line(b, s, metrics)

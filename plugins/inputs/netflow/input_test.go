@@ -18,6 +18,7 @@ import (
 	"github.com/influxdata/telegraf/plugins/inputs"
 	"github.com/influxdata/telegraf/plugins/serializers/influx"
 
+	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 )
 
@@ -268,7 +269,7 @@ func TestFlippedBytesMakeMetrics(t *testing.T) {
 		for i := range b {
 			bad := bytes.Clone(b)
 			bad[i] ^= 0xff
-			for _, m := range n.decode(received(bad)) {
+			for _, m := range n.decodeAll([]collector.Datagram{received(bad)}) {
 				for _, f := range m.FieldList() {
 					switch f.Value.(type) {
 					case uint64, int64, float64, string, bool:
@@ -288,19 +289,19 @@ func TestFlippedBytesMakeMetrics(t *testing.T) {
 func TestPanicCostsOneDatagram(t *testing.T) {
 	n := newPlugin(t, nil)
 	list := datagrams(t, 19)
-	n.decode(received(list[0]))
+	n.decodeAll([]collector.Datagram{received(list[0])})
 	whole := n.handler.Flow
 	n.handler.Flow = nil
 	n.handler.Option = nil
 	broken := n.builder
 	n.builder = nil
 	n.handler.Flow = whole
-	n.decode(received(list[1]))
+	n.decodeAll([]collector.Datagram{received(list[1])})
 	if n.panics != 1 {
 		t.Fatalf("got %d panics, want 1", n.panics)
 	}
 	n.builder = broken
-	if got := len(n.decode(received(list[1]))); got != 19 {
+	if got := len(n.decodeAll([]collector.Datagram{received(list[1])})); got != 19 {
 		t.Errorf("after a panic: got %d metrics, want 19", got)
 	}
 }

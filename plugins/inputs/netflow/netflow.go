@@ -54,7 +54,7 @@ type NetFlow struct {
 
 	listener *collector.Listener
 	acc      telegraf.Accumulator
-	wants    struct{ flows, options, exporters, datagrams bool }
+	wants    wants
 
 	// mu guards the decoder: the listener's goroutine decodes, Gather reads its
 	// counters.
@@ -63,9 +63,15 @@ type NetFlow struct {
 	builder *flowmetric.Builder
 	handler collector.Handler
 	at      time.Time         // receipt of the datagram at hand
-	batch   []telegraf.Metric // of the datagram at hand
+	batch   []telegraf.Metric // of the datagrams at hand
 	panics  uint64
 }
+
+// wants are the metrics to emit.
+type wants struct{ flows, options, exporters, datagrams bool }
+
+// decoding says whether what is wanted takes a decoder.
+func (w wants) decoding() bool { return w.flows || w.options || w.exporters }
 
 // SampleConfig returns the documented configuration.
 func (*NetFlow) SampleConfig() string { return sampleConfig }
@@ -155,7 +161,7 @@ func (n *NetFlow) newListener() *collector.Listener {
 func (n *NetFlow) Check() error {
 	l := n.newListener()
 	defer l.Stop()
-	return l.Start(func(collector.Datagram) {})
+	return l.Start(func([]collector.Datagram) {})
 }
 
 // Start opens the socket and begins to receive.
@@ -177,41 +183,52 @@ func (n *NetFlow) Stop() {
 	}
 }
 
-// receive decodes a datagram and emits its metrics. They are added outside the
-// lock: adding waits for the outputs, and Gather must not.
-func (n *NetFlow) receive(dg collector.Datagram) {
-	if n.DumpPackets || n.Log.Level().Includes(telegraf.Trace) {
-		n.Log.Tracef("%s: raw data: %s", dg.Exporter, hex.EncodeToString(dg.Payload))
-	}
-	for _, m := range n.decode(dg) {
+// receive decodes datagrams and emits their metrics. They are added outside the
+// lock: adding waits for the outputs, and Gather must not. They are added in a
+// row: what reads them is woken once for all of them.
+func (n *NetFlow) receive(list []collector.Datagram) {
+	for _, m := range n.decodeAll(list) {
 		n.acc.AddMetric(m)
 	}
 }
 
-// decode returns the metrics of a datagram; the slice is reused. A panic, which
-// would end the agent, costs the datagram only.
-func (n *NetFlow) decode(dg collector.Datagram) (metrics []telegraf.Metric) {
+// decodeAll returns the metrics of datagrams; the slice is reused.
+func (n *NetFlow) decodeAll(list []collector.Datagram) []telegraf.Metric {
+	trace := n.DumpPackets || n.Log.Level().Includes(telegraf.Trace)
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	clear(n.batch)
+	n.batch = n.batch[:0]
+	for _, dg := range list {
+		if trace {
+			n.Log.Tracef("%s: raw data: %s", dg.Exporter, hex.EncodeToString(dg.Payload))
+		}
+		n.decode(dg)
+	}
+	return n.batch
+}
+
+// decode adds the metrics of a datagram to the batch. A panic, which would end
+// the agent, costs the datagram only.
+func (n *NetFlow) decode(dg collector.Datagram) {
 	defer func() {
 		if p := recover(); p != nil {
 			if n.panics++; n.panics == 1 {
 				n.Log.Errorf("decoding a datagram of %s failed, please report this: %v; raw data: %s\n%s",
 					dg.Exporter, p, hex.EncodeToString(dg.Payload), debug.Stack())
 			}
-			metrics = n.batch
 		}
 	}()
-	clear(n.batch)
-	n.batch = n.batch[:0]
 	n.at = dg.Received
 	if n.wants.datagrams {
 		n.batch = append(n.batch, flowmetric.Datagram(dg))
 	}
+	if !n.wants.decoding() {
+		return
+	}
 	if err := n.decoder.Decode(dg, n.handler); err != nil {
 		n.Log.Debugf("%v", err)
 	}
-	return n.batch
 }
 
 // flow adds a flow to the batch.

@@ -81,11 +81,11 @@ func replay(t *testing.T, n *NetFlow, folder string) []telegraf.Metric {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, n.decode(collector.Datagram{
+		got = append(got, n.decodeAll([]collector.Datagram{{
 			Exporter: netip.MustParseAddrPort("127.0.0.1:40000"),
 			Received: time.Unix(1_700_000_000, 0),
 			Payload:  b,
-		})...)
+		}})...)
 	}
 	return got
 }

@@ -1,0 +1,158 @@
+package collector
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mmsghdr is struct mmsghdr of recvmmsg(2).
+type mmsghdr struct {
+	hdr unix.Msghdr
+	n   uint32 // bytes received
+}
+
+// controlSize is room for the control message SO_RXQ_OVFL, in bytes.
+const controlSize = 32
+
+// batchReader reads up to batchSize datagrams with one system call.
+type batchReader struct {
+	raw     syscall.RawConn
+	buf     []byte // maxDatagram for each; untouched pages take no memory
+	msgs    [batchSize]mmsghdr
+	iov     [batchSize]unix.Iovec
+	names   [batchSize]unix.RawSockaddrInet6
+	control [batchSize][controlSize]byte
+	list    [batchSize]Datagram
+	zones   map[uint32]string // of link-local senders, by interface
+	drops   uint32            // of the socket as SO_RXQ_OVFL told last, 0 before the first
+
+	n     int           // of the last call
+	errno syscall.Errno // of the last call
+}
+
+// newBatchReader returns a reader of conn.
+func newBatchReader(conn *net.UDPConn) (*batchReader, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	r := &batchReader{raw: raw, buf: make([]byte, batchSize*maxDatagram), zones: map[uint32]string{}}
+	for i := range r.msgs {
+		r.iov[i].Base = &r.buf[i*maxDatagram]
+		r.iov[i].SetLen(maxDatagram)
+		h := &r.msgs[i].hdr
+		h.Name = (*byte)(unsafe.Pointer(&r.names[i]))
+		h.Iov = &r.iov[i]
+		h.SetIovlen(1)
+		h.Control = &r.control[i][0]
+	}
+	err = raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1) // old kernels do without
+	})
+	return r, err
+}
+
+// receive calls recvmmsg once, without waiting.
+func (r *batchReader) receive(fd uintptr) {
+	for i := range r.msgs {
+		r.msgs[i].hdr.Namelen = uint32(unsafe.Sizeof(r.names[i]))
+		r.msgs[i].hdr.SetControllen(controlSize)
+	}
+	for {
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+		if errno == unix.EINTR {
+			continue
+		}
+		r.n, r.errno = int(n), errno
+		return
+	}
+}
+
+// read waits for datagrams and returns those there are.
+func (r *batchReader) read() ([]Datagram, error) {
+	err := r.raw.Read(func(fd uintptr) bool {
+		r.receive(fd)
+		return r.errno != unix.EAGAIN
+	})
+	if err != nil {
+		return nil, err
+	}
+	if r.errno != 0 {
+		return nil, r.errno
+	}
+	return r.datagrams(), nil
+}
+
+// pending returns datagrams that have been received already, without waiting.
+func (r *batchReader) pending() []Datagram {
+	err := r.raw.Control(r.receive)
+	if err != nil || r.errno != 0 {
+		return nil
+	}
+	return r.datagrams()
+}
+
+// datagrams returns what the last call has read.
+func (r *batchReader) datagrams() []Datagram {
+	now := time.Now()
+	for i := range r.n {
+		m := &r.msgs[i]
+		r.list[i] = Datagram{
+			Exporter: r.sender(&r.names[i]),
+			Received: now,
+			Payload:  r.buf[i*maxDatagram : i*maxDatagram+int(m.n) : i*maxDatagram+int(m.n)],
+		}
+	}
+	if r.n > 0 {
+		r.overflow(r.n - 1)
+	}
+	return r.list[:r.n]
+}
+
+// sender returns an address, IPv4 never in IPv6's clothes.
+func (r *batchReader) sender(sa *unix.RawSockaddrInet6) netip.AddrPort {
+	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&sa.Port))[:])
+	if sa.Family == unix.AF_INET {
+		v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
+		return netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), port)
+	}
+	addr := netip.AddrFrom16(sa.Addr).Unmap()
+	if sa.Scope_id != 0 && addr.Is6() {
+		addr = addr.WithZone(r.zone(sa.Scope_id))
+	}
+	return netip.AddrPortFrom(addr, port)
+}
+
+// zone returns the name of an interface.
+func (r *batchReader) zone(index uint32) string {
+	if name, ok := r.zones[index]; ok {
+		return name
+	}
+	name := strconv.FormatUint(uint64(index), 10)
+	if ifi, err := net.InterfaceByIndex(int(index)); err == nil {
+		name = ifi.Name
+	}
+	r.zones[index] = name
+	return name
+}
+
+// overflow reads the socket's count of drops from the control message of a
+// datagram. The kernel sends it once there are any.
+func (r *batchReader) overflow(i int) {
+	h := &r.msgs[i].hdr
+	n := int(h.Controllen)
+	if n < unix.CmsgLen(4) || n > controlSize {
+		return
+	}
+	c := (*unix.Cmsghdr)(unsafe.Pointer(&r.control[i][0]))
+	if c.Level == unix.SOL_SOCKET && c.Type == unix.SO_RXQ_OVFL {
+		r.drops = binary.NativeEndian.Uint32(r.control[i][unix.CmsgLen(0):])
+	}
+}

@@ -20,10 +20,12 @@ import (
 
 	"github.com/flowgraf/flowgraf/relay/address"
 	"github.com/flowgraf/flowgraf/relay/delivery"
+	"github.com/flowgraf/flowgraf/relay/dkim"
 	"github.com/flowgraf/flowgraf/relay/dsn"
 	"github.com/flowgraf/flowgraf/relay/monitor"
 	"github.com/flowgraf/flowgraf/relay/policy"
 	"github.com/flowgraf/flowgraf/relay/queue"
+	"github.com/flowgraf/flowgraf/relay/rewrite"
 	"github.com/flowgraf/flowgraf/relay/smtpd"
 )
 
@@ -55,8 +57,19 @@ type Options struct {
 	RelayNets, RelayDomains []string
 	// Spool is the queue's directory.
 	Spool string
-	// Smarthosts are "smtp://host:port", tried in this order.
+	// Smarthosts are next servers and places, see delivery.ParseSmarthost, tried in
+	// this order.
 	Smarthosts []string
+	// Credentials and AuthInClear are delivery's.
+	Credentials func(delivery.Smarthost) (*delivery.Credentials, error)
+	AuthInClear bool
+	// LocalDomains are names of this host, besides Hostname and "localhost", whose
+	// addresses Aliases and VisibleDomain are for, see package rewrite.
+	LocalDomains  []string
+	VisibleDomain string
+	Aliases       map[string][]string
+	// DKIMDomain, DKIMSelector and DKIMKey, a PEM file, sign mails; none: unsigned.
+	DKIMDomain, DKIMSelector, DKIMKey string
 	// SmarthostTLS is "required" (the default), "opportunistic" or "none".
 	SmarthostTLS string
 	// TLSConfig holds what verifying smarthosts needs.
@@ -81,6 +94,8 @@ type Relay struct {
 	listen  []smtpd.Listener
 	tls     *tls.Config // of listeners
 	hosts   []delivery.Smarthost
+	rules   *rewrite.Rules
+	signer  *dkim.Signer // nil without a key
 
 	queue  *queue.Queue
 	sender *delivery.Sender
@@ -108,6 +123,9 @@ func New(opts Options) (*Relay, error) {
 	}
 	if len(opts.Smarthosts) == 0 {
 		return nil, errors.New(`smarthosts is empty: expected at least one "smtp://host:port"`)
+	}
+	if err := r.configureRewriting(); err != nil {
+		return nil, err
 	}
 	for _, s := range opts.Smarthosts {
 		h, err := delivery.ParseSmarthost(s)
@@ -180,6 +198,49 @@ func (r *Relay) configureListeners() error {
 	return nil
 }
 
+// configureRewriting checks what concerns changes to mails. What an alias leads to
+// must be in relay_domains: an alias opens no way that the policy closes.
+func (r *Relay) configureRewriting() error {
+	opts := &r.opts
+	var err error
+	r.rules, err = rewrite.New(rewrite.Options{
+		LocalDomains:  append([]string{r.opts.Hostname, "localhost"}, opts.LocalDomains...),
+		VisibleDomain: opts.VisibleDomain, Aliases: opts.Aliases,
+	})
+	if err != nil {
+		return err
+	}
+	if r.policy != nil {
+		for name, targets := range r.rules.Targets() {
+			for _, a := range targets {
+				if !r.policy.AllowRecipient(a) {
+					return fmt.Errorf("aliases: %q leads to %q: expected an address in relay_domains", name, a)
+				}
+			}
+		}
+	}
+	if opts.DKIMDomain != "" || opts.DKIMSelector != "" || opts.DKIMKey != "" {
+		r.signer, err = dkim.New(opts.DKIMDomain, opts.DKIMSelector, opts.DKIMKey)
+	}
+	return err
+}
+
+// known tells whether an alias takes mail for this address.
+func (r *Relay) known(a address.Address) bool { return r.rules.Lookup(a) != nil }
+
+// prepare makes of a mail what is kept and sent: aliases expanded, the sender's
+// domain rewritten, signed. A mail that cannot be signed leaves without.
+func (r *Relay) prepare(env *queue.Envelope, body []byte) []byte {
+	env.To = r.rules.Expand(env.To)
+	env.From = r.rules.Sender(env.From)
+	body = r.rules.Message(body)
+	signed, err := r.signer.Sign(body)
+	if err != nil {
+		r.opts.Monitor.LimitedWarnf("dkim", "mail %s leaves unsigned: %v", env.ID, err)
+	}
+	return signed
+}
+
 // Start opens the spool, begins to deliver what waits, and opens the listeners.
 // After an error nothing is open and Start may be called again. The end of ctx ends
 // deliveries as Stop does.
@@ -197,6 +258,7 @@ func (r *Relay) Start(ctx context.Context) error {
 	r.sender = delivery.New(delivery.Options{
 		Queue: q, Hostname: r.opts.Hostname, Smarthosts: r.hosts,
 		TLS: delivery.TLSMode(r.opts.SmarthostTLS), TLSConfig: r.opts.TLSConfig,
+		Credentials: r.opts.Credentials, AuthInClear: r.opts.AuthInClear,
 		ExpireAfter: r.opts.ExpireAfter, Allow: r.allow, Failed: r.bounce, Monitor: r.opts.Monitor,
 	})
 	for i := range waiting {
@@ -204,7 +266,7 @@ func (r *Relay) Start(ctx context.Context) error {
 	}
 	server := smtpd.New(smtpd.Options{
 		Listen: r.listen, TLS: r.tls, Hostname: r.opts.Hostname, Policy: r.policy,
-		Users: r.opts.Users, RequireAuth: len(r.opts.Users) > 0 && r.opts.Auth != AuthOptional,
+		Known: r.known, Users: r.opts.Users, RequireAuth: len(r.opts.Users) > 0 && r.opts.Auth != AuthOptional,
 		Helo: smtpd.HeloRule(r.opts.Helo), Senders: r.senders, Limits: r.opts.Limits,
 		CommandTimeout: r.opts.CommandTimeout, DataTimeout: r.opts.DataTimeout, SessionTimeout: r.opts.SessionTimeout,
 		MaxMessageSize: r.opts.MaxMessageSize, MaxConnections: r.opts.MaxConnections,
@@ -259,7 +321,7 @@ func (r *Relay) NewID() string { return r.queue.NewID() }
 
 // Submit puts a mail on stable storage and begins to deliver it.
 func (r *Relay) Submit(env *queue.Envelope, body []byte) error {
-	if err := r.queue.Add(env, body); err != nil {
+	if err := r.queue.Add(env, r.prepare(env, body)); err != nil {
 		return err
 	}
 	r.sender.Add(env)
@@ -268,7 +330,9 @@ func (r *Relay) Submit(env *queue.Envelope, body []byte) error {
 
 // Hold puts a mail on stable storage without delivering it before Release, or the
 // next Start.
-func (r *Relay) Hold(env *queue.Envelope, body []byte) error { return r.queue.Add(env, body) }
+func (r *Relay) Hold(env *queue.Envelope, body []byte) error {
+	return r.queue.Add(env, r.prepare(env, body))
+}
 
 // Release begins to deliver a mail that Hold has stored.
 func (r *Relay) Release(env *queue.Envelope) { r.sender.Add(env) }
@@ -289,7 +353,7 @@ func (r *Relay) bounce(mail *queue.Mail) error {
 		r.opts.Monitor.Count(monitor.BouncesWithheld, "sender")
 		return nil
 	}
-	if r.policy == nil || !r.policy.AllowRecipient(from) {
+	if r.policy == nil || (!r.policy.AllowRecipient(from) && !r.known(from)) {
 		r.opts.Monitor.Count(monitor.BouncesWithheld, "policy")
 		r.opts.Monitor.LimitedWarnf("bounce", "mail %s has failed; its sender %q is not told: that domain is not in relay_domains", mail.ID, mail.From)
 		return nil

@@ -538,14 +538,20 @@ func sendOne(addr, subject string) bool {
 func TestNewRefuses(t *testing.T) {
 	good := testOptions(t, "127.0.0.1:25")
 	for name, edit := range map[string]func(*Options){
-		"hostname":      func(o *Options) { o.Hostname = "a b" },
-		"spool":         func(o *Options) { o.Spool = "" },
-		"relay_nets":    func(o *Options) { o.RelayNets = nil },
-		"relay_domains": func(o *Options) { o.RelayDomains = nil },
-		"listen":        func(o *Options) { o.Listen = []string{"127.0.0.1"} },
-		"smarthosts":    func(o *Options) { o.Smarthosts = nil },
-		"smarthost_tls": func(o *Options) { o.SmarthostTLS = "yes" },
-		"negative":      func(o *Options) { o.ExpireAfter = -1 },
+		"hostname":       func(o *Options) { o.Hostname = "a b" },
+		"spool":          func(o *Options) { o.Spool = "" },
+		"relay_nets":     func(o *Options) { o.RelayNets = nil },
+		"relay_domains":  func(o *Options) { o.RelayDomains = nil },
+		"listen":         func(o *Options) { o.Listen = []string{"127.0.0.1"} },
+		"smarthosts":     func(o *Options) { o.Smarthosts = nil },
+		"smarthost_tls":  func(o *Options) { o.SmarthostTLS = "yes" },
+		"dkim_key":       func(o *Options) { o.DKIMDomain, o.DKIMSelector = "example.com", "mail" },
+		"aliases":        func(o *Options) { o.Aliases = map[string][]string{"root": {"a@example.net"}} },
+		"auth":           func(o *Options) { o.Auth = "yes" },
+		"helo":           func(o *Options) { o.Helo = "yes" },
+		"tls_cert":       func(o *Options) { o.Listen = []string{"smtps://127.0.0.1:0"} },
+		"sender_domains": func(o *Options) { o.SenderDomains = []string{"*"} },
+		"negative":       func(o *Options) { o.ExpireAfter = -1 },
 	} {
 		opts := good
 		edit(&opts)
@@ -558,5 +564,36 @@ func TestNewRefuses(t *testing.T) {
 	}
 	if got := DefaultHostname("Host.example.com.", nil); got != "host.example.com" {
 		t.Errorf("DefaultHostname gives %q", got)
+	}
+}
+
+// A mail to root is taken for its alias, with the visible domain as its sender, and
+// goes into a mailbox: no mail server is needed.
+func TestAliasToMailbox(t *testing.T) {
+	dir := t.TempDir()
+	opts := testOptions(t, "127.0.0.1:25")
+	opts.Smarthosts = []string{"maildir://" + dir + "/{user}"}
+	opts.LocalDomains, opts.VisibleDomain = []string{"db1.internal"}, "example.com"
+	opts.Aliases = map[string][]string{"root": {"ops@example.com"}}
+	r := start(t, opts)
+	c := dial(t, r)
+	c.mail("root@db1.internal", "root@localhost", "From: root@db1.internal\r\nSubject: cron\r\n\r\nhello\r\n")
+	c.say(250, "MAIL FROM:<root@db1.internal>")
+	c.say(550, "RCPT TO:<nobody@localhost>")
+	for r.Waiting() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	files, _ := filepath.Glob(dir + "/ops/new/*")
+	if len(files) != 1 {
+		t.Fatalf("in the maildir: %v", files)
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Return-Path: <root@example.com>\n", "Delivered-To: ops@example.com\n", "\nFrom: root@example.com\n", "\n\nhello\n"} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("lacks %q:\n%s", want, b)
+		}
 	}
 }

@@ -5,8 +5,6 @@ package smtp_relay
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
 	_ "embed"
@@ -55,6 +53,19 @@ type SMTPRelay struct {
 	Smarthosts           []string            `toml:"smarthosts"`
 	SmarthostTLS         string              `toml:"smarthost_tls"`
 	TLSCA                string              `toml:"tls_ca"`
+	Username             string              `toml:"smarthost_username"`
+	Password             config.Secret       `toml:"smarthost_password"`
+	TokenFile            string              `toml:"smarthost_token_file"`
+	PasswordFile         string              `toml:"smarthost_password_file"`
+	SmarthostAuth        string              `toml:"smarthost_auth"`
+	SmarthostAuthOver    string              `toml:"smarthost_auth_over"`
+	LocalDomains         []string            `toml:"local_domains"`
+	VisibleDomain        string              `toml:"visible_domain"`
+	AliasesFile          string              `toml:"aliases_file"`
+	Aliases              map[string][]string `toml:"aliases"`
+	DKIMDomain           string              `toml:"dkim_domain"`
+	DKIMSelector         string              `toml:"dkim_selector"`
+	DKIMKey              string              `toml:"dkim_key"`
 	MaxMessageSize       config.Size         `toml:"max_message_size"`
 	MaxConnections       int                 `toml:"max_connections"`
 	MaxClientConnections int                 `toml:"max_client_connections"`
@@ -75,6 +86,42 @@ type SMTPRelay struct {
 	engine     *alert.Engine // nil without alerts
 	cancel     context.CancelFunc
 	gauges     sync.WaitGroup
+}
+
+// options makes the relay's options of the plugin's.
+func (p *SMTPRelay) options() (relay.Options, error) {
+	tlsConfig, err := p.tlsConfig()
+	if err != nil {
+		return relay.Options{}, err
+	}
+	users, err := p.verifiers()
+	if err != nil {
+		return relay.Options{}, err
+	}
+	credentials, err := p.credentials()
+	if err != nil {
+		return relay.Options{}, err
+	}
+	aliases, err := p.allAliases()
+	if err != nil {
+		return relay.Options{}, err
+	}
+	return relay.Options{
+		Listen: p.Listen, TLSCert: p.TLSCert, TLSKey: p.TLSKey, Users: users, Auth: p.Auth,
+		Hostname: p.Hostname, RelayNets: p.RelayNets, RelayDomains: p.RelayDomains,
+		SenderDomains: p.SenderDomains, Helo: p.Helo,
+		Limits: smtpd.Limits{
+			Connections: p.MaxClientConnections, Messages: p.MaxClientMessages, Recipients: p.MaxClientRecipients,
+		},
+		CommandTimeout: time.Duration(p.CommandTimeout), DataTimeout: time.Duration(p.DataTimeout),
+		SessionTimeout: time.Duration(p.SessionTimeout),
+		Spool:          p.Spool, Smarthosts: p.Smarthosts, SmarthostTLS: p.SmarthostTLS, TLSConfig: tlsConfig,
+		Credentials: credentials, AuthInClear: p.SmarthostAuthOver == "any",
+		LocalDomains: p.LocalDomains, VisibleDomain: p.VisibleDomain, Aliases: aliases,
+		DKIMDomain: p.DKIMDomain, DKIMSelector: p.DKIMSelector, DKIMKey: p.DKIMKey,
+		MaxMessageSize: int64(p.MaxMessageSize), MaxConnections: p.MaxConnections,
+		ExpireAfter: time.Duration(p.ExpireAfter), Monitor: p.monitor,
+	}, nil
 }
 
 // User is somebody who may log in: a hash or a password is given.
@@ -112,32 +159,15 @@ func (p *SMTPRelay) Init() error {
 	if p.Hostname == "" {
 		p.Hostname = relay.DefaultHostname(os.Hostname())
 	}
-	tlsConfig, err := p.tlsConfig()
-	if err != nil {
-		return err
-	}
 	var log monitor.Logger
 	if p.Log != nil {
 		log = p.Log
 	}
 	p.statistics = newStatistics(p.Statistics)
 	p.monitor = monitor.New(log, p.statistics.add)
-	users, err := p.verifiers()
+	opts, err := p.options()
 	if err != nil {
 		return err
-	}
-	opts := relay.Options{
-		Listen: p.Listen, TLSCert: p.TLSCert, TLSKey: p.TLSKey, Users: users, Auth: p.Auth,
-		Hostname: p.Hostname, RelayNets: p.RelayNets, RelayDomains: p.RelayDomains,
-		SenderDomains: p.SenderDomains, Helo: p.Helo,
-		Limits: smtpd.Limits{
-			Connections: p.MaxClientConnections, Messages: p.MaxClientMessages, Recipients: p.MaxClientRecipients,
-		},
-		CommandTimeout: time.Duration(p.CommandTimeout), DataTimeout: time.Duration(p.DataTimeout),
-		SessionTimeout: time.Duration(p.SessionTimeout),
-		Spool:          p.Spool, Smarthosts: p.Smarthosts, SmarthostTLS: p.SmarthostTLS, TLSConfig: tlsConfig,
-		MaxMessageSize: int64(p.MaxMessageSize), MaxConnections: p.MaxConnections,
-		ExpireAfter: time.Duration(p.ExpireAfter), Monitor: p.monitor,
 	}
 	if len(p.Alerts) > 0 {
 		if p.engine, err = p.newEngine(); err != nil {
@@ -163,44 +193,6 @@ func (p *SMTPRelay) tlsConfig() (*tls.Config, error) {
 		return nil, fmt.Errorf("tls_ca: %q has no certificate in PEM form", p.TLSCA)
 	}
 	return c, nil
-}
-
-// verifiers makes of each user what tells a right password.
-func (p *SMTPRelay) verifiers() (map[string]smtpd.Verifier, error) {
-	users := map[string]smtpd.Verifier{}
-	for i := range p.Users {
-		u := &p.Users[i]
-		if u.Name == "" || users[u.Name] != nil {
-			return nil, fmt.Errorf("user %q: expected a name, each once", u.Name)
-		}
-		if (u.PasswordHash == "") == u.Password.Empty() {
-			return nil, fmt.Errorf(`user %q: expected either "password_hash" or "password"`, u.Name)
-		}
-		if u.PasswordHash == "" {
-			users[u.Name] = p.secretVerifier(u)
-			continue
-		}
-		verifier, err := smtpd.Hash(u.PasswordHash)
-		if err != nil {
-			return nil, fmt.Errorf("user %q: %w", u.Name, err)
-		}
-		users[u.Name] = verifier
-	}
-	return users, nil
-}
-
-// secretVerifier compares digests, which takes the same time for all passwords.
-func (p *SMTPRelay) secretVerifier(u *User) smtpd.Verifier {
-	return func(password []byte) bool {
-		secret, err := u.Password.Get()
-		if err != nil {
-			p.monitor.LimitedWarnf("secret "+u.Name, "user %q cannot log in: reading the secret: %v", u.Name, err)
-			return false
-		}
-		defer secret.Destroy()
-		want, got := sha256.Sum256(secret.Bytes()), sha256.Sum256(password)
-		return subtle.ConstantTimeCompare(want[:], got[:]) == 1
-	}
 }
 
 func (p *SMTPRelay) newEngine() (*alert.Engine, error) {

@@ -23,6 +23,7 @@ import (
 	"github.com/influxdata/telegraf/models"
 	"github.com/influxdata/telegraf/selfstat"
 
+	"github.com/flowgraf/flowgraf/relay/delivery"
 	"github.com/flowgraf/flowgraf/relay/monitor"
 )
 
@@ -298,7 +299,7 @@ func TestInitRefuses(t *testing.T) {
 	tests := []struct{ name, from, to, want string }{
 		{"nothing to do", `listen = ["127.0.0.1:0"]`, "", "nothing to do"},
 		{"no smarthosts", `smarthosts = ["smtp://127.0.0.1:1"]`, "", "smarthosts is empty"},
-		{"other scheme", `smtp://127`, "smtps://127", "smtp://host:port"},
+		{"other scheme", `smtp://127`, "http://127", "smtp://host:port"},
 		{"user in smarthost", `smtp://127`, "smtp://a:b@127", "smtp://host:port"},
 		{"TLS mode", `"none"`, `"maybe"`, "smarthost_tls"},
 		{"no nets", `relay_nets = ["127.0.0.1"]`, "", "relay_nets is empty"},
@@ -416,7 +417,7 @@ func TestSampleConfig(t *testing.T) {
 		all.WriteString(line)
 	}
 	// users cannot log in on the plain listener of the sample
-	text := strings.NewReplacer(`tls_ca = ""`, "", `auth = "required"`, `auth = "optional"`).Replace(all.String())
+	text := strings.NewReplacer(`tls_ca = ""`, "", `aliases_file = ""`, "", `auth = "required"`, `auth = "optional"`).Replace(all.String())
 	p, err := load(t, text)
 	if err != nil {
 		t.Fatalf("sample.conf with all options: %v", err)
@@ -482,5 +483,58 @@ func TestUsers(t *testing.T) {
 	}
 	if _, err := load(t, strings.Replace(base, `auth = "optional"`, "", 1)+"[[outputs.smtp_relay.user]]\nname = \"a\"\npassword = \"b\"\n"); err == nil || !strings.Contains(err.Error(), "plain text") {
 		t.Errorf("users on a plain listener: %v", err)
+	}
+}
+
+func TestSmarthostLogin(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "passwd.client")
+	if err := os.WriteFile(file, []byte("mail.example.com:tim:secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	base := alertConfig[:strings.Index(alertConfig, "  [[outputs.smtp_relay.alert]]")]
+	rest := alertConfig[len(base):]
+	for _, tt := range []struct{ text, user, want string }{
+		{"", "", ""},
+		{"smarthost_username = \"a\"\nsmarthost_password = \"b\"", "a", ""},
+		{"smarthost_password_file = \"" + file + "\"", "tim", ""},
+		{"smarthost_username = \"a\"\nsmarthost_token_file = \"t\"\nsmarthost_auth = \"xoauth2\"", "a", ""},
+		{"smarthost_username = \"a\"", "", "either"},
+		{"smarthost_password = \"a\"", "", "need smarthost_username"},
+		{"smarthost_password_file = \"" + dir + "/none\"", "", "smarthost_password_file"},
+		{"smarthost_password_file = \"" + file + "\"\nsmarthost_username = \"a\"", "", "one of them"},
+		{"smarthost_username = \"a\"\nsmarthost_password = \"b\"\nsmarthost_auth = \"xoauth2\"", "", "xoauth2"},
+		{"smarthost_auth = \"ntlm\"", "", "smarthost_auth"},
+		{"smarthost_auth_over = \"x\"", "", "smarthost_auth_over"},
+		{"aliases_file = \"" + file + "\"", "", "aliases"},
+		{"visible_domain = \"a b\"", "", "visible_domain"},
+	} {
+		p, err := load(t, strings.NewReplacer("SPOOL", dir, "SMARTHOST", "127.0.0.1:1").Replace(base+tt.text+"\n"+rest))
+		if tt.want != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%s: error %v, want %q", tt.text, err, tt.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", tt.text, err)
+			continue
+		}
+		find, err := p.credentials()
+		if err != nil || (find != nil) != (tt.user != "") {
+			t.Fatalf("%s: %v", tt.text, err)
+		}
+		if find == nil {
+			continue
+		}
+		cred, err := find(delivery.Smarthost{Host: "mail.example.com"})
+		if err != nil || cred.Username != tt.user {
+			t.Errorf("%s: %+v, %v", tt.text, cred, err)
+		}
+		if cred.TokenFile == "" {
+			if password, err := cred.Password(); err != nil || password == "" {
+				t.Errorf("%s: password %q, %v", tt.text, password, err)
+			}
+		}
 	}
 }

@@ -70,30 +70,45 @@ func (e *stepError) Unwrap() error { return e.err }
 
 // client is a connection to a smarthost after EHLO.
 type client struct {
-	conn  net.Conn
-	r     *bufio.Reader
-	w     *bufio.Writer
-	ext   map[string]string
-	mails int // sent on it
-	dirty bool
+	conn     net.Conn
+	r        *bufio.Reader
+	w        *bufio.Writer
+	ext      map[string]string
+	verified bool // encrypted, and the certificate is right
+	mails    int  // sent on it
+	dirty    bool
 }
 
 // dialer makes clients.
 type dialer struct {
-	hostname string
-	mode     TLSMode
-	tls      *tls.Config
-	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
+	hostname    string
+	mode        TLSMode
+	tls         *tls.Config
+	dial        func(ctx context.Context, network, addr string) (net.Conn, error)
+	credentials func(Smarthost) (*Credentials, error)
+	authInClear bool
 }
 
-// connect opens a connection up to the EHLO that counts.
-func (d *dialer) connect(ctx context.Context, host, addr string) (*client, error) {
-	c, err := d.open(ctx, addr)
+// connect opens a connection up to the EHLO that counts, and logs in.
+func (d *dialer) connect(ctx context.Context, h Smarthost) (*client, error) {
+	c, err := d.encrypted(ctx, h)
 	if err != nil {
 		return nil, err
 	}
-	if d.mode == TLSNone {
-		return c, nil
+	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
+	defer stop()
+	if err := d.authenticate(c, h); err != nil {
+		c.quit()
+		return nil, err
+	}
+	return c, nil
+}
+
+// encrypted opens a connection with as much TLS as the mode asks for.
+func (d *dialer) encrypted(ctx context.Context, h Smarthost) (*client, error) {
+	c, err := d.open(ctx, h)
+	if err != nil || d.mode == TLSNone || h.Kind == KindSMTPS {
+		return c, err
 	}
 	if _, offered := c.ext["STARTTLS"]; !offered {
 		if d.mode == TLSOpportunistic {
@@ -102,28 +117,35 @@ func (d *dialer) connect(ctx context.Context, host, addr string) (*client, error
 		c.quit()
 		return nil, &stepError{step: "STARTTLS", err: errors.New(`the smarthost does not offer it, and smarthost_tls is "required"`)}
 	}
-	err = d.startTLS(ctx, c, host)
+	err = d.startTLS(ctx, c, h.Host)
 	if err == nil {
 		return c, nil
 	}
 	c.conn.Close()
 	if d.mode == TLSOpportunistic {
-		return d.open(ctx, addr)
+		return d.open(ctx, h)
 	}
 	return nil, err
 }
 
-func (d *dialer) open(ctx context.Context, addr string) (*client, error) {
+// open connects, up to the first EHLO.
+func (d *dialer) open(ctx context.Context, h Smarthost) (*client, error) {
 	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := d.dial(dialCtx, "tcp", addr)
+	conn, err := d.dial(dialCtx, "tcp", h.Addr)
 	if err != nil {
 		return nil, &stepError{step: "connect", err: err}
 	}
 	c := &client{conn: conn}
-	c.reset()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
+	if h.Kind == KindSMTPS {
+		if err := d.handshake(ctx, c, h.Host); err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
+	c.reset()
 	c.deadline(commandTimeout)
 	banner, err := c.reply()
 	if err = expect("banner", banner, err, 2); err == nil {
@@ -143,6 +165,15 @@ func (d *dialer) startTLS(ctx context.Context, c *client, host string) error {
 	if c.r.Buffered() > 0 {
 		return &stepError{step: "STARTTLS", err: errors.New("the smarthost sent octets before the handshake")}
 	}
+	if err := d.handshake(ctx, c, host); err != nil {
+		return err
+	}
+	c.reset()
+	return c.hello(d.hostname)
+}
+
+// handshake starts TLS on the connection.
+func (d *dialer) handshake(ctx context.Context, c *client, host string) error {
 	config := d.tls.Clone()
 	config.ServerName = host
 	if d.mode == TLSOpportunistic {
@@ -153,9 +184,8 @@ func (d *dialer) startTLS(ctx context.Context, c *client, host string) error {
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return &stepError{step: "TLS handshake", err: err}
 	}
-	c.conn = secure
-	c.reset()
-	return c.hello(d.hostname)
+	c.conn, c.verified = secure, !config.InsecureSkipVerify
+	return nil
 }
 
 func (c *client) reset() {

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,6 +29,12 @@ type Options struct {
 	TLS TLSMode
 	// TLSConfig holds what verifying needs; ServerName is set by this package.
 	TLSConfig *tls.Config
+	// Credentials gives what a smarthost wants to know, nil when it wants nothing;
+	// may be nil.
+	Credentials func(Smarthost) (*Credentials, error)
+	// AuthInClear allows to log in over connections that are not encrypted and
+	// verified.
+	AuthInClear bool
 	// ExpireAfter is the age at which a mail that waits has failed; default 24 h.
 	ExpireAfter time.Duration
 	// Parallel is the number of connections in use at a time; default 4.
@@ -67,28 +71,6 @@ var schedule = []time.Duration{
 func backoff(n int) time.Duration {
 	d := schedule[min(max(n, 1), len(schedule))-1]
 	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
-}
-
-// Smarthost is a next mail server.
-type Smarthost struct {
-	// Host is its name, which its certificate must have.
-	Host string
-	// Addr is "host:port".
-	Addr string
-}
-
-// ParseSmarthost reads "smtp://host:port"; the port is 25 when left out.
-func ParseSmarthost(s string) (Smarthost, error) {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "smtp" || u.Hostname() == "" || u.User != nil ||
-		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return Smarthost{}, fmt.Errorf(`smarthost %q: expected "smtp://host:port"`, s)
-	}
-	port := u.Port()
-	if port == "" {
-		port = "25"
-	}
-	return Smarthost{Host: u.Hostname(), Addr: net.JoinHostPort(u.Hostname(), port)}, nil
 }
 
 // Sender delivers. It is inert until Start.
@@ -135,10 +117,13 @@ func New(opts Options) *Sender {
 		opts.Dial = (&net.Dialer{}).DialContext
 	}
 	s := &Sender{
-		opts:   opts,
-		dialer: dialer{hostname: opts.Hostname, mode: opts.TLS, tls: opts.TLSConfig, dial: opts.Dial},
-		known:  map[string]*entry{},
-		wake:   make(chan struct{}),
+		opts: opts,
+		dialer: dialer{
+			hostname: opts.Hostname, mode: opts.TLS, tls: opts.TLSConfig, dial: opts.Dial,
+			credentials: opts.Credentials, authInClear: opts.AuthInClear,
+		},
+		known: map[string]*entry{},
+		wake:  make(chan struct{}),
 	}
 	for _, h := range opts.Smarthosts {
 		s.hosts = append(s.hosts, &host{Smarthost: h})
@@ -354,7 +339,7 @@ func (s *Sender) tryHosts(ctx context.Context, from address.Address, open []reci
 			return results, tried
 		}
 		asked[h] = true
-		out := s.sendTo(ctx, h, from, to, mail.Body)
+		out := s.sendTo(ctx, h, from, to, mail)
 		if ctx.Err() != nil && out.lost { // we broke it
 			s.abandon(h)
 			return nil, false
@@ -380,20 +365,23 @@ func (s *Sender) tryHosts(ctx context.Context, from address.Address, open []reci
 	}
 }
 
-// sendTo gives a mail to one smarthost, on a connection at hand or a new one. A
+// sendTo gives a mail to a place on this machine, or to one smarthost, on a connection at hand or a new one. A
 // connection at hand may have been closed by the server meanwhile: then once more.
-func (s *Sender) sendTo(ctx context.Context, h *host, from address.Address, to []address.Address, body []byte) outcome {
+func (s *Sender) sendTo(ctx context.Context, h *host, from address.Address, to []address.Address, mail *queue.Mail) outcome {
+	if h.local() {
+		return h.store(mail, to)
+	}
 	for {
 		c := h.take(&s.mu)
 		fresh := c == nil
 		if fresh {
 			var err error
-			if c, err = s.dialer.connect(ctx, h.Host, h.Addr); err != nil {
+			if c, err = s.dialer.connect(ctx, h.Smarthost); err != nil {
 				return outcome{err: err, lost: true, early: true}
 			}
 		}
 		stop := context.AfterFunc(ctx, func() { c.conn.Close() })
-		out := c.send(from, to, body)
+		out := c.send(from, to, mail.Body)
 		stop()
 		if out.mail != nil && out.mail.code == 421 { // RFC 5321 section 3.8: it goes away
 			out.lost, out.early = true, true

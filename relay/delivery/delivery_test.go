@@ -509,12 +509,16 @@ func TestParseSmarthost(t *testing.T) {
 		"smtp://mail.example.com":      "mail.example.com:25",
 		"smtp://mail.example.com:587/": "mail.example.com:587",
 		"smtp://[2001:db8::1]:25":      "[2001:db8::1]:25",
+		"smtps://mail.example.com":     "mail.example.com:465",
+		"maildir:///var/mail/{user}/":  "maildir:///var/mail/{user}/",
+		"mbox:///var/mail/alerts":      "mbox:///var/mail/alerts",
+		"file:///var/log/alerts.json":  "file:///var/log/alerts.json",
 	} {
 		if h, err := ParseSmarthost(in); err != nil || h.Addr != want {
 			t.Errorf("%q gives %+v, %v", in, h, err)
 		}
 	}
-	for _, in := range []string{"", "mail.example.com", "smtps://x", "smtp://", "smtp://a@b", "smtp://a/b", "smtp://a?b", "smtp://a:b"} {
+	for _, in := range []string{"", "mail.example.com", "http://x", "maildir://mail", "mbox:///", "file://", "smtp://", "smtp://a@b", "smtp://a/b", "smtp://a?b", "smtp://a:b"} {
 		if h, err := ParseSmarthost(in); err == nil {
 			t.Errorf("%q gives %+v", in, h)
 		}

@@ -18,6 +18,7 @@ type Options struct {
 	Interval    time.Duration // of a slot: whole seconds, 0 is five minutes
 	Layout      int           // sub-directories, 0 to MaxLayout
 	Compression nffile.Compression
+	Level       int            // of the compression, 0 is its own
 	Ident       string         // "" is nfdump's "none"
 	Location    *time.Location // of names; nil is the local one
 
@@ -79,8 +80,9 @@ func New(opt Options) (*Archive, error) {
 		return nil, fmt.Errorf("rotation interval %s: expected whole seconds, at least one", opt.Interval)
 	case opt.Layout < 0 || opt.Layout > MaxLayout:
 		return nil, fmt.Errorf("sub-directory layout %d: expected 0 to %d", opt.Layout, MaxLayout)
-	case opt.Compression != nffile.None && opt.Compression != nffile.LZ4:
-		return nil, fmt.Errorf("compression %s: expected none or lz4", opt.Compression)
+	}
+	if err := nffile.CheckCompression(opt.Compression, opt.Level); err != nil {
+		return nil, err
 	}
 	if err := nffile.CheckIdent(opt.Ident); err != nil {
 		return nil, err

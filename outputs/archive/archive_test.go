@@ -367,7 +367,7 @@ func TestOptions(t *testing.T) {
 		"interval":    {Dir: "d", Interval: 1500 * time.Millisecond},
 		"negative":    {Dir: "d", Interval: -time.Second},
 		"layout":      {Dir: "d", Layout: 9},
-		"compression": {Dir: "d", Compression: nffile.ZSTD},
+		"compression": {Dir: "d", Compression: nffile.ZSTD, Level: 99},
 		"ident":       {Dir: "d", Ident: "two words"},
 		"long ident":  {Dir: "d", Ident: strings.Repeat("x", nffile.MaxIdent+1)},
 	} {

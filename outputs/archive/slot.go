@@ -17,6 +17,7 @@ func (a *Archive) options(slot int64) nffile.Options {
 	start := time.Unix(slot, 0)
 	return nffile.Options{
 		Compression: a.opt.Compression,
+		Level:       a.opt.Level,
 		Ident:       a.opt.Ident,
 		SlotStart:   start,
 		SlotEnd:     start.Add(a.opt.Interval),

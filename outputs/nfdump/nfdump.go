@@ -61,7 +61,7 @@ func (*Nfdump) SampleConfig() string { return sampleConfig }
 
 // Init implements telegraf.Initializer: it checks the options and touches nothing.
 func (p *Nfdump) Init() error {
-	compression, err := nffile.ParseCompression(p.Compression)
+	compression, level, err := nffile.ParseCompression(p.Compression)
 	if err != nil {
 		return err
 	}
@@ -70,6 +70,7 @@ func (p *Nfdump) Init() error {
 		Interval:    time.Duration(p.RotationInterval),
 		Layout:      p.SubdirLayout,
 		Compression: compression,
+		Level:       level,
 		Ident:       p.Ident,
 		Infof:       p.infof,
 		Errorf:      p.errorf,

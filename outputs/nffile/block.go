@@ -14,16 +14,25 @@ import (
 // goroutines can share the work of unpacking and decoding.
 type File struct {
 	path  string
-	f     *os.File
+	f     storage
 	size  int64
 	head  Header
 	ident string
 	stat  Stat
 	open  bool // the file has no appendix: it is being written, or was torn
 
+	exporters []exporter3 // layout 3: they stand behind the flows
+
 	mu   sync.Mutex
 	off  int64
 	left uint32 // blocks that the header promises; open files are read to the end
+	maps maps1  // layout 1: as of the block before off
+}
+
+// storage is what a file is read from.
+type storage interface {
+	io.ReaderAt
+	io.Closer
 }
 
 // OpenFile opens a file and reads its header and appendix. A file without an
@@ -34,7 +43,7 @@ func OpenFile(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := newFile(path, f)
+	file, err := newOSFile(path, f)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -42,8 +51,8 @@ func OpenFile(path string) (*File, error) {
 	return file, nil
 }
 
-// newFile reads header and appendix of f.
-func newFile(path string, f *os.File) (*File, error) {
+// newOSFile reads header and appendix of an open file.
+func newOSFile(path string, f *os.File) (*File, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -51,7 +60,12 @@ func newFile(path string, f *os.File) (*File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, &FormatError{path, 0, ErrNotNfdump, "not a regular file"}
 	}
-	var b [headerSize]byte
+	return newFile(path, f, info.Size())
+}
+
+// newFile reads header and appendix of f, which has size bytes.
+func newFile(path string, f storage, size int64) (*File, error) {
+	var b [maxHeaderSize]byte
 	n, err := f.ReadAt(b[:], 0)
 	if err != nil && err != io.EOF {
 		return nil, err
@@ -60,16 +74,21 @@ func newFile(path string, f *os.File) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := &File{path: path, f: f, size: info.Size(), head: head, off: headerSize, left: head.Blocks}
-	if head.Compression == LZO {
-		return nil, file.errorf(16, ErrUnsupported, "LZO compression; rewrite it with nfdump -J 3 -r …")
+	file := &File{path: path, f: f, size: size, head: head, off: int64(headerSizes[head.Layout]), left: head.Blocks}
+	switch head.Layout {
+	case layout1:
+		file.ident, file.stat = decodeStat1(b[:])
+		file.open = head.Blocks == 0
+		return file, nil
+	case layout3:
+		return file, file.readDirectory3()
 	}
 	if head.Appendix == 0 {
 		file.open = head.Blocks == 0
 		return file, nil
 	}
 	if head.AppendixOffset < headerSize || head.AppendixOffset >= file.size {
-		return nil, file.errorf(24, ErrCorrupt, "the appendix should be at offset %d, the file has %d bytes: it was cut, recover it",
+		return nil, file.errorf(24, ErrCorrupt, "the appendix should be at offset %d, the file has %d bytes: it was cut, salvage it",
 			head.AppendixOffset, file.size)
 	}
 	if err := file.readAppendix(); err != nil {
@@ -132,9 +151,12 @@ func (f *File) ReadBlock(b *Block) error {
 		f.left, f.open = 0, false
 		return err
 	}
-	f.off += int64(blockHeadSize + len(b.raw))
+	f.off += b.headSize() + int64(len(b.raw))
 	if !f.open {
 		f.left--
+	}
+	if f.head.Layout == layout1 {
+		return f.takeMaps1(b)
 	}
 	return nil
 }
@@ -142,26 +164,34 @@ func (f *File) ReadBlock(b *Block) error {
 // readBlockAt reads the block at off into b.
 func (f *File) readBlockAt(b *Block, off int64) error {
 	b.reset(f, off)
-	var h [blockHeadSize]byte
-	if _, err := f.f.ReadAt(h[:], off); err != nil {
-		return f.shortRead(err, off, blockHeadSize)
+	var h [block3HeadSize]byte
+	head := b.headSize()
+	if _, err := f.f.ReadAt(h[:head], off); err != nil {
+		return f.shortRead(err, off, int(head))
 	}
-	b.Records = le.Uint32(h[0:])
-	size := int64(le.Uint32(h[4:]))
-	b.kindOfBlock = le.Uint16(h[8:])
+	if f.head.Layout == layout3 {
+		if err := b.decodeHead3(h[:]); err != nil {
+			return err
+		}
+	} else {
+		b.Records = le.Uint32(h[0:])
+		b.onDisk = int64(le.Uint32(h[4:]))
+		b.kindOfBlock = le.Uint16(h[8:])
+	}
+	size := b.onDisk
 	switch {
 	case size == 0 || b.Records == 0:
 		return f.errorf(off, ErrCorrupt, "block with %d records in %d bytes", b.Records, size)
 	case size > MaxBlock+blockHeadSize:
 		return f.errorf(off, ErrCorrupt, "block of %d bytes, at most %d are allowed", size, MaxBlock)
-	case size > f.size-off-blockHeadSize:
-		return f.errorf(off, ErrCorrupt, "block of %d bytes, the file has %d more", size, f.size-off-blockHeadSize)
+	case size > f.size-off-head:
+		return f.errorf(off, ErrCorrupt, "block of %d bytes, the file has %d more", size, f.size-off-head)
 	}
 	if int64(cap(b.raw)) < size {
 		b.raw = make([]byte, max(size, int64(min(2*cap(b.raw), MaxBlock))))
 	}
 	b.raw = b.raw[:size]
-	if _, err := f.f.ReadAt(b.raw, off+blockHeadSize); err != nil {
+	if _, err := f.f.ReadAt(b.raw, off+head); err != nil {
 		return f.shortRead(err, off, int(size))
 	}
 	return nil
@@ -183,9 +213,14 @@ type Block struct {
 	file        *File
 	off         int64
 	kindOfBlock uint16
+	compression Compression // of layout 3, which has it block by block
+	rawSize     int         // of layout 3: bytes when unpacked
+	checksum    uint64      // of layout 3, 0 is none
+	onDisk      int64       // bytes behind the block's header
 	raw         []byte
 	unpacker    unpacker
 	data        []byte
+	maps        maps1 // of layout 1, before the block
 
 	pos  int
 	left uint32
@@ -197,6 +232,7 @@ type Block struct {
 // reset prepares b for the block at off of f.
 func (b *Block) reset(f *File, off int64) {
 	b.file, b.off, b.Records = f, off, 0
+	b.compression, b.maps = f.head.Compression, nil
 	b.data, b.pos, b.left, b.rec, b.err = nil, 0, 0, nil, nil
 }
 
@@ -206,22 +242,44 @@ func (b *Block) Path() string { return b.file.path }
 // Size returns the bytes of the unpacked payload.
 func (b *Block) Size() int { return len(b.data) }
 
+// headSize returns the bytes of the block's header.
+func (b *Block) headSize() int64 {
+	if b.file.head.Layout == layout3 {
+		return block3HeadSize
+	}
+	return blockHeadSize
+}
+
 // Unpack decompresses the block. Blocks that hold no flows become empty.
 func (b *Block) Unpack() error {
-	if b.kindOfBlock != blockNormal {
+	switch {
+	case b.data != nil: // layout 1: done by ReadBlock
+		return nil
+	case b.file.head.Layout == layout3:
+		return b.unpack3()
+	case b.kindOfBlock != blockNormal && b.kindOfBlock != blockOld:
 		b.data, b.left = nil, 0
 		return nil
 	}
-	data, err := b.unpacker.unpack(b.file.head.Compression, b.raw)
+	data, err := b.decompress()
+	if err != nil {
+		return err
+	}
+	b.data, b.pos, b.left = data, 0, b.Records
+	return nil
+}
+
+// decompress returns the payload of the block.
+func (b *Block) decompress() ([]byte, error) {
+	data, err := b.unpacker.unpack(b.compression, b.raw)
 	if err != nil {
 		kind := ErrCorrupt
 		if errors.Is(err, ErrUnsupported) {
 			kind = ErrUnsupported
 		}
-		return b.file.errorf(b.off, kind, "block of %d bytes: %v", len(b.raw), err)
+		return nil, b.file.errorf(b.off, kind, "block of %d bytes: %v", len(b.raw), err)
 	}
-	b.data, b.pos, b.left = data, 0, b.Records
-	return nil
+	return data, nil
 }
 
 // next steps to the next record of any type and sets kind and rec. At the end of
@@ -231,6 +289,10 @@ func (b *Block) next() bool {
 		return false
 	}
 	rest := b.data[b.pos:]
+	if len(rest) == 0 && b.file.head.Layout == layout3 {
+		b.left = 0 // its count is of flows, or of all records
+		return false
+	}
 	if len(rest) < 4 {
 		b.err = b.errorf("record %d of %d is missing", b.Records-b.left+1, b.Records)
 		return false
@@ -250,8 +312,8 @@ func (b *Block) next() bool {
 // packed block that is the block's offset and a place in the text.
 func (b *Block) errorf(format string, args ...any) error {
 	reason := fmt.Sprintf(format, args...)
-	if b.file.head.Compression == None {
-		return b.file.errorf(b.off+blockHeadSize+int64(b.pos), ErrCorrupt, "%s", reason)
+	if b.compression == None {
+		return b.file.errorf(b.off+b.headSize()+int64(len(b.raw)-len(b.data)+b.pos), ErrCorrupt, "%s", reason)
 	}
 	return b.file.errorf(b.off, ErrCorrupt, "at %d of the unpacked block: %s", b.pos, reason)
 }

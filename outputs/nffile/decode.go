@@ -16,8 +16,16 @@ type Decoder struct {
 	base      flow.Set // fields of these elements
 	present   [numElements]flow.Set
 	shapes    [1 << shapeBits]shape
-	want      uint64     // elements to read; all others are passed over
+	want      uint64 // elements to read; all others are passed over
+	extra     Extra
 	exporters []Exporter // index sysid-1
+	stats     []ExporterStat
+	samplers  []Sampler
+	namesSeen []Name
+	maps      maps1 // of the block at hand
+	file      *File // of the block before
+	block     *Block
+	blockOff  int64
 	err       error
 }
 
@@ -40,6 +48,9 @@ var elementFields = map[int][]flow.Field{
 	elIPv6: {flow.Src, flow.Dst, flow.IPVersion},
 	elMisc: {flow.Input, flow.Output, flow.SrcMask, flow.DstMask, flow.Direction, flow.DstTOS,
 		flow.BiflowDir, flow.EndReason},
+	elLayer2:      {flow.SegmentID},
+	elFlowID:      {flow.FlowID},
+	elIPInfo:      {flow.MinTTL, flow.MaxTTL},
 	elCount:       {flow.Flows, flow.RevBytes, flow.RevPackets},
 	elVLAN:        {flow.SrcVLAN, flow.DstVLAN},
 	elAS:          {flow.SrcAS, flow.DstAS},
@@ -73,6 +84,7 @@ var payloadSizes = [numElements]uint8{
 	elMPLS: 40, elMAC: 32, elASAdjacent: 8, elNSEL: 16, elXlate4: 8, elXlate6: 32,
 	elXlatePort: 4, elACL: 24, elUser: 1, elNAT: 16, elPortBlock: 8,
 	elTunnel4: 12, elTunnel6: 36, elObservation: 12, elVRF: 8,
+	elLatency: 24, elSampler: 8, elInmonMeta: 4, elPF: 20, elLayer2: 27, elFlowID: 8, elNokia: 4, elIPInfo: 4,
 }
 
 // Only makes the Decoder fill just these fields, and those that come with them:
@@ -87,11 +99,35 @@ func (d *Decoder) Only(fields flow.Set) {
 	}
 }
 
-// Reset forgets the exporters, for the next file.
+// Reset forgets the exporters, samplers and names, for the next file.
 func (d *Decoder) Reset() {
-	d.exporters = d.exporters[:0]
+	d.exporters, d.stats = d.exporters[:0], d.stats[:0]
+	d.samplers, d.namesSeen = d.samplers[:0], d.namesSeen[:0]
+	d.file, d.block, d.maps = nil, nil, nil
 	d.err = nil
 }
+
+// enter takes over what a file and its blocks have that is not in the records.
+func (d *Decoder) enter(b *Block) {
+	d.block, d.blockOff, d.maps = b, b.off, b.maps
+	if d.file == b.file {
+		return
+	}
+	d.file = b.file
+	for _, e := range b.file.exporters {
+		if e.sysid > 0 && e.sysid <= MaxExporters {
+			d.know(e.id, uint16(e.sysid))
+			d.stats[e.sysid-1] = e.stat
+			for _, s := range e.samplers {
+				d.sampler(s, uint16(e.sysid))
+			}
+		}
+	}
+}
+
+// Extra returns what the current flow has besides the fields of its Record. It is
+// valid until the next call of Next.
+func (d *Decoder) Extra() *Extra { return &d.extra }
 
 // Record returns the current flow. It is valid, and may only be read, until the
 // next call of Next; the slices in it point into the block.
@@ -117,9 +153,12 @@ func (d *Decoder) Exporters() []Exporter { return d.exporters }
 // at a damaged record: Err tells them apart.
 func (d *Decoder) Next(b *Block) bool {
 	d.err = nil
+	if d.block != b || d.blockOff != b.off || d.file != b.file {
+		d.enter(b)
+	}
 	for b.next() {
 		switch b.kind {
-		case recordFlow:
+		case recordFlow, recordCommon, recordFlow3:
 			if reason := d.flow(b.rec); reason != "" {
 				b.pos -= len(b.rec)
 				d.err = b.errorf("flow record of %d bytes: %s", len(b.rec), reason)
@@ -129,22 +168,24 @@ func (d *Decoder) Next(b *Block) bool {
 			return true
 		case recordExporter:
 			if len(b.rec) >= exporterSize {
-				d.exporter(b.rec)
+				d.know(decodeExporter(b.rec))
 			}
+		default:
+			d.table(b.kind, b.rec)
 		}
 	}
 	d.err = b.err
 	return false
 }
 
-// exporter takes in an exporter record.
-func (d *Decoder) exporter(rec []byte) {
-	id, sysid := decodeExporter(rec)
+// know takes in an exporter.
+func (d *Decoder) know(id Exporter, sysid uint16) {
 	if sysid == 0 || int(sysid) > MaxExporters && int(sysid) > 2*len(d.exporters)+MaxExporters {
 		return
 	}
 	for len(d.exporters) < int(sysid) {
 		d.exporters = append(d.exporters, Exporter{})
+		d.stats = append(d.stats, ExporterStat{})
 	}
 	d.exporters[sysid-1] = id
 }
@@ -152,43 +193,63 @@ func (d *Decoder) exporter(rec []byte) {
 // decodeExporter reads an exporter record of the form of nfdump up to 1.7.7, or
 // that of 1.7.8.
 func decodeExporter(b []byte) (Exporter, uint16) {
-	id := Exporter{Domain: le.Uint32(b[28:])}
-	if v := le.Uint32(b[4:]); v == sflowVersion {
-		id.Version = flow.SFlow
-	} else {
-		id.Version = flow.Version(v)
-	}
+	id := Exporter{Domain: le.Uint32(b[28:]), Version: versionOf(le.Uint32(b[4:]))}
 	switch le.Uint16(b[24:]) {
 	case 2:
 		id.Addr = addr4(b[16:])
 	case 10:
 		id.Addr = addr6(b[8:])
 	case 0:
-		id.Addr = netip.AddrFrom16([16]byte(b[8:24])).Unmap()
+		id.Addr = addrOf(b[8:])
 	}
 	return id, le.Uint16(b[26:])
 }
 
-// flow decodes a flow record and returns what is wrong with it.
+// flow decodes a flow record of any layout and returns what is wrong with it.
 func (d *Decoder) flow(rec []byte) string {
 	if len(rec) < recordHeadSize {
 		return "shorter than its header"
 	}
 	r := &d.rec
-	have, reason := d.elements(rec)
+	have, reason := d.fields(rec)
 	if reason != "" {
 		return reason
 	}
 	if have != d.have {
 		d.change(rec, have)
 	}
-	r.EngineType, r.EngineID = rec[6], rec[7]
-	d.flags = rec[10]
-	r.Event = rec[10]&flagEvent != 0
-	r.Version = flow.Version(rec[11])
+	d.extra.Has = have & extraElements
 	r.Present = d.base
-	d.finish(le.Uint16(rec[8:]))
+	sysid := 0
+	switch le.Uint16(rec) {
+	case recordFlow:
+		r.EngineType, r.EngineID = rec[6], rec[7]
+		d.flags, r.Version, sysid = rec[10], flow.Version(rec[11]), int(le.Uint16(rec[8:]))
+	case recordFlow3:
+		r.EngineType, r.EngineID = rec[12], rec[13]
+		d.flags, r.Version, sysid = rec[6], flow.Version(rec[14]), int(le.Uint32(rec[8:])&(1<<31-1))
+	case recordCommon:
+		d.flags, sysid = flags1(le.Uint16(rec[4:])), int(le.Uint16(rec[28:]))
+		r.Version = 0
+		if sysid > 0 && sysid <= len(d.exporters) {
+			r.Version = d.exporters[sysid-1].Version
+		}
+	}
+	r.Event = d.flags&flagEvent != 0
+	d.finish(sysid)
 	return ""
+}
+
+// fields fills the record with the elements of a flow. It returns which there
+// are, a bit for each, and what is wrong with them.
+func (d *Decoder) fields(rec []byte) (have uint64, reason string) {
+	switch le.Uint16(rec) {
+	case recordCommon:
+		return d.common(rec)
+	case recordFlow3:
+		return d.flow3(rec)
+	}
+	return d.elements(rec)
 }
 
 // change prepares the record for other elements than the one before had: what this
@@ -200,7 +261,7 @@ func (d *Decoder) change(rec []byte, have uint64) {
 		d.rec.Flows, d.rec.RevPackets, d.rec.RevBytes = 0, 0, 0
 	default:
 		d.rec.Reset()
-		d.elements(rec)
+		d.fields(rec)
 	}
 	d.have = have
 	c := &d.shapes[have*0x9E3779B97F4A7C15>>(64-shapeBits)]
@@ -258,12 +319,14 @@ func families(have uint64) uint64 {
 }
 
 // finish sets what does not come from an element.
-func (d *Decoder) finish(sysid uint16) {
+func (d *Decoder) finish(sysid int) {
 	r := &d.rec
 	r.Domain = 0
-	known := sysid > 0 && int(sysid) <= len(d.exporters)
+	known := sysid > 0 && sysid <= len(d.exporters)
 	if known {
 		r.Domain = d.exporters[sysid-1].Domain
+	} else if d.have&(1<<elObservation) != 0 {
+		r.Domain = d.extra.Domain
 	}
 	if d.have&(1<<elReceived4|1<<elReceived6) == 0 {
 		r.Exporter = netip.Addr{}
@@ -361,7 +424,7 @@ func (d *Decoder) rare(id uint16, p []byte) {
 	case elTunnel6:
 		r.TunSrc, r.TunDst, r.TunProto = addr6(p), addr6(p[16:]), uint8(le.Uint32(p[32:]))
 	case elObservation:
-		r.ObservationPoint = le.Uint64(p)
+		r.ObservationPoint, d.extra.Domain = le.Uint64(p), le.Uint32(p[8:])
 	case elVRF:
 		r.EgressVRF, r.IngressVRF = le.Uint32(p), le.Uint32(p[4:])
 	default:
@@ -392,6 +455,8 @@ func (d *Decoder) event(id uint16, p []byte) {
 			return
 		}
 		r.NATPool, r.NATEvent = le.Uint32(p[8:]), p[12]
+	default:
+		d.extraElement(id, p)
 	}
 }
 

@@ -51,12 +51,18 @@ var fieldsOf = [...]struct {
 	{elTunnel4, setOf(flow.TunSrc, flow.TunDst, flow.TunProto)},
 	{elObservation, setOf(flow.ObservationPoint)},
 	{elVRF, setOf(flow.IngressVRF, flow.EgressVRF)},
+	{elLayer2, setOf(flow.SegmentID)},
+	{elFlowID, setOf(flow.FlowID)},
+	{elIPInfo, setOf(flow.MinTTL, flow.MaxTTL)},
 }
+
+// extendedElements are those that are written on request.
+const extendedElements = 1<<elLayer2 | 1<<elFlowID | 1<<elIPInfo
 
 // planOf returns the elements that a record with these fields gets, a bit for
 // each, besides those that every record has. Of elements for IPv4 and IPv6 it is
 // the IPv4 one.
-func planOf(present flow.Set, event bool) uint64 {
+func planOf(present flow.Set, event, extended bool) uint64 {
 	var plan uint64
 	for _, e := range fieldsOf {
 		if present[0]&e.fields[0] != 0 || present[1]&e.fields[1] != 0 {
@@ -65,6 +71,11 @@ func planOf(present flow.Set, event bool) uint64 {
 	}
 	if event && plan&(1<<elNSEL|1<<elNAT) == 0 {
 		plan |= 1 << elNAT // the event's time has no other place
+	}
+	if !extended {
+		plan &^= extendedElements
+	} else if plan&(1<<elNSEL) != 0 {
+		plan &^= 1 << elFlowID // it is the connection's
 	}
 	return plan
 }
@@ -126,10 +137,11 @@ func (e *encoder) element(id uint16, size int) []byte {
 	return p[4:]
 }
 
-// encodeRecord writes r as a flow record into b, which has at least maxRecord
-// bytes, and returns its size.
-func encodeRecord(b []byte, r *flow.Record, c *counts, plan uint64, sysid uint16) int {
+// encode writes r and x as a flow record into b, which has maxRecord bytes, and
+// returns its size.
+func (w *Writer) encode(b []byte, r *flow.Record, x *Extra, c *counts, sysid uint16) int {
 	e := encoder{b: b, n: recordHeadSize}
+	plan := w.plan
 	g := e.element(elGeneric, 48)
 	le.PutUint64(g[0:], c.first)
 	le.PutUint64(g[8:], c.last)
@@ -162,6 +174,12 @@ func encodeRecord(b []byte, r *flow.Record, c *counts, plan uint64, sysid uint16
 	}
 	if plan&^(1<<elMisc|1<<elAS|1<<elNext4) != 0 {
 		e.rare(r, c, plan)
+	}
+	if x.Has != 0 {
+		e.writeExtra(x, r.SegmentID, w.opt.Extended)
+	}
+	if plan&(1<<elLayer2) != 0 && x.Has&(1<<elLayer2) == 0 {
+		e.layer2(&Layer2{IPVersion: r.IPVersion}, r.SegmentID)
 	}
 	e.address(elReceived4, elReceived6, r.Exporter)
 
@@ -219,6 +237,13 @@ func (e *encoder) rare(r *flow.Record, c *counts, plan uint64) {
 		le.PutUint64(p[0:], r.ObservationPoint)
 		le.PutUint32(p[8:], r.Domain)
 		le.PutUint32(p[12:], 0)
+	}
+	if plan&(1<<elFlowID) != 0 {
+		le.PutUint64(e.element(elFlowID, 8), r.FlowID)
+	}
+	if plan&(1<<elIPInfo) != 0 {
+		p := e.element(elIPInfo, 4)
+		p[0], p[1], p[2], p[3] = 0, r.FragFlags, r.MinTTL, r.MaxTTL
 	}
 	e.events(r, c, plan)
 }

@@ -4,12 +4,16 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // The sizes and numbers of the file format; FORMAT.md has the tables.
 const (
 	magic          = 0xA50C
-	layout         = 2
+	layout1        = 1          // nfdump 1.6
+	layout2        = 2          // nfdump 1.7, the one that is written
+	layout3        = 3          // nfdump 1.8
 	nfdumpVersion  = 0x01070100 // the version whose files these are: 1.7.1
 	headerSize     = 40
 	blockHeadSize  = 12
@@ -17,12 +21,23 @@ const (
 	statSize       = 148
 	exporterSize   = 32
 
+	blockOld    = 2 // records of layout 1
 	blockNormal = 3 // records of any type
 	blockArray  = 4 // tables of geolookup and torlookup, no flows
 
+	recordMap          = 2 // layout 1: the extensions of the flows that name it
 	recordExporter     = 7
 	recordExporterStat = 8
+	recordOldSampler   = 9
+	recordCommon       = 10 // a flow of layout 1
 	recordFlow         = 11
+	recordApps         = 12
+	recordInterfaces   = 13
+	recordVRFs         = 14
+	recordSampler      = 15
+	recordFlow3        = 16 // a flow of layout 3
+	recordExporter3    = 17
+	recordMeta3        = 18
 	recordIdent        = 0x8001
 	recordStat         = 0x8002
 
@@ -59,7 +74,7 @@ var (
 // the file header.
 type Compression uint8
 
-// The compressions. Files are written with None and LZ4.
+// The compressions. nfdump 1.7.1 reads all but ZSTD, which came with 1.7.3.
 const (
 	None Compression = 0
 	LZO  Compression = 1
@@ -85,16 +100,33 @@ func (c Compression) String() string {
 	return fmt.Sprintf("compression %d", uint8(c))
 }
 
-// ParseCompression returns the compression of a name for writing: "none" or
-// "lz4".
-func ParseCompression(name string) (Compression, error) {
-	switch name {
-	case "none":
-		return None, nil
-	case "lz4":
-		return LZ4, nil
+// ParseCompression returns the compression and the level of a name for writing:
+// "none", "lzo", "lz4", "bz2" or "zstd", the last three with a level behind a colon
+// if wanted, as "lz4:9". Level 0 is the compression's own.
+func ParseCompression(text string) (Compression, int, error) {
+	name, number, hasLevel := strings.Cut(text, ":")
+	for c := None; c <= ZSTD; c++ {
+		if c.String() != name {
+			continue
+		}
+		level := 0
+		if hasLevel {
+			var err error
+			if level, err = strconv.Atoi(number); err != nil || level < 1 {
+				return 0, 0, fmt.Errorf("compression %q: expected a level behind the colon, as in \"lz4:9\"", text)
+			}
+		}
+		_, err := newPacker(c, level)
+		return c, level, err
 	}
-	return None, fmt.Errorf("unknown compression %q: files are written with \"lz4\" or \"none\"", name)
+	return 0, 0, fmt.Errorf("unknown compression %q: expected \"lz4\", \"none\", \"lzo\", \"bz2\" or \"zstd\"", text)
+}
+
+// CheckCompression says what is wrong with a compression and its level for
+// writing, nil when nothing is.
+func CheckCompression(c Compression, level int) error {
+	_, err := newPacker(c, level)
+	return err
 }
 
 // Errors that a FormatError wraps.
@@ -121,8 +153,9 @@ func (e *FormatError) Error() string {
 // Unwrap returns the kind of error.
 func (e *FormatError) Unwrap() error { return e.Err }
 
-// Header is the header of a file (FORMAT.md, section 1).
+// Header is the header of a file (FORMAT.md, sections 1, 6 and 7).
 type Header struct {
+	Layout         uint16 // 1 nfdump 1.6, 2 nfdump 1.7, 3 nfdump 1.8
 	NfdumpVersion  uint32 // major<<24 | minor<<16 | patch<<8
 	Created        int64  // seconds since 1970
 	Compression    Compression
@@ -136,7 +169,7 @@ type Header struct {
 func (h *Header) encode(b []byte) {
 	clear(b[:headerSize])
 	le.PutUint16(b[0:], magic)
-	le.PutUint16(b[2:], layout)
+	le.PutUint16(b[2:], layout2)
 	le.PutUint32(b[4:], h.NfdumpVersion)
 	le.PutUint64(b[8:], uint64(h.Created))
 	b[16] = byte(h.Compression)
@@ -146,32 +179,54 @@ func (h *Header) encode(b []byte) {
 	le.PutUint32(b[36:], h.Blocks)
 }
 
+// headerSizes are the bytes before the first block, by layout.
+var headerSizes = [...]int{layout1: header1Size, layout2: headerSize, layout3: header3Size}
+
+// maxHeaderSize is the largest of them.
+const maxHeaderSize = header1Size
+
 // decodeHeader reads and checks a file header. Path is for the error.
 func decodeHeader(path string, b []byte) (Header, error) {
 	bad := func(off int64, kind error, format string, args ...any) (Header, error) {
 		return Header{}, &FormatError{path, off, kind, fmt.Sprintf(format, args...)}
 	}
-	if len(b) >= 4 && le.Uint16(b) == magic {
-		switch v := le.Uint16(b[2:]); v {
-		case layout:
-		case 1:
-			return bad(2, ErrUnsupported, "layout 1 of nfdump 1.6; rewrite it with nfdump 1.7 -r … -w …")
-		case 3:
-			return bad(2, ErrUnsupported, "layout 3 of nfdump 1.8; write layout 2 with nfdump 1.7")
-		default:
-			return bad(2, ErrUnsupported, "layout %d, expected 2", v)
-		}
-	}
 	if len(b) >= 2 && le.Uint16(b) != magic {
 		if be.Uint16(b) == magic {
-			return bad(0, ErrUnsupported, "written on a big-endian machine")
+			return bad(0, ErrUnsupported, "written on a big-endian machine; rewrite it there with nfdump -o … or export it")
 		}
 		return bad(0, ErrNotNfdump, "magic %#04x, expected %#04x", le.Uint16(b), magic)
 	}
-	if len(b) < headerSize {
+	if len(b) < 4 {
 		return bad(int64(len(b)), ErrNotNfdump, "ends within the file header of %d bytes", headerSize)
 	}
+	v := le.Uint16(b[2:])
+	if v < layout1 || v > layout3 {
+		return bad(2, ErrUnsupported, "layout %d, expected 1, 2 or 3", v)
+	}
+	if len(b) < headerSizes[v] {
+		return bad(int64(len(b)), ErrNotNfdump, "ends within the file header of %d bytes", headerSizes[v])
+	}
+	var h Header
+	var e *FormatError
+	switch v {
+	case layout1:
+		h, e = decodeHeader1(b)
+	case layout2:
+		h, e = decodeHeader2(b)
+	case layout3:
+		h, e = decodeHeader3(b)
+	}
+	if e != nil {
+		e.Path = path
+		return Header{}, e
+	}
+	return h, nil
+}
+
+// decodeHeader2 reads a header of layout 2.
+func decodeHeader2(b []byte) (Header, *FormatError) {
 	h := Header{
+		Layout:         layout2,
 		NfdumpVersion:  le.Uint32(b[4:]),
 		Created:        int64(le.Uint64(b[8:])),
 		Compression:    Compression(b[16]),
@@ -181,10 +236,10 @@ func decodeHeader(path string, b []byte) (Header, error) {
 		Blocks:         le.Uint32(b[36:]),
 	}
 	if b[17] != 0 {
-		return bad(17, ErrUnsupported, "encrypted (%d)", b[17])
+		return h, &FormatError{"", 17, ErrUnsupported, fmt.Sprintf("encrypted (%d)", b[17])}
 	}
 	if h.Compression > ZSTD {
-		return bad(16, ErrUnsupported, "compression %d is unknown", h.Compression)
+		return h, &FormatError{"", 16, ErrUnsupported, fmt.Sprintf("compression %d is unknown", h.Compression)}
 	}
 	return h, nil
 }
@@ -207,6 +262,8 @@ const (
 	elMPLS        = 14
 	elMAC         = 15
 	elASAdjacent  = 16
+	elLatency     = 17
+	elSampler     = 18
 	elNSEL        = 19
 	elXlate4      = 20
 	elXlate6      = 21
@@ -216,9 +273,20 @@ const (
 	elNAT         = 25
 	elPortBlock   = 26
 	elNBAR        = 27
+	elLabel       = 28
+	elInPayload   = 29
+	elOutPayload  = 30
 	elTunnel4     = 31
 	elTunnel6     = 32
 	elObservation = 33
+	elInmonMeta   = 34
+	elInmonFrame  = 35
 	elVRF         = 36
+	elPF          = 37
+	elLayer2      = 38 // this and those below: on request only
+	elFlowID      = 39
+	elNokia       = 40
+	elNokiaText   = 41
+	elIPInfo      = 42
 	numElements   = 64 // bits of an element mask; higher ids are unknown here
 )

@@ -8,27 +8,106 @@ import (
 	"io"
 	"sync"
 
+	bzip2w "github.com/dsnet/compress/bzip2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 )
 
-// packer compresses blocks with LZ4. Its memory is reused.
+// packer compresses blocks. Its memory is reused.
 type packer struct {
-	c lz4.Compressor
-	s stride
+	kind  Compression
+	level int
+	c     lz4.Compressor
+	hc    lz4.CompressorHC
+	s     stride
+	lzo   *lzoWriter
+	zstd  *zstd.Encoder
+	bz2   *bzip2w.Writer
+	out   bytes.Buffer // of bz2
 }
 
-// smallBlock is the size below which blocks are packed tighter and slower: they
+// newPacker returns a packer after checking kind and level.
+func newPacker(kind Compression, level int) (*packer, error) {
+	if kind > ZSTD {
+		return nil, fmt.Errorf("compression %d is unknown", uint8(kind))
+	}
+	if least, most := levels[kind][0], levels[kind][1]; level != 0 && (level < least || level > most) {
+		if most == 0 {
+			return nil, fmt.Errorf("compression %s has no levels, got %d", kind, level)
+		}
+		return nil, fmt.Errorf("level %d of %s: expected %d to %d", level, kind, least, most)
+	}
+	p := &packer{kind: kind, level: level}
+	var err error
+	switch kind {
+	case LZO:
+		p.lzo = new(lzoWriter)
+	case LZ4:
+		if level > 1 {
+			p.hc.Level = lz4.CompressionLevel(1 << (8 + min(level, 9)))
+		}
+	case ZSTD:
+		if level == 0 {
+			level = 3
+		}
+		p.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)))
+	case BZ2:
+		if level == 0 {
+			level = 9
+		}
+		p.bz2, err = bzip2w.NewWriter(&p.out, &bzip2w.WriterConfig{Level: level})
+	}
+	return p, err
+}
+
+// levels are the least and the highest level of each compression.
+var levels = [...][2]int{None: {}, LZO: {}, BZ2: {1, 9}, LZ4: {1, 9}, ZSTD: {1, 22}}
+
+// smallBlock is the size below which LZ4 blocks are packed tighter and slower: they
 // come when there is little to do.
 const smallBlock = 64 << 10
 
-// packBound returns the most bytes that n bytes can become.
-func packBound(n int) int { return max(lz4.CompressBlockBound(n), strideBound(n)) }
+// packBound returns the most bytes that n bytes can become, however they are
+// compressed.
+func packBound(n int) int {
+	return max(lz4.CompressBlockBound(n), strideBound(n), lzoBound(n), n+n/50+1024)
+}
 
-// pack writes src to dst as one raw LZ4 block and returns its length. dst has at
-// least packBound(len(src)) bytes. What does not shrink is written as literals:
-// the format has no block that is not compressed.
-func (p *packer) pack(dst, src []byte) int {
+// pack writes src to dst as the payload of a block and returns its length. dst has
+// at least packBound(len(src)) bytes.
+func (p *packer) pack(dst, src []byte) (int, error) {
+	switch p.kind {
+	case LZ4:
+		return p.packLZ4(dst, src), nil
+	case LZO:
+		return p.lzo.pack(dst, src), nil
+	case ZSTD:
+		return len(p.zstd.EncodeAll(src, dst[:0])), nil
+	case BZ2:
+		p.out.Reset()
+		if err := p.bz2.Reset(&p.out); err != nil {
+			return 0, err
+		}
+		if _, err := p.bz2.Write(src); err != nil {
+			return 0, err
+		}
+		if err := p.bz2.Close(); err != nil {
+			return 0, err
+		}
+		return copy(dst, p.out.Bytes()), nil
+	}
+	return copy(dst, src), nil
+}
+
+// packLZ4 writes src as one raw LZ4 block. What does not shrink is written as
+// literals: the format has no block that is not compressed.
+func (p *packer) packLZ4(dst, src []byte) int {
+	if p.level > 1 {
+		if n, err := p.hc.CompressBlock(src, dst); err == nil && n > 0 {
+			return n
+		}
+		return packLiterals(dst, src)
+	}
 	if len(src) >= smallBlock {
 		return p.s.pack(dst, src)
 	}
@@ -76,6 +155,8 @@ func (u *unpacker) unpack(c Compression, raw []byte) ([]byte, error) {
 		return u.readAll(bzip2.NewReader(bytes.NewReader(raw)))
 	case ZSTD:
 		return u.unpackZSTD(raw)
+	case LZO:
+		return u.unpackLZO(raw)
 	}
 	return nil, fmt.Errorf("%w: %s", ErrUnsupported, c)
 }

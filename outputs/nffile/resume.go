@@ -67,15 +67,16 @@ func resume(f *os.File, path string, opt Options) (*Writer, Found, error) {
 	if err != nil && err != io.EOF {
 		return nil, Found{}, err
 	}
+	n = min(n, headerSize)
 	if n < headerSize && strings.HasPrefix("\x0c\xa5\x02\x00", string(b[:min(n, 4)])) {
-		w.head = Header{NfdumpVersion: nfdumpVersion, Created: info.ModTime().Unix(), Compression: opt.Compression}
+		w.head = Header{Layout: layout2, NfdumpVersion: nfdumpVersion, Created: info.ModTime().Unix(), Compression: opt.Compression}
 		return w, Found{Truncated: info.Size()}, w.writeHeader(w.head)
 	}
 	if w.head, err = decodeHeader(path, b[:n]); err != nil {
 		return nil, Found{}, err
 	}
-	if c := w.head.Compression; c != None && c != LZ4 {
-		return nil, Found{}, &FormatError{path, 16, ErrUnsupported, "appending with " + c.String() + " compression"}
+	if w.head.Layout != layout2 {
+		return nil, Found{}, &FormatError{path, 2, ErrUnsupported, fmt.Sprintf("appending to layout %d, expected 2", w.head.Layout)}
 	}
 	file := &File{path: path, f: f, size: info.Size(), head: w.head, off: headerSize, open: true}
 	end, err := w.scan(file)
@@ -83,7 +84,7 @@ func resume(f *os.File, path string, opt Options) (*Writer, Found, error) {
 		return nil, Found{}, err
 	}
 	if w.head.Appendix > 0 && w.off != w.head.AppendixOffset {
-		if _, err := newFile(path, f); err == nil {
+		if _, err := newOSFile(path, f); err == nil {
 			return nil, Found{}, &FormatError{path, w.off, ErrCorrupt, "a block is damaged, but there are more behind it: not appended to"}
 		}
 	}

@@ -16,7 +16,8 @@ func records(n int) []byte {
 	for i := range n {
 		plainFlow(&r, i)
 		c := countsOf(&r)
-		size := encodeRecord(b[len(b):len(b)+maxRecord], &r, &c, planOf(r.Present, false), 1)
+		w := Writer{plan: planOf(r.Present, false, false)}
+		size := w.encode(b[len(b):len(b)+maxRecord], &r, &w.extra, &c, 1)
 		b = b[:len(b)+size]
 	}
 	return b

@@ -43,7 +43,7 @@ func wideRecord(v6 bool) *flow.Record {
 		r.TunSrc, r.TunDst = addr("2001:db8:3::1"), addr("2001:db8:4::1")
 	}
 	for id, fields := range elementFields {
-		if id != elNSEL && id != elNAT && id != elACL && id != elUser {
+		if id != elNSEL && id != elNAT && id != elACL && id != elUser && id < elLayer2 {
 			for _, f := range fields {
 				r.Present.Add(f)
 			}

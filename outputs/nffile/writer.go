@@ -15,8 +15,10 @@ import (
 // Options say what file to write. The zero value is a file without compression
 // and with nfdump's ident "none".
 type Options struct {
-	Compression Compression // None or LZ4
-	Ident       string      // at most MaxIdent bytes, printable, without blanks
+	Compression Compression
+	Level       int    // of BZ2, LZ4 and ZSTD; 0 is the compression's own
+	Extended    bool   // elements above 37 too, which nfdump 1.7.1 complains about
+	Ident       string // at most MaxIdent bytes, printable, without blanks
 
 	// SlotStart and SlotEnd are the times that a file without flows gets in its
 	// statistics, as nfcapd does it. Zero leaves them out.
@@ -77,7 +79,8 @@ type Writer struct {
 	block   []byte // records of the open block
 	records uint32
 	packed  []byte // header and compressed payload of the block being written
-	lz4     packer
+	packer  *packer
+	extra   Extra // none, for Append
 
 	sysids   map[Exporter]uint16
 	lastID   Exporter
@@ -93,8 +96,8 @@ var ErrClosed = errors.New("the file is closed")
 // Create creates the file path, which must not exist, and writes its header. In
 // nfdump's eyes the file is empty until Close.
 func Create(path string, opt Options) (*Writer, error) {
-	if opt.Compression != None && opt.Compression != LZ4 {
-		return nil, fmt.Errorf("%s: writing %s is not supported: use lz4 or none", path, opt.Compression)
+	if err := CheckCompression(opt.Compression, opt.Level); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if err := CheckIdent(opt.Ident); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -104,7 +107,7 @@ func Create(path string, opt Options) (*Writer, error) {
 		return nil, err
 	}
 	w := newWriter(f, path, opt)
-	w.head = Header{NfdumpVersion: nfdumpVersion, Created: time.Now().Unix(), Compression: opt.Compression}
+	w.head = Header{Layout: layout2, NfdumpVersion: nfdumpVersion, Created: time.Now().Unix(), Compression: opt.Compression}
 	if err := w.writeHeader(w.head); err != nil {
 		f.Close()
 		os.Remove(path)
@@ -146,7 +149,12 @@ func (w *Writer) Size() int64 { return w.off }
 // Counters are written multiplied by r.Rate(); Last is at least First; of an
 // event, both are the event's time. An application id of more than 1024 bytes is
 // left out, a user name is cut to 65 bytes.
-func (w *Writer) Append(r *flow.Record) error {
+func (w *Writer) Append(r *flow.Record) error { return w.AppendExtra(r, &w.extra) }
+
+// AppendExtra adds a flow with what flow.Record has no field for. It keeps to what
+// Append says; texts and payloads that would make a record longer than 2048 bytes
+// are left out.
+func (w *Writer) AppendExtra(r *flow.Record, x *Extra) error {
 	if len(w.block)+maxRecord > blockLimit {
 		if err := w.writeBlock(); err != nil {
 			return w.rollback(err)
@@ -154,12 +162,12 @@ func (w *Writer) Append(r *flow.Record) error {
 	}
 	if r.Present != w.planFor || r.Event != w.planEvnt || w.plan == 0 {
 		w.planFor, w.planEvnt = r.Present, r.Event
-		w.plan = planOf(r.Present, r.Event)
+		w.plan = planOf(r.Present, r.Event, w.opt.Extended)
 	}
 	sysid := w.sysid(Exporter{r.Exporter, r.Version, r.Domain})
 	c := countsOf(r)
 	n := len(w.block)
-	n += encodeRecord(w.block[n:n+maxRecord], r, &c, w.plan, sysid)
+	n += w.encode(w.block[n:n+maxRecord], r, x, &c, sysid)
 	w.block = w.block[:n]
 	w.records++
 	w.stat.add(r.Proto, c.first, c.last, c.packets, c.bytes, c.revPackets, c.revBytes)
@@ -287,7 +295,10 @@ func (w *Writer) writeBlock() error {
 	if w.records == 0 {
 		return nil
 	}
-	b := w.pack(w.block, w.records)
+	b, err := w.pack(w.block, w.records)
+	if err != nil {
+		return err
+	}
 	if err := w.writeAt(b, w.off); err != nil {
 		return err
 	}
@@ -299,19 +310,32 @@ func (w *Writer) writeBlock() error {
 
 // pack returns a block: its header and the payload, compressed as the file is.
 // The slice is valid until the next call.
-func (w *Writer) pack(payload []byte, records uint32) []byte {
-	n := 0
-	if w.head.Compression == LZ4 {
-		n = w.lz4.pack(w.packed[blockHeadSize:], payload)
-	} else {
-		n = copy(w.packed[blockHeadSize:], payload)
+func (w *Writer) pack(payload []byte, records uint32) ([]byte, error) {
+	if w.packer == nil {
+		var err error
+		if w.packer, err = newPacker(w.head.Compression, w.level()); err != nil {
+			return nil, err
+		}
+	}
+	n, err := w.packer.pack(w.packed[blockHeadSize:], payload)
+	if err != nil {
+		return nil, fmt.Errorf("compressing a block of %s: %w", w.path, err)
 	}
 	b := w.packed[:blockHeadSize+n]
 	le.PutUint32(b[0:], records)
 	le.PutUint32(b[4:], uint32(n))
 	le.PutUint16(b[8:], blockNormal)
 	le.PutUint16(b[10:], 0)
-	return b
+	return b, nil
+}
+
+// level returns the level to pack with: that of the options, unless the file
+// appended to has another compression.
+func (w *Writer) level() int {
+	if w.head.Compression == w.opt.Compression {
+		return w.opt.Level
+	}
+	return 0
 }
 
 // writeAt writes all of b and names the file when it cannot.
@@ -368,7 +392,10 @@ func (w *Writer) Abandon() error {
 
 // finish writes the end of a file and then its header, and waits for the disk.
 func (w *Writer) finish() error {
-	b := w.appendix()
+	b, err := w.appendix()
+	if err != nil {
+		return err
+	}
 	if err := w.writeAt(b, w.off); err != nil {
 		return err
 	}
@@ -417,7 +444,7 @@ func (w *Writer) exporterStats() {
 }
 
 // appendix returns the appendix block: ident and statistics.
-func (w *Writer) appendix() []byte {
+func (w *Writer) appendix() ([]byte, error) {
 	ident := w.opt.Ident
 	if ident == "" {
 		ident = "none"

@@ -1,0 +1,282 @@
+package nffile
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// LZO1X, written after the prose of the Linux kernel's documentation (LZO stream
+// format, staging/lzo): a stream of instructions, each with a match of an earlier
+// place and up to three literals behind it, or with a longer run of literals. The
+// stream ends with the bytes 11 00 00.
+
+var (
+	errLZOShort   = errors.New("LZO: unpacks to more than the buffer")
+	errLZOTorn    = errors.New("LZO: ends within an instruction")
+	errLZOCorrupt = errors.New("LZO: a match begins before the block")
+)
+
+// unpackLZO unpacks one LZO1X stream.
+func (u *unpacker) unpackLZO(raw []byte) ([]byte, error) {
+	size := max(cap(u.buf), min(MaxBlock, max(4*len(raw), 1<<16)))
+	for {
+		u.grow(size)
+		n, err := decodeLZO(u.buf[:min(len(u.buf), MaxBlock)], raw)
+		if err == nil {
+			return u.buf[:n], nil
+		}
+		if !errors.Is(err, errLZOShort) || size >= MaxBlock {
+			return nil, err
+		}
+		size = min(MaxBlock, 4*size)
+	}
+}
+
+// lzoReader is a place in a stream and in what comes out of it.
+type lzoReader struct {
+	src, dst []byte
+	i, o     int
+}
+
+// decodeLZO unpacks src into dst and returns how many bytes came out.
+func decodeLZO(dst, src []byte) (int, error) {
+	r := lzoReader{src: src, dst: dst}
+	state := 0 // literals of the instruction before; 4 stands for more than 3
+	if len(src) > 0 && src[0] > 17 {
+		n := int(src[0]) - 17
+		r.i = 1
+		if err := r.literals(n); err != nil {
+			return 0, err
+		}
+		state = min(n, 4)
+	}
+	for {
+		if r.i+2 > len(src) {
+			return 0, errLZOTorn
+		}
+		op := int(src[r.i])
+		r.i++
+		if op < 16 && state == 0 {
+			n, err := r.length(op, 15)
+			if err == nil {
+				err = r.literals(n + 3)
+			}
+			if err != nil {
+				return 0, err
+			}
+			state = 4
+			continue
+		}
+		length, distance, next, err := r.match(op, state)
+		if err != nil {
+			return 0, err
+		}
+		if distance == 0 {
+			if r.i != len(src) {
+				return 0, fmt.Errorf("LZO: %d bytes behind the end of the stream", len(src)-r.i)
+			}
+			return r.o, nil
+		}
+		if err := r.copyMatch(length, distance); err != nil {
+			return 0, err
+		}
+		if err := r.literals(next); err != nil {
+			return 0, err
+		}
+		state = next
+	}
+}
+
+// match reads the operands of the instruction op: the length of the match, its
+// distance, 0 at the end of the stream, and the literals behind it.
+func (r *lzoReader) match(op, state int) (length, distance, next int, err error) {
+	switch {
+	case op >= 64:
+		length = op>>5 + 1
+		distance = int(r.src[r.i])<<3 + op>>2&7 + 1
+		r.i++
+		return length, distance, op & 3, nil
+	case op >= 16:
+		bits := 31
+		if op < 32 {
+			bits = 7
+		}
+		if length, err = r.length(op&bits, bits); err != nil {
+			return 0, 0, 0, err
+		}
+		if r.i+2 > len(r.src) {
+			return 0, 0, 0, errLZOTorn
+		}
+		v := int(binary.LittleEndian.Uint16(r.src[r.i:]))
+		r.i += 2
+		distance = v>>2 + 1
+		if op < 32 {
+			distance = op&8<<11 + v>>2
+			if distance != 0 {
+				distance += 16384
+			}
+		}
+		return length + 2, distance, v & 3, nil
+	}
+	distance = int(r.src[r.i])<<2 + op>>2 + 1
+	r.i++
+	if state == 4 {
+		return 3, distance + 2048, op & 3, nil
+	}
+	return 2, distance, op & 3, nil
+}
+
+// length completes a length of which the instruction has the low bits.
+func (r *lzoReader) length(low, most int) (int, error) {
+	if low != 0 {
+		return low, nil
+	}
+	n := most
+	for r.i < len(r.src) {
+		b := r.src[r.i]
+		r.i++
+		if b != 0 {
+			return n + int(b), nil
+		}
+		if n += 255; n > MaxBlock {
+			return 0, errTooLarge
+		}
+	}
+	return 0, errLZOTorn
+}
+
+// literals copies n bytes from the stream.
+func (r *lzoReader) literals(n int) error {
+	if n > len(r.src)-r.i {
+		return errLZOTorn
+	}
+	if n > len(r.dst)-r.o {
+		return errLZOShort
+	}
+	copy(r.dst[r.o:], r.src[r.i:r.i+n])
+	r.i += n
+	r.o += n
+	return nil
+}
+
+// copyMatch copies n bytes from distance bytes back; they may overlap.
+func (r *lzoReader) copyMatch(n, distance int) error {
+	if distance > r.o {
+		return errLZOCorrupt
+	}
+	if n > len(r.dst)-r.o {
+		return errLZOShort
+	}
+	from := r.o - distance
+	if distance >= n {
+		copy(r.dst[r.o:r.o+n], r.dst[from:from+n])
+	} else {
+		for i := range n {
+			r.dst[r.o+i] = r.dst[from+i]
+		}
+	}
+	r.o += n
+	return nil
+}
+
+// lzoBound returns the most bytes that n bytes can become.
+func lzoBound(n int) int { return n + n/16 + 67 }
+
+const (
+	lzoHashBits    = 14
+	lzoMaxDistance = 48 << 10 // of the instruction with the longest reach, and a bit less
+	lzoLeast       = 4        // the shortest match that is looked for
+)
+
+// lzoWriter packs blocks with LZO1X, greedily: the first match found is taken.
+type lzoWriter struct {
+	dst   []byte
+	o     int
+	last  int // where the instruction before has its two bits for literals, -1 at the start
+	table [1 << lzoHashBits]int32
+}
+
+// pack writes src to dst, which has at least lzoBound(len(src)) bytes, and returns
+// the length.
+func (w *lzoWriter) pack(dst, src []byte) int {
+	w.dst, w.o, w.last = dst, 0, -1
+	clear(w.table[:])
+	anchor := 0
+	for i := 0; i+lzoLeast <= len(src); {
+		v := binary.LittleEndian.Uint32(src[i:])
+		slot := &w.table[v*2654435761>>(32-lzoHashBits)]
+		at := int(*slot) - 1
+		*slot = int32(i + 1)
+		if at < 0 || i-at >= lzoMaxDistance || binary.LittleEndian.Uint32(src[at:]) != v {
+			i++
+			continue
+		}
+		n := lzoLeast
+		for i+n < len(src) && src[at+n] == src[i+n] {
+			n++
+		}
+		w.literals(src[anchor:i])
+		w.match(n, i-at)
+		i += n
+		anchor = i
+	}
+	w.literals(src[anchor:])
+	w.o += copy(w.dst[w.o:], "\x11\x00\x00")
+	return w.o
+}
+
+// literals writes literals: in the instruction before when they are few.
+func (w *lzoWriter) literals(b []byte) {
+	n := len(b)
+	switch {
+	case n == 0:
+		return
+	case w.last < 0 && n <= 238:
+		w.put(byte(17 + n))
+	case w.last >= 0 && n < 4:
+		w.dst[w.last] |= byte(n)
+	default:
+		w.length(0, n-3, 15)
+	}
+	w.o += copy(w.dst[w.o:], b)
+}
+
+// match writes a match of at least lzoLeast bytes.
+func (w *lzoWriter) match(n, distance int) {
+	switch {
+	case distance <= 2048 && n <= 8:
+		w.last = w.o
+		w.put(byte((n-1)<<5 | (distance-1)&7<<2))
+		w.put(byte((distance - 1) >> 3))
+		return
+	case distance <= 16384:
+		w.length(32, n-2, 31)
+		distance--
+	default:
+		distance -= 16384
+		w.length(byte(16|distance>>14<<3), n-2, 7)
+		distance &= 1<<14 - 1
+	}
+	w.last = w.o
+	binary.LittleEndian.PutUint16(w.dst[w.o:], uint16(distance<<2))
+	w.o += 2
+}
+
+// length writes an instruction and a length of which at most most fits into it.
+func (w *lzoWriter) length(op byte, n, most int) {
+	if n <= most {
+		w.put(op | byte(n))
+		return
+	}
+	w.put(op)
+	for n -= most; n > 255; n -= 255 {
+		w.put(0)
+	}
+	w.put(byte(n))
+}
+
+func (w *lzoWriter) put(b byte) {
+	w.dst[w.o] = b
+	w.o++
+}

@@ -31,14 +31,16 @@ func (l Listener) Encrypted() bool { return l.Mode == StartTLS || l.Mode == Impl
 // ParseListener reads "host:port" and "smtp://host:port", both plain text,
 // "starttls://host:port" and "smtps://host:port".
 func ParseListener(s string) (Listener, error) {
-	l := Listener{Addr: s, Mode: Plain}
-	if strings.Contains(s, "://") {
-		u, err := url.Parse(s)
-		if err != nil || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-			return l, badListener(s)
-		}
-		l.Addr, l.Mode = u.Host, Mode(u.Scheme)
+	var l Listener
+	full := s
+	if !strings.Contains(s, "://") {
+		full = string(Plain) + "://" + s
 	}
+	u, err := url.Parse(full)
+	if err != nil || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return l, badListener(s)
+	}
+	l.Addr, l.Mode = u.Host, Mode(u.Scheme)
 	if _, port, err := net.SplitHostPort(l.Addr); err != nil || port == "" {
 		return l, badListener(s)
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/relay/address"
+	"github.com/flowgraf/flowgraf/relay/control"
 	"github.com/flowgraf/flowgraf/relay/delivery"
 	"github.com/flowgraf/flowgraf/relay/dkim"
 	"github.com/flowgraf/flowgraf/relay/dsn"
@@ -100,6 +101,7 @@ type Relay struct {
 	queue  *queue.Queue
 	sender *delivery.Sender
 	server *smtpd.Server
+	admin  *control.Server // nil when the socket could not be made
 }
 
 // New checks the options without touching network or disk. The error names the
@@ -278,6 +280,20 @@ func (r *Relay) Start(ctx context.Context) error {
 	}
 	r.server = server
 	r.sender.Start(ctx)
+	commands := &admin{queue: q, sender: r.sender, failed: r.revive, bounce: true}
+	if r.admin, err = control.Serve(r.opts.Spool, commands.do); err != nil {
+		r.opts.Monitor.Warnf("%v; flowgraf queue cannot reach this relay", err)
+	}
+	return nil
+}
+
+// revive makes a failed mail wait again.
+func (r *Relay) revive(id string) error {
+	var env queue.Envelope
+	if err := r.queue.Revive(id, &env); err != nil {
+		return err
+	}
+	r.sender.Add(&env)
 	return nil
 }
 
@@ -287,6 +303,7 @@ func (r *Relay) Stop() {
 	if r.server == nil {
 		return
 	}
+	r.admin.Close()
 	r.server.Stop()
 	r.sender.Stop()
 	if err := r.queue.Close(); err != nil {
@@ -315,6 +332,9 @@ func (r *Relay) Addrs() []net.Addr { return r.server.Addrs() }
 
 // Waiting gives the number of mails in the queue.
 func (r *Relay) Waiting() int { return r.sender.Waiting() }
+
+// Oldest gives the age of the mail that waits longest, 0 when none does.
+func (r *Relay) Oldest() time.Duration { return r.sender.Oldest() }
 
 // NewID gives an id for a mail.
 func (r *Relay) NewID() string { return r.queue.NewID() }

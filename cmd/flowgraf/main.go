@@ -39,13 +39,7 @@ func run() int {
 	defer stop()
 	started := false
 	root := newRootCommand()
-	for _, c := range root.Commands() {
-		runE := c.RunE
-		c.RunE = func(cmd *cobra.Command, args []string) error {
-			started = true
-			return runE(cmd, args)
-		}
-	}
+	noteStart(root, &started)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
@@ -59,6 +53,19 @@ func run() int {
 		return exitUsage
 	}
 	return exitFailure
+}
+
+// noteStart makes every command below parent set started when it begins: what
+// fails before is a wrong command line.
+func noteStart(parent *cobra.Command, started *bool) {
+	for _, c := range parent.Commands() {
+		runE := c.RunE
+		c.RunE = func(cmd *cobra.Command, args []string) error {
+			*started = true
+			return runE(cmd, args)
+		}
+		noteStart(c, started)
+	}
 }
 
 func newRootCommand() *cobra.Command {
@@ -87,6 +94,8 @@ Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`,
 		newDemoCommand(),
 		newDumpCommand(),
 		newGenerateCommand(),
+		newQueueCommand(),
+		newRelayCommand(),
 	)
 	return root
 }

@@ -231,7 +231,7 @@ func (p *SMTPRelay) hold(mail *alert.Mail) (func(), error) {
 	}
 	env := &queue.Envelope{
 		ID: p.relay.NewID(), From: mail.From, To: mail.To, Received: time.Now().UTC(),
-		Origin: queue.OriginAlert, Note: note,
+		Origin: queue.OriginAlert, Note: note, Critical: mail.Change.Level == alert.Critical,
 	}
 	if err := p.relay.Hold(env, mail.Message); err != nil {
 		return nil, err
@@ -282,7 +282,7 @@ func (p *SMTPRelay) publishWaiting(ctx context.Context) {
 	ticker := time.NewTicker(waitingInterval)
 	defer ticker.Stop()
 	for {
-		p.statistics.setWaiting(p.relay.Waiting())
+		p.statistics.setWaiting(p.relay.Waiting(), p.relay.Oldest())
 		select {
 		case <-ctx.Done():
 			return

@@ -1,7 +1,9 @@
 package smtp_relay
 
 import (
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/influxdata/telegraf/selfstat"
 
@@ -38,12 +40,18 @@ func (s *statistics) add(event monitor.Event, reason string, n int64) {
 	}
 }
 
-// setWaiting publishes the length of the queue.
-func (s *statistics) setWaiting(n int) {
+// setWaiting publishes the length of the queue and the age of its oldest mail.
+func (s *statistics) setWaiting(n int, oldest time.Duration) {
 	if stat := s.get("waiting", ""); stat != nil {
 		stat.Set(int64(n))
 	}
+	if stat := s.get("oldest_s", ""); stat != nil {
+		stat.Set(int64(oldest.Seconds()))
+	}
 }
+
+// maxSeries bounds the series, should the hosts of deferrals be many.
+const maxSeries = 1000
 
 // get gives the statistic of an event, nil outside of an agent. The collector is
 // not safe for concurrent use by itself.
@@ -56,12 +64,23 @@ func (s *statistics) get(event monitor.Event, reason string) selfstat.Stat {
 	key := statKey{event, reason}
 	stat := s.stats[key]
 	if stat == nil {
-		var tags map[string]string
-		if reason != "" {
-			tags = map[string]string{"reason": reason}
+		if len(s.stats) >= maxSeries {
+			return nil
 		}
-		stat = s.collector.Register("smtp_relay", string(event), tags)
+		stat = s.collector.Register("smtp_relay", string(event), tagsOf(event, reason))
 		s.stats[key] = stat
 	}
 	return stat
+}
+
+// tagsOf makes tags of a reason.
+func tagsOf(event monitor.Event, reason string) map[string]string {
+	if event == monitor.DeferredBy {
+		host, code, _ := strings.Cut(reason, " ")
+		return map[string]string{"host": host, "code": code}
+	}
+	if reason == "" {
+		return nil
+	}
+	return map[string]string{"reason": reason}
 }

@@ -37,7 +37,8 @@ type Options struct {
 	AuthInClear bool
 	// ExpireAfter is the age at which a mail that waits has failed; default 24 h.
 	ExpireAfter time.Duration
-	// Parallel is the number of connections in use at a time; default 4.
+	// Parallel is the number of connections in use at a time; default 4. Critical
+	// mails may use one more.
 	Parallel int
 	// Allow is asked right before a recipient is put on the wire; nil allows.
 	Allow func(env *queue.Envelope, to address.Address) error
@@ -83,9 +84,10 @@ type Sender struct {
 	tidy    context.CancelFunc // ends sweep
 	workers sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows and the hosts
-	ended bool       // no further mail is begun
-	due   entryHeap
+	mu    sync.Mutex   // guards what follows and the hosts
+	ended bool         // no further mail is begun
+	lanes [2]entryHeap // critical mails, and the others
+	plain int          // others being worked on
 	known map[string]*entry
 	wake  chan struct{} // closed and replaced when something became possible
 }
@@ -96,7 +98,9 @@ type entry struct {
 	received time.Time
 	due      time.Time
 	attempts int
-	index    int // in the heap, -1 while it is worked on
+	critical bool
+	held     bool // it waits until somebody lets it go
+	index    int  // in its lane, -1 while it is worked on or held
 }
 
 // New makes a Sender.
@@ -135,7 +139,7 @@ func New(opts Options) *Sender {
 func (s *Sender) Start(ctx context.Context) {
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.started = time.Now()
-	for range s.opts.Parallel {
+	for range s.opts.Parallel + 1 { // one is kept free for critical mails
 		s.workers.Go(func() { s.work(ctx) })
 	}
 	var sweeping context.Context
@@ -173,9 +177,12 @@ func (s *Sender) Add(env *queue.Envelope) {
 	if _, ok := s.known[env.ID]; ok {
 		return
 	}
-	e := &entry{id: env.ID, received: env.Received, due: time.Now()}
+	e := &entry{
+		id: env.ID, received: env.Received, due: time.Now(), index: -1,
+		critical: env.Critical, held: s.opts.Queue.IsHeld(env.ID),
+	}
 	s.known[env.ID] = e
-	heap.Push(&s.due, e)
+	s.push(e)
 	s.notify()
 }
 
@@ -184,6 +191,21 @@ func (s *Sender) Waiting() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.known)
+}
+
+// lane gives the lane of an entry.
+func (s *Sender) lane(e *entry) *entryHeap {
+	if e.critical {
+		return &s.lanes[0]
+	}
+	return &s.lanes[1]
+}
+
+// push makes an entry wait in its lane. The caller holds mu.
+func (s *Sender) push(e *entry) {
+	if !e.held {
+		heap.Push(s.lane(e), e)
+	}
 }
 
 // notify wakes the workers. The caller holds mu.
@@ -200,6 +222,11 @@ func (s *Sender) work(ctx context.Context) {
 			return
 		}
 		s.attempt(ctx, e)
+		if !e.critical {
+			s.mu.Lock()
+			s.plain--
+			s.mu.Unlock()
+		}
 	}
 }
 
@@ -215,13 +242,19 @@ func (s *Sender) next(ctx context.Context) *entry {
 		}
 		now := time.Now()
 		wait := time.Hour
-		if len(s.due) > 0 {
-			wait = max(s.due[0].due.Sub(now), s.untilHost(now))
-			if wait <= 0 && ctx.Err() == nil {
-				e := heap.Pop(&s.due).(*entry)
+		for i := range s.lanes {
+			lane := &s.lanes[i]
+			if len(*lane) == 0 || (i == 1 && s.plain >= s.opts.Parallel) {
+				continue
+			}
+			until := max((*lane)[0].due.Sub(now), s.untilHost(now))
+			if until <= 0 && ctx.Err() == nil {
+				e := heap.Pop(lane).(*entry)
+				s.plain += i
 				s.mu.Unlock()
 				return e
 			}
+			wait = min(wait, until)
 		}
 		wake := s.wake
 		s.mu.Unlock()
@@ -243,7 +276,7 @@ func (s *Sender) putBack(e *entry, tried bool) {
 		e.attempts++
 		e.due = time.Now().Add(backoff(e.attempts))
 	}
-	heap.Push(&s.due, e)
+	s.push(e)
 	s.notify()
 }
 
@@ -487,12 +520,14 @@ func (s *Sender) count(mail *queue.Mail, results []queue.Result) {
 		switch r.State {
 		case queue.Delivered:
 			s.opts.Monitor.Count(monitor.Delivered, "")
+			s.opts.Monitor.Add(monitor.LatencyMS, "", max(0, time.Since(mail.Received).Milliseconds()))
 			s.opts.Monitor.Debugf("mail %s delivered to %q by %s", mail.ID, mail.To[r.Recipient], r.Host)
 		case queue.Undeliverable:
 			s.opts.Monitor.Count(monitor.Failed, mail.Origin)
 			s.opts.Monitor.Errorf("mail %s from %q to %q has failed: smarthost %q answered %d %s %q",
 				mail.ID, mail.From, mail.To[r.Recipient], r.Host, r.Code, r.Status, r.Text)
 		default:
+			s.opts.Monitor.Count(monitor.DeferredBy, fmt.Sprintf("%s %d", r.Host, r.Code))
 			s.opts.Monitor.LimitedWarnf("deferred "+r.Host, "mail %s to %q waits: smarthost %s answered %d %s %q",
 				mail.ID, mail.To[r.Recipient], r.Host, r.Code, r.Status, r.Text)
 		}
@@ -564,7 +599,7 @@ func (s *Sender) takeExpired() []*entry {
 		}
 	}
 	for _, e := range old {
-		heap.Remove(&s.due, e.index)
+		heap.Remove(s.lane(e), e.index)
 	}
 	return old
 }

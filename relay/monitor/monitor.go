@@ -19,6 +19,8 @@ const (
 	Queued           Event = "queued"            // mails written to the spool, by origin
 	Delivered        Event = "delivered"         // recipients taken over by a smarthost
 	Deferred         Event = "deferred"          // attempts put off, per mail
+	DeferredBy       Event = "deferred_by"       // recipients put off, by "host code", 0 without an answer
+	LatencyMS        Event = "latency_ms"        // from acceptance to delivery, summed over Delivered
 	Failed           Event = "failed"            // recipients failed for good, by reason
 	HostErrors       Event = "smarthost_errors"  // a smarthost unusable or at fault
 	Bounces          Event = "bounces"           // delivery status notifications queued

@@ -15,6 +15,8 @@
 //	instance      8 hex digits, the first part of every mail's id
 //	queue/ID.mail a mail that waits
 //	failed/       mails that could not be delivered, for a person to look at
+//	held/         an empty file for each mail on hold, named by its id
+//	control       a socket, see package control
 //	corrupt/      files that could not be read
 //	journal/      the write-ahead log
 //

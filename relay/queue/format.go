@@ -46,6 +46,8 @@ type Envelope struct {
 	Origin string `json:"origin"`
 	// Client is the sending host's address, for the log; empty for our own mail.
 	Client string `json:"client,omitempty"`
+	// Critical mails are delivered before others.
+	Critical bool `json:"critical,omitempty"`
 	// Note belongs to the origin; the queue carries it along.
 	Note json.RawMessage `json:"note,omitempty"`
 }

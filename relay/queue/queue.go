@@ -47,14 +47,15 @@ type Queue struct {
 
 	mu     sync.Mutex
 	lastID int64
+	held   map[string]bool
 }
 
 // Open takes the spool in dir, making it when it is not there, replays its
 // journal, and gives the envelopes of the mails that wait, oldest first. The error
 // wraps ErrLocked when another process has the spool.
 func Open(dir string, mon *monitor.Monitor) (*Queue, []Envelope, error) {
-	q := &Queue{dir: dir, mon: mon, spilled: map[string]bool{}}
-	for _, sub := range []string{queueDir, failedDir, corruptDir, journalDir} {
+	q := &Queue{dir: dir, mon: mon, spilled: map[string]bool{}, held: map[string]bool{}}
+	for _, sub := range []string{queueDir, failedDir, corruptDir, journalDir, heldDir} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			return nil, nil, fmt.Errorf("spool: %w", err)
 		}
@@ -120,6 +121,9 @@ func (q *Queue) load() ([]Envelope, error) {
 	}
 	q.journal, err = newJournal(q.path(journalDir), seq, q.checkpoint)
 	if err != nil {
+		return nil, err
+	}
+	if err := q.loadHeld(found); err != nil {
 		return nil, err
 	}
 	waiting := make([]Envelope, 0, len(found))
@@ -347,6 +351,7 @@ func (q *Queue) spill(id string) error {
 func (q *Queue) unspill(id string) bool {
 	had := q.spilled[id]
 	delete(q.spilled, id)
+	q.dropHeld(id)
 	return had
 }
 
@@ -410,8 +415,10 @@ func (q *Queue) Load(id string) (*Mail, error) {
 	return q.loadFile(id) // also when the journal gave it up meanwhile
 }
 
-func (q *Queue) loadFile(id string) (*Mail, error) {
-	path := q.path(queueDir, id+mailSuffix)
+func (q *Queue) loadFile(id string) (*Mail, error) { return q.loadFrom(queueDir, id) }
+
+func (q *Queue) loadFrom(dir, id string) (*Mail, error) {
+	path := q.path(dir, id+mailSuffix)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)

@@ -94,6 +94,35 @@ func (t traceInfo) received() string {
 		helo, client, t.hostname, t.protocol, t.id, t.now.Format(dateFormat))
 }
 
+// urgent tells whether a field asks for a fast way: X-Priority of 1 or 2, Importance
+// high (RFC 4021), or Priority urgent (RFC 2156).
+func urgent(name string, field []byte) bool {
+	_, value, _ := bytes.Cut(field, []byte(":"))
+	text := strings.ToLower(strings.TrimSpace(string(value)))
+	switch name {
+	case "x-priority":
+		return strings.HasPrefix(text, "1") || strings.HasPrefix(text, "2")
+	case "importance":
+		return text == "high"
+	case "priority":
+		return text == "urgent"
+	}
+	return false
+}
+
+// isUrgent tells whether a message's header has a field that is urgent.
+func isUrgent(message []byte) bool {
+	head, _ := splitHeader(message)
+	for len(head) > 0 {
+		field := nextField(head)
+		head = head[len(field):]
+		if urgent(fieldName(field), field) {
+			return true
+		}
+	}
+	return false
+}
+
 // splitHeader parts a message into its header fields and the rest, which begins
 // with the empty line. A message whose first lines are not header fields gets that
 // line where the fields end.

@@ -129,7 +129,7 @@ func (s *session) accept(b *body) error {
 	}
 	env := &queue.Envelope{
 		ID: opts.NewID(), From: s.from.String(), To: slices.Clone(s.to),
-		Received: time.Now().UTC(), Origin: queue.OriginSMTP, Client: s.conn.remote.String(),
+		Received: time.Now().UTC(), Origin: queue.OriginSMTP, Client: s.conn.remote.String(), Critical: isUrgent(b.octets),
 	}
 	trace := traceInfo{
 		helo: s.smtp.Hostname(), client: s.conn.remote, hostname: opts.Hostname,

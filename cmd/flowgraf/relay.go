@@ -1,0 +1,51 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flowgraf/flowgraf/relay/exim"
+)
+
+func newRelayCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "relay import-exim FILE",
+		Short: "Make a configuration of the mail relay from that of Debian's exim4",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{errors.New("expected relay import-exim FILE")}
+		},
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "import-exim FILE",
+		Short: "Print what an update-exim4.conf.conf means for outputs.smtp_relay",
+		Long: `Import-exim reads the settings that dpkg-reconfigure exim4-config has written and
+prints the equivalent table of a telegraf.conf. What cannot be taken over is said
+in a comment. The file is only read, nothing in it is executed.`,
+		Example: `  flowgraf relay import-exim /etc/exim4/update-exim4.conf.conf >relay.conf
+  flowgraf check --config relay.conf`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return importExim(cmd.OutOrStdout(), args[0])
+		},
+	})
+	return cmd
+}
+
+func importExim(out io.Writer, file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	settings, err := exim.Read(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	_, err = io.WriteString(out, settings.TOML())
+	return err
+}

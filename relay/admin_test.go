@@ -1,0 +1,155 @@
+package relay
+
+import (
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flowgraf/flowgraf/relay/control"
+)
+
+// downRelay is a relay whose smarthost does not answer, with n mails waiting.
+func downRelay(t *testing.T, n int) (*Relay, Options) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := testOptions(t, l.Addr().String())
+	l.Close()
+	r := start(t, opts)
+	c := dial(t, r)
+	for range n {
+		c.mail("cron@example.com", "ops@example.com", "Subject: x\r\n\r\nhello\r\n")
+	}
+	return r, opts
+}
+
+func do(t *testing.T, spool, command string, ids ...string) *control.Response {
+	t.Helper()
+	response, err := Control(spool, control.Request{Command: command, IDs: ids})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(response.Errors) > 0 {
+		t.Fatalf("%s %q: %q", command, ids, response.Errors)
+	}
+	return response
+}
+
+// settled waits until no mail is being delivered.
+func settled(t *testing.T, spool string) []control.Mail {
+	t.Helper()
+	for range 1000 {
+		mails := do(t, spool, control.List).Mails
+		busy := false
+		for _, m := range mails {
+			busy = busy || m.State == "delivering"
+		}
+		if !busy {
+			return mails
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatal("a mail is always being delivered")
+	return nil
+}
+
+// Every command works on the spool of a running relay, and holds survive a restart.
+func TestControlOfARunningRelay(t *testing.T) {
+	r, opts := downRelay(t, 4)
+	mails := settled(t, opts.Spool)
+	if len(mails) != 4 || mails[0].State != "waiting" || mails[0].From != "cron@example.com" || mails[0].To[0].Address != "ops@example.com" {
+		t.Fatalf("%+v", mails)
+	}
+	held, removed, bounced, kept := mails[0].ID, mails[1].ID, mails[2].ID, mails[3].ID
+	do(t, opts.Spool, control.Hold, held)
+	do(t, opts.Spool, control.Remove, removed)
+	settled(t, opts.Spool)
+	do(t, opts.Spool, control.Bounce, bounced)
+	states := map[string]string{}
+	for _, m := range settled(t, opts.Spool) {
+		states[m.ID] = m.State
+	}
+	// The notification for cron@example.com waits too.
+	if len(states) != 3 || states[held] != "held" || states[kept] != "waiting" {
+		t.Fatalf("states %v", states)
+	}
+	shown := do(t, opts.Spool, control.Show, held).Mails[0]
+	if !strings.HasSuffix(shown.Message, "\r\n\r\nhello\r\n") {
+		t.Errorf("shown %+v", shown)
+	}
+	if m := do(t, opts.Spool, control.Show, bounced).Mails[0]; m.State != "failed" || m.To[0].Answer == "" {
+		t.Errorf("bounced mail %+v", m)
+	}
+	response, err := Control(opts.Spool, control.Request{Command: control.Hold, IDs: []string{"0-1"}})
+	if err != nil || len(response.Errors) != 1 {
+		t.Errorf("an unknown mail: %+v, %v", response, err)
+	}
+
+	r.Stop()
+	k := newSink(t, opts.Smarthosts[0][len("smtp://"):])
+	r = start(t, opts)
+	k.await(t, 2)
+	for r.Waiting() > 1 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if mails := settled(t, opts.Spool); len(mails) != 1 || mails[0].State != "held" {
+		t.Fatalf("after the restart: %+v", mails)
+	}
+	do(t, opts.Spool, control.Retry, held)
+	k.await(t, 3)
+	do(t, opts.Spool, control.Retry, bounced) // a failed mail comes back
+	k.await(t, 4)
+	r.Stop()
+}
+
+// Without a relay the spool is opened for a moment; a bounce needs a relay.
+func TestControlOfAStoppedRelay(t *testing.T) {
+	r, opts := downRelay(t, 2)
+	settled(t, opts.Spool)
+	r.Stop()
+	mails := do(t, opts.Spool, control.List).Mails
+	if len(mails) != 2 {
+		t.Fatalf("%+v", mails)
+	}
+	do(t, opts.Spool, control.Remove, mails[0].ID)
+	do(t, opts.Spool, control.Hold, mails[1].ID)
+	if mails := do(t, opts.Spool, control.List).Mails; len(mails) != 1 || mails[0].State != "held" {
+		t.Fatalf("%+v", mails)
+	}
+	response, err := Control(opts.Spool, control.Request{Command: control.Bounce, All: true})
+	if err != nil || len(response.Errors) != 1 || !strings.Contains(response.Errors[0], "running relay") {
+		t.Errorf("%+v, %v", response, err)
+	}
+	if _, err := Control(opts.Spool+"/none", control.Request{Command: control.List}); err == nil {
+		t.Error("a spool that is not there is listed")
+	}
+}
+
+// An urgent mail does not wait behind others.
+func TestCriticalFirst(t *testing.T) {
+	r, opts := downRelay(t, 0)
+	c := dial(t, r)
+	for range 200 {
+		c.mail("a@example.com", "ops@example.com", "Subject: plain\r\n\r\n")
+	}
+	for _, header := range []string{"X-Priority: 1 (Highest)", "Importance: High", "priority: urgent"} {
+		c.mail("a@example.com", "ops@example.com", header+"\r\nSubject: critical\r\n\r\n")
+	}
+	settled(t, opts.Spool)
+	r.Stop()
+	k := newSink(t, opts.Smarthosts[0][len("smtp://"):])
+	start(t, opts)
+	got := k.await(t, 203)
+	late := 0
+	for i, m := range got {
+		if strings.Contains(m.body, "Subject: critical") && i >= 20 {
+			late++
+		}
+	}
+	if late > 0 {
+		t.Errorf("%d of 3 critical mails came behind 20 others", late)
+	}
+}

@@ -17,20 +17,43 @@ func TestSampleConfigurationIsCurrentAndLoads(t *testing.T) {
 	if string(committed) != run(t, flowgraf, "config") {
 		t.Error("telegraf.conf.sample is not what flowgraf config prints: run go generate ./cmd/flowgraf")
 	}
-	dir := t.TempDir()
-	text := strings.NewReplacer(
-		"/var/lib/flowgraf", dir, "/var/spool/flowgraf", filepath.Join(dir, "spool"),
-		"127.0.0.1:2525", freePort(t, "tcp"), "udp://:2055", "udp://"+freePort(t, "udp"),
-	).Replace(string(committed))
-	file := filepath.Join(dir, "telegraf.conf")
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	out := run(t, flowgraf, "check", "--config", file)
+	out := checkElsewhere(t, string(committed))
 	for _, plugin := range []string{"inputs.netflow", "outputs.influxdb", "outputs.nfdump", "outputs.smtp_relay"} {
 		if !strings.Contains(out, "ok      "+plugin) {
 			t.Errorf("%s is not in the sample:\n%s", plugin, out)
 		}
+	}
+}
+
+// checkElsewhere runs flowgraf check on a configuration, with ports and
+// directories of the test in place of those of a real machine.
+func checkElsewhere(t *testing.T, config string) string {
+	t.Helper()
+	dir := t.TempDir()
+	text := strings.NewReplacer(
+		"/var/lib/flowgraf", dir, "/var/spool/flowgraf", filepath.Join(dir, "spool"),
+		"127.0.0.1:2525", freePort(t, "tcp"), "udp://:2055", "udp://"+freePort(t, "udp"),
+	).Replace(config)
+	file := filepath.Join(dir, "telegraf.conf")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return run(t, flowgraf, "check", "--config", file)
+}
+
+// The configurations in the README are valid.
+func TestReadmeConfigurationsLoad(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(readme), "```toml\n")[1:]
+	if len(blocks) == 0 {
+		t.Fatal("the README has no configuration")
+	}
+	for _, block := range blocks {
+		text, _, _ := strings.Cut(block, "```")
+		checkElsewhere(t, text)
 	}
 }
 

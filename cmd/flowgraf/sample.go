@@ -13,7 +13,7 @@ import (
 	"github.com/influxdata/telegraf/plugins/outputs"
 )
 
-//go:generate sh -c "go run . config >../../telegraf.conf.sample"
+//go:generate sh -c "go run . config >sample.tmp && mv sample.tmp ../../telegraf.conf.sample || { rm -f sample.tmp; exit 1; }"
 
 //go:embed sample_head.conf
 var sampleHead string

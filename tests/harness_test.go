@@ -242,7 +242,8 @@ const agentConfig = `
 `
 
 // startAgent starts an agent in dir with a configuration template and waits
-// until it takes flows.
+// until it takes flows. In the template, Dir is dir, and Flows and Relay are free
+// addresses; data adds to these or replaces them.
 func startAgent(t testing.TB, dir, config string, data map[string]string) *agent {
 	t.Helper()
 	a := &agent{dir: dir, flows: freePort(t, "udp"), relay: freePort(t, "tcp")}
@@ -252,6 +253,7 @@ func startAgent(t testing.TB, dir, config string, data map[string]string) *agent
 	for k, v := range data {
 		values[k] = v
 	}
+	a.flows = values["Flows"]
 	if err := template.Must(template.New("conf").Parse(config)).Execute(&text, values); err != nil {
 		t.Fatal(err)
 	}

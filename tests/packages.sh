@@ -9,7 +9,7 @@ packages="nfdump softflowd influxdb influxdb-client swaks tshark"
 postfix=build/postfix
 
 missing=""
-for program in nfdump nfcapd nfreplay softflowd influxd influx swaks tshark; do
+for program in gcc nfdump nfcapd nfreplay softflowd influxd influx swaks tshark; do
 	command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
 done
 [ -x "$postfix/usr/sbin/smtp-sink" ] || missing="$missing smtp-sink"

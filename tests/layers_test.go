@@ -16,7 +16,7 @@ var importLayers = [][]string{
 	{"plugins/inputs/netflow", "outputs/nfdump", "outputs/smtp_relay"},
 	{"plugins/flowmetric", "plugins/flowmetric/generate"},
 	{"plugins/collector", "outputs/archive", "outputs/query", "outputs/report"},
-	{"outputs/nffile", "plugins/netflow", "plugins/ipfix"},
+	{"outputs/nffile", "plugins/netflow", "plugins/ipfix", "plugins/sflow"},
 	{"plugins/ie/generate"},
 	{"plugins/flow", "plugins/ie", "plugins/wire"},
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
+	"github.com/flowgraf/flowgraf/plugins/sflow"
 )
 
 // Datagram is one UDP payload and where it came from.
@@ -36,8 +37,9 @@ type Datagram = flow.Datagram
 // Without Flow the data records are only counted, but for the first of each set,
 // from which rates and clocks are learned: TimeRepairs then counts no others.
 type Handler struct {
-	Flow   func(*flow.Record)
-	Option func(*flow.OptionRecord)
+	Flow    func(*flow.Record)
+	Option  func(*flow.OptionRecord)
+	Counter func(*flow.CounterRecord)
 }
 
 // Options configures a Decoder. The zero value is useful.
@@ -84,10 +86,11 @@ type ExporterStats struct {
 	Bytes     uint64 // of the datagrams
 	Flows     uint64 // data records
 	Options   uint64 // option records
+	Counters  uint64 // counter samples of sFlow
 	Templates uint64 // templates that were new or changed
 
 	SequenceGaps     uint64 // times that something was missing
-	SequenceLost     uint64 // what was missing, in the unit of the sequence: v5 flows, v9 datagrams, IPFIX records
+	SequenceLost     uint64 // what was missing, in the unit of the sequence: v5 and v7 flows, v9 and sFlow datagrams, IPFIX records
 	SequenceLate     uint64 // datagrams that came after a later one, or twice; their loss was counted before
 	SequenceRestarts uint64 // times that the sequence began anew
 
@@ -117,6 +120,8 @@ type Decoder struct {
 	rec     ipfix.RecordDecoder
 	flow    flow.Record
 	option  flow.OptionRecord
+	counter flow.CounterRecord
+	samples sflow.Decoder
 	scratch []ipfix.FieldSpec
 	err     error // the first of the datagram at hand
 }
@@ -160,13 +165,18 @@ func (d *Decoder) Decode(dg Datagram, h Handler) error {
 		size:     len(dg.Payload),
 		handler:  h,
 	}
-	known := v == flow.V5 || v == flow.V9 || v == flow.IPFIX
-	if !known || len(d.opt.Protocols) > 0 && !slices.Contains(d.opt.Protocols, v) {
+	if v == 0 || len(d.opt.Protocols) > 0 && !slices.Contains(d.opt.Protocols, v) {
 		return d.unsupported(&m, v, dg.Payload)
 	}
 	switch v {
+	case flow.V1:
+		d.fixed(&m, &fixedV1, dg.Payload)
 	case flow.V5:
-		d.v5(&m, dg.Payload)
+		d.fixed(&m, &fixedV5, dg.Payload)
+	case flow.V7:
+		d.fixed(&m, &fixedV7, dg.Payload)
+	case flow.SFlow:
+		d.sflow(&m, dg.Payload)
 	case flow.V9:
 		d.v9(&m, dg.Payload)
 	case flow.IPFIX:
@@ -182,6 +192,7 @@ func (d *Decoder) Decode(dg Datagram, h Handler) error {
 type message struct {
 	addr     netip.Addr
 	port     uint16
+	agent    netip.Addr // of sFlow
 	received flow.Time
 	size     int
 	handler  Handler
@@ -216,7 +227,7 @@ func (d *Decoder) unsupported(m *message, v flow.Version, b []byte) error {
 	m.dom.stats.Unsupported++
 	head := b[:min(len(b), 4)]
 	if first {
-		d.log.say(m.received, "datagrams of %s are not decoded: expected NetFlow v5, v9 or IPFIX as configured, got version %s (bytes %q)", m.addr, v, head)
+		d.log.say(m.received, "datagrams of %s are not decoded: expected NetFlow, IPFIX or sFlow v5 as configured, got version %s (bytes %q)", m.addr, v, head)
 	}
 	return fmt.Errorf("datagram of %s: expected a supported protocol, got version %s (bytes %q)", netip.AddrPortFrom(m.addr, m.port), v, head)
 }
@@ -262,32 +273,97 @@ func (d *Decoder) base(m *message, exported flow.Time) *flow.Record {
 	return b
 }
 
-// v5 decodes a NetFlow v5 datagram.
-func (d *Decoder) v5(m *message, b []byte) {
-	head, records, err := netflow.ParseV5Header(b)
-	if len(b) < netflow.V5HeaderLen {
+// fixed is a version with records of a fixed layout.
+type fixed struct {
+	version        flow.Version
+	header, record int // lengths in bytes
+	parse          func([]byte) (netflow.V5Header, []byte, error)
+	base           func(*flow.Record, netflow.V5Header)
+	decode         func(r, base *flow.Record, b []byte)
+}
+
+var (
+	fixedV1 = fixed{flow.V1, netflow.V1HeaderLen, netflow.V1RecordLen, netflow.ParseV1Header, netflow.V1Base, netflow.DecodeV1}
+	fixedV5 = fixed{flow.V5, netflow.V5HeaderLen, netflow.V5RecordLen, netflow.ParseV5Header, netflow.V5Base, netflow.DecodeV5}
+	fixedV7 = fixed{flow.V7, netflow.V7HeaderLen, netflow.V7RecordLen, netflow.ParseV7Header, netflow.V7Base, netflow.DecodeV7}
+)
+
+// fixed decodes a datagram of NetFlow v1, v5 or v7.
+func (d *Decoder) fixed(m *message, f *fixed, b []byte) {
+	head, records, err := f.parse(b)
+	if len(b) < f.header {
 		d.begin(m, 0, 0)
 		d.fail(m, err)
 		return
 	}
-	d.begin(m, flow.V5, head.Domain())
+	d.begin(m, f.version, head.Domain())
 	if err != nil {
 		d.fail(m, err)
 	}
 	base := d.base(m, head.ExportTime())
-	netflow.V5Base(base, head)
+	f.base(base, head)
 	if base.Exported == 0 {
 		base.Exported = m.received
 	}
-	for ; len(records) >= netflow.V5RecordLen; records = records[netflow.V5RecordLen:] {
-		netflow.DecodeV5(&d.flow, base, records[:netflow.V5RecordLen])
+	for ; len(records) >= f.record; records = records[f.record:] {
+		f.decode(&d.flow, base, records[:f.record])
 		d.emit(m)
 		if m.handler.Flow == nil {
-			m.count(len(records)/netflow.V5RecordLen - 1)
+			m.count(len(records)/f.record - 1)
 			break
 		}
 	}
-	m.dom.sequence(m).records(&m.dom.stats, head.Sequence, uint32(head.Count), false)
+	if f.version != flow.V1 { // which has no sequence numbers
+		m.dom.sequence(m).records(&m.dom.stats, head.Sequence, uint32(head.Count), false)
+	}
+}
+
+// sflow decodes an sFlow datagram. The domain is the sub-agent.
+func (d *Decoder) sflow(m *message, b []byte) {
+	head, samples, err := sflow.ParseHeader(b)
+	if err != nil {
+		d.begin(m, 0, 0)
+		d.fail(m, err)
+		return
+	}
+	m.agent = head.Agent
+	d.begin(m, flow.SFlow, head.SubAgent)
+	base := d.base(m, 0)
+	for {
+		s, ok := samples.Next()
+		if !ok {
+			break
+		}
+		err = nil
+		switch s.Format {
+		case sflow.FlowSample, sflow.ExpandedFlowSample, sflow.DiscardedPacket:
+			if err = d.samples.Flow(&d.flow, base, &head, s); err == nil || d.flow.Has(flow.Packets) {
+				d.emit(m)
+			}
+		case sflow.CounterSample, sflow.ExpandedCounterSample:
+			d.counters(m, &head, s)
+		}
+		if err != nil {
+			d.fail(m, err)
+		}
+	}
+	if err := samples.Err(); err != nil {
+		d.fail(m, err)
+	}
+	m.dom.sequence(m).datagrams(&m.dom.stats, head.Sequence)
+}
+
+// counters decodes a counter sample, where anybody wants it.
+func (d *Decoder) counters(m *message, head *sflow.Header, s sflow.Sample) {
+	m.dom.stats.Counters++
+	if m.handler.Counter == nil {
+		return
+	}
+	o := &d.counter
+	o.Exporter, o.ExporterPort, o.Received = m.addr, m.port, m.received
+	if err := d.samples.Counters(o, head, s, m.handler.Counter); err != nil {
+		d.fail(m, err)
+	}
 }
 
 // v9 decodes a NetFlow v9 datagram.

@@ -110,12 +110,13 @@ func (d *Decoder) forget(dom *domain) {
 	}
 }
 
-// sequence returns the state of the sequence numbers from the datagram's port.
+// sequence returns the state of the sequence numbers from the datagram's port; of
+// sFlow, those of the agent, whatever its port.
 func (dom *domain) sequence(m *message) *sequence {
 	oldest := 0
 	for i := range dom.sequences {
 		s := &dom.sequences[i]
-		if s.port == m.port {
+		if s.agent == m.agent && (s.port == m.port || m.agent.IsValid()) {
 			s.used = m.received
 			return s
 		}
@@ -127,6 +128,6 @@ func (dom *domain) sequence(m *message) *sequence {
 		dom.sequences = append(dom.sequences, sequence{})
 		oldest = len(dom.sequences) - 1
 	}
-	dom.sequences[oldest] = sequence{port: m.port, used: m.received}
+	dom.sequences[oldest] = sequence{port: m.port, agent: m.agent, used: m.received}
 	return &dom.sequences[oldest]
 }

@@ -1,6 +1,10 @@
 package collector
 
-import "github.com/flowgraf/flowgraf/plugins/flow"
+import (
+	"net/netip"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
 
 // sequence watches the sequence numbers that arrive from one source port
 // (specs/flow-protocols.md, Sequence numbers and loss). NetFlow v5 counts flows,
@@ -8,6 +12,7 @@ import "github.com/flowgraf/flowgraf/plugins/flow"
 // whose v9 counts records, which are recognised by their numbers.
 type sequence struct {
 	port    uint16
+	agent   netip.Addr // of sFlow
 	used    flow.Time
 	known   bool
 	unsure  bool // how many records the last datagram had is unknown
@@ -38,6 +43,14 @@ func (s *sequence) records(st *ExporterStats, seq, count uint32, unsure bool) {
 		return
 	}
 	s.advance(seq, count, unsure)
+}
+
+// datagrams takes in a datagram whose number counts the datagrams before it.
+func (s *sequence) datagrams(st *ExporterStats, seq uint32) {
+	if s.known && !s.step(st, seq, s.last+1, lateDatagrams) {
+		return
+	}
+	s.advance(seq, 0, false)
 }
 
 // learn takes in a v9 datagram with the given number of data records.

@@ -390,6 +390,7 @@ func TestUptimeBase(t *testing.T) {
 func TestUnsupportedIsLoggedOnce(t *testing.T) {
 	var lines []string
 	d := NewDecoder(Options{Log: func(format string, args ...any) { lines = append(lines, args[0].(string)) }})
+	d.opt.Protocols = []flow.Version{flow.V5}
 	sflow := make([]byte, 28)
 	sflow[3] = 5
 	for range 5 {

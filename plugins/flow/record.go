@@ -209,6 +209,10 @@ type Record struct {
 	IngressAttr uint16 // 1 uplink, 2 VM access port, 3 VXLAN or management
 	EgressAttr  uint16
 
+	// Sample is what sFlow, or a packet section in IPFIX, tells of the one packet
+	// that the flow stands for; nil for all other flows.
+	Sample *Sample
+
 	// Extra has what the exporter sent and no field above holds losslessly, in
 	// the order of the template.
 	Extra []Element

@@ -38,6 +38,8 @@ const (
 	OptionsMeasurement  = "netflow_options"
 	ExporterMeasurement = "netflow_exporter"
 	DatagramMeasurement = "netflow_datagram"
+	EventMeasurement    = "netflow_event"
+	CounterMeasurement  = "netflow_counters"
 )
 
 // latest is the last timestamp that Timestamp gave away, in nanoseconds since
@@ -68,12 +70,20 @@ type Options struct {
 
 	// PEN names vendors' elements.
 	PEN PEN
+
+	// Stock writes everything into netflow, as the stock plugin does: events of
+	// firewalls and address translators, discarded packets, and sFlow's counters.
+	// Without it they have measurements of their own, so that the sums over
+	// netflow are those of the traffic.
+	Stock bool
 }
 
 // Builder makes metrics. It is not safe for concurrent use.
 type Builder struct {
 	tags   []string
 	pen    PEN
+	stock  bool
+	last   counterKey       // of the counter sample that was written last
 	fields []telegraf.Field // of the metric at hand
 	moved  []telegraf.Tag   // of these, what becomes a tag
 	cache  cache
@@ -97,7 +107,7 @@ func NewBuilder(o Options) (*Builder, error) {
 			return nil, fmt.Errorf("flow_tags: expected the name of a field of netflow, got %q", name)
 		}
 	}
-	return &Builder{tags: slices.Clone(o.FlowTags), pen: o.PEN, names: map[elementKey]stockField{}}, nil
+	return &Builder{tags: slices.Clone(o.FlowTags), pen: o.PEN, stock: o.Stock, names: map[elementKey]stockField{}}, nil
 }
 
 // add appends a field to the metric at hand. nil is no value.
@@ -140,13 +150,31 @@ func (b *Builder) Flow(r *flow.Record, at time.Time) telegraf.Metric {
 	} else {
 		b.version5(r)
 	}
-	if r.Domain != 0 {
+	if r.Domain != 0 && r.Version != flow.SFlow {
 		b.uint("domain", uint64(r.Domain))
+	}
+	if r.Sample != nil {
+		b.sample(r)
 	}
 	for i := range r.Extra {
 		b.element(&r.Extra[i], r.Version == flow.V9)
 	}
-	return b.finish(Measurement, r.Exporter, r.Version, at, b.tags)
+	name := Measurement
+	if !b.stock && IsEvent(r) {
+		name = EventMeasurement
+	}
+	return b.finish(name, r.Exporter, r.Version, at, b.tags)
+}
+
+// IsEvent says whether a record tells of an event rather than of traffic: a state
+// change of a firewall (NSEL), an address translation (NEL), or a packet that was
+// discarded. Firewalls that add the last event to flows they count still send
+// flows.
+func IsEvent(r *flow.Record) bool {
+	if r.Sample != nil && r.Sample.Kind == flow.SampleDiscarded {
+		return true
+	}
+	return (r.Has(flow.FwEvent) || r.Has(flow.NATEvent)) && (r.Event || r.Has(flow.EventTime) || r.Has(flow.FwXEvent))
 }
 
 // finish makes the metric of the fields at hand; those named in tags become tags.

@@ -509,6 +509,7 @@ type plan struct {
 	hasICMP   bool
 	hasTenant bool
 	event     bool // state changes of a firewall or an address translator
+	section   bool // first bytes of a packet (see section.go)
 }
 
 // compiler is the state of one compilation.
@@ -539,6 +540,7 @@ func compile(fields []FieldSpec) plan {
 		if f.PEN == 0 && f.ID == paddingOctets || c.first[key(f.PEN, f.ID)] != i {
 			continue
 		}
+		p.section = p.section || isSection(f)
 		moves[i] = c.moves(f)
 		for _, m := range moves[i] {
 			p.note(&m)

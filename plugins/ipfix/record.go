@@ -24,6 +24,7 @@ type RecordDecoder struct {
 	times  times
 	tenant tenant
 	zero   [1]byte // what instead stands for
+	sample flow.Sample
 }
 
 // tenant is the flow inside a VXLAN segment (PEN 6876, elements 880-887).
@@ -457,6 +458,9 @@ const (
 
 // finish sets what depends on several fields of the record.
 func (d *RecordDecoder) finish(t *Template, r *flow.Record) {
+	if t.plan.section {
+		d.dissect(r)
+	}
 	if t.plan.hasTenant {
 		d.enter(r)
 	}

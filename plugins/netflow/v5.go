@@ -6,7 +6,6 @@ import (
 	"net/netip"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
-	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
@@ -107,10 +106,23 @@ func V5Base(base *flow.Record, h V5Header) {
 // DecodeV5 reads the record at the start of b, which must have V5RecordLen
 // bytes, into r. All of r is replaced, starting from base (see V5Base).
 func DecodeV5(r, base *flow.Record, b []byte) {
+	_ = b[V5RecordLen-1]
+	endpoints(r, base, b)
+	r.TCPFlags = uint16(b[37])
+	r.Proto = b[38]
+	r.SrcTOS = b[39]
+	r.SrcAS = uint32(binary.BigEndian.Uint16(b[40:]))
+	r.DstAS = uint32(binary.BigEndian.Uint16(b[42:]))
+	r.SrcMask, r.DstMask = b[44], b[45]
+	switched(r, b)
+}
+
+// endpoints sets what the first 36 bytes of a record say in all fixed versions,
+// but for the times.
+func endpoints(r, base *flow.Record, b []byte) {
 	extra := r.Extra[:0]
 	*r = *base
 	r.Extra = extra
-	_ = b[V5RecordLen-1]
 	r.Src = netip.AddrFrom4([4]byte(b[0:4]))
 	r.Dst = netip.AddrFrom4([4]byte(b[4:8]))
 	r.NextHop = netip.AddrFrom4([4]byte(b[8:12]))
@@ -120,21 +132,6 @@ func DecodeV5(r, base *flow.Record, b []byte) {
 	r.Bytes = uint64(binary.BigEndian.Uint32(b[20:]))
 	r.SrcPort = binary.BigEndian.Uint16(b[32:])
 	r.DstPort = binary.BigEndian.Uint16(b[34:])
-	r.TCPFlags = uint16(b[37])
-	r.Proto = b[38]
-	r.SrcTOS = b[39]
-	r.SrcAS = uint32(binary.BigEndian.Uint16(b[40:]))
-	r.DstAS = uint32(binary.BigEndian.Uint16(b[42:]))
-	r.SrcMask, r.DstMask = b[44], b[45]
-	first := binary.BigEndian.Uint32(b[24:])
-	last := binary.BigEndian.Uint32(b[28:])
-	r.Extra = append(r.Extra,
-		flow.Element{ID: firstSwitched, Value: b[24:28:28]}, flow.Element{ID: lastSwitched, Value: b[28:32:32]})
-	if r.Exported == 0 {
-		ipfix.SetTimes(r, 0, 0)
-		return
-	}
-	ipfix.SetTimes(r, v5Time(r, first), v5Time(r, last))
 }
 
 // The elements that carry a record's times as sent.
@@ -155,37 +152,14 @@ func v5Time(r *flow.Record, switched uint32) flow.Time {
 // largest that fits.
 func AppendV5(dst []byte, h V5Header, recs []flow.Record) []byte {
 	w := wire.NewWriter(dst)
-	w.Uint16(5)
-	w.Uint16(uint16(len(recs)))
-	w.Uint32(h.SysUptime)
-	w.Uint32(h.Seconds)
-	w.Uint32(h.Nanos)
+	appendHead(&w, 5, h, len(recs))
 	w.Uint32(h.Sequence)
 	w.Uint8(h.EngineType)
 	w.Uint8(h.EngineID)
 	w.Uint16(h.Sampling)
 	for i := range recs {
-		r := &recs[i]
-		appendV4(&w, r.Src)
-		appendV4(&w, r.Dst)
-		appendV4(&w, r.NextHop)
-		w.Uint16(uint16(min(r.Input, 0xffff)))
-		w.Uint16(uint16(min(r.Output, 0xffff)))
-		w.Uint32(uint32(min(r.Packets, 0xffffffff)))
-		w.Uint32(uint32(min(r.Bytes, 0xffffffff)))
-		w.Uint32(h.uptime(r.First))
-		w.Uint32(h.uptime(r.Last))
-		w.Uint16(r.SrcPort)
-		w.Uint16(r.DstPort)
-		w.Uint8(0)
-		w.Uint8(uint8(r.TCPFlags))
-		w.Uint8(r.Proto)
-		w.Uint8(r.SrcTOS)
-		w.Uint16(as16(r.SrcAS))
-		w.Uint16(as16(r.DstAS))
-		w.Uint8(r.SrcMask)
-		w.Uint8(r.DstMask)
-		w.Uint16(0)
+		appendEndpoints(&w, h, &recs[i])
+		appendRest(&w, &recs[i])
 	}
 	return w.Buf()
 }

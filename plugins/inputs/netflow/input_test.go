@@ -36,7 +36,7 @@ func TestInit(t *testing.T) {
 		{"udp4", &NetFlow{ServiceAddress: "udp4://:2055"}, ""},
 		{"udp6", &NetFlow{ServiceAddress: "udp6://[::1]:2055"}, ""},
 		{"invalid protocol", &NetFlow{ServiceAddress: ok, Protocol: "foo"}, "invalid protocol"},
-		{"a protocol that is not decoded", &NetFlow{ServiceAddress: ok, Protocol: "sflow v5"}, "invalid protocol"},
+		{"a protocol that is not decoded", &NetFlow{ServiceAddress: ok, Protocol: "netflow v8"}, "invalid protocol"},
 		{"empty service address", &NetFlow{}, "service_address required"},
 		{"invalid scheme", &NetFlow{ServiceAddress: "tcp://:2055"}, "invalid scheme"},
 		{"invalid service address", &NetFlow{ServiceAddress: "udp://198.168.1.290:la"}, "invalid service address"},
@@ -225,7 +225,10 @@ func TestExporterMetrics(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", name, v, want)
 		}
 	}
-	if v, _ := byVersion["sFlowV5"].GetField("unsupported"); v != uint64(1) {
+	if v, _ := byVersion["unknown"].GetField("unsupported"); v != uint64(1) {
+		t.Errorf("what is no flow protocol: got %v", byVersion["unknown"])
+	}
+	if v, _ := byVersion["sFlowV5"].GetField("datagrams"); v != uint64(1) {
 		t.Errorf("sFlow: got %v", byVersion["sFlowV5"])
 	}
 	socket := byVersion[""]
@@ -256,7 +259,7 @@ func TestFlippedBytesMakeMetrics(t *testing.T) {
 		n.FlowTags = []string{"src", "username", "in_bytes"}
 	})
 	var list [][]byte
-	for _, l := range [][][]byte{v5Datagrams(2), v9Datagrams(t), vmwareDatagrams(t), datagrams(t, 2)} {
+	for _, l := range [][][]byte{v5Datagrams(2), v9Datagrams(t), vmwareDatagrams(t), datagrams(t, 2), sflowDatagrams(), eventDatagrams(t), v1v7Datagrams()} {
 		list = append(list, l...)
 	}
 	captured, _ := filepath.Glob("../../../../shared/samples/flows/*.dat")
@@ -337,7 +340,7 @@ func TestWriteCases(t *testing.T) {
 	if os.Getenv("UPDATE_EXPECTED") == "" {
 		t.Skip("UPDATE_EXPECTED is not set")
 	}
-	for name, list := range map[string][][]byte{"ipfix": datagrams(t, 2), "netflow_v5": v5Datagrams(2), "flow_tags": datagrams(t, 2), "vmware": vmwareDatagrams(t), "netflow_v9_sampled": v9Datagrams(t)} {
+	for name, list := range map[string][][]byte{"ipfix": datagrams(t, 2), "netflow_v5": v5Datagrams(2), "flow_tags": datagrams(t, 2), "vmware": vmwareDatagrams(t), "netflow_v9_sampled": v9Datagrams(t), "sflow": sflowDatagrams(), "sflow_stock": sflowDatagrams(), "events": eventDatagrams(t), "netflow_v1_v7": v1v7Datagrams()} {
 		folder := filepath.Join("testcases", name)
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			t.Fatal(err)

@@ -1,5 +1,5 @@
 // Package netflow is the Telegraf service input inputs.netflow: it receives
-// NetFlow v5, v9 and IPFIX over UDP and emits a metric per flow, under the names
+// NetFlow v1, v5, v7, v9, IPFIX and sFlow over UDP and emits a metric per flow, under the names
 // of Telegraf's stock input of the same name, and metrics about the exporters.
 //
 // Decoding is package collector's, names and values are package flowmetric's;
@@ -50,6 +50,7 @@ type NetFlow struct {
 	PENFiles       []string        `toml:"private_enterprise_number_files"`
 	Metrics        []string        `toml:"metrics"`
 	FlowTags       []string        `toml:"flow_tags"`
+	Measurements   string          `toml:"measurements"`
 	Log            telegraf.Logger `toml:"-"`
 
 	listener *collector.Listener
@@ -96,7 +97,15 @@ func (n *NetFlow) Init() error {
 	if err != nil {
 		return err
 	}
-	n.builder, err = flowmetric.NewBuilder(flowmetric.Options{FlowTags: n.FlowTags, PEN: pen})
+	stock := false
+	switch n.Measurements {
+	case "", "separate":
+	case "stock":
+		stock = true
+	default:
+		return fmt.Errorf("measurements: expected 'separate' or 'stock', got %q", n.Measurements)
+	}
+	n.builder, err = flowmetric.NewBuilder(flowmetric.Options{FlowTags: n.FlowTags, PEN: pen, Stock: stock})
 	if err != nil {
 		return err
 	}
@@ -104,6 +113,7 @@ func (n *NetFlow) Init() error {
 	n.handler = collector.Handler{}
 	if n.wants.flows {
 		n.handler.Flow = n.flow
+		n.handler.Counter = n.counter
 	}
 	if n.wants.options {
 		n.handler.Option = n.option
@@ -121,8 +131,14 @@ func (n *NetFlow) protocols() ([]flow.Version, error) {
 		return []flow.Version{flow.V5}, nil
 	case "netflow v9", "ipfix":
 		return []flow.Version{flow.V9, flow.IPFIX}, nil
+	case "netflow v1":
+		return []flow.Version{flow.V1}, nil
+	case "netflow v7":
+		return []flow.Version{flow.V7}, nil
+	case "sflow", "sflow v5":
+		return []flow.Version{flow.SFlow}, nil
 	}
-	return nil, fmt.Errorf("invalid protocol %q, only supports 'netflow v5', 'netflow v9' and 'ipfix'", n.Protocol)
+	return nil, fmt.Errorf("invalid protocol %q, only supports 'netflow v1', 'netflow v5', 'netflow v7', 'netflow v9', 'ipfix' and 'sflow v5'", n.Protocol)
 }
 
 // chooseMetrics reads the option metrics.
@@ -236,6 +252,13 @@ func (n *NetFlow) flow(r *flow.Record) {
 	n.batch = append(n.batch, n.builder.Flow(r, flowmetric.Timestamp(n.at)))
 }
 
+// counter adds a counter record of sFlow to the batch.
+func (n *NetFlow) counter(o *flow.CounterRecord) {
+	if m := n.builder.Counters(o, flowmetric.Timestamp(n.at)); m != nil {
+		n.batch = append(n.batch, m)
+	}
+}
+
 // option adds an option record to the batch.
 func (n *NetFlow) option(o *flow.OptionRecord) {
 	n.batch = append(n.batch, n.builder.Option(o, flowmetric.Timestamp(n.at)))
@@ -292,6 +315,7 @@ func exporterFields(s *collector.ExporterStats) map[string]interface{} {
 		"bytes":                 s.Bytes,
 		"flows":                 s.Flows,
 		"options":               s.Options,
+		"counters":              s.Counters,
 		"templates":             s.Templates,
 		"sequence_gaps":         s.SequenceGaps,
 		"sequence_lost":         s.SequenceLost,

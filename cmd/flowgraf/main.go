@@ -96,6 +96,8 @@ Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`,
 		newGenerateCommand(),
 		newQueueCommand(),
 		newRelayCommand(),
+		newSalvageCommand(),
+		newVerifyCommand(),
 	)
 	return root
 }

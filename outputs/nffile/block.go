@@ -148,7 +148,11 @@ func (f *File) ReadBlock(b *Block) error {
 		return io.EOF
 	}
 	if err := f.readBlockAt(b, f.off); err != nil {
+		growing := f.open && f.cutAt(f.off)
 		f.left, f.open = 0, false
+		if growing {
+			return io.EOF // the rest of the block is still to come
+		}
 		return err
 	}
 	f.off += b.headSize() + int64(len(b.raw))
@@ -159,6 +163,18 @@ func (f *File) ReadBlock(b *Block) error {
 		return f.takeMaps1(b)
 	}
 	return nil
+}
+
+// cutAt says whether the file ends within the block at off.
+func (f *File) cutAt(off int64) bool {
+	var h [block3HeadSize]byte
+	n, _ := f.f.ReadAt(h[:], off)
+	head := blockHeadSize
+	size := int64(le.Uint32(h[4:]))
+	if f.head.Layout == layout3 {
+		head, size = block3HeadSize, size-block3HeadSize
+	}
+	return n < head || size <= MaxBlock && size > f.size-off-int64(head)
 }
 
 // readBlockAt reads the block at off into b.

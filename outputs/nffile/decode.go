@@ -236,6 +236,7 @@ func (d *Decoder) flow(rec []byte) string {
 		}
 	}
 	r.Event = d.flags&flagEvent != 0
+	d.extra.Sampled = d.Sampled()
 	d.finish(sysid)
 	return ""
 }

@@ -187,7 +187,7 @@ func (w *Writer) encode(b []byte, r *flow.Record, x *Extra, c *counts, sysid uin
 	if r.Event {
 		flags |= flagEvent
 	}
-	if c.sampled {
+	if c.sampled || x.Sampled {
 		flags |= flagSampled
 	}
 	le.PutUint16(b[0:], recordFlow)

@@ -169,7 +169,7 @@ func (d *Decoder) common(rec []byte) (have uint64, reason string) {
 	p = p[size:]
 	r.Packets, p = number(p, flags&common1Packets != 0)
 	r.Bytes, p = number(p, flags&common1Bytes != 0)
-	r.Flows, r.RevPackets, r.RevBytes = 1, 0, 0
+	r.Flows, r.RevPackets, r.RevBytes = 0, 0, 0
 	r.Direction, r.BiflowDir, r.EndReason = 0, rec[30], rec[31]
 	r.EngineType, r.EngineID = 0, 0
 	// Two extensions fill one element: what only the other one has is cleared.
@@ -188,6 +188,9 @@ func (d *Decoder) common(rec []byte) (have uint64, reason string) {
 			d.extension1(id, p[:n:n])
 		}
 		p = p[n:]
+	}
+	if have&(1<<elCount) != 0 {
+		r.Flows = max(r.Flows, 1)
 	}
 	return have, ""
 }

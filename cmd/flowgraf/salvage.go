@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+)
+
+func newSalvageCommand() *cobra.Command {
+	var to string
+	cmd := &cobra.Command{
+		Use:   "salvage FILE -w NEWFILE",
+		Short: "Get every whole block out of a damaged flow file",
+		Long: `Salvage copies what is sound in a damaged, cut or still growing nfdump file into
+a new one that nfdump reads, with right statistics. What nfdump refuses because
+its end is missing, comes out up to the last whole block; behind damage in the
+midst the next sound block is searched for. Files of nfdump 1.6 and 1.8 become
+files of nfdump 1.7.
+
+What is lost is named on standard error. The new file must not exist; there is
+none when nothing could be salvaged.`,
+		Example: `  flowgraf salvage nfcapd.202611221200 -w nfcapd.202611221200.whole`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p := newProgress(cmd.ErrOrStderr(), false)
+			p.file(0, 1, args[0])
+			got, err := nffile.Salvage(args[0], to, p.bytes)
+			p.clear()
+			if err != nil {
+				return err
+			}
+			for _, gap := range got.Gaps {
+				fmt.Fprintf(cmd.ErrOrStderr(), "lost: %v\n", gap)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d flows in %d blocks; %d bytes are lost\n", to, got.Flows, got.Blocks, got.Lost)
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&to, "write", "w", "", "the new `file`")
+	cobra.CheckErr(cmd.MarkFlagRequired("write"))
+	return cmd
+}

@@ -1,0 +1,124 @@
+package nffile
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Salvaged is what Salvage got out of a file.
+type Salvaged struct {
+	Blocks uint64
+	Flows  uint64
+	Lost   int64   // bytes that are in no sound block
+	Gaps   []error // what is wrong with them, each a *FormatError; at most 100
+}
+
+// Salvage writes every sound block of a damaged, torn or still growing file into a
+// new file of layout 2 that nfdump reads. Blocks of layout 2 are copied as they
+// are, flows of layouts 1 and 3 written anew, with LZ4. Progress, which may be nil,
+// is called with the bytes done and to do.
+//
+// The new file must not exist; when an error is returned, it does not. A file
+// without a single sound block is an error.
+func Salvage(from, to string, progress func(done, size int64)) (Salvaged, error) {
+	w, err := openWalker(from)
+	if err != nil {
+		return Salvaged{}, err
+	}
+	defer w.file.Close()
+	if progress != nil {
+		w.progress = progress
+	}
+	opt := Options{Compression: w.file.head.Compression, Extended: true}
+	if w.file.head.Layout != layout2 {
+		opt.Compression = LZ4
+	}
+	out, err := Create(to, opt)
+	if err != nil {
+		return Salvaged{}, err
+	}
+	s := salvager{walker: w, out: out, dec: NewDecoder()}
+	if err = s.run(); err == nil {
+		err = out.Close()
+	}
+	if err != nil {
+		return s.got, errors.Join(err, out.Abandon(), os.Remove(to))
+	}
+	return s.got, nil
+}
+
+// salvager copies the blocks of one file.
+type salvager struct {
+	*walker
+	out *Writer
+	dec *Decoder // of what is copied; that of the walker checks
+	got Salvaged
+}
+
+func (s *salvager) run() error {
+	f, end := s.file, s.file.size
+	switch f.head.Layout {
+	case layout1:
+		if CheckIdent(f.ident) == nil {
+			s.out.opt.Ident = f.ident
+		}
+	case layout3:
+		if f.readDirectory3() == nil && f.head.AppendixOffset > 0 {
+			end = f.head.AppendixOffset
+		}
+		if CheckIdent(f.ident) == nil {
+			s.out.opt.Ident = f.ident
+		}
+	}
+	err := s.walk(end, s.copyBlock, func(from, to int64, why error) {
+		s.got.Lost += to - from
+		if len(s.got.Gaps) < maxProblems {
+			s.got.Gaps = append(s.got.Gaps, why)
+		}
+	})
+	if err == nil && s.got.Blocks == 0 {
+		err = fmt.Errorf("%s: %w: no sound block in %d bytes, nothing to salvage", f.path, ErrCorrupt, f.size)
+	}
+	return err
+}
+
+// copyBlock takes a sound block over.
+func (s *salvager) copyBlock(b *Block) error {
+	if b.data == nil || s.file.head.Layout == layout2 && s.out.isAppendix(b) {
+		return nil
+	}
+	s.got.Blocks++
+	before := s.out.stat.Flows
+	var err error
+	if s.file.head.Layout == layout2 {
+		err = s.out.copyBlock(s.dec, b)
+	} else {
+		for s.dec.Next(b) && err == nil {
+			err = s.out.AppendExtra(s.dec.Record(), s.dec.Extra())
+		}
+	}
+	s.got.Flows += s.out.stat.Flows - before
+	return err
+}
+
+// copyBlock writes a block as it is and counts what it holds.
+func (w *Writer) copyBlock(dec *Decoder, b *Block) error {
+	var head [blockHeadSize]byte
+	le.PutUint32(head[0:], b.Records)
+	le.PutUint32(head[4:], uint32(len(b.raw)))
+	le.PutUint16(head[8:], blockNormal)
+	if err := w.takeIn(dec, b); err != nil {
+		return err
+	}
+	if err := w.writeAt(head[:], w.off); err != nil {
+		return err
+	}
+	if err := w.writeAt(b.raw, w.off+blockHeadSize); err != nil {
+		return err
+	}
+	w.off += blockHeadSize + int64(len(b.raw))
+	w.blocks++
+	w.kept.copyFrom(&w.state)
+	return nil
+}

@@ -1,0 +1,208 @@
+package nffile
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// problems returns what Verify says of content.
+func problems(t *testing.T, content []byte) (*Report, string) {
+	t.Helper()
+	r, err := Verify(write(t, content), nil)
+	must(t, err)
+	var text strings.Builder
+	for _, p := range r.Problems {
+		text.WriteString(p.Error() + "\n")
+	}
+	return &r, text.String()
+}
+
+// TestVerifySound: files of ours and of nfdump, of all layouts, are sound.
+func TestVerifySound(t *testing.T) {
+	contents := [][]byte{file1(t, LZO), file3(t, ZSTD)}
+	for c := None; c <= ZSTD; c++ {
+		content, _ := smallFile(t, c)
+		contents = append(contents, content)
+	}
+	for i, content := range contents {
+		r, text := problems(t, content)
+		if i == 0 || i == 1 { // made by hand: the statistics are not of their flows
+			text = ""
+		}
+		if text != "" || r.Flows < 4 || r.Ident != "edge1" || r.Open {
+			t.Errorf("file %d: %s\n%s", i, r, text)
+		}
+	}
+}
+
+// TestVerifySamples: all samples are sound, but those made by hand have statistics
+// that are not of their flows.
+func TestVerifySamples(t *testing.T) {
+	for _, path := range sampleFiles(t) {
+		called := false
+		r, err := Verify(path, func(done, size int64) { called = done <= size })
+		must(t, err)
+		r.Problems = slices.DeleteFunc(r.Problems, func(err error) bool {
+			return !strings.Contains(path, "nfcapd") && strings.Contains(err.Error(), "the statistics say 1 ")
+		})
+		if !r.Sound() || r.Flows == 0 || !called {
+			t.Errorf("%s %v", &r, r.Problems)
+		}
+	}
+}
+
+// TestVerifyDamaged: Verify names each place, and finds its way behind it.
+func TestVerifyDamaged(t *testing.T) {
+	good, ends := smallFile(t, None)
+	torn := func(b []byte) []byte { return b[:ends[2]+7] }
+	for want, change := range map[string]func([]byte) []byte{
+		"magic 0x7878":                      func(b []byte) []byte { b[0], b[1] = 'x', 'x'; return b },
+		"the header says 9 blocks, 3":       func(b []byte) []byte { b[36] = 9; return b },
+		"the appendix is at offset":         func(b []byte) []byte { b[24]++; return b },
+		"the statistics say 6 flows, there": func(b []byte) []byte { b[len(b)-statSize+4]++; return b },
+		"an element runs past": func(b []byte) []byte {
+			b[ends[1]+blockHeadSize+recordHeadSize+2] = 0xff
+			b[ends[1]+blockHeadSize+recordHeadSize+3] = 0xff
+			return b
+		},
+		"block with 0 records":             func(b []byte) []byte { clear(b[ends[1] : ends[1]+4]); return b },
+		"the next sound block begins here": func(b []byte) []byte { copy(b[ends[1]:], "garbage garbage"); return b },
+		"no statistics":                    torn,
+		"bytes, the file has":              func(b []byte) []byte { return b[:len(b)-3] },
+		"end 1 bytes before the block":     func(b []byte) []byte { return slices.Insert(bumpSize(b, ends[1]), int(ends[2]), 0) },
+	} {
+		r, text := problems(t, change(slices.Clone(good)))
+		if r.Sound() || !strings.Contains(text, want) {
+			t.Errorf("no %q in: %s\n%s", want, r, text)
+		}
+	}
+}
+
+// bumpSize makes the block at off one byte longer.
+func bumpSize(b []byte, off int64) []byte {
+	le.PutUint32(b[off+4:], le.Uint32(b[off+4:])+1)
+	return b
+}
+
+// TestSalvage damages a file in the middle of each block: the other two come out,
+// with their statistics, and nfdump reads them.
+func TestSalvage(t *testing.T) {
+	for _, c := range []Compression{None, LZ4, LZO} {
+		good, ends := smallFile(t, c)
+		for i := range 3 {
+			bad := slices.Clone(good)
+			for j := ends[i] + 2; j < ends[i]+30; j++ {
+				bad[j] ^= 0x5a
+			}
+			from, to := write(t, bad), filepath.Join(t.TempDir(), "nfcapd.202611221001")
+			got, err := Salvage(from, to, nil)
+			must(t, err)
+			want := 5 - (flowsInBlocks[i+1] - flowsInBlocks[i])
+			if got.Flows != want || got.Blocks != 2 || got.Lost != ends[i+1]-ends[i] || len(got.Gaps) != 1 {
+				t.Errorf("%s, block %d: %+v, expected %d flows", c, i, got, want)
+			}
+			r, err := Verify(to, nil)
+			must(t, err)
+			if !r.Sound() || r.Flows != want || r.Ident != "edge1" || r.Header.Compression != c {
+				t.Errorf("%s, block %d: %s %v", c, i, &r, r.Problems)
+			}
+			if out := nfdump(t, "-r", to, "-o", "null"); !strings.Contains(out, "flows processed: "+string(rune('0'+want))+",") {
+				t.Errorf("nfdump says\n%s", out)
+			}
+			if out := nfdump(t, "-v", to); strings.Contains(out, "rror") {
+				t.Errorf("nfdump -v says\n%s", out)
+			}
+		}
+	}
+}
+
+// TestSalvageCut cuts files of all layouts at every length: whole blocks come out,
+// or an error says that there is none, and then there is no file.
+func TestSalvageCut(t *testing.T) {
+	ours, _ := smallFile(t, LZ4)
+	for name, content := range map[string][]byte{"layout 1": file1(t, LZO), "layout 2": ours, "layout 3": file3(t, LZ4)} {
+		from, to := write(t, content), filepath.Join(t.TempDir(), "out")
+		last := uint64(0)
+		for n := 0; n <= len(content); n += 1 + n%3 {
+			must(t, os.WriteFile(from, content[:n], 0o644))
+			got, err := Salvage(from, to, nil)
+			if err != nil {
+				if _, statErr := os.Stat(to); statErr == nil {
+					t.Fatalf("%s cut to %d: %v, and a file is left", name, n, err)
+				}
+				continue
+			}
+			if got.Flows < last {
+				t.Fatalf("%s cut to %d: %d flows, %d were in a shorter one", name, n, got.Flows, last)
+			}
+			last = got.Flows
+			if r, err := Verify(to, nil); err != nil || !r.Sound() || r.Flows != got.Flows {
+				t.Fatalf("%s cut to %d: %s %v %v", name, n, &r, r.Problems, err)
+			}
+			must(t, os.Remove(to))
+		}
+		if last < 4 {
+			t.Errorf("%s: %d flows salvaged", name, last)
+		}
+	}
+}
+
+// TestSalvageKeeps: salvaging a sound file of nfdump loses nothing, and nothing is
+// overwritten.
+func TestSalvageKeeps(t *testing.T) {
+	for _, path := range sampleFiles(t) {
+		want, err := readAll(path)
+		must(t, err)
+		to := filepath.Join(t.TempDir(), "out")
+		_, err = Salvage(path, to, nil)
+		must(t, err)
+		got, err := readAll(to)
+		must(t, err)
+		if len(got) != len(want) {
+			t.Fatalf("%s: %d flows, expected %d", path, len(got), len(want))
+		}
+		for i := range got {
+			if want[i].Event && want[i].First == 0 { // nfcapd 1.7.1 leaves it out
+				want[i].First, want[i].Last = want[i].EventTime, want[i].EventTime
+				got[i].First, got[i].Last = got[i].EventTime, got[i].EventTime
+			}
+			got[i].Present, want[i].Present = flow.Set{}, flow.Set{}
+			if d := differences(&got[i], &want[i]); d != "" {
+				t.Errorf("%s, flow %d: %s", filepath.Base(path), i+1, d)
+			}
+		}
+		if _, err := Salvage(path, to, nil); err == nil {
+			t.Error("an existing file is overwritten")
+		}
+	}
+}
+
+// TestGrowing: a file that is written is read up to its last whole block, and
+// Verify says that it is being written.
+func TestGrowing(t *testing.T) {
+	content, ends := smallFile(t, LZ4)
+	clear(content[18:20])
+	clear(content[24:40])
+	path := write(t, nil)
+	for n := headerSize; n <= int(ends[3]); n++ {
+		must(t, os.WriteFile(path, content[:n], 0o644))
+		blocks := 0
+		for blocks < 3 && int64(n) >= ends[blocks+1] {
+			blocks++
+		}
+		got, err := readAll(path)
+		if err != nil || uint64(len(got)) != flowsInBlocks[blocks] {
+			t.Fatalf("%d bytes: %d flows, expected those of %d blocks: %v", n, len(got), blocks, err)
+		}
+		r, err := Verify(path, nil)
+		must(t, err)
+		if !r.Sound() || !r.Open || r.Flows != flowsInBlocks[blocks] || r.Torn != int64(n)-ends[blocks] {
+			t.Fatalf("%d bytes: %s %v", n, &r, r.Problems)
+		}
+	}
+}

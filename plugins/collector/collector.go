@@ -54,7 +54,12 @@ type Options struct {
 	// MaxTemplates bounds the templates of one domain; default 1024.
 	MaxTemplates int
 
-	// MaxBytes bounds the memory of all templates; default 64 MiB.
+	// TemplatesOnly reads templates and option records, for Known, and decodes no
+	// flows and counts nothing else.
+	TemplatesOnly bool
+
+	// MaxBytes bounds the memory of all templates and option records; default 64
+	// MiB.
 	MaxBytes int
 
 	// Log gets a line for what an administrator should know, at most about ten
@@ -94,13 +99,16 @@ type ExporterStats struct {
 	SequenceLate     uint64 // datagrams that came after a later one, or twice; their loss was counted before
 	SequenceRestarts uint64 // times that the sequence began anew
 
-	SetsWithoutTemplate uint64 // data sets that could not be decoded for want of a template
+	SetsWithoutTemplate uint64 // data sets that came before their template
+	SetsResumed         uint64 // of these, those that were decoded when it came
+	SetsExpired         uint64 // of these, those that waited in vain
 	DecodeErrors        uint64 // datagrams, sets, templates and records that contradict themselves
 	Unsupported         uint64 // datagrams of a protocol that is unknown or not wanted
 	TimeRepairs         uint64 // flows whose times were absurd
 
 	// Gauges.
 	TemplatesKnown int
+	SetsWaiting    int       // sets that wait for their templates
 	SamplingRate   uint32    // of the latest flow for which one is known
 	ClockSkew      flow.Time // receipt minus export of the latest datagram
 	LastReceived   flow.Time
@@ -123,7 +131,12 @@ type Decoder struct {
 	counter flow.CounterRecord
 	samples sflow.Decoder
 	scratch []ipfix.FieldSpec
-	err     error // the first of the datagram at hand
+	scope   []byte // of the option record at hand
+
+	queue        []*waiting // of all exporters, in the order of receipt
+	waitingBytes int
+
+	err error // the first of the datagram at hand
 }
 
 // NewDecoder returns a Decoder without state.
@@ -163,10 +176,14 @@ func (d *Decoder) Decode(dg Datagram, h Handler) error {
 		port:     dg.Exporter.Port(),
 		received: flow.TimeOf(dg.Received),
 		size:     len(dg.Payload),
+		resent:   dg.Resent,
 		handler:  h,
 	}
 	if v == 0 || len(d.opt.Protocols) > 0 && !slices.Contains(d.opt.Protocols, v) {
 		return d.unsupported(&m, v, dg.Payload)
+	}
+	if (d.opt.TemplatesOnly || m.resent) && v != flow.V9 && v != flow.IPFIX {
+		return nil
 	}
 	switch v {
 	case flow.V1:
@@ -195,6 +212,7 @@ type message struct {
 	agent    netip.Addr // of sFlow
 	received flow.Time
 	size     int
+	resent   bool // not the exporter's own
 	handler  Handler
 
 	dom     *domain
@@ -248,6 +266,9 @@ func (d *Decoder) fail(m *message, err error) {
 func (d *Decoder) begin(m *message, v flow.Version, id uint32) {
 	m.dom = d.domain(domainKey{addr: m.addr, domain: id, version: v})
 	m.flows, m.options, m.unsure = 0, 0, false
+	if m.resent {
+		return
+	}
 	s := &m.dom.stats
 	s.Datagrams++
 	s.Bytes += uint64(m.size)
@@ -267,9 +288,10 @@ func (d *Decoder) base(m *message, exported flow.Time) *flow.Record {
 	}
 	if exported == 0 {
 		b.Exported = m.received
-	} else {
+	} else if !m.resent {
 		m.dom.stats.ClockSkew = m.received - exported
 	}
+	m.dom.exported = b.Exported
 	return b
 }
 
@@ -377,8 +399,14 @@ func (d *Decoder) v9(m *message, b []byte) {
 	d.begin(m, flow.V9, head.SourceID)
 	base := d.base(m, head.ExportTime())
 	base.Sequence, base.SysUptime = head.Sequence, head.SysUptime
-	m.dom.uptime.Set(base.Exported, head.SysUptime)
+	if !m.resent || !m.dom.uptime.Known() {
+		m.dom.uptime.Set(base.Exported, head.SysUptime)
+		m.dom.sysUptime = head.SysUptime
+	}
 	d.sets(m, sets)
+	if d.opt.TemplatesOnly || m.resent {
+		return
+	}
 	m.dom.sequence(m).learn(&m.dom.stats, head.Sequence, m.flows, m.unsure)
 }
 
@@ -396,6 +424,9 @@ func (d *Decoder) ipfix(m *message, b []byte) {
 	}
 	d.base(m, head.ExportTime()).Sequence = head.Sequence
 	d.sets(m, sets)
+	if d.opt.TemplatesOnly || m.resent {
+		return
+	}
 	m.dom.sequence(m).records(&m.dom.stats, head.Sequence, m.flows+m.options, m.unsure)
 }
 
@@ -431,7 +462,10 @@ func (d *Decoder) sets(m *message, body []byte) {
 func (d *Decoder) dataSet(m *message, set ipfix.Set) {
 	t := d.template(m, set.ID)
 	if t == nil {
-		d.missing(m, set.ID)
+		d.missing(m, set)
+		return
+	}
+	if d.opt.TemplatesOnly && !t.Options() {
 		return
 	}
 	body := set.Body
@@ -447,9 +481,10 @@ func (d *Decoder) dataSet(m *message, set ipfix.Set) {
 			m.unsure = true
 			return
 		}
+		raw := body[:n]
 		body = body[n:]
 		if t.Options() {
-			d.emitOption(m)
+			d.emitOption(m, raw)
 			continue
 		}
 		d.emit(m)
@@ -484,13 +519,17 @@ func (d *Decoder) emit(m *message) {
 }
 
 // emitOption learns from the option record at hand and gives it to the handler.
-func (d *Decoder) emitOption(m *message) {
+func (d *Decoder) emitOption(m *message, raw []byte) {
 	o, b := &d.option, &d.rec.Base
 	o.Exporter, o.ExporterPort, o.Domain, o.Version = b.Exporter, b.ExporterPort, b.Domain, b.Version
 	o.Exported, o.Received = b.Exported, b.Received
 	m.dom.learn(o)
-	m.dom.stats.Options++
+	d.remember(m, o, raw)
 	m.options++
+	if m.resent {
+		return
+	}
+	m.dom.stats.Options++
 	if m.handler.Option != nil {
 		m.handler.Option(o)
 	}

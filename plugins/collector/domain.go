@@ -2,6 +2,7 @@ package collector
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
@@ -16,17 +17,22 @@ type domainKey struct {
 
 // domain is the state of one observation domain.
 type domain struct {
-	key        domainKey
-	exporter   *exporter
-	stats      ExporterStats
-	templates  map[uint16][]entry // of an id: the newest first, one per port
-	entries    int                // in templates
-	bytes      int                // of templates
-	sequences  []sequence         // one per source port
-	uptime     ipfix.Uptime
-	rates      rates
-	missed     map[uint16]bool // template ids that have been logged as missing
-	complained bool            // an error has been logged
+	key         domainKey
+	exporter    *exporter
+	stats       ExporterStats
+	templates   map[uint16][]entry // of an id: the newest first, one per port
+	entries     int                // in templates
+	bytes       int                // of templates and option records
+	options     map[optionKey]knownOption
+	exported    flow.Time  // of the last datagram
+	sysUptime   uint32     // of the last datagram
+	waiting     []*waiting // sets without a template, in the order of receipt
+	optionBytes int        // of options
+	sequences   []sequence // one per source port
+	uptime      ipfix.Uptime
+	rates       rates
+	missed      map[uint16]bool // template ids that have been logged as missing
+	complained  bool            // an error has been logged
 
 	older, newer *domain // the ring of all domains by last use
 }
@@ -41,6 +47,7 @@ type exporterKey struct {
 type exporter struct {
 	domains  int
 	rates    rates
+	waiting  int  // bytes of the sets that wait for their templates
 	needPort bool // two ports define one template id differently
 }
 
@@ -102,6 +109,9 @@ func (d *Decoder) unlink(dom *domain) {
 // forget drops a domain.
 func (d *Decoder) forget(dom *domain) {
 	d.unlink(dom)
+	for _, w := range slices.Clone(dom.waiting) {
+		d.endWait(w, true)
+	}
 	delete(d.domains, dom.key)
 	d.bytes -= dom.bytes
 	d.forgotten++

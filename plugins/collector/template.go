@@ -75,6 +75,7 @@ func (d *Decoder) defineOne(m *message, id uint16, fields []ipfix.FieldSpec, opt
 	}
 	if err == nil {
 		d.insert(dom, entry{port: m.port, used: m.received, t: t})
+		d.resume(m, id)
 	}
 }
 
@@ -140,6 +141,9 @@ func (d *Decoder) drop(dom *domain, id uint16, at int) {
 	dom.bytes -= size
 	d.bytes -= size
 	dom.entries--
+	if list[at].t.Options() {
+		d.forgetOptions(dom, id)
+	}
 	if len(list) == 1 {
 		delete(dom.templates, id)
 		return
@@ -200,10 +204,15 @@ func (d *Decoder) template(m *message, id uint16) *ipfix.Template {
 // maxMissed bounds the template ids of a domain that are remembered as logged.
 const maxMissed = 64
 
-// missing counts a data set without a template.
-func (d *Decoder) missing(m *message, id uint16) {
-	m.dom.stats.SetsWithoutTemplate++
+// missing counts a data set without a template, and lets it wait for it.
+func (d *Decoder) missing(m *message, set ipfix.Set) {
+	id := set.ID
 	m.unsure = true
+	if d.opt.TemplatesOnly {
+		return
+	}
+	m.dom.stats.SetsWithoutTemplate++
+	d.wait(m, set)
 	if m.dom.missed[id] || len(m.dom.missed) >= maxMissed {
 		return
 	}
@@ -211,7 +220,7 @@ func (d *Decoder) missing(m *message, id uint16) {
 		m.dom.missed = map[uint16]bool{}
 	}
 	m.dom.missed[id] = true
-	d.log.say(m.received, "%s, %s domain %d: no template %d yet: its sets are skipped and counted until the exporter sends it",
+	d.log.say(m.received, "%s, %s domain %d: no template %d yet: its sets wait up to a minute until the exporter sends it",
 		m.addr, m.dom.key.version, m.dom.key.domain, id)
 }
 

@@ -262,4 +262,9 @@ type Datagram struct {
 	Exporter netip.AddrPort // who sent it; an IPv4 address is never written as IPv6
 	Received time.Time      // when it came in
 	Payload  []byte
+
+	// Resent says that this is no datagram of the exporter, but one made of the
+	// templates and option records that it has sent before, for decoders that
+	// have started since. Its sequence number says nothing.
+	Resent bool
 }

@@ -13,16 +13,21 @@ import (
 )
 
 // Datagram returns the metric netflow_datagram of a datagram: tag source, and the
-// fields port, received (nanoseconds since 1970) and payload (base64, RFC 4648).
+// fields port, received (nanoseconds since 1970), payload (base64, RFC 4648) and,
+// where it is true, resent (see flow.Datagram).
 // The metric's own time is unique (see Timestamp).
 func Datagram(dg flow.Datagram) telegraf.Metric {
 	m := &Metric{Measurement: DatagramMeasurement, At: Timestamp(dg.Received), Kind: telegraf.Untyped}
 	m.AddTag("source", dg.Exporter.Addr().Unmap().String())
-	m.setFields([]telegraf.Field{
+	fields := []telegraf.Field{
 		{Key: "port", Value: uint64(dg.Exporter.Port())},
 		{Key: "received", Value: dg.Received.UnixNano()},
 		{Key: "payload", Value: base64.StdEncoding.EncodeToString(dg.Payload)},
-	})
+	}
+	if dg.Resent {
+		fields = append(fields, telegraf.Field{Key: "resent", Value: true})
+	}
+	m.setFields(fields)
 	return m
 }
 
@@ -55,7 +60,9 @@ func ParseDatagram(m telegraf.Metric) (flow.Datagram, error) {
 	if err != nil {
 		return flow.Datagram{}, fmt.Errorf("%s: field payload: expected base64: %w", m.Name(), err)
 	}
+	resent, _ := m.GetField("resent")
 	return flow.Datagram{
+		Resent:   resent == true,
 		Exporter: netip.AddrPortFrom(addr.Unmap(), uint16(port)),
 		Received: time.Unix(0, received).UTC(),
 		Payload:  payload,

@@ -51,9 +51,12 @@ type NetFlow struct {
 	Metrics        []string        `toml:"metrics"`
 	FlowTags       []string        `toml:"flow_tags"`
 	Measurements   string          `toml:"measurements"`
+	StateFile      string          `toml:"state_file"`
 	Log            telegraf.Logger `toml:"-"`
 
 	listener *collector.Listener
+	done     chan struct{} // closed to end repeat
+	wg       sync.WaitGroup
 	acc      telegraf.Accumulator
 	wants    wants
 
@@ -109,7 +112,7 @@ func (n *NetFlow) Init() error {
 	if err != nil {
 		return err
 	}
-	n.decoder = collector.NewDecoder(collector.Options{Protocols: protocols, Log: n.Log.Warnf})
+	n.decoder = collector.NewDecoder(collector.Options{Protocols: protocols, Log: n.Log.Warnf, TemplatesOnly: !n.wants.decoding()})
 	n.handler = collector.Handler{}
 	if n.wants.flows {
 		n.handler.Flow = n.flow
@@ -183,11 +186,16 @@ func (n *NetFlow) Check() error {
 // Start opens the socket and begins to receive.
 func (n *NetFlow) Start(acc telegraf.Accumulator) error {
 	n.acc = acc
+	n.restore()
 	l := n.newListener()
 	if err := l.Start(n.receive); err != nil {
 		return &startupError{err}
 	}
 	n.listener = l
+	if n.StateFile != "" || n.wants.datagrams {
+		n.done = make(chan struct{})
+		n.wg.Go(func() { n.repeat(n.done) })
+	}
 	n.Log.Infof("Listening on %s, %s", n.ServiceAddress, l.Addr())
 	return nil
 }
@@ -196,6 +204,16 @@ func (n *NetFlow) Start(acc telegraf.Accumulator) error {
 func (n *NetFlow) Stop() {
 	if n.listener != nil {
 		n.listener.Stop()
+	}
+	if n.done != nil {
+		close(n.done)
+		n.wg.Wait()
+		n.done = nil
+		if n.StateFile != "" {
+			if err := n.save(n.known()); err != nil {
+				n.Log.Errorf("state_file %s cannot be written, templates are lost at the next restart: %v", n.StateFile, err)
+			}
+		}
 	}
 }
 
@@ -239,7 +257,7 @@ func (n *NetFlow) decode(dg collector.Datagram) {
 	if n.wants.datagrams {
 		n.batch = append(n.batch, flowmetric.Datagram(dg))
 	}
-	if !n.wants.decoding() {
+	if !n.wants.decoding() && !n.wants.datagrams {
 		return
 	}
 	if err := n.decoder.Decode(dg, n.handler); err != nil {
@@ -322,6 +340,9 @@ func exporterFields(s *collector.ExporterStats) map[string]interface{} {
 		"sequence_late":         s.SequenceLate,
 		"sequence_restarts":     s.SequenceRestarts,
 		"sets_without_template": s.SetsWithoutTemplate,
+		"sets_resumed":          s.SetsResumed,
+		"sets_expired":          s.SetsExpired,
+		"sets_waiting":          uint64(s.SetsWaiting),
 		"decode_errors":         s.DecodeErrors,
 		"unsupported":           s.Unsupported,
 		"time_repairs":          s.TimeRepairs,

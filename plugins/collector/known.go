@@ -1,0 +1,200 @@
+package collector
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ipfix"
+	"github.com/flowgraf/flowgraf/plugins/netflow"
+	"github.com/flowgraf/flowgraf/plugins/wire"
+)
+
+// The bounds of the option records that are kept for one domain.
+const (
+	maxOptions     = 4096
+	maxOptionBytes = 512 << 10
+)
+
+// optionKey names an option record: its template, its scope, and what else
+// identifies it.
+type optionKey struct {
+	id    uint16
+	scope string
+}
+
+// knownOption is the latest option record of its key, as it was on the wire.
+type knownOption struct {
+	port uint16
+	raw  []byte
+}
+
+// remember keeps an option record, to be sent again and to survive a restart.
+func (d *Decoder) remember(m *message, o *flow.OptionRecord, raw []byte) {
+	dom := m.dom
+	d.scope = d.scope[:0]
+	for i := range o.Scope {
+		d.scope = append(d.scope, o.Scope[i].Value...)
+	}
+	for i := range o.Fields {
+		if e := &o.Fields[i]; identifies(e) {
+			d.scope = append(d.scope, e.Value...)
+		}
+	}
+	if known, ok := dom.options[optionKey{o.TemplateID, string(d.scope)}]; ok && known.port == m.port && string(known.raw) == string(raw) {
+		return
+	}
+	key := optionKey{o.TemplateID, string(d.scope)}
+	size := len(raw) + len(key.scope) + 96
+	old, replaced := dom.options[key]
+	if replaced {
+		size -= len(old.raw) + len(key.scope) + 96
+	}
+	if !replaced && len(dom.options) >= maxOptions || dom.optionBytes+size > maxOptionBytes || d.bytes+size > d.opt.MaxBytes {
+		return
+	}
+	if dom.options == nil {
+		dom.options = map[optionKey]knownOption{}
+	}
+	dom.options[key] = knownOption{port: m.port, raw: slices.Clone(raw)}
+	d.grow(dom, size)
+	dom.optionBytes += size
+}
+
+// identifies says whether a field tells what a record is about although it is no
+// scope: tables of samplers, selectors, applications, interfaces and VRFs have the
+// whole system as their scope with some exporters.
+func identifies(e *flow.Element) bool {
+	if e.PEN != 0 {
+		return false
+	}
+	switch e.ID {
+	case 10, 48, 95, 234, 302:
+		return true
+	}
+	return false
+}
+
+// grow counts memory that a domain takes.
+func (d *Decoder) grow(dom *domain, size int) {
+	dom.bytes += size
+	d.bytes += size
+}
+
+// forgetOptions drops the option records of a template whose layout is no more.
+func (d *Decoder) forgetOptions(dom *domain, id uint16) {
+	for key, o := range dom.options {
+		if key.id == id {
+			size := len(o.raw) + len(key.scope) + 96
+			d.grow(dom, -size)
+			dom.optionBytes -= size
+			delete(dom.options, key)
+		}
+	}
+}
+
+// Known calls fn with datagrams that tell what is known of every exporter of
+// NetFlow v9 and IPFIX: its templates and the latest option records. They are
+// well-formed and marked as Resent; received is when the newest of their
+// templates was last used. A decoder that gets them can decode the exporter's
+// data from then on.
+func (d *Decoder) Known(fn func(Datagram)) {
+	for key, dom := range d.domains {
+		if key.version != flow.V9 && key.version != flow.IPFIX {
+			continue
+		}
+		var ports []uint16
+		for _, list := range dom.templates {
+			for i := range list {
+				if !slices.Contains(ports, list[i].port) {
+					ports = append(ports, list[i].port)
+				}
+			}
+		}
+		slices.Sort(ports)
+		for _, port := range ports {
+			dom.known(port, fn)
+		}
+	}
+}
+
+// setEncoder is what the encoders of v9 and IPFIX have in common.
+type setEncoder interface {
+	Begin(dst []byte, exported flow.Time)
+	AddTemplates(templates ...*ipfix.Template)
+	Set(id uint16, body func(w *wire.Writer))
+	Len() int
+	End() []byte
+}
+
+// encoder returns an encoder whose headers are those of the domain's last
+// datagram.
+func (dom *domain) encoder() setEncoder {
+	if dom.key.version == flow.V9 {
+		e := &netflow.V9Encoder{SourceID: dom.key.domain}
+		e.Boot = dom.exported - flow.Time(dom.sysUptime)*1e6
+		return e
+	}
+	return &ipfix.Encoder{Domain: dom.key.domain}
+}
+
+// known calls fn with the datagrams of one source port.
+func (dom *domain) known(port uint16, fn func(Datagram)) {
+	var templates []*ipfix.Template
+	var used flow.Time
+	for _, list := range dom.templates {
+		for i := range list {
+			if list[i].port == port {
+				templates = append(templates, list[i].t)
+				used = max(used, list[i].used)
+			}
+		}
+	}
+	slices.SortFunc(templates, func(a, b *ipfix.Template) int { return int(a.ID) - int(b.ID) })
+	e := dom.encoder()
+	open := false
+	flush := func() {
+		if open {
+			fn(Datagram{Exporter: netip.AddrPortFrom(dom.key.addr, port), Received: used.Time(), Payload: e.End(), Resent: true})
+			open = false
+		}
+	}
+	room := func(size int) {
+		if open && e.Len()+size > ipfix.DefaultLimit {
+			flush()
+		}
+		if !open {
+			e.Begin(nil, dom.exported)
+			open = true
+		}
+	}
+	for _, t := range templates {
+		room(16 + 8*len(t.Fields))
+		e.AddTemplates(t)
+	}
+	flush()
+	for _, key := range dom.optionKeys(port) {
+		raw := dom.options[key].raw
+		room(len(raw) + 8)
+		e.Set(key.id, func(w *wire.Writer) { w.Bytes(raw) })
+	}
+	flush()
+}
+
+// optionKeys returns the keys of a port's option records, sorted.
+func (dom *domain) optionKeys(port uint16) []optionKey {
+	var keys []optionKey
+	for key, o := range dom.options {
+		if o.port == port {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b optionKey) int {
+		if a.id != b.id {
+			return int(a.id) - int(b.id)
+		}
+		return strings.Compare(a.scope, b.scope)
+	})
+	return keys
+}

@@ -1,0 +1,130 @@
+package netflow
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/influxdata/telegraf"
+
+	"github.com/flowgraf/flowgraf/plugins/collector"
+	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+)
+
+// TestStateSurvives decodes data without templates in a plugin that starts with
+// what another one has saved.
+func TestStateSurvives(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "netflow.state")
+	list := datagrams(t, 100)
+	first, _, conn := started(t, func(n *NetFlow) { n.StateFile = file })
+	send(t, conn, list[0])
+	waitKnown(t, first)
+	first.tell()
+	killed, err := os.ReadFile(file) // what a kill would leave
+	if err != nil || bytes.Count(killed, []byte("\n")) != 2 {
+		t.Fatalf("got %q, %v", killed, err)
+	}
+	first.Stop()
+	second := newPlugin(t, func(n *NetFlow) { n.StateFile = file })
+	second.restore()
+	if got := len(second.decodeAll([]collector.Datagram{received(list[1])})); got != 0 {
+		t.Errorf("another exporter's templates were used for %d flows", got)
+	}
+	dg := received(list[1])
+	dg.Exporter = first.known()[0].Exporter
+	if got := len(second.decodeAll([]collector.Datagram{dg})); got != 19 {
+		t.Errorf("got %d flows after a restart, want 19", got)
+	}
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(file), "*.tmp"))
+	if len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func pause() { time.Sleep(10 * time.Millisecond) }
+
+// quiet is a log without warnings, of which there would be hundreds.
+type quiet struct{ telegraf.Logger }
+
+func (quiet) Warnf(string, ...interface{}) {}
+
+// waitKnown waits until the plugin has learned a template.
+func waitKnown(t *testing.T, n *NetFlow) {
+	t.Helper()
+	for range 500 {
+		if len(n.known()) > 0 {
+			return
+		}
+		pause()
+	}
+	t.Fatal("no template was learned")
+}
+
+// TestDamagedState cuts and flips the state file: the plugin starts all the same.
+func TestDamagedState(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "netflow.state")
+	good := newPlugin(t, func(n *NetFlow) { n.StateFile = file })
+	good.decodeAll([]collector.Datagram{received(datagrams(t, 2)[0])})
+	if err := good.save(good.known()); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range whole {
+		for _, bad := range [][]byte{whole[:i], append(append(bytes.Clone(whole[:i]), whole[i]^0x55), whole[i+1:]...)} {
+			if err := os.WriteFile(file, bad, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			n := newPlugin(t, func(n *NetFlow) { n.StateFile = file })
+			n.Log = quiet{n.Log}
+			n.restore()
+		}
+	}
+}
+
+// TestResentDatagrams makes a decoder that starts late whole.
+func TestResentDatagrams(t *testing.T) {
+	n, acc, conn := started(t, func(n *NetFlow) { n.Metrics = []string{"datagrams"} })
+	list := datagrams(t, 100)
+	send(t, conn, list[0])
+	waitKnown(t, n)
+	n.tell()
+	late := collector.NewDecoder(collector.Options{})
+	resent := 0
+	for _, m := range acc.list() {
+		dg, err := flowmetric.ParseDatagram(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dg.Resent {
+			resent++
+			if err := late.Decode(dg, collector.Handler{}); err != nil {
+				t.Error(err)
+			}
+			dg = received(list[1])
+			dg.Exporter = n.known()[0].Exporter
+			if err := late.Decode(dg, collector.Handler{}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	flows := uint64(0)
+	late.Exporters(func(s *collector.ExporterStats) { flows += s.Flows })
+	if resent != 1 || flows != 19 {
+		t.Errorf("%d datagrams were sent again, which decoded %d flows", resent, flows)
+	}
+	n.Stop()
+	count := len(acc.list())
+	pause()
+	if len(acc.list()) != count {
+		t.Error("something was emitted after Stop")
+	}
+	if !strings.Contains(n.SampleConfig(), "state_file") {
+		t.Error("state_file is not documented")
+	}
+}

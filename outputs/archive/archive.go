@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,11 +20,19 @@ type Options struct {
 	Layout      int           // sub-directories, 0 to MaxLayout
 	Compression nffile.Compression
 	Level       int            // of the compression, 0 is its own
+	Extended    bool           // elements above 37 too, which nfdump 1.7.1 complains about
 	Ident       string         // "" is nfdump's "none"
 	Location    *time.Location // of names; nil is the local one
 
+	// SyncBatch lets Write return only when the flows are on the disk: they survive
+	// a power cut. SyncEvery, when not 0, writes to the disk that often instead.
+	SyncBatch bool
+	SyncEvery time.Duration
+
 	// Infof and Errorf take log lines; nil drops them.
 	Infof, Errorf func(format string, args ...any)
+
+	completed func(Complete) // called for each complete file, nil is not
 }
 
 // grace is how long after its end a slot stays open for what was received in it.
@@ -156,6 +165,49 @@ func (a *Archive) Open() (err error) {
 	stop := a.stop
 	a.wg.Go(func() { a.keepTime(stop) })
 	a.wg.Go(a.finisher)
+	if a.opt.SyncEvery > 0 {
+		a.wg.Go(func() { a.keepSynced(stop) })
+	}
+	return nil
+}
+
+// recoverOnly makes whole what a kill left behind and gives the directory free.
+func (a *Archive) recoverOnly() (err error) {
+	if a.lock, err = lock(a.opt.Dir); err != nil {
+		return err
+	}
+	defer a.unlock()
+	return a.recover(-1 << 40)
+}
+
+// keepSynced writes the open files to the disk again and again, until stop is
+// closed.
+func (a *Archive) keepSynced(stop <-chan struct{}) {
+	ticker := time.NewTicker(a.opt.SyncEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+		}
+		a.mu.Lock()
+		err := a.sync()
+		a.mu.Unlock()
+		if err != nil {
+			a.opt.Errorf("writing to the disk: %v", err)
+		}
+	}
+}
+
+// sync waits until what was written to the open files is on the disk. The lock is
+// held.
+func (a *Archive) sync() error {
+	for _, f := range a.files {
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -200,25 +252,100 @@ type Batch struct{ a *Archive }
 // process. When it returns an error, that of fn or of the disk, none of them is
 // in the archive, and the whole batch can be written again.
 func (a *Archive) Write(fn func(Batch) error) error {
+	if err := a.begin(); err != nil {
+		return err
+	}
+	err := fn(Batch{a})
+	if err == nil {
+		err = a.prepare()
+	}
+	a.end(err == nil)
+	return err
+}
+
+// begin takes the lock for a batch, which end gives free.
+func (a *Archive) begin() error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	if a.last == nil {
+		a.mu.Unlock()
 		return ErrClosed
 	}
 	a.now = time.Now()
-	err := fn(Batch{a})
-	for i := 0; i < len(a.files) && err == nil; i++ {
-		err = a.files[i].Prepare()
+	if err := a.present(); err != nil {
+		a.mu.Unlock()
+		return err
 	}
+	return nil
+}
+
+// present begins the open file anew when somebody has removed it, with its
+// directory or alone: what is written to it would be lost.
+func (a *Archive) present() error {
+	if _, err := os.Lstat(a.last.Path()); err == nil {
+		return nil
+	}
+	a.opt.Errorf("%s has been removed while it was written: beginning it anew", a.last.Path())
+	if err := os.MkdirAll(a.opt.Dir, 0o755); err != nil {
+		return err
+	}
+	if err := a.lockAgain(); err != nil {
+		return err
+	}
+	gone := a.last
+	if err := a.advance(gone.slot); err != nil {
+		return err
+	}
+	a.files = slices.DeleteFunc(a.files, func(f *file) bool { return f == gone })
+	return gone.Abandon()
+}
+
+// lockAgain takes the directory that has been made in the place of the one that
+// was locked, if there is such a one.
+func (a *Archive) lockAgain() error {
+	if a.lock == nil {
+		return nil
+	}
+	now, err := os.Stat(a.opt.Dir)
+	if err != nil {
+		return err
+	}
+	if held, err := a.lock.Stat(); err == nil && os.SameFile(held, now) {
+		return nil
+	}
+	held, err := lock(a.opt.Dir)
+	if err != nil {
+		return err
+	}
+	a.unlock()
+	a.lock = held
+	return nil
+}
+
+// prepare hands the batch to the operating system, and to the disk where the
+// options say so.
+func (a *Archive) prepare() error {
 	for _, f := range a.files {
-		if err != nil {
-			f.Rollback()
-		} else {
+		if err := f.Prepare(); err != nil {
+			return err
+		}
+	}
+	if a.opt.SyncBatch {
+		return a.sync()
+	}
+	return nil
+}
+
+// end makes a batch permanent or drops it, and gives the lock free.
+func (a *Archive) end(commit bool) {
+	for _, f := range a.files {
+		if commit {
 			f.Commit()
+		} else {
+			f.Rollback()
 		}
 	}
 	a.release()
-	return err
+	a.mu.Unlock()
 }
 
 // release gives all open files but the last to the finisher. The lock is held.
@@ -381,10 +508,27 @@ func (a *Archive) finish(f *file) error {
 		return err
 	}
 	name, err := rename(f.Path(), f.final)
+	if errors.Is(err, os.ErrNotExist) {
+		a.opt.Errorf("%s has been removed, with what was written to it", f.Path())
+		return nil
+	}
 	if err != nil {
 		return err
 	}
+	a.complete(name, f.slot)
 	s := f.Stat()
 	a.opt.Infof("%s: flows %d, packets %d, bytes %d, sequence failures %d", name, s.Flows, s.Packets, s.Bytes, s.SequenceFailures)
 	return nil
+}
+
+// complete tells of a file that has got its name.
+func (a *Archive) complete(name string, slot int64) {
+	if a.opt.completed == nil {
+		return
+	}
+	file, err := filepath.Rel(a.opt.Dir, name)
+	if err != nil {
+		file = name
+	}
+	a.opt.completed(Complete{Dir: a.opt.Dir, File: file, Slot: time.Unix(slot, 0).In(a.opt.Location), Ident: a.opt.Ident})
 }

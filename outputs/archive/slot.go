@@ -18,6 +18,7 @@ func (a *Archive) options(slot int64) nffile.Options {
 	return nffile.Options{
 		Compression: a.opt.Compression,
 		Level:       a.opt.Level,
+		Extended:    a.opt.Extended,
 		Ident:       a.opt.Ident,
 		SlotStart:   start,
 		SlotEnd:     start.Add(a.opt.Interval),
@@ -156,6 +157,7 @@ func (a *Archive) recoverFile(path string, slot int64) error {
 	if err != nil {
 		return err
 	}
+	a.complete(name, slot)
 	a.opt.Infof("recovered %s: flows %d, %d bytes of a torn block cut off", name, found.Flows, found.Truncated)
 	return nil
 }

@@ -35,10 +35,22 @@ type Nfdump struct {
 	SubdirLayout     int                 `toml:"subdir_layout"`
 	Compression      string              `toml:"compression"`
 	Ident            string              `toml:"ident"`
+	Elements         string              `toml:"elements"`
+	Names            string              `toml:"names"`
+	Split            string              `toml:"split"`
+	Fsync            string              `toml:"fsync"`
+	MaxAge           config.Duration     `toml:"max_age"`
+	MaxSize          config.Size         `toml:"max_size"`
+	MinFree          config.Size         `toml:"min_free"`
+	Watermark        int                 `toml:"watermark"`
+	Command          []string            `toml:"command"`
+	CommandTimeout   config.Duration     `toml:"command_timeout"`
+	Sources          []Source            `toml:"source"`
 	Log              telegraf.Logger     `toml:"-"`
 	Statistics       *selfstat.Collector `toml:"-"`
 
-	archive *archive.Archive
+	archive *archive.Group
+	command *archive.Command // nil without one
 	decoder *collector.Decoder
 	counted map[nffile.Exporter]counters // as of the last batch that was written
 	spare   map[nffile.Exporter]counters
@@ -54,6 +66,7 @@ type counters struct{ datagrams, failures uint64 }
 // agent.
 type statistics struct {
 	datagrams, flows, malformed, ignored selfstat.Stat
+	runs, failures, skipped              selfstat.Stat // of the command
 }
 
 // SampleConfig implements telegraf.PluginDescriber.
@@ -61,22 +74,17 @@ func (*Nfdump) SampleConfig() string { return sampleConfig }
 
 // Init implements telegraf.Initializer: it checks the options and touches nothing.
 func (p *Nfdump) Init() error {
-	compression, level, err := nffile.ParseCompression(p.Compression)
+	opt, err := p.groupOptions()
 	if err != nil {
 		return err
 	}
-	p.archive, err = archive.New(archive.Options{
-		Dir:         p.Directory,
-		Interval:    time.Duration(p.RotationInterval),
-		Layout:      p.SubdirLayout,
-		Compression: compression,
-		Level:       level,
-		Ident:       p.Ident,
-		Infof:       p.infof,
-		Errorf:      p.errorf,
-	})
-	if err != nil {
+	if p.archive, err = archive.NewGroup(opt); err != nil {
 		return err
+	}
+	if len(p.Command) > 0 {
+		if p.command, err = archive.NewCommand(p.Command, time.Duration(p.CommandTimeout), p.errorf); err != nil {
+			return err
+		}
 	}
 	p.register()
 	return nil
@@ -92,6 +100,7 @@ func (p *Nfdump) register() {
 	p.stats = statistics{
 		datagrams: register("datagrams_written"), flows: register("flows_written"),
 		malformed: register("metrics_malformed"), ignored: register("metrics_ignored"),
+		runs: register("command_runs"), failures: register("command_failures"), skipped: register("command_skipped"),
 	}
 }
 
@@ -113,8 +122,12 @@ func (p *Nfdump) Check() error { return p.archive.Check() }
 // Connect implements telegraf.Output: it takes the directory and makes whole what
 // a kill left behind.
 func (p *Nfdump) Connect() error {
+	if p.command != nil {
+		p.command.Start()
+	}
 	if err := p.archive.Open(); err != nil {
-		return err
+		p.stopCommand()
+		return &startupError{err}
 	}
 	p.decoder = collector.NewDecoder(collector.Options{Log: p.warnf})
 	p.counted, p.spare = map[nffile.Exporter]counters{}, map[nffile.Exporter]counters{}
@@ -132,14 +145,30 @@ func (p *Nfdump) Close() error {
 	if p.archive == nil {
 		return nil
 	}
-	return p.archive.Close()
+	err := p.archive.Close()
+	p.stopCommand()
+	return err
+}
+
+// completed lets the command run for a complete file.
+func (p *Nfdump) completed(file archive.Complete) {
+	if p.command != nil {
+		p.command.Add(file)
+	}
+}
+
+// stopCommand waits for the runs of the command.
+func (p *Nfdump) stopCommand() {
+	if p.command != nil {
+		p.command.Stop()
+	}
 }
 
 // Write implements telegraf.Output. Metrics other than netflow_datagram, and those
 // that are malformed, are counted and dropped: to come again would not help them.
 func (p *Nfdump) Write(metrics []telegraf.Metric) error {
 	var datagrams, flows int64
-	err := p.archive.Write(func(b archive.Batch) error {
+	err := p.archive.Write(func(b archive.GroupBatch) error {
 		var failed error
 		h := collector.Handler{Flow: func(r *flow.Record) {
 			if failed == nil {
@@ -170,8 +199,18 @@ func (p *Nfdump) Write(metrics []telegraf.Metric) error {
 	if p.stats.flows != nil {
 		p.stats.datagrams.Incr(datagrams)
 		p.stats.flows.Incr(flows)
+		p.reportCommand()
 	}
 	return nil
+}
+
+// reportCommand sets the counters of the command.
+func (p *Nfdump) reportCommand() {
+	if p.command != nil {
+		p.stats.runs.Set(int64(p.command.Runs.Load()))
+		p.stats.failures.Set(int64(p.command.Failures.Load()))
+		p.stats.skipped.Set(int64(p.command.Skipped.Load()))
+	}
 }
 
 // datagram returns the datagram of a metric, false when it has none.
@@ -203,7 +242,7 @@ func (p *Nfdump) datagram(m telegraf.Metric) (collector.Datagram, bool) {
 
 // count puts what the exporters' counters have grown by into the file's
 // statistics, and the counters into spare.
-func (p *Nfdump) count(b archive.Batch) {
+func (p *Nfdump) count(b archive.GroupBatch) {
 	p.eachExporter(func(id nffile.Exporter, now counters) {
 		before := p.counted[id]
 		if now.datagrams < before.datagrams || now.failures < before.failures {
@@ -241,6 +280,8 @@ func init() {
 		return &Nfdump{
 			RotationInterval: config.Duration(5 * time.Minute),
 			Compression:      "lz4",
+			Watermark:        95,
+			CommandTimeout:   config.Duration(time.Minute),
 		}
 	})
 }

@@ -3,6 +3,7 @@ package nfdump
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -202,6 +203,16 @@ func TestInitRefuses(t *testing.T) {
 		"rotation interval": {Directory: "d", Compression: "lz4", RotationInterval: config.Duration(time.Millisecond)},
 		"layout":            {Directory: "d", Compression: "lz4", SubdirLayout: 9},
 		"ident":             {Directory: "d", Compression: "lz4", Ident: "a b"},
+		"level":             {Directory: "d", Compression: "lz4:10"},
+		"names":             {Directory: "d", Compression: "lz4", Names: "gmt"},
+		"split":             {Directory: "d", Compression: "lz4", Split: "port"},
+		"elements":          {Directory: "d", Compression: "lz4", Elements: "most"},
+		"fsync":             {Directory: "d", Compression: "lz4", Fsync: "sometimes"},
+		"watermark":         {Directory: "d", Compression: "lz4", Watermark: 120},
+		"command":           {Directory: "d", Compression: "lz4", Command: []string{"x", "%z"}, CommandTimeout: 1},
+		"command timeout":   {Directory: "d", Compression: "lz4", Command: []string{"x"}},
+		"source":            {Directory: "d", Compression: "lz4", Sources: []Source{{Directory: "e", Addresses: []string{"all"}}}},
+		"source prefix":     {Directory: "d", Compression: "lz4", Sources: []Source{{Directory: "e", Addresses: []string{"10.0.0.0/99"}}}},
 	} {
 		if err := p.Init(); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -210,6 +221,49 @@ func TestInitRefuses(t *testing.T) {
 	if names, _ := filepath.Glob("d*"); len(names) > 0 {
 		t.Errorf("Init created %v", names)
 	}
+}
+
+// TestSplitAndCommand: a directory for each address and one for a source, the
+// command runs for each file, and the plugin writes what nfdump reads.
+func TestSplitAndCommand(t *testing.T) {
+	if _, err := exec.LookPath("/bin/sh"); err != nil {
+		t.Skip("there is no /bin/sh")
+	}
+	top := t.TempDir()
+	p := &Nfdump{
+		Directory: filepath.Join(top, "all"), RotationInterval: config.Duration(time.Hour), Compression: "bz2:1", Ident: "edge1",
+		Split: "address", Names: "utc", Fsync: "batch", Elements: "all", MaxAge: config.Duration(time.Hour), CommandTimeout: config.Duration(time.Minute),
+		Command: []string{"/bin/sh", "-c", `echo "$@" >>` + filepath.Join(top, "done"), "sh", "%d", "%i"},
+		Sources: []Source{{Ident: "core", Directory: filepath.Join(top, "core"), Addresses: []string{"198.51.100.0/24"}}},
+	}
+	must(t, p.Init())
+	must(t, p.Connect())
+	must(t, p.Write(batch(1, 0, 2, 0)))
+	must(t, p.Close())
+	done, err := os.ReadFile(filepath.Join(top, "done"))
+	must(t, err)
+	for _, want := range []string{filepath.Join(top, "all/192-0-2-254") + " edge1\n", filepath.Join(top, "core") + " core\n"} {
+		if !strings.Contains(string(done), want) {
+			t.Errorf("the command was not run with %q:\n%s", want, done)
+		}
+	}
+	expectRun(t, flowsOf(t, filepath.Join(top, "all/192-0-2-254")), 1, 60)
+}
+
+// TestStartupError: Telegraf's retry of a failed start is asked for.
+func TestStartupError(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(dir, nil, 0o644))
+	p := output(t, dir)
+	err := p.Connect()
+	var startup *startupError
+	if !errors.As(err, &startup) || startup.Unwrap() == nil {
+		t.Fatalf("connecting: %v", err)
+	}
+	if errors.As(err, new(*os.SyscallError)) && startup.As(new(int)) {
+		t.Error("the error fills anything")
+	}
+	must(t, p.Close())
 }
 
 // TestSampleConfig: the sample loads as it is and the README shows it.

@@ -258,6 +258,14 @@ func (w *Writer) Prepare() error {
 	return nil
 }
 
+// Sync waits until what was written is on the disk.
+func (w *Writer) Sync() error {
+	if w.f == nil {
+		return fmt.Errorf("%s: %w", w.path, ErrClosed)
+	}
+	return w.f.Sync()
+}
+
 // Commit makes permanent what Prepare wrote.
 func (w *Writer) Commit() { w.kept.copyFrom(&w.state) }
 

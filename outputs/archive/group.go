@@ -1,0 +1,297 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// Source is the exporters that have an archive of their own.
+type Source struct {
+	Ident    string // "" is that of Options
+	Dir      string
+	Prefixes []netip.Prefix
+}
+
+// GroupOptions say how flows are divided among archives.
+type GroupOptions struct {
+	Options // of the archive for all that goes to no other
+
+	// PerAddress gives every exporter's address a directory below Dir, named after
+	// it with dots and colons as dashes, as nfcapd's -M.
+	PerAddress bool
+	Sources    []Source
+	Limits     Limits // of all archives together
+
+	// Completed, which may be nil, is called for every file that is complete, from
+	// several goroutines.
+	Completed func(Complete)
+}
+
+// maxArchives bounds the archives of a group: addresses can be forged.
+const maxArchives = 1024
+
+// otherDir has the flows of exporters beyond maxArchives, and of none.
+const otherDir = "other"
+
+// Group is a set of archives that are written together, all or none. Write is not
+// safe for concurrent use.
+type Group struct {
+	opt      GroupOptions
+	single   *Archive
+	sources  []*Archive // in the order of opt.Sources
+	byAddr   map[netip.Addr]*Archive
+	byDir    map[string]*Archive
+	open     []*Archive
+	batch    []*Archive // begun in the current Write
+	expiring sync.Mutex
+}
+
+// NewGroup returns a Group after checking its options. It touches nothing.
+func NewGroup(opt GroupOptions) (*Group, error) {
+	g := &Group{opt: opt}
+	if err := opt.Limits.Check(); err != nil {
+		return nil, err
+	}
+	var err error
+	if g.single, err = New(g.options(opt.Dir, opt.Ident)); err != nil {
+		return nil, err
+	}
+	g.opt.Location = g.single.opt.Location
+	dirs := []string{filepath.Clean(opt.Dir)}
+	for _, s := range opt.Sources {
+		dir := filepath.Clean(s.Dir)
+		for _, other := range dirs {
+			if s.Dir == "" || within(dir, other) || within(other, dir) {
+				return nil, fmt.Errorf("directory %q of source %q and directory %q: one lies in the other, give each one beside the others", s.Dir, s.Ident, other)
+			}
+		}
+		if len(s.Prefixes) == 0 {
+			return nil, fmt.Errorf("source %q has no addresses", s.Ident)
+		}
+		ident := s.Ident
+		if ident == "" {
+			ident = opt.Ident
+		}
+		a, err := New(g.options(dir, ident))
+		if err != nil {
+			return nil, fmt.Errorf("source %q: %w", s.Ident, err)
+		}
+		dirs = append(dirs, dir)
+		g.sources = append(g.sources, a)
+	}
+	return g, nil
+}
+
+// within says whether dir is other or lies below it.
+func within(dir, other string) bool {
+	return dir == other || strings.HasPrefix(dir, other+string(filepath.Separator))
+}
+
+// options returns the options of one archive.
+func (g *Group) options(dir, ident string) Options {
+	o := g.opt.Options
+	o.Dir, o.Ident = dir, ident
+	o.completed = g.completed
+	return o
+}
+
+// completed passes a complete file on, and makes room.
+func (g *Group) completed(c Complete) {
+	if g.opt.Completed != nil {
+		g.opt.Completed(c)
+	}
+	g.expiring.Lock()
+	defer g.expiring.Unlock()
+	done, err := Expire(g.Dirs(), g.opt.Limits, g.opt.Location, time.Now())
+	if done.Files > 0 && g.opt.Infof != nil {
+		g.opt.Infof("%d files with %d bytes have expired", done.Files, done.Bytes)
+	}
+	if err != nil && g.opt.Errorf != nil {
+		g.opt.Errorf("removing expired files: %v", err)
+	}
+}
+
+// Dirs returns the directories of the group.
+func (g *Group) Dirs() []string {
+	dirs := []string{filepath.Clean(g.opt.Dir)}
+	for _, s := range g.opt.Sources {
+		dirs = append(dirs, filepath.Clean(s.Dir))
+	}
+	return dirs
+}
+
+// Check says why the group could not be opened. It leaves everything as it was.
+func (g *Group) Check() error {
+	for _, a := range append([]*Archive{g.single}, g.sources...) {
+		if err := a.Check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Open takes the directories and makes whole what a kill left behind. When it
+// fails, nothing stays open.
+func (g *Group) Open() error {
+	g.byAddr, g.byDir, g.open = map[netip.Addr]*Archive{}, map[string]*Archive{}, nil
+	archives := g.sources
+	if !g.opt.PerAddress {
+		archives = append(slices.Clone(archives), g.single)
+	} else if err := g.recoverDirs(); err != nil {
+		return err
+	}
+	for _, a := range archives {
+		if err := a.Open(); err != nil {
+			return errors.Join(err, g.Close())
+		}
+		g.open = append(g.open, a)
+	}
+	return nil
+}
+
+// recoverDirs makes whole what a kill left behind in the directories of addresses.
+func (g *Group) recoverDirs() error {
+	if err := os.MkdirAll(g.opt.Dir, 0o755); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(g.opt.Dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		a, err := New(g.options(filepath.Join(g.opt.Dir, e.Name()), g.opt.Ident))
+		if err == nil {
+			err = a.recoverOnly()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close makes all files complete and gives the directories free.
+func (g *Group) Close() error {
+	var errs []error
+	for _, a := range g.open {
+		errs = append(errs, a.Close())
+	}
+	g.open, g.byAddr, g.byDir = nil, nil, nil
+	return errors.Join(errs...)
+}
+
+// GroupBatch is what a function given to Group.Write writes to.
+type GroupBatch struct{ g *Group }
+
+// Write calls fn, which appends flows, and hands them to the operating system, or
+// to the disk where Options say so. When it returns nil, all of them are kept; when
+// it returns an error, none of them is in any archive.
+func (g *Group) Write(fn func(GroupBatch) error) error {
+	if g.byDir == nil {
+		return ErrClosed
+	}
+	g.batch = g.batch[:0]
+	if !g.opt.PerAddress {
+		if err := g.begin(g.single); err != nil {
+			return err
+		}
+	}
+	err := fn(GroupBatch{g})
+	for i := 0; i < len(g.batch) && err == nil; i++ {
+		err = g.batch[i].prepare()
+	}
+	for _, a := range g.batch {
+		a.end(err == nil)
+	}
+	return err
+}
+
+// begin takes an archive into the current Write.
+func (g *Group) begin(a *Archive) error {
+	if slices.Contains(g.batch, a) {
+		return nil
+	}
+	if err := a.begin(); err != nil {
+		return err
+	}
+	g.batch = append(g.batch, a)
+	return nil
+}
+
+// of returns the archive of an exporter, open and begun.
+func (g *Group) of(addr netip.Addr) (*Archive, error) {
+	a, known := g.byAddr[addr]
+	if !known {
+		var err error
+		if a, err = g.find(addr); err != nil {
+			return nil, err
+		}
+		if len(g.byAddr) < 16*maxArchives {
+			g.byAddr[addr] = a
+		}
+	}
+	return a, g.begin(a)
+}
+
+// find returns the archive that an address belongs to; it is opened when it is new.
+func (g *Group) find(addr netip.Addr) (*Archive, error) {
+	for i, s := range g.opt.Sources {
+		for _, p := range s.Prefixes {
+			if p.Contains(addr) {
+				return g.sources[i], nil
+			}
+		}
+	}
+	if !g.opt.PerAddress {
+		return g.single, nil
+	}
+	name := otherDir
+	if addr.IsValid() && len(g.byDir) < maxArchives {
+		name = strings.NewReplacer(".", "-", ":", "-", "%", "-").Replace(addr.String())
+	}
+	if a := g.byDir[name]; a != nil {
+		return a, nil
+	}
+	a, err := New(g.options(filepath.Join(g.opt.Dir, name), g.opt.Ident))
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Open(); err != nil {
+		return nil, err
+	}
+	g.byDir[name] = a
+	g.open = append(g.open, a)
+	return a, nil
+}
+
+// Append adds a flow to the archive of its exporter.
+func (b GroupBatch) Append(r *flow.Record) error {
+	a := b.g.single
+	if b.g.opt.PerAddress || len(b.g.sources) > 0 {
+		var err error
+		if a, err = b.g.of(r.Exporter); err != nil {
+			return err
+		}
+	}
+	return Batch{a}.Append(r)
+}
+
+// Datagrams counts datagrams and sequence failures of an exporter.
+func (b GroupBatch) Datagrams(id nffile.Exporter, datagrams, failures uint64) {
+	if a, err := b.g.of(id.Addr); err == nil {
+		Batch{a}.Datagrams(id, datagrams, failures)
+	}
+}

@@ -1,0 +1,118 @@
+package nfdump
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/influxdata/telegraf/config"
+
+	"github.com/flowgraf/flowgraf/outputs/archive"
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+)
+
+// Source is a table [[outputs.nfdump.source]]: exporters with an archive of their
+// own.
+type Source struct {
+	Ident     string   `toml:"ident"`
+	Directory string   `toml:"directory"`
+	Addresses []string `toml:"addresses"`
+}
+
+// groupOptions turns the options of the configuration into those of the archives.
+func (p *Nfdump) groupOptions() (archive.GroupOptions, error) {
+	compression, level, err := nffile.ParseCompression(p.Compression)
+	if err != nil {
+		return archive.GroupOptions{}, err
+	}
+	opt := archive.GroupOptions{
+		Options: archive.Options{
+			Dir:         p.Directory,
+			Interval:    time.Duration(p.RotationInterval),
+			Layout:      p.SubdirLayout,
+			Compression: compression,
+			Level:       level,
+			Ident:       p.Ident,
+			Infof:       p.infof,
+			Errorf:      p.errorf,
+		},
+		Limits: archive.Limits{
+			Age: time.Duration(p.MaxAge), Size: int64(p.MaxSize), Free: int64(p.MinFree), Watermark: p.Watermark,
+		},
+		Completed: p.completed,
+	}
+	if opt.Extended, err = choice("elements", p.Elements, "portable", "all"); err != nil {
+		return opt, err
+	}
+	if opt.PerAddress, err = choice("split", p.Split, "none", "address"); err != nil {
+		return opt, err
+	}
+	utc, err := choice("names", p.Names, "local", "utc")
+	if err != nil {
+		return opt, err
+	}
+	if utc {
+		opt.Location = time.UTC
+	}
+	if err := setSync(&opt.Options, p.Fsync); err != nil {
+		return opt, err
+	}
+	for _, s := range p.Sources {
+		source := archive.Source{Ident: s.Ident, Dir: s.Directory}
+		for _, text := range s.Addresses {
+			prefix, err := parsePrefix(text)
+			if err != nil {
+				return opt, fmt.Errorf("source %q: %w", s.Ident, err)
+			}
+			source.Prefixes = append(source.Prefixes, prefix)
+		}
+		opt.Sources = append(opt.Sources, source)
+	}
+	return opt, nil
+}
+
+// choice says whether a setting is the second of its two values; "" is the first.
+func choice(name, value, first, second string) (bool, error) {
+	switch value {
+	case "", first:
+		return false, nil
+	case second:
+		return true, nil
+	}
+	return false, fmt.Errorf("%s is %q, expected %q or %q", name, value, first, second)
+}
+
+// setSync reads the option fsync.
+func setSync(opt *archive.Options, value string) error {
+	switch value {
+	case "", "rotation":
+		return nil
+	case "batch":
+		opt.SyncBatch = true
+		return nil
+	}
+	var every config.Duration
+	if err := every.UnmarshalText([]byte(value)); err != nil || every <= 0 {
+		return fmt.Errorf("fsync is %q, expected \"rotation\", \"batch\" or an interval as \"10s\"", value)
+	}
+	opt.SyncEvery = time.Duration(every)
+	return nil
+}
+
+// parsePrefix reads an address or a prefix.
+func parsePrefix(text string) (netip.Prefix, error) {
+	if !strings.Contains(text, "/") {
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			return netip.Prefix{}, fmt.Errorf("address %q: expected an address or a prefix as 192.0.2.0/24", text)
+		}
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("address %q: expected an address or a prefix as 192.0.2.0/24", text)
+	}
+	return prefix.Masked(), nil
+}

@@ -87,17 +87,19 @@ var lossFields = []string{"sequence_lost=", "kernel_drops=", "sets_without_templ
 
 // uintField returns the unsigned integer behind name ("field="), or 0.
 func uintField(fields []byte, name string) uint64 {
-	i := bytes.Index(fields, []byte(name))
-	if i < 0 || i > 0 && fields[i-1] != ',' {
-		return 0
+	for field := range bytes.SplitSeq(fields, []byte(",")) {
+		value, ok := bytes.CutPrefix(field, []byte(name))
+		if !ok {
+			continue
+		}
+		end := bytes.IndexFunc(value, func(r rune) bool { return r < '0' || r > '9' })
+		if end >= 0 {
+			value = value[:end]
+		}
+		n, _ := strconv.ParseUint(string(value), 10, 64)
+		return n
 	}
-	digits := fields[i+len(name):]
-	end := bytes.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' })
-	if end >= 0 {
-		digits = digits[:end]
-	}
-	n, _ := strconv.ParseUint(string(digits), 10, 64)
-	return n
+	return 0
 }
 
 // loss returns how much all exporters lost, in flows, datagrams and sets.

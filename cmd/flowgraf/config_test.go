@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"testing"
+)
+
+const locateConfig = `[agent]
+  interval = "1s"
+
+[[inputs.netflow]]
+  service_address = "udp://:2055"
+
+[[inputs.netflow]]
+  # the second
+  service_address = 'udp://:2056'
+  metrics = ["flows", "nonsense"]
+  [[inputs.netflow.exporter]]
+    name = "border"
+
+[[outputs.file]]
+  files = ["a"]
+`
+
+func TestLocate(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		table string
+		nth   int
+		err   string
+		want  string
+	}{
+		{"line of Telegraf's own", "", 0, "error parsing data: line 5: invalid TOML syntax", "f:5: error parsing data: invalid TOML syntax"},
+		{"option named", "inputs.netflow", 1, "inputs.netflow: invalid metrics", "f:10: inputs.netflow: invalid metrics"},
+		{"value quoted", "inputs.netflow", 1, `inputs.netflow: expected a port in "udp://:2056"`, `f:9: inputs.netflow: expected a port in "udp://:2056"`},
+		{"first of two tables", "inputs.netflow", 0, "inputs.netflow: bad service_address", "f:5: inputs.netflow: bad service_address"},
+		{"table only", "outputs.file", 0, "outputs.file: no", "f:14: outputs.file: no"},
+		{"unknown option of the agent", "", 0, `line 1: configuration specified the fields ["interval"], but they were not used`, `f:2: configuration specified the fields ["interval"], but they were not used`},
+		{"unknown plugin", "", 0, "error parsing file, undefined but requested output: file", "f:14: error parsing file, undefined but requested output: file"},
+		{"nowhere", "outputs.nosuch", 0, "no idea", "f: no idea"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := locate("f", []byte(locateConfig), c.table, c.nth, errors.New(c.err)); got.Error() != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}

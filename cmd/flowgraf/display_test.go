@@ -1,0 +1,44 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// The file is read while it grows: a line that is torn is counted once, when it
+// is whole.
+func TestMetricsTailCountsWholeLinesOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "metrics")
+	tail := &metricsTail{file: file}
+	if err := tail.read(); err != nil {
+		t.Fatal("a file that is not there yet: ", err)
+	}
+	text := "netflow,source=a in_bytes=1u 1\n" +
+		"netflow,source=a in_bytes=2u,out=1u 2\n" +
+		"netflow,source=a in_bytes_sum=3 3\n" +
+		"netflow_exporter,source=a sequence_lost=3u,kernel_drops=0u 4\n" +
+		"netflow_exporter,source=a xsequence_lost=9u,sequence_lost=4u 5\n" +
+		"netflow_exporter,listener=x kernel_drops=2u 5\n"
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for i := range text {
+		if _, err := f.WriteString(text[i : i+1]); err != nil {
+			t.Fatal(err)
+		}
+		if i%7 == 0 {
+			if err := tail.read(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := tail.read(); err != nil {
+		t.Fatal(err)
+	}
+	if tail.flows != 2 || len(tail.series) != 3 || tail.loss() != 6 {
+		t.Errorf("flows %d, series %d, loss %d; want 2, 3, 6", tail.flows, len(tail.series), tail.loss())
+	}
+}

@@ -50,8 +50,14 @@ var conversations = []conversation{
 	{"2001:db8::1", "2001:db8:80::2", 40006, 443, "tcp", 7, 333, capture.Add(time.Second), 20 * time.Millisecond},
 }
 
-// writePcap writes the packets of the conversations in the order of time.
-func writePcap(t *testing.T, file string) {
+// timedPacket is a packet of a capture.
+type timedPacket struct {
+	at   time.Time
+	data []byte
+}
+
+// writePcap writes a capture file of Ethernet packets.
+func writePcap(t *testing.T, file string, packets []timedPacket) {
 	t.Helper()
 	f, err := os.Create(file)
 	if err != nil {
@@ -62,19 +68,37 @@ func writePcap(t *testing.T, file string) {
 	if err := w.WriteFileHeader(65535, layers.LinkTypeEthernet); err != nil {
 		t.Fatal(err)
 	}
+	for _, p := range packets {
+		info := gopacket.CaptureInfo{Timestamp: p.at, CaptureLength: len(p.data), Length: len(p.data)}
+		if err := w.WritePacket(info, p.data); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// serialize returns the bytes of a packet, with its lengths and checksums.
+func serialize(t *testing.T, parts ...gopacket.SerializableLayer) []byte {
+	t.Helper()
+	buf := gopacket.NewSerializeBuffer()
+	opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	if err := gopacket.SerializeLayers(buf, opts, parts...); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+// captured returns the packets of the conversations in the order of time.
+func captured(t *testing.T) (packets []timedPacket) {
+	t.Helper()
 	end := capture.Add(4 * time.Second)
 	for at := capture; at.Before(end); at = at.Add(10 * time.Millisecond) {
 		for _, c := range conversations {
-			if at.Before(c.first) || at.After(c.last()) || at.Sub(c.first)%c.gap != 0 {
-				continue
-			}
-			data := packet(t, c)
-			info := gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(data), Length: len(data)}
-			if err := w.WritePacket(info, data); err != nil {
-				t.Fatal(err)
+			if !at.Before(c.first) && !at.After(c.last()) && at.Sub(c.first)%c.gap == 0 {
+				packets = append(packets, timedPacket{at, packet(t, c)})
 			}
 		}
 	}
+	return packets
 }
 
 // packet returns one packet of a conversation.
@@ -106,14 +130,9 @@ func packet(t *testing.T, c conversation) []byte {
 	default:
 		transport = &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(8, 0)}
 	}
-	buf := gopacket.NewSerializeBuffer()
-	opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
 	payload := make([]byte, c.payload)
 	binary.BigEndian.PutUint32(payload, 0xf10f67af)
-	if err := gopacket.SerializeLayers(buf, opts, eth, ip, transport, gopacket.Payload(payload)); err != nil {
-		t.Fatal(err)
-	}
-	return buf.Bytes()
+	return serialize(t, eth, ip, transport, gopacket.Payload(payload))
 }
 
 // A real exporter replays a capture in three protocols; addresses, ports,
@@ -121,7 +140,7 @@ func packet(t *testing.T, c conversation) []byte {
 func TestSoftflowdInEveryProtocol(t *testing.T) {
 	softflowd, nfdump := peer(t, "softflowd"), peer(t, "nfdump")
 	pcap := filepath.Join(t.TempDir(), "capture.pcap")
-	writePcap(t, pcap)
+	writePcap(t, pcap, captured(t))
 	for _, c := range []struct{ version, tag string }{{"5", "NetFlowV5"}, {"9", "NetFlowV9"}, {"10", "IPFIX"}} {
 		t.Run("v"+c.version, func(t *testing.T) {
 			a := startAgent(t, t.TempDir(), agentConfig, nil)

@@ -2,7 +2,6 @@ package tests
 
 import (
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
-	"github.com/gopacket/gopacket/pcapgo"
 )
 
 // What flowgraf generate sends is what tshark, an implementation that is not
@@ -20,9 +18,12 @@ func TestTsharkReadsGeneratedDatagrams(t *testing.T) {
 	tshark := peer(t, "tshark")
 	for _, protocol := range []string{"v5", "v9", "ipfix", "vmware"} {
 		t.Run(protocol, func(t *testing.T) {
-			datagrams := recorded(t, protocol)
+			var packets []timedPacket
+			for _, d := range recorded(t, protocol) {
+				packets = append(packets, timedPacket{time.Now(), udpPacket(t, d)})
+			}
 			file := filepath.Join(t.TempDir(), "flows.pcap")
-			writeDatagrams(t, file, datagrams)
+			writePcap(t, file, packets)
 			out := run(t, tshark, "-n", "-r", file, "-d", "udp.port==2055,cflow", "-T", "fields", "-E", "occurrence=a",
 				"-e", "cflow.srcport", "-e", "_ws.malformed", "-e", "_ws.expert.message")
 			flows := 0
@@ -46,33 +47,14 @@ func TestTsharkReadsGeneratedDatagrams(t *testing.T) {
 	}
 }
 
-// writeDatagrams writes datagrams into a pcap file, from port 40000 to 2055.
-func writeDatagrams(t *testing.T, file string, datagrams [][]byte) {
+// udpPacket returns a datagram in a packet from port 40000 to port 2055.
+func udpPacket(t *testing.T, payload []byte) []byte {
 	t.Helper()
-	f, err := os.Create(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	w := pcapgo.NewWriter(f)
-	if err := w.WriteFileHeader(65535, layers.LinkTypeEthernet); err != nil {
-		t.Fatal(err)
-	}
 	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
 	loopback := net.IPv4(127, 0, 0, 1)
-	for _, d := range datagrams {
-		eth := &layers.Ethernet{SrcMAC: mac, DstMAC: mac, EthernetType: layers.EthernetTypeIPv4}
-		ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: loopback, DstIP: loopback}
-		udp := &layers.UDP{SrcPort: 40000, DstPort: 2055}
-		udp.SetNetworkLayerForChecksum(ip)
-		buf := gopacket.NewSerializeBuffer()
-		opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
-		if err := gopacket.SerializeLayers(buf, opts, eth, ip, udp, gopacket.Payload(d)); err != nil {
-			t.Fatal(err)
-		}
-		info := gopacket.CaptureInfo{Timestamp: time.Now(), CaptureLength: len(buf.Bytes()), Length: len(buf.Bytes())}
-		if err := w.WritePacket(info, buf.Bytes()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	eth := &layers.Ethernet{SrcMAC: mac, DstMAC: mac, EthernetType: layers.EthernetTypeIPv4}
+	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: loopback, DstIP: loopback}
+	udp := &layers.UDP{SrcPort: 40000, DstPort: 2055}
+	udp.SetNetworkLayerForChecksum(ip)
+	return serialize(t, eth, ip, udp, gopacket.Payload(payload))
 }

@@ -26,12 +26,13 @@ func (c *conn) command(line []byte) {
 	if verb != "RCPT" {
 		c.idle++
 	}
-	switch {
-	case c.idle > maxIdle:
-		c.err = c.refuseEnd("421 4.7.0 too many commands without a mail", "commands")
-		return
-	case c.errors > maxErrors:
-		c.err = c.refuseEnd("421 4.7.0 too many errors", "commands")
+	if problem := c.overCaps(verb); problem != "" {
+		c.count("commands")
+		if verb == "MAIL" {
+			c.err = c.leave(problem)
+		} else {
+			c.err = c.end(problem)
+		}
 		return
 	}
 	switch verb {
@@ -60,6 +61,17 @@ func (c *conn) command(line []byte) {
 	default:
 		c.refuse("500 5.5.2 unknown command", "syntax")
 	}
+}
+
+// overCaps tells what a session does too often, "" when nothing.
+func (c *conn) overCaps(verb string) string {
+	switch {
+	case c.idle > maxIdle:
+		return "421 4.7.0 too many commands without a mail"
+	case c.errors > 2*maxErrors, c.errors > maxErrors && (verb == "MAIL" || !c.trans.open):
+		return "421 4.7.0 too many errors"
+	}
+	return ""
 }
 
 // checkLine refuses, for good, lines that another server could split elsewhere.

@@ -21,7 +21,7 @@ const (
 	maxCommandLine = 2000 // octets with CRLF; RFC 5321 section 4.5.3.1.4 asks for 512 and extensions
 	maxIdle        = 200  // commands since the last accepted mail, RCPT not counted
 	readBuffer     = 8 << 10
-	maxErrors      = 100 // refusals since the last accepted mail
+	maxErrors      = 100 // refusals since the last accepted mail, twice as many inside a transaction
 )
 
 // conn is the guard between a socket and go-smtp. Its Read gives the library at
@@ -45,6 +45,7 @@ type conn struct {
 	pending []byte // what the next Read gives
 	held    []byte // a command line to look at again, behind an injected RSET
 	err     error  // the error that ended the session; final
+	partial bool   // a command line has begun and not ended
 	swallow bool   // the next reply answers an injected command
 
 	verb    string // of the command that the library works on
@@ -183,8 +184,9 @@ func (c *conn) readCommand() ([]byte, error) {
 	}
 	c.Conn.SetReadDeadline(deadline)
 	if c.srv.stopping.Load() {
-		return nil, c.end("421 4.3.2 shutting down")
+		return nil, c.leave("421 4.3.2 shutting down")
 	}
+	c.partial = false
 	if c.r.Buffered() == 0 {
 		if err := c.flush(); err != nil {
 			return nil, err
@@ -195,10 +197,12 @@ func (c *conn) readCommand() ([]byte, error) {
 		return nil, c.refuseEnd("500 5.5.2 line too long", "syntax")
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.partial = len(line) > 0
 		if c.srv.stopping.Load() {
-			return nil, c.end("421 4.3.2 shutting down")
+			return nil, c.leave("421 4.3.2 shutting down")
 		}
-		return nil, c.refuseEnd("421 4.4.2 waited too long for a command", "timeout")
+		c.count("timeout")
+		return nil, c.leave("421 4.4.2 waited too long for a command")
 	}
 	if err != nil {
 		return nil, err // also a line without an end: it is no command
@@ -265,6 +269,17 @@ func (c *conn) end(reply string) error {
 	c.out.WriteString(reply + "\r\n")
 	c.flush()
 	return io.EOF
+}
+
+// leave is end, except between two mails: then nothing is said. Clients such as
+// Kapacitor take a line for the answer to their next MAIL and lose that mail, but
+// send it again on a new connection when they find the old one closed.
+func (c *conn) leave(reply string) error {
+	if c.greeted && (!c.trans.open || c.trans.failed) && !c.partial {
+		c.flush()
+		return io.EOF
+	}
+	return c.end(reply)
 }
 
 // discard skips n octets of a chunk that nobody wants.

@@ -11,6 +11,7 @@ package nfdump
 import (
 	_ "embed"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/influxdata/telegraf"
@@ -45,6 +46,7 @@ type Nfdump struct {
 	Watermark        int                 `toml:"watermark"`
 	Command          []string            `toml:"command"`
 	CommandTimeout   config.Duration     `toml:"command_timeout"`
+	StateDirectory   string              `toml:"state_directory"`
 	Sources          []Source            `toml:"source"`
 	Log              telegraf.Logger     `toml:"-"`
 	Statistics       *selfstat.Collector `toml:"-"`
@@ -52,11 +54,13 @@ type Nfdump struct {
 	archive *archive.Group
 	command *archive.Command // nil without one
 	decoder *collector.Decoder
+	state   *state                       // of the decoder; nil when none is kept
 	counted map[nffile.Exporter]counters // as of the last batch that was written
 	spare   map[nffile.Exporter]counters
 	stats   statistics
 
 	toldOther, toldBad bool // about metrics that are not used
+	toldState          bool // that the state cannot be written
 }
 
 // counters are what the files' statistics need of an exporter.
@@ -131,7 +135,31 @@ func (p *Nfdump) Connect() error {
 	}
 	p.decoder = collector.NewDecoder(collector.Options{Log: p.warnf})
 	p.counted, p.spare = map[nffile.Exporter]counters{}, map[nffile.Exporter]counters{}
+	p.restore()
 	return nil
+}
+
+// restore gives the decoder the templates of the last run. Without them flows wait
+// for the exporters' next templates, so what fails here is a warning.
+func (p *Nfdump) restore() {
+	dir := p.StateDirectory
+	if dir == "" {
+		dir = filepath.Clean(p.Directory) + ".state"
+	}
+	var err error
+	if p.state, err = loadState(dir); err != nil {
+		p.warnf("reading the templates of the last run: %v", err)
+	}
+	p.state.each(p.decoder)
+	p.takeCounters()
+}
+
+// saveState writes the templates to the disk.
+func (p *Nfdump) saveState() {
+	if err := p.state.save(); err != nil && !p.toldState {
+		p.toldState = true
+		p.warnf("templates are not kept for the next start, set state_directory to a directory that can be written: %v", err)
+	}
 }
 
 func (p *Nfdump) warnf(format string, args ...any) {
@@ -144,6 +172,10 @@ func (p *Nfdump) warnf(format string, args ...any) {
 func (p *Nfdump) Close() error {
 	if p.archive == nil {
 		return nil
+	}
+	if p.state != nil {
+		p.saveState()
+		p.state = nil
 	}
 	err := p.archive.Close()
 	p.stopCommand()
@@ -168,6 +200,7 @@ func (p *Nfdump) stopCommand() {
 // that are malformed, are counted and dropped: to come again would not help them.
 func (p *Nfdump) Write(metrics []telegraf.Metric) error {
 	var datagrams, flows int64
+	learnt := false
 	err := p.archive.Write(func(b archive.GroupBatch) error {
 		var failed error
 		h := collector.Handler{Flow: func(r *flow.Record) {
@@ -182,6 +215,7 @@ func (p *Nfdump) Write(metrics []telegraf.Metric) error {
 				continue
 			}
 			datagrams++
+			learnt = p.state.learn(dg) || learnt
 			p.decoder.Decode(dg, h) // what it could not decode, it counts and logs
 			if failed != nil {
 				return failed
@@ -190,6 +224,9 @@ func (p *Nfdump) Write(metrics []telegraf.Metric) error {
 		p.count(b)
 		return nil
 	})
+	if learnt {
+		p.saveState()
+	}
 	if err != nil {
 		// The datagrams come again; what they add to the counters, they add once.
 		p.takeCounters()

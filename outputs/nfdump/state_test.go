@@ -1,0 +1,110 @@
+package nfdump
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/influxdata/telegraf"
+
+	"github.com/flowgraf/flowgraf/plugins/collector"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+)
+
+// v9 returns a NetFlow v9 datagram: with the template 256 of source, destination
+// and bytes, or with a flow of it, or both.
+func v9(template, data bool, sequence byte) []byte {
+	b := []byte{0, 9, 0, 1, 0, 0, 0, 1, 0x67, 0, 0, 0, 0, 0, 0, sequence, 0, 0, 0, 7}
+	if template {
+		b = append(b, 0, 0, 0, 20, 1, 0, 0, 3, 0, 8, 0, 4, 0, 12, 0, 4, 0, 1, 0, 4)
+	}
+	if data {
+		b = append(b, 1, 0, 0, 16, 0, 0, 0, sequence, 192, 0, 2, 1, 0, 0, 1, 0)
+	}
+	return b
+}
+
+// metricsOf returns the metrics of datagrams.
+func metricsOf(payloads ...[]byte) (metrics []telegraf.Metric) {
+	for _, p := range payloads {
+		metrics = append(metrics, flowmetric.Datagram(flow.Datagram{Exporter: exporter, Received: time.Now(), Payload: p}))
+	}
+	return metrics
+}
+
+// TestTemplatesSurvive: after a kill the next run decodes flows of which it has not
+// seen the template, and counts no lost datagrams.
+func TestTemplatesSurvive(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "flows")
+	p := output(t, dir)
+	must(t, p.Connect())
+	must(t, p.Write(metricsOf(v9(true, true, 1))))
+	if _, err := os.Stat(dir + ".state/" + stateFile); err != nil {
+		t.Error(err) // before any Close: a kill would find it
+	}
+	must(t, p.Close())
+
+	q := output(t, dir)
+	must(t, q.Connect())
+	must(t, q.Write(metricsOf(v9(false, true, 100), v9(false, true, 101))))
+	must(t, q.Close())
+	got := flowsOf(t, dir)
+	for _, n := range []uint32{1, 100, 101} {
+		if got[[2]uint32{0, n}] != 1 {
+			t.Errorf("flow %d is there %d times, expected once", n, got[[2]uint32{0, n}])
+		}
+	}
+	if n := figure(t, nfdump(t, "-I", "-R", dir), "Sequence failures"); n != 0 {
+		t.Errorf("%d sequence failures, expected none", n)
+	}
+}
+
+// TestStateDamaged: a state that cannot be read is no reason not to start.
+func TestStateDamaged(t *testing.T) {
+	for _, content := range []string{"", "x", stateVersion + "{", stateVersion + `{"datagram":"AAkAAQ=="}`} {
+		dir := filepath.Join(t.TempDir(), "flows")
+		must(t, os.MkdirAll(dir+".state", 0o755))
+		must(t, os.WriteFile(filepath.Join(dir+".state", stateFile), []byte(content), 0o644))
+		p := output(t, dir)
+		must(t, p.Connect())
+		must(t, p.Write(metricsOf(v9(true, true, 1))))
+		must(t, p.Close())
+		if n := len(flowsOf(t, dir)); n != 1 {
+			t.Errorf("%q: %d flows", content, n)
+		}
+	}
+}
+
+// TestStateBounds: what is not a template is not kept, the same one is kept once,
+// and the number is bounded.
+func TestStateBounds(t *testing.T) {
+	s, err := loadState(t.TempDir())
+	must(t, err)
+	learn := func(i int, payload []byte) bool {
+		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		return s.learn(collector.Datagram{Exporter: netip.AddrPortFrom(addr, 1), Received: time.Unix(int64(i), 0), Payload: payload})
+	}
+	if learn(1, v9(false, true, 1)) || learn(1, []byte("short")) || learn(1, nil) {
+		t.Error("something is learnt that is no template")
+	}
+	if !learn(1, v9(true, true, 1)) || learn(1, v9(true, false, 2)) || len(s.known) != 1 {
+		t.Errorf("%d definitions, expected 1", len(s.known))
+	}
+	for i := range 100 {
+		learn(2+i, v9(true, false, 1))
+	}
+	for len(s.known) > 50 {
+		s.dropOldest()
+	}
+	for _, d := range s.known {
+		if d.Received.Unix() < 52 {
+			t.Errorf("an old one is left: %v", d.Received)
+		}
+	}
+	if s.bytes != 50*40 {
+		t.Errorf("%d bytes are counted, expected %d", s.bytes, 50*40)
+	}
+}

@@ -54,6 +54,17 @@ type Options struct {
 	// MaxTemplates bounds the templates of one domain; default 1024.
 	MaxTemplates int
 
+	// Exporters is what is known of exporters beforehand. The longest prefix
+	// counts.
+	Exporters []ExporterConfig
+
+	// RefuseUnknown drops the datagrams of all others.
+	RefuseUnknown bool
+
+	// MaxExporters bounds the addresses, each with each protocol, that are kept;
+	// the one that was idle longest goes first. 0 is only bounded by MaxDomains.
+	MaxExporters int
+
 	// TemplatesOnly reads templates and option records, for Known, and decodes no
 	// flows and counts nothing else.
 	TemplatesOnly bool
@@ -90,6 +101,7 @@ type ExporterStats struct {
 	Datagrams uint64
 	Bytes     uint64 // of the datagrams
 	Flows     uint64 // data records
+	Uncounted uint64 // of these, those that the exporter's count mode leaves out
 	Options   uint64 // option records
 	Counters  uint64 // counter samples of sFlow
 	Templates uint64 // templates that were new or changed
@@ -123,10 +135,12 @@ type Decoder struct {
 	newest    *domain // ring of domains, by last use
 	bytes     int     // of all templates
 	forgotten uint64
+	refused   uint64
 	log       logLimiter
 
 	rec     ipfix.RecordDecoder
 	flow    flow.Record
+	names   flow.Names
 	option  flow.OptionRecord
 	counter flow.CounterRecord
 	samples sflow.Decoder
@@ -142,6 +156,7 @@ type Decoder struct {
 // NewDecoder returns a Decoder without state.
 func NewDecoder(o Options) *Decoder {
 	o.setDefaults()
+	o.Exporters = sortExporters(o.Exporters)
 	return &Decoder{
 		opt:       o,
 		domains:   map[domainKey]*domain{},
@@ -162,6 +177,10 @@ func (d *Decoder) Exporters(fn func(*ExporterStats)) {
 // Forgotten returns how many domains have been dropped to stay within Options.
 func (d *Decoder) Forgotten() uint64 { return d.forgotten }
 
+// Refused returns how many datagrams have been dropped as their exporter is refused
+// by configuration.
+func (d *Decoder) Refused() uint64 { return d.refused }
+
 // Decode decodes a datagram and calls h for every record in it. All that can be
 // decoded is, also when an error is returned: the error says what was wrong
 // first, for a tool to show, and is counted already. A set without a template is
@@ -178,6 +197,10 @@ func (d *Decoder) Decode(dg Datagram, h Handler) error {
 		size:     len(dg.Payload),
 		resent:   dg.Resent,
 		handler:  h,
+	}
+	if d.refuses(addr) {
+		d.refused++
+		return nil
 	}
 	if v == 0 || len(d.opt.Protocols) > 0 && !slices.Contains(d.opt.Protocols, v) {
 		return d.unsupported(&m, v, dg.Payload)
@@ -513,9 +536,15 @@ func (d *Decoder) emit(m *message) {
 	}
 	s.Flows++
 	m.flows++
-	if m.handler.Flow != nil {
-		m.handler.Flow(r)
+	if m.handler.Flow == nil {
+		return
 	}
+	if c := m.dom.exporter.config; c != nil && !c.Count.counts(r) {
+		s.Uncounted++
+		return
+	}
+	d.join(m.dom, r)
+	m.handler.Flow(r)
 }
 
 // emitOption learns from the option record at hand and gives it to the handler.

@@ -31,6 +31,7 @@ type domain struct {
 	sequences   []sequence // one per source port
 	uptime      ipfix.Uptime
 	rates       rates
+	names       table
 	missed      map[uint16]bool // template ids that have been logged as missing
 	complained  bool            // an error has been logged
 
@@ -45,10 +46,12 @@ type exporterKey struct {
 
 // exporter is what the domains of one address and protocol share.
 type exporter struct {
+	config   *ExporterConfig
 	domains  int
 	rates    rates
-	waiting  int  // bytes of the sets that wait for their templates
-	needPort bool // two ports define one template id differently
+	names    table // of all domains
+	waiting  int   // bytes of the sets that wait for their templates
+	needPort bool  // two ports define one template id differently
 }
 
 // maxPorts bounds the source ports of a domain for which sequences and versions
@@ -72,7 +75,10 @@ func (d *Decoder) domain(key domainKey) *domain {
 	shared := exporterKey{key.addr, key.version}
 	exp := d.exporters[shared]
 	if exp == nil {
-		exp = &exporter{}
+		for d.opt.MaxExporters > 0 && len(d.exporters) >= d.opt.MaxExporters {
+			d.forget(d.newest.newer)
+		}
+		exp = &exporter{config: d.config(key.addr)}
 		d.exporters[shared] = exp
 	}
 	exp.domains++

@@ -43,11 +43,28 @@ func (s *rates) any() uint32 {
 	return 0
 }
 
-// rate sets the sampling rate of r: what the record or the header says stays,
-// then the sampler it names, the domain, the exporter. A flow that could name a
+// rate sets the sampling rate of r: a configured override, else what the record or
+// the header says stays, then the sampler it names, the domain, the exporter, and
+// the configured default. A flow that could name a
 // sampler and names none gets no sampler's rate. Events of firewalls and address
 // translators are not sampled.
 func (dom *domain) rate(r *flow.Record) {
+	c := dom.exporter.config
+	if c == nil || c.Rate == 0 || r.Has(flow.FwEvent) || r.Has(flow.NATEvent) {
+		dom.told(r)
+		return
+	}
+	if !c.Override {
+		dom.told(r)
+	}
+	if c.Override || r.SamplingRate == 0 {
+		r.SamplingRate, r.SamplingSource = c.Rate, flow.RateConfig
+		r.Present.Add(flow.SamplingRate)
+	}
+}
+
+// told sets the sampling rate of r that the exporter has told.
+func (dom *domain) told(r *flow.Record) {
 	if r.SamplingRate != 0 || r.Has(flow.FwEvent) || r.Has(flow.NATEvent) {
 		return
 	}
@@ -79,8 +96,8 @@ func (dom *domain) rate(r *flow.Record) {
 	}
 }
 
-// learn takes from an option record what decoding needs: sampling rates and the
-// start of the exporter.
+// learn takes from an option record what decoding needs: sampling rates, names, and
+// the start of the exporter.
 func (dom *domain) learn(o *flow.OptionRecord) {
 	var s sampler
 	for i := range o.Fields {
@@ -94,6 +111,7 @@ func (dom *domain) learn(o *flow.OptionRecord) {
 			s.take(&o.Scope[i])
 		}
 	}
+	dom.learnNames(o)
 	if rate := s.rate(); rate != 0 {
 		dom.rates.set(s.id, s.named, rate)
 		dom.exporter.rates.set(s.id, s.named, rate)

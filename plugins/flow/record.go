@@ -12,6 +12,7 @@ package flow
 
 import (
 	"math"
+	"math/bits"
 	"net/netip"
 	"time"
 )
@@ -213,6 +214,10 @@ type Record struct {
 	// that the flow stands for; nil for all other flows.
 	Sample *Sample
 
+	// Names are what tables and configuration call the numbers above; nil when
+	// there are none.
+	Names *Names
+
 	// Extra has what the exporter sent and no field above holds losslessly, in
 	// the order of the template.
 	Extra []Element
@@ -235,6 +240,28 @@ func (r *Record) Rate() uint64 {
 		return uint64(r.SamplingRate)
 	}
 	return 1
+}
+
+// Scale returns a counter of r as an estimate of what was there before sampling:
+// times Rate, or the largest number when that does not fit.
+func (r *Record) Scale(n uint64) uint64 {
+	high, low := bits.Mul64(n, r.Rate())
+	if high != 0 {
+		return math.MaxUint64
+	}
+	return low
+}
+
+// Names are what the numbers of a flow are called, from the exporter's option
+// tables and from configuration. Unknown ones are empty.
+type Names struct {
+	Exporter   string
+	Input      string // interface
+	Output     string
+	IngressVRF string
+	EgressVRF  string
+	App        string
+	Sampler    string
 }
 
 // OptionRecord is one option data record (RFC 7011, section 3.4.2.2): what an

@@ -71,6 +71,10 @@ type Options struct {
 	// PEN names vendors' elements.
 	PEN PEN
 
+	// ExtraFields names elements that become fields, or tags, under their IANA
+	// name: "applicationName", "6876/virtualObsID", "95", "type_4711".
+	ExtraFields []string
+
 	// Stock writes everything into netflow, as the stock plugin does: events of
 	// firewalls and address translators, discarded packets, and sFlow's counters.
 	// Without it they have measurements of their own, so that the sums over
@@ -83,6 +87,7 @@ type Builder struct {
 	tags   []string
 	pen    PEN
 	stock  bool
+	extra  []extraField
 	last   counterKey       // of the counter sample that was written last
 	fields []telegraf.Field // of the metric at hand
 	moved  []telegraf.Tag   // of these, what becomes a tag
@@ -102,12 +107,19 @@ const maxNames = 8192
 
 // NewBuilder returns a Builder. A flow tag that no field can have is an error.
 func NewBuilder(o Options) (*Builder, error) {
+	extra, err := extraFields(o.ExtraFields)
+	if err != nil {
+		return nil, err
+	}
+	named := func(name string) bool {
+		return slices.ContainsFunc(extra, func(x extraField) bool { return x.name == name })
+	}
 	for _, name := range o.FlowTags {
-		if !fieldName(name, o.PEN) {
+		if !fieldName(name, o.PEN) && !added(name) && !named(name) {
 			return nil, fmt.Errorf("flow_tags: expected the name of a field of netflow, got %q", name)
 		}
 	}
-	return &Builder{tags: slices.Clone(o.FlowTags), pen: o.PEN, stock: o.Stock, names: map[elementKey]stockField{}}, nil
+	return &Builder{tags: slices.Clone(o.FlowTags), pen: o.PEN, stock: o.Stock, extra: extra, names: map[elementKey]stockField{}}, nil
 }
 
 // add appends a field to the metric at hand. nil is no value.
@@ -158,6 +170,12 @@ func (b *Builder) Flow(r *flow.Record, at time.Time) telegraf.Metric {
 	}
 	for i := range r.Extra {
 		b.element(&r.Extra[i], r.Version == flow.V9)
+	}
+	if r.Names != nil {
+		b.joined(r.Names)
+	}
+	for i := range b.extra {
+		b.extraField(&b.extra[i], r)
 	}
 	name := Measurement
 	if !b.stock && IsEvent(r) {
@@ -278,12 +296,23 @@ func (b *Builder) counters(r *flow.Record) {
 	if has(flow.Flows) {
 		b.uint("flows", r.Flows)
 	}
-	if r.SamplingRate > 1 {
-		b.uint("sampling_rate", uint64(r.SamplingRate))
+	b.uint("sampling_rate", r.Rate())
+	b.add("sampling_source", rateSources[r.SamplingSource&7])
+	if has(flow.Bytes) {
+		b.uint("scaled_bytes", r.Scale(r.Bytes))
+	}
+	if has(flow.Packets) {
+		b.uint("scaled_packets", r.Scale(r.Packets))
 	}
 	if has(flow.SamplerID) {
 		b.uint("flow_sampler_id", r.SamplerID)
 	}
+}
+
+// rateSources are the names of the sources of a rate, as values.
+var rateSources = [8]any{
+	flow.RateUnknown: "unknown", flow.RateHeader: "header", flow.RateDomain: "domain", flow.RateSelector: "selector",
+	flow.RateRecord: "record", flow.RateConfig: "config",
 }
 
 // forwarding writes where the flow went.
@@ -392,12 +421,17 @@ func (b *Builder) layer2(r *flow.Record) {
 	}
 	if has(flow.SegmentID) {
 		b.uint("l2_segment_id", r.SegmentID)
+		if vni := r.SegmentID & 0xffffff; vni != 0 {
+			b.uint("vni", vni)
+		}
 	}
 	if has(flow.IngressAttr) {
 		b.uint("ingress_interface_attr", uint64(r.IngressAttr))
+		b.role("ingress_role", r.IngressAttr)
 	}
 	if has(flow.EgressAttr) {
 		b.uint("egress_interface_attr", uint64(r.EgressAttr))
+		b.role("egress_role", r.EgressAttr)
 	}
 	if has(flow.TunSrc) {
 		b.add("tunnel_src", b.cache.addr(r.TunSrc))
@@ -407,6 +441,20 @@ func (b *Builder) layer2(r *flow.Record) {
 	}
 	if has(flow.TunProto) {
 		b.add("tunnel_protocol", protocolNames[r.TunProto])
+	}
+}
+
+// role writes what a port of a VMware virtual switch is for (elements 888, 890).
+func (b *Builder) role(name string, attr uint16) {
+	switch attr {
+	case 1:
+		b.add(name, "uplink")
+	case 2:
+		b.add(name, "vm")
+	case 3:
+		b.add(name, "vxlan")
+	default:
+		b.add(name, "unknown")
 	}
 }
 
@@ -488,6 +536,11 @@ func (b *Builder) element(e *flow.Element, v9 bool) {
 	}
 	f := b.field(e.PEN, e.ID, v9)
 	b.add(f.name, b.cache.value(f.kind, e.Value))
+	if e.PEN == ie.VMwarePEN && !b.stock {
+		if el, ok := ie.Lookup(e.PEN, e.ID); ok && el.Name != f.name {
+			b.set(el.Name, b.cache.value(kindOfType(el.Type), e.Value))
+		}
+	}
 }
 
 // stockEnd is the first id beyond the table.

@@ -125,6 +125,7 @@ func TestFieldsOfTheStockPlugin(t *testing.T) {
 	r.Src, r.DstPort, r.Proto, r.TCPFlags, r.SrcTOS, r.Bytes, r.Direction = netip.MustParseAddr("2001:db8::1"), 443, 6, 0x18, 0xb8, 1<<63, 1
 	r.FwdStatus, r.ICMP, r.InSrcMAC, r.MPLS[0], r.MPLSDepth, r.EndReason = 64, 0x0803, [6]byte{1}, 0x123451, 1, 2
 	r.FwEvent, r.NATEvent, r.AppID, r.IPVersion, r.User, r.SamplingRate, r.Domain = 1, 4, []byte{3, 0, 0, 80}, 6, []byte("alice"), 100, 7
+	r.SamplingSource = flow.RateRecord
 	r.Extra = []flow.Element{{ID: 152, Value: []byte{0, 0, 0, 0, 0, 0, 3, 232}}, {ID: 85, Value: []byte{9}}, {ID: 150, Value: []byte{1}},
 		{ID: 499, Value: []byte{1, 2}}, {PEN: 6876, ID: 888, Value: []byte{0, 2}}, {PEN: 6871, ID: 0x4028, Value: []byte{0, 1}},
 		{ID: 0x4001, Value: []byte{5}}, {ID: 267, Value: []byte{1}}, {ID: 291, Value: []byte{1}}}
@@ -134,8 +135,8 @@ func TestFieldsOfTheStockPlugin(t *testing.T) {
 		"tcp_flags": "...........AP...", "src_tos": "0xb8", "in_bytes": uint64(1 << 63), "direction": "egress", "fwd_status": "forwarded",
 		"fwd_reason": "unknown", "icmp_type": uint64(8), "icmp_code": uint64(3), "in_src_mac": "01:00:00:00:00:00", "mpls_label_1": "0x123451",
 		"flow_end_reason": "active timeout", "fw_event": "flow created", "nat_event": uint64(4), "app_id": "0x03000050", "ip_version": "IPv6",
-		"username": "alice", "sampling_rate": uint64(100), "domain": uint64(7), "flow_start_ms": uint64(1000), "in_total_bytes": uint64(9),
-		"type_499": "0x0102", "type_6876_888": "0x0002", "type_6871_rev_40": "0x0001", "rev_in_bytes": uint64(5),
+		"username": "alice", "sampling_rate": uint64(100), "sampling_source": "record", "scaled_bytes": uint64(math.MaxUint64), "domain": uint64(7), "flow_start_ms": uint64(1000), "in_total_bytes": uint64(9),
+		"type_499": "0x0102", "type_6876_888": "0x0002", "egressInterfaceAttr": uint64(2), "type_6871_rev_40": "0x0001", "rev_in_bytes": uint64(5),
 	}
 	if got := m.Fields(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
@@ -153,6 +154,7 @@ func TestVersion5(t *testing.T) {
 	want := map[string]any{
 		"flow_start": uint64(1000), "flow_end": uint64(2500), "flows": uint64(8), "sys_uptime": uint64(90003000), "seq_number": uint64(3),
 		"engine_type": "19", "engine_id": "0x56", "sampling_interval": uint64(0x4064), "first_switched": uint64(1), "last_switched": uint64(2),
+		"sampling_rate": uint64(1), "sampling_source": "unknown",
 	}
 	if got := builder(t, Options{}).Flow(r, time.Unix(0, 1)).Fields(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
@@ -166,7 +168,7 @@ func TestExtraCorrectsTheField(t *testing.T) {
 	r.DstPort = 0x0800
 	r.Extra = []flow.Element{{ID: 11, Value: []byte{0, 0}}}
 	m := builder(t, Options{}).Flow(r, time.Unix(0, 1))
-	if v, _ := m.GetField("dst_port"); v != uint64(0) || len(m.FieldList()) != 3 {
+	if v, _ := m.GetField("dst_port"); v != uint64(0) || len(m.FieldList()) != 5 {
 		t.Errorf("got %v", m.Fields())
 	}
 }

@@ -44,6 +44,18 @@ func TestInit(t *testing.T) {
 		{"unknown metric", &NetFlow{ServiceAddress: ok, Metrics: []string{"flow"}}, "metrics: expected"},
 		{"flow tags", &NetFlow{ServiceAddress: ok, FlowTags: []string{"src", "dst", "protocol"}}, ""},
 		{"unknown flow tag", &NetFlow{ServiceAddress: ok, FlowTags: []string{"scr"}}, "flow_tags: expected"},
+		{"measurements", &NetFlow{ServiceAddress: ok, Measurements: "both"}, "measurements: expected"},
+		{"extra fields", &NetFlow{ServiceAddress: ok, ExtraFields: []string{"applicationNam"}}, "extra_fields"},
+		{"unknown exporters", &NetFlow{ServiceAddress: ok, Unknown: "deny"}, "unknown_exporters: expected"},
+		{"max exporters", &NetFlow{ServiceAddress: ok, MaxExporters: -1}, "max_exporters: expected"},
+		{"exporter", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "192.0.2.0/24", Count: "delivered", Sampling: "override", SamplingRate: 4096, Interfaces: map[string]string{"1": "wan"}}}}, ""},
+		{"exporter address", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "edge"}}}, "exporter 1 (address \"edge\"): address: expected"},
+		{"exporter network", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "192.0.2.0/33"}}}, "address: expected"},
+		{"exporter count", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "::1", Count: "all"}}}, "count: expected"},
+		{"exporter sampling", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "::1", Sampling: "all"}}}, "sampling: expected"},
+		{"exporter rate", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "::1", SamplingRate: -1}}}, "sampling_rate: expected"},
+		{"exporter action", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "::1", Action: "all"}}}, "action: expected"},
+		{"exporter interfaces", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "::1", Interfaces: map[string]string{"eth0": "wan"}}}}, "interfaces: expected"},
 		{"missing mapping file", &NetFlow{ServiceAddress: ok, PENFiles: []string{"nowhere.csv"}}, "private_enterprise_number_files"},
 	} {
 		c.plugin.Log = logger.New("inputs", "netflow", "")
@@ -340,7 +352,7 @@ func TestWriteCases(t *testing.T) {
 	if os.Getenv("UPDATE_EXPECTED") == "" {
 		t.Skip("UPDATE_EXPECTED is not set")
 	}
-	for name, list := range map[string][][]byte{"ipfix": datagrams(t, 2), "netflow_v5": v5Datagrams(2), "flow_tags": datagrams(t, 2), "vmware": vmwareDatagrams(t), "netflow_v9_sampled": v9Datagrams(t), "sflow": sflowDatagrams(), "sflow_stock": sflowDatagrams(), "events": eventDatagrams(t), "netflow_v1_v7": v1v7Datagrams()} {
+	for name, list := range map[string][][]byte{"ipfix": datagrams(t, 2), "netflow_v5": v5Datagrams(2), "flow_tags": datagrams(t, 2), "vmware": vmwareDatagrams(t), "exporter": vmwareDatagrams(t), "netflow_v9_sampled": v9Datagrams(t), "sflow": sflowDatagrams(), "sflow_stock": sflowDatagrams(), "events": eventDatagrams(t), "netflow_v1_v7": v1v7Datagrams()} {
 		folder := filepath.Join("testcases", name)
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			t.Fatal(err)

@@ -51,7 +51,11 @@ type NetFlow struct {
 	Metrics        []string        `toml:"metrics"`
 	FlowTags       []string        `toml:"flow_tags"`
 	Measurements   string          `toml:"measurements"`
+	ExtraFields    []string        `toml:"extra_fields"`
 	StateFile      string          `toml:"state_file"`
+	Exporters      []Exporter      `toml:"exporter"`
+	Unknown        string          `toml:"unknown_exporters"`
+	MaxExporters   int             `toml:"max_exporters"`
 	Log            telegraf.Logger `toml:"-"`
 
 	listener *collector.Listener
@@ -108,11 +112,15 @@ func (n *NetFlow) Init() error {
 	default:
 		return fmt.Errorf("measurements: expected 'separate' or 'stock', got %q", n.Measurements)
 	}
-	n.builder, err = flowmetric.NewBuilder(flowmetric.Options{FlowTags: n.FlowTags, PEN: pen, Stock: stock})
+	n.builder, err = flowmetric.NewBuilder(flowmetric.Options{FlowTags: n.FlowTags, PEN: pen, Stock: stock, ExtraFields: n.ExtraFields})
 	if err != nil {
 		return err
 	}
-	n.decoder = collector.NewDecoder(collector.Options{Protocols: protocols, Log: n.Log.Warnf, TemplatesOnly: !n.wants.decoding()})
+	o := collector.Options{Protocols: protocols, Log: n.Log.Warnf, TemplatesOnly: !n.wants.decoding()}
+	if err := n.exporterOptions(&o); err != nil {
+		return err
+	}
+	n.decoder = collector.NewDecoder(o)
 	n.handler = collector.Handler{}
 	if n.wants.flows {
 		n.handler.Flow = n.flow
@@ -187,14 +195,16 @@ func (n *NetFlow) Check() error {
 func (n *NetFlow) Start(acc telegraf.Accumulator) error {
 	n.acc = acc
 	n.restore()
+	restored := n.known()
 	l := n.newListener()
 	if err := l.Start(n.receive); err != nil {
 		return &startupError{err}
 	}
 	n.listener = l
 	if n.StateFile != "" || n.wants.datagrams {
-		n.done = make(chan struct{})
-		n.wg.Go(func() { n.repeat(n.done) })
+		done := make(chan struct{})
+		n.done = done
+		n.wg.Go(func() { n.repeat(done, restored) })
 	}
 	n.Log.Infof("Listening on %s, %s", n.ServiceAddress, l.Addr())
 	return nil
@@ -296,13 +306,14 @@ func (n *NetFlow) Gather(acc telegraf.Accumulator) error {
 		}, now)
 	}
 	n.mu.Lock()
-	forgotten, panics := n.decoder.Forgotten(), n.panics
+	forgotten, refused, panics := n.decoder.Forgotten(), n.decoder.Refused(), n.panics
 	n.mu.Unlock()
 	acc.AddFields(flowmetric.ExporterMeasurement, map[string]interface{}{
 		"kernel_drops":      n.listener.Drops(),
 		"read_errors":       n.listener.ReadErrors(),
 		"read_buffer_size":  uint64(n.listener.ReadBuffer()),
 		"domains_forgotten": forgotten,
+		"refused":           refused,
 		"internal_errors":   panics,
 	}, map[string]string{"listener": n.ServiceAddress}, now)
 	return nil
@@ -332,6 +343,7 @@ func exporterFields(s *collector.ExporterStats) map[string]interface{} {
 		"datagrams":             s.Datagrams,
 		"bytes":                 s.Bytes,
 		"flows":                 s.Flows,
+		"uncounted":             s.Uncounted,
 		"options":               s.Options,
 		"counters":              s.Counters,
 		"templates":             s.Templates,

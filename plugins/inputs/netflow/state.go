@@ -125,17 +125,18 @@ func (n *NetFlow) save(list []collector.Datagram) error {
 	return nil
 }
 
-// repeat saves what is known and sends it again, now and once a minute, until
-// done is closed.
-func (n *NetFlow) repeat(done <-chan struct{}) {
+// repeat sends what was known at the start, and then once a minute saves what is
+// known and sends it again, until done is closed.
+func (n *NetFlow) repeat(done <-chan struct{}, restored []collector.Datagram) {
+	n.resend(restored)
 	tick := time.NewTicker(knownInterval)
 	defer tick.Stop()
 	for {
-		n.tell()
 		select {
 		case <-done:
 			return
 		case <-tick.C:
+			n.tell()
 		}
 	}
 }
@@ -148,6 +149,11 @@ func (n *NetFlow) tell() {
 			n.Log.Errorf("state_file %s cannot be written, templates are lost at the next restart: %v", n.StateFile, err)
 		}
 	}
+	n.resend(list)
+}
+
+// resend emits datagrams, where datagrams are wanted.
+func (n *NetFlow) resend(list []collector.Datagram) {
 	if !n.wants.datagrams {
 		return
 	}

@@ -1,0 +1,165 @@
+package collector
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/wire"
+)
+
+// nameKind is a table of names (specs/flow-protocols.md, Option tables).
+type nameKind uint8
+
+const (
+	nameInterface nameKind = iota + 1
+	nameVRF
+	nameApp
+	nameSampler
+)
+
+// nameKey is a number in a table.
+type nameKey struct {
+	kind nameKind
+	id   uint64
+}
+
+// The bounds of an exporter's or a domain's tables: entries, and bytes of a name.
+const (
+	maxTableNames = 8192
+	maxNameLen    = 255
+)
+
+// table are the names that option records have told.
+type table map[nameKey]string
+
+// learnNames takes names from an option record.
+func (dom *domain) learnNames(o *flow.OptionRecord) {
+	var ids [nameSampler + 1]struct {
+		id    uint64
+		known bool
+	}
+	var names [nameSampler + 1][]byte
+	take := func(e *flow.Element, scope bool) {
+		id := e.ID
+		if scope && o.Version == flow.V9 {
+			if id != 2 { // interface, RFC 3954, section 6.1
+				return
+			}
+			id = 10
+		}
+		kind, name := nameElement(id)
+		switch {
+		case e.PEN != 0 || kind == 0:
+		case name && (names[kind] == nil || id != 83 && id != 94):
+			names[kind] = bytes.TrimRight(e.Value, "\x00")
+		case !name && len(e.Value) > 0 && len(e.Value) <= 8:
+			ids[kind].id, ids[kind].known = wire.Uint(e.Value), true
+		}
+	}
+	for i := range o.Scope {
+		take(&o.Scope[i], true)
+	}
+	for i := range o.Fields {
+		take(&o.Fields[i], false)
+	}
+	for kind := nameInterface; kind <= nameSampler; kind++ {
+		if ids[kind].known && len(names[kind]) > 0 {
+			key := nameKey{kind, ids[kind].id}
+			dom.names = dom.names.set(key, names[kind])
+			dom.exporter.names = dom.exporter.names.set(key, names[kind])
+		}
+	}
+}
+
+// nameElement returns the table that an element belongs to, and whether it is the
+// name; 83 and 94 are descriptions, for want of a name.
+func nameElement(id uint16) (kind nameKind, name bool) {
+	switch id {
+	case 10, 252:
+		return nameInterface, false
+	case 82, 83:
+		return nameInterface, true
+	case 234, 235:
+		return nameVRF, false
+	case 236:
+		return nameVRF, true
+	case 95:
+		return nameApp, false
+	case 94, 96:
+		return nameApp, true
+	case 48, 302:
+		return nameSampler, false
+	case 84:
+		return nameSampler, true
+	}
+	return 0, false
+}
+
+// set adds a name, within the bounds.
+func (t table) set(key nameKey, name []byte) table {
+	name = name[:min(len(name), maxNameLen)]
+	old, known := t[key]
+	if known && old == string(name) || !known && len(t) >= maxTableNames {
+		return t
+	}
+	if t == nil {
+		t = table{}
+	}
+	t[key] = strings.ToValidUTF8(string(name), "\uFFFD")
+	return t
+}
+
+// name returns a number's name: the domain's own, else that of any of the
+// exporter's domains, as options often come under another source id than data.
+func (dom *domain) name(kind nameKind, id uint64) string {
+	if name, ok := dom.names[nameKey{kind, id}]; ok {
+		return name
+	}
+	return dom.exporter.names[nameKey{kind, id}]
+}
+
+// join gives the flow at hand the names of its numbers.
+func (d *Decoder) join(dom *domain, r *flow.Record) {
+	c := dom.exporter.config
+	if dom.exporter.names == nil && (c == nil || c.Name == "" && c.Interfaces == nil) {
+		return
+	}
+	n := &d.names
+	*n = flow.Names{}
+	if dom.exporter.names != nil {
+		dom.joinTables(r, n)
+	}
+	if c != nil {
+		n.Exporter = c.Name
+		if name := c.Interfaces[r.Input]; name != "" && r.Has(flow.Input) {
+			n.Input = name
+		}
+		if name := c.Interfaces[r.Output]; name != "" && r.Has(flow.Output) {
+			n.Output = name
+		}
+	}
+	r.Names = n
+}
+
+// joinTables looks names up in the option tables.
+func (dom *domain) joinTables(r *flow.Record, n *flow.Names) {
+	if r.Has(flow.Input) {
+		n.Input = dom.name(nameInterface, uint64(r.Input))
+	}
+	if r.Has(flow.Output) {
+		n.Output = dom.name(nameInterface, uint64(r.Output))
+	}
+	if r.Has(flow.IngressVRF) {
+		n.IngressVRF = dom.name(nameVRF, uint64(r.IngressVRF))
+	}
+	if r.Has(flow.EgressVRF) {
+		n.EgressVRF = dom.name(nameVRF, uint64(r.EgressVRF))
+	}
+	if len(r.AppID) > 0 && len(r.AppID) <= 8 {
+		n.App = dom.name(nameApp, wire.Uint(r.AppID))
+	}
+	if r.Has(flow.SamplerID) {
+		n.Sampler = dom.name(nameSampler, r.SamplerID)
+	}
+}

@@ -1,0 +1,129 @@
+package flowmetric
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/influxdata/telegraf"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ie"
+)
+
+// addedNames are the fields of netflow that are neither the stock plugin's nor a
+// field of flow.Record.
+var addedNames = []string{"sampling_source", "scaled_bytes", "scaled_packets", "exporter_name", "in_interface", "out_interface",
+	"in_vrf_name", "out_vrf_name", "app_name", "sampler_name", "agent_ip", "agent_subid", "l2_protocol", "datalink_frame_type",
+	"vlan_id", "vlan_outer_id", "vni", "reason", "acl_name", "function", "ingress_role", "egress_role"}
+
+// added says whether a field has one of these names.
+func added(name string) bool { return slices.Contains(addedNames, name) }
+
+// joined writes names that option tables or the configuration have for the flow's
+// numbers. A name in the flow's own record stays.
+func (b *Builder) joined(n *flow.Names) {
+	for _, f := range [...]struct{ name, value string }{
+		{"exporter_name", n.Exporter}, {"in_interface", n.Input}, {"out_interface", n.Output},
+		{"in_vrf_name", n.IngressVRF}, {"out_vrf_name", n.EgressVRF}, {"app_name", n.App}, {"sampler_name", n.Sampler},
+	} {
+		if f.value != "" && b.find(f.name) < 0 {
+			b.add(f.name, f.value)
+		}
+	}
+}
+
+// find returns the place of a field of the metric at hand, -1 when it is not there.
+func (b *Builder) find(name string) int {
+	return slices.IndexFunc(b.fields, func(f telegraf.Field) bool { return f.Key == name })
+}
+
+// extraField is an element that becomes a field on request.
+type extraField struct {
+	pen  uint32
+	id   uint16
+	name string
+	kind kind
+}
+
+// extraFields reads the option extra_fields.
+func extraFields(list []string) ([]extraField, error) {
+	var all []extraField
+	for _, s := range list {
+		f, err := parseExtra(s)
+		if err != nil {
+			return nil, fmt.Errorf("extra_fields: %w", err)
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+// parseExtra reads one name: of the registry, or type_<id> or type_<pen>_<id>.
+func parseExtra(s string) (extraField, error) {
+	if digits, ok := strings.CutPrefix(s, "type_"); ok {
+		pen := "0"
+		if before, after, two := strings.Cut(digits, "_"); two {
+			pen, digits = before, after
+		}
+		p, err := strconv.ParseUint(pen, 10, 32)
+		id, err2 := strconv.ParseUint(digits, 10, 16)
+		if err != nil || err2 != nil {
+			return extraField{}, fmt.Errorf("expected type_<id> or type_<pen>_<id>, got %q", s)
+		}
+		return extraField{uint32(p), uint16(id), s, kindHex}, nil
+	}
+	e, err := ie.ByName(s)
+	if err != nil {
+		return extraField{}, err
+	}
+	name := e.Name
+	if name == "" {
+		name = "type_" + strings.ReplaceAll(s, "/", "_")
+	}
+	return extraField{e.PEN, e.ID, name, kindOfType(e.Type)}, nil
+}
+
+// kindOfType returns how the values of a type are written.
+func kindOfType(t ie.Type) kind {
+	switch t {
+	case ie.Unsigned8, ie.Unsigned16, ie.Unsigned32, ie.Unsigned64, ie.DateTimeSeconds, ie.DateTimeMilliseconds,
+		ie.DateTimeMicroseconds, ie.DateTimeNanoseconds:
+		return kindUint
+	case ie.Signed8, ie.Signed16, ie.Signed32, ie.Signed64:
+		return kindInt
+	case ie.Float32:
+		return kindFloat32
+	case ie.Float64:
+		return kindFloat64
+	case ie.Boolean:
+		return kindBool
+	case ie.MACAddress:
+		return kindMAC
+	case ie.String:
+		return kindString
+	case ie.IPv4Address, ie.IPv6Address:
+		return kindIP
+	}
+	return kindHex
+}
+
+// extraField writes an element under its own name: from the bytes the exporter
+// sent, or from the field that holds it.
+func (b *Builder) extraField(x *extraField, r *flow.Record) {
+	for i := range r.Extra {
+		if e := &r.Extra[i]; e.PEN == x.pen && e.ID == x.id {
+			b.set(x.name, b.cache.value(x.kind, e.Value))
+			return
+		}
+	}
+	if x.pen != 0 || x.id >= stockEnd {
+		return
+	}
+	if i := b.find(stockTable[x.id][0].name); i >= 0 {
+		b.set(x.name, b.fields[i].Value)
+	} else if x.id == 96 && r.Names != nil && r.Names.App != "" {
+		b.set(x.name, r.Names.App)
+	}
+}

@@ -1,0 +1,59 @@
+package flowmetric
+
+import (
+	"testing"
+	"time"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// TestExtraFields gives elements that the record holds, that lie in Extra, a
+// vendor's, and one without a name.
+func TestExtraFields(t *testing.T) {
+	r := record(flow.IPFIX, flow.Bytes, flow.SrcPort)
+	r.Bytes, r.SrcPort = 7, 1024
+	r.Extra = []flow.Element{{PEN: 6876, ID: 898, Value: []byte("port-1")}, {ID: 499, Value: []byte{1}}, {ID: 152, Value: []byte{3}}}
+	r.Names = &flow.Names{App: "https", Exporter: "edge"}
+	b := builder(t, Options{
+		ExtraFields: []string{"octetDeltaCount", "applicationName", "6876/virtualObsID", "type_499", "flowStartMilliseconds", "sourceTransportPort"},
+		FlowTags:    []string{"virtualObsID", "exporter_name", "sourceTransportPort"},
+	})
+	m := b.Flow(r, time.Unix(0, 1))
+	for name, want := range map[string]any{"octetDeltaCount": uint64(7), "applicationName": "https", "app_name": "https", "type_499": "0x01", "flowStartMilliseconds": uint64(3)} {
+		if v, _ := m.GetField(name); v != want {
+			t.Errorf("%s: got %v, want %v", name, v, want)
+		}
+	}
+	for name, want := range map[string]string{"virtualObsID": "port-1", "exporter_name": "edge", "sourceTransportPort": "1024"} {
+		if v, _ := m.GetTag(name); v != want {
+			t.Errorf("tag %s: got %q, want %q", name, v, want)
+		}
+	}
+	for _, bad := range []string{"", "noSuchElement", "type_x", "type_1_99999", "x/virtualObsID"} {
+		if _, err := NewBuilder(Options{ExtraFields: []string{bad}}); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
+
+func TestScaledCounters(t *testing.T) {
+	r := record(flow.IPFIX, flow.Bytes, flow.Packets)
+	r.Bytes, r.Packets, r.SamplingRate, r.SamplingSource = 1000, 2, 512, flow.RateSelector
+	m := builder(t, Options{}).Flow(r, time.Unix(0, 1))
+	for name, want := range map[string]any{"in_bytes": uint64(1000), "scaled_bytes": uint64(512000), "scaled_packets": uint64(1024), "sampling_rate": uint64(512), "sampling_source": "selector"} {
+		if v, _ := m.GetField(name); v != want {
+			t.Errorf("%s: got %v, want %v", name, v, want)
+		}
+	}
+}
+
+func TestRoles(t *testing.T) {
+	for attr, want := range map[uint16]string{1: "uplink", 2: "vm", 3: "vxlan", 9: "unknown"} {
+		r := record(flow.IPFIX, flow.IngressAttr)
+		r.IngressAttr = attr
+		m := builder(t, Options{}).Flow(r, time.Unix(0, 1))
+		if v, _ := m.GetField("ingress_role"); v != want {
+			t.Errorf("%d: got %v, want %s", attr, v, want)
+		}
+	}
+}

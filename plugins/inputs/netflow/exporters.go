@@ -1,0 +1,117 @@
+package netflow
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/flowgraf/flowgraf/plugins/collector"
+)
+
+// defaultMaxExporters bounds the exporters that are kept: their addresses can be
+// forged.
+const defaultMaxExporters = 16384
+
+// Exporter is what the configuration says of exporters.
+type Exporter struct {
+	Address      string            `toml:"address"`
+	Name         string            `toml:"name"`
+	Action       string            `toml:"action"`
+	SamplingRate int64             `toml:"sampling_rate"`
+	Sampling     string            `toml:"sampling"`
+	Count        string            `toml:"count"`
+	Interfaces   map[string]string `toml:"interfaces"`
+}
+
+// exporterOptions reads the options that concern exporters.
+func (n *NetFlow) exporterOptions(o *collector.Options) error {
+	switch n.Unknown {
+	case "", "allow":
+	case "refuse":
+		o.RefuseUnknown = true
+	default:
+		return fmt.Errorf("unknown_exporters: expected 'allow' or 'refuse', got %q", n.Unknown)
+	}
+	if o.MaxExporters = n.MaxExporters; o.MaxExporters == 0 {
+		o.MaxExporters = defaultMaxExporters
+	}
+	if n.MaxExporters < 0 {
+		return fmt.Errorf("max_exporters: expected a number above 0, got %d", n.MaxExporters)
+	}
+	for i := range n.Exporters {
+		c, err := n.Exporters[i].config()
+		if err != nil {
+			return fmt.Errorf("exporter %d (address %q): %w", i+1, n.Exporters[i].Address, err)
+		}
+		o.Exporters = append(o.Exporters, c)
+	}
+	return nil
+}
+
+// config checks the options of one exporter.
+func (e *Exporter) config() (collector.ExporterConfig, error) {
+	c := collector.ExporterConfig{Name: e.Name}
+	var err error
+	if c.Prefix, err = parsePrefix(e.Address); err != nil {
+		return c, err
+	}
+	if e.SamplingRate < 0 || e.SamplingRate > math.MaxUint32 {
+		return c, fmt.Errorf("sampling_rate: expected one packet in 1 to %d, got %d", uint32(math.MaxUint32), e.SamplingRate)
+	}
+	c.Rate = uint32(e.SamplingRate)
+	switch e.Sampling {
+	case "", "default":
+	case "override":
+		c.Override = true
+	default:
+		return c, fmt.Errorf("sampling: expected 'default' or 'override', got %q", e.Sampling)
+	}
+	switch e.Action {
+	case "", "allow":
+	case "refuse":
+		c.Refuse = true
+	default:
+		return c, fmt.Errorf("action: expected 'allow' or 'refuse', got %q", e.Action)
+	}
+	switch e.Count {
+	case "", "both":
+	case "ingress":
+		c.Count = collector.CountIngress
+	case "egress":
+		c.Count = collector.CountEgress
+	case "delivered":
+		c.Count = collector.CountDelivered
+	default:
+		return c, fmt.Errorf("count: expected 'both', 'ingress', 'egress' or 'delivered', got %q", e.Count)
+	}
+	for index, name := range e.Interfaces {
+		i, err := strconv.ParseUint(index, 10, 32)
+		if err != nil {
+			return c, fmt.Errorf("interfaces: expected an SNMP index, got %q", index)
+		}
+		if c.Interfaces == nil {
+			c.Interfaces = map[uint32]string{}
+		}
+		c.Interfaces[uint32(i)] = name
+	}
+	return c, nil
+}
+
+// parsePrefix reads an address or a network.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if strings.Contains(s, "/") {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return p, fmt.Errorf("address: expected an address or a network like 192.0.2.0/24: %w", err)
+		}
+		return p.Masked(), nil
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("address: expected an address or a network like 192.0.2.0/24: %w", err)
+	}
+	a = a.Unmap().WithZone("")
+	return netip.PrefixFrom(a, a.BitLen()), nil
+}

@@ -53,8 +53,8 @@ type stored struct {
 
 // Expire removes the oldest complete files of archives, of all together, until the
 // limits hold, and directories by date that are empty then. It touches nothing but
-// files with names of nfcapd (12 or 14 digits) and never the newest one. Names are
-// in the time of loc.
+// files with names of nfcapd (12 or 14 digits) or of Pcap and never the newest one.
+// Names are in the time of loc.
 //
 // Where a limit of size or free space was exceeded, it goes on to the watermark, so
 // that not every file has to make room for the next. What cannot be removed is in
@@ -145,6 +145,10 @@ func storedIn(dir string, loc *time.Location) ([]stored, error) {
 // slotTime reads the time in the name of a complete file, false when it is none.
 func slotTime(name string, loc *time.Location) (time.Time, bool) {
 	digits, ok := strings.CutPrefix(name, "nfcapd.")
+	if rest, pcap := strings.CutPrefix(name, "pcap."); pcap {
+		rest, ok = strings.CutSuffix(strings.TrimSuffix(rest, ".zst"), ".pcap")
+		digits, _, _ = strings.Cut(rest, "-") // the second file of a slot has a number
+	}
 	layout := "200601021504"
 	if len(digits) == 14 {
 		layout = "20060102150405"

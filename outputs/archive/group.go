@@ -30,7 +30,8 @@ type GroupOptions struct {
 	// it with dots and colons as dashes, as nfcapd's -M.
 	PerAddress bool
 	Sources    []Source
-	Limits     Limits // of all archives together
+	Limits     Limits   // of all archives together
+	Also       []string // directories with other files that the limits include
 
 	// Completed, which may be nil, is called for every file that is complete, from
 	// several goroutines.
@@ -127,7 +128,7 @@ func (g *Group) Dirs() []string {
 	for _, s := range g.opt.Sources {
 		dirs = append(dirs, filepath.Clean(s.Dir))
 	}
-	return dirs
+	return append(dirs, g.opt.Also...)
 }
 
 // Check says why the group could not be opened. It leaves everything as it was.

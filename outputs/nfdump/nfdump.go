@@ -10,6 +10,7 @@ package nfdump
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -46,12 +47,16 @@ type Nfdump struct {
 	Watermark        int                 `toml:"watermark"`
 	Command          []string            `toml:"command"`
 	CommandTimeout   config.Duration     `toml:"command_timeout"`
+	Format           string              `toml:"format"`
+	PcapDirectory    string              `toml:"pcap_directory"`
+	PcapCompression  string              `toml:"pcap_compression"`
 	StateDirectory   string              `toml:"state_directory"`
 	Sources          []Source            `toml:"source"`
 	Log              telegraf.Logger     `toml:"-"`
 	Statistics       *selfstat.Collector `toml:"-"`
 
-	archive *archive.Group
+	archive *archive.Group   // nil when only datagrams are kept
+	pcap    *archive.Pcap    // nil when only flows are kept
 	command *archive.Command // nil without one
 	decoder *collector.Decoder
 	state   *state                       // of the decoder; nil when none is kept
@@ -78,9 +83,20 @@ func (*Nfdump) SampleConfig() string { return sampleConfig }
 
 // Init implements telegraf.Initializer: it checks the options and touches nothing.
 func (p *Nfdump) Init() error {
+	flows, err := p.initPcap()
+	if err != nil {
+		return err
+	}
+	if !flows {
+		p.register()
+		return nil
+	}
 	opt, err := p.groupOptions()
 	if err != nil {
 		return err
+	}
+	if p.pcap != nil {
+		opt.Also = []string{p.pcapDirectory()}
 	}
 	if p.archive, err = archive.NewGroup(opt); err != nil {
 		return err
@@ -121,16 +137,37 @@ func (p *Nfdump) errorf(format string, args ...any) {
 }
 
 // Check says why Connect would fail. It changes nothing.
-func (p *Nfdump) Check() error { return p.archive.Check() }
+func (p *Nfdump) Check() error {
+	if p.pcap != nil {
+		if err := p.pcap.Check(); err != nil {
+			return err
+		}
+	}
+	if p.archive == nil {
+		return nil
+	}
+	return p.archive.Check()
+}
 
 // Connect implements telegraf.Output: it takes the directory and makes whole what
 // a kill left behind.
 func (p *Nfdump) Connect() error {
+	if p.pcap != nil {
+		if err := p.pcap.Open(); err != nil {
+			return &startupError{err}
+		}
+	}
+	if p.archive == nil {
+		return nil
+	}
 	if p.command != nil {
 		p.command.Start()
 	}
 	if err := p.archive.Open(); err != nil {
 		p.stopCommand()
+		if p.pcap != nil {
+			p.pcap.Close()
+		}
 		return &startupError{err}
 	}
 	p.decoder = collector.NewDecoder(collector.Options{Log: p.warnf})
@@ -170,8 +207,12 @@ func (p *Nfdump) warnf(format string, args ...any) {
 
 // Close implements telegraf.Output: it makes the open file complete.
 func (p *Nfdump) Close() error {
+	var raw error
+	if p.pcap != nil {
+		raw = p.pcap.Close()
+	}
 	if p.archive == nil {
-		return nil
+		return raw
 	}
 	if p.state != nil {
 		p.saveState()
@@ -179,7 +220,7 @@ func (p *Nfdump) Close() error {
 	}
 	err := p.archive.Close()
 	p.stopCommand()
-	return err
+	return errors.Join(raw, err)
 }
 
 // completed lets the command run for a complete file.
@@ -199,6 +240,9 @@ func (p *Nfdump) stopCommand() {
 // Write implements telegraf.Output. Metrics other than netflow_datagram, and those
 // that are malformed, are counted and dropped: to come again would not help them.
 func (p *Nfdump) Write(metrics []telegraf.Metric) error {
+	if p.archive == nil {
+		return p.writeRaw(metrics)
+	}
 	var datagrams, flows int64
 	learnt := false
 	err := p.archive.Write(func(b archive.GroupBatch) error {
@@ -215,6 +259,9 @@ func (p *Nfdump) Write(metrics []telegraf.Metric) error {
 				continue
 			}
 			datagrams++
+			if p.pcap != nil {
+				p.pcap.Add(dg)
+			}
 			learnt = p.state.learn(dg) || learnt
 			p.decoder.Decode(dg, h) // what it could not decode, it counts and logs
 			if failed != nil {
@@ -222,8 +269,12 @@ func (p *Nfdump) Write(metrics []telegraf.Metric) error {
 			}
 		}
 		p.count(b)
+		if p.pcap != nil {
+			return p.pcap.Prepare()
+		}
 		return nil
 	})
+	p.endPcap(err == nil)
 	if learnt {
 		p.saveState()
 	}

@@ -1,6 +1,7 @@
 package nfdump
 
 import (
+	"bytes"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -106,5 +107,40 @@ func TestStateBounds(t *testing.T) {
 	}
 	if s.bytes != 50*40 {
 		t.Errorf("%d bytes are counted, expected %d", s.bytes, 50*40)
+	}
+}
+
+// TestFormats: datagrams alone, and with flows; what was received is in the files.
+func TestFormats(t *testing.T) {
+	for _, format := range []string{"pcap", "both"} {
+		dir := filepath.Join(t.TempDir(), "flows")
+		p := output(t, dir)
+		p.archive, p.Format = nil, format
+		must(t, p.Init())
+		must(t, p.Check())
+		must(t, p.Connect())
+		must(t, p.Write(metricsOf(v9(true, true, 1), v9(false, true, 2))))
+		must(t, p.Close())
+		must(t, p.Close())
+		raw, err := filepath.Glob(filepath.Join(p.pcapDirectory(), "pcap.2*.pcap"))
+		if err != nil || len(raw) != 1 {
+			t.Fatalf("%s: pcap files %v", format, raw)
+		}
+		content, err := os.ReadFile(raw[0])
+		must(t, err)
+		for _, payload := range [][]byte{v9(true, true, 1), v9(false, true, 2)} {
+			if !bytes.Contains(content, payload) {
+				t.Errorf("%s: a datagram is not in the file", format)
+			}
+		}
+		if format == "both" && len(flowsOf(t, dir)) != 2 {
+			t.Errorf("%d flows, expected 2", len(flowsOf(t, dir)))
+		}
+	}
+	for _, p := range []*Nfdump{{Directory: "d", Compression: "lz4", Format: "json"}, {Directory: "d", Compression: "lz4", Format: "pcap", PcapCompression: "lz4"},
+		{Compression: "lz4", Format: "pcap"}} {
+		if err := p.Init(); err == nil {
+			t.Errorf("format %q, compression %q: accepted", p.Format, p.PcapCompression)
+		}
 	}
 }

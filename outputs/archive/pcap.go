@@ -1,0 +1,406 @@
+package archive
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// Pcap writes datagrams exactly as they were received to rotating pcap files that
+// Wireshark, tcpdump and tcpreplay read: link type 101 (raw IP), times in
+// nanoseconds, an IP and a UDP header made from the exporter's address and port
+// before each payload. Files are named pcap.YYYYMMDDhhmm.pcap after their slot, or
+// …pcap.zst, of which each batch is one zstd frame, and pcap.current.… while they
+// are written.
+//
+// A batch is written whole or not at all; when Commit has returned, it survives a
+// kill of the process. It is not safe for concurrent use.
+type Pcap struct {
+	opt  PcapOptions
+	lock *os.File
+	enc  *zstd.Encoder
+
+	f     *os.File
+	slot  int64
+	end   int64 // of what is committed
+	batch []byte
+	pack  []byte
+}
+
+// PcapOptions say where and how.
+type PcapOptions struct {
+	Dir      string
+	Interval time.Duration  // of a slot: whole seconds, 0 is five minutes
+	Location *time.Location // of names; nil is the local one
+	Zstd     bool
+	Port     uint16 // destination port of the datagrams: where the collector listens
+	Sync     bool   // Prepare waits for the disk
+
+	Completed func() // called after each complete file, nil is not
+}
+
+// Check says why it could not be opened. It leaves everything as it was.
+func (p *Pcap) Check() error {
+	a, err := New(Options{Dir: p.opt.Dir})
+	if err != nil {
+		return err
+	}
+	return a.Check()
+}
+
+// The pcap format: magic of files with nanoseconds, sizes, link type.
+const (
+	pcapMagic      = 0xA1B23C4D
+	pcapHeadSize   = 24
+	pcapPacketSize = 16
+	pcapRawIP      = 101
+	pcapSnap       = 1 << 18
+	pcapCurrent    = "pcap.current."
+)
+
+// NewPcap returns a Pcap after checking its options. It touches nothing.
+func NewPcap(opt PcapOptions) (*Pcap, error) {
+	if opt.Interval == 0 {
+		opt.Interval = 5 * time.Minute
+	}
+	if opt.Location == nil {
+		opt.Location = time.Local
+	}
+	switch {
+	case opt.Dir == "":
+		return nil, errors.New("no directory for pcap files is given")
+	case opt.Interval < time.Second || opt.Interval%time.Second != 0:
+		return nil, fmt.Errorf("rotation interval %s: expected whole seconds, at least one", opt.Interval)
+	}
+	return &Pcap{opt: opt}, nil
+}
+
+// Open takes the directory, completes what a kill left behind, and begins the file
+// of the current slot.
+func (p *Pcap) Open() (err error) {
+	if err := os.MkdirAll(p.opt.Dir, 0o755); err != nil {
+		return err
+	}
+	if p.lock, err = lock(p.opt.Dir); err != nil {
+		return err
+	}
+	if p.opt.Zstd {
+		p.enc, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	}
+	if err == nil {
+		err = p.recover()
+	}
+	if err == nil {
+		err = p.begin(slotOf(time.Now(), p.opt.Interval))
+	}
+	if err != nil {
+		return errors.Join(err, p.Close())
+	}
+	return nil
+}
+
+// recover gives files that a kill left behind their names.
+func (p *Pcap) recover() error {
+	return filepath.WalkDir(p.opt.Dir, func(path string, d fs.DirEntry, err error) error {
+		digits, ours := strings.CutPrefix(d.Name(), pcapCurrent)
+		if err != nil || !ours || !d.Type().IsRegular() {
+			return err
+		}
+		var slot int64
+		if _, err := fmt.Sscanf(digits, "%d", &slot); err != nil {
+			return nil
+		}
+		if err := cutTorn(path); err != nil {
+			return err
+		}
+		return p.complete(path, slot)
+	})
+}
+
+// cutTorn cuts off what a kill left at the end of a file that is no whole packet,
+// or no whole frame of zstd.
+func cutTorn(path string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	end := 0
+	if strings.HasSuffix(path, ".zst") {
+		for n := zstdFrame(b); n > 0; n = zstdFrame(b[end:]) {
+			end += n
+		}
+	} else if len(b) >= pcapHeadSize {
+		for end = pcapHeadSize; len(b)-end >= pcapPacketSize; {
+			size := int(binary.LittleEndian.Uint32(b[end+8:]))
+			if size > len(b)-end-pcapPacketSize {
+				break
+			}
+			end += pcapPacketSize + size
+		}
+	}
+	if end == len(b) {
+		return nil
+	}
+	return os.Truncate(path, int64(end))
+}
+
+// zstdFrame returns the size of the zstd frame at the start of b, 0 when it is not
+// whole.
+func zstdFrame(b []byte) int {
+	var h zstd.Header
+	if h.Decode(b) != nil || h.Skippable || h.HeaderSize == 0 {
+		return 0
+	}
+	for n := h.HeaderSize; len(b)-n >= 3; {
+		block := int(b[n]) | int(b[n+1])<<8 | int(b[n+2])<<16
+		size := block >> 3
+		if block>>1&3 == 1 { // one byte, repeated
+			size = 1
+		}
+		n += 3 + size
+		if block&1 == 0 {
+			continue
+		}
+		if h.HasCheckSum {
+			n += 4
+		}
+		if n > len(b) {
+			return 0
+		}
+		return n
+	}
+	return 0
+}
+
+// suffix ends the names of the files.
+func (p *Pcap) suffix() string {
+	if p.opt.Zstd {
+		return ".pcap.zst"
+	}
+	return ".pcap"
+}
+
+// complete gives a file its name; where that is taken, one with a number. What has
+// no datagrams is removed.
+func (p *Pcap) complete(path string, slot int64) error {
+	suffix := filepath.Ext(path)
+	if suffix == ".zst" {
+		suffix = ".pcap.zst"
+	}
+	if info, err := os.Stat(path); err == nil && info.Size() == 0 {
+		return os.Remove(path)
+	}
+	base := "pcap." + strings.TrimPrefix(finalName(time.Unix(slot, 0).In(p.opt.Location), p.opt.Interval), "nfcapd.")
+	for i := range 1000 {
+		name := filepath.Join(filepath.Dir(path), base+suffix)
+		if i > 0 {
+			name = filepath.Join(filepath.Dir(path), fmt.Sprintf("%s-%d%s", base, i, suffix))
+		}
+		if _, err := os.Lstat(name); errors.Is(err, os.ErrNotExist) {
+			return os.Rename(path, name)
+		}
+	}
+	return fmt.Errorf("no free name for %s: move the files %s-* away", path, base)
+}
+
+// begin begins the file of a slot.
+func (p *Pcap) begin(slot int64) error {
+	if err := p.finish(); err != nil {
+		return err
+	}
+	path := filepath.Join(p.opt.Dir, fmt.Sprintf("%s%d%s", pcapCurrent, slot, p.suffix()))
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	p.f, p.slot, p.end = f, slot, 0
+	return nil
+}
+
+// finish completes the open file.
+func (p *Pcap) finish() error {
+	if p.f == nil {
+		return nil
+	}
+	if err := p.f.Sync(); err != nil {
+		return err
+	}
+	path := p.f.Name()
+	if err := p.f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	p.f = nil
+	if err := p.complete(path, p.slot); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if p.opt.Completed != nil {
+		p.opt.Completed()
+	}
+	return nil
+}
+
+// Close completes the open file and gives the directory free. It is safe on a Pcap
+// that is not open.
+func (p *Pcap) Close() error {
+	err := p.finish()
+	if p.lock != nil {
+		err = errors.Join(err, p.lock.Close())
+		p.lock = nil
+	}
+	return err
+}
+
+// Add puts a datagram into the batch.
+func (p *Pcap) Add(dg flow.Datagram) {
+	n := len(p.batch)
+	p.batch = append(p.batch, make([]byte, pcapPacketSize)...)
+	p.batch = appendIP(p.batch, dg, p.opt.Port)
+	head, size := p.batch[n:], uint32(len(p.batch)-n-pcapPacketSize)
+	ns := max(dg.Received.UnixNano(), 0)
+	le := binary.LittleEndian
+	le.PutUint32(head[0:], uint32(ns/1e9))
+	le.PutUint32(head[4:], uint32(ns%1e9))
+	le.PutUint32(head[8:], size)
+	le.PutUint32(head[12:], size)
+}
+
+// Rollback drops the batch.
+func (p *Pcap) Rollback() { p.batch = p.batch[:0] }
+
+// Prepare writes the batch; Commit makes it permanent, Undo takes it back.
+func (p *Pcap) Prepare() error {
+	if p.lock == nil && p.f == nil {
+		return ErrClosed
+	}
+	if p.f != nil {
+		if _, err := os.Lstat(p.f.Name()); err != nil { // somebody has removed it
+			p.f.Close()
+			p.f = nil
+			if err := os.MkdirAll(p.opt.Dir, 0o755); err != nil {
+				return err
+			}
+		}
+	}
+	if slot := slotOf(time.Now(), p.opt.Interval); p.f == nil || slot != p.slot {
+		if err := p.begin(slot); err != nil {
+			return err
+		}
+	}
+	out := p.batch
+	if p.end == 0 {
+		out = append(pcapHead(), out...)
+	}
+	if p.enc != nil {
+		p.pack = p.enc.EncodeAll(out, p.pack[:0])
+		out = p.pack
+	}
+	if len(p.batch) == 0 {
+		return nil
+	}
+	if _, err := p.f.WriteAt(out, p.end); err != nil {
+		return errors.Join(fmt.Errorf("writing %d bytes to %s: %w", len(out), p.f.Name(), err), p.f.Truncate(p.end))
+	}
+	if p.opt.Sync {
+		if err := p.f.Sync(); err != nil {
+			return errors.Join(err, p.f.Truncate(p.end))
+		}
+	}
+	p.batch = p.batch[:0]
+	return nil
+}
+
+// Commit makes permanent what Prepare wrote.
+func (p *Pcap) Commit() error {
+	if p.f == nil {
+		return nil
+	}
+	info, err := p.f.Stat()
+	if err == nil {
+		p.end = info.Size()
+	}
+	return err
+}
+
+// Undo takes back what Prepare wrote.
+func (p *Pcap) Undo() error {
+	p.Rollback()
+	if p.f == nil {
+		return nil
+	}
+	return p.f.Truncate(p.end)
+}
+
+// pcapHead returns the header of a pcap file.
+func pcapHead() []byte {
+	le := binary.LittleEndian
+	b := make([]byte, pcapHeadSize, pcapHeadSize+1<<16)
+	le.PutUint32(b[0:], pcapMagic)
+	le.PutUint16(b[4:], 2)
+	le.PutUint16(b[6:], 4)
+	le.PutUint32(b[16:], pcapSnap)
+	le.PutUint32(b[20:], pcapRawIP)
+	return b
+}
+
+// appendIP appends the datagram as an IP packet. The destination is the loopback
+// address of the family: where it was received is not known.
+func appendIP(b []byte, dg flow.Datagram, port uint16) []byte {
+	be := binary.BigEndian
+	src := dg.Exporter.Addr()
+	udp := 8 + len(dg.Payload)
+	at := len(b)
+	if src.Is4() {
+		b = append(b, 0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17, 0, 0)
+		from, to := src.As4(), [4]byte{127, 0, 0, 1}
+		b = append(append(b, from[:]...), to[:]...)
+		be.PutUint16(b[at+2:], uint16(20+udp))
+		be.PutUint16(b[at+10:], ^checksum(0, b[at:at+20]))
+	} else {
+		if !src.IsValid() {
+			src = netip.IPv6Unspecified()
+		}
+		b = append(b, 0x60, 0, 0, 0, byte(udp>>8), byte(udp), 17, 64)
+		from, to := src.As16(), netip.IPv6Loopback().As16()
+		b = append(append(b, from[:]...), to[:]...)
+	}
+	head := len(b)
+	b = be.AppendUint16(b, dg.Exporter.Port())
+	b = be.AppendUint16(b, port)
+	b = be.AppendUint16(b, uint16(udp))
+	b = be.AppendUint16(b, 0)
+	b = append(b, dg.Payload...)
+	addresses := b[head-8 : head]
+	if !src.Is4() {
+		addresses = b[head-32 : head]
+	}
+	sum := ^checksum(uint32(checksum(uint32(udp)+17, addresses)), b[head:])
+	if sum == 0 {
+		sum = 0xffff
+	}
+	be.PutUint16(b[head+6:], sum)
+	return b
+}
+
+// checksum is the sum of RFC 1071, not inverted, of b and what was before.
+func checksum(sum uint32, b []byte) uint16 {
+	for ; len(b) >= 2; b = b[2:] {
+		sum += uint32(b[0])<<8 | uint32(b[1])
+	}
+	if len(b) == 1 {
+		sum += uint32(b[0]) << 8
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return uint16(sum)
+}

@@ -1,0 +1,155 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// datagram returns a datagram of an exporter.
+func datagram(exporter, payload string) flow.Datagram {
+	return flow.Datagram{Exporter: netip.MustParseAddrPort(exporter), Received: time.Unix(1700000000, 123456789), Payload: []byte(payload)}
+}
+
+// openPcap opens pcap files in a directory.
+func openPcap(t *testing.T, opt PcapOptions) *Pcap {
+	t.Helper()
+	opt.Location = time.UTC
+	p, err := NewPcap(opt)
+	must(t, err)
+	must(t, p.Check())
+	must(t, p.Open())
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// writePcap writes one batch.
+func writePcap(t *testing.T, p *Pcap, datagrams ...flow.Datagram) {
+	t.Helper()
+	for _, dg := range datagrams {
+		p.Add(dg)
+	}
+	must(t, p.Prepare())
+	must(t, p.Commit())
+}
+
+// tshark prints packets of a file: source, ports, time, checksums, payload. The
+// test is skipped where it is not installed.
+func tshark(t *testing.T, file string) string {
+	t.Helper()
+	path, err := exec.LookPath("tshark")
+	if err != nil {
+		t.Skip("tshark is not installed")
+	}
+	args := []string{"-r", file, "-n", "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-T", "fields"}
+	for _, f := range []string{"ip.src", "ipv6.src", "udp.srcport", "udp.dstport", "frame.time_epoch", "ip.checksum.status", "udp.checksum.status", "udp.payload"} {
+		args = append(args, "-e", f)
+	}
+	out, err := exec.Command(path, args...).Output()
+	must(t, err)
+	return string(out)
+}
+
+// TestPcap: Wireshark reads what was received, plain and compressed, with right
+// checksums; a batch that is taken back is not there.
+func TestPcap(t *testing.T) {
+	for _, packed := range []bool{false, true} {
+		dir := t.TempDir()
+		p := openPcap(t, PcapOptions{Dir: dir, Zstd: packed, Port: 2055, Sync: true})
+		writePcap(t, p, datagram("192.0.2.1:50000", "first"), datagram("[2001:db8::1]:50001", "second!"))
+		p.Add(datagram("192.0.2.9:1", "never"))
+		must(t, p.Prepare())
+		must(t, p.Undo())
+		p.Add(datagram("192.0.2.9:1", "never"))
+		p.Rollback()
+		writePcap(t, p)
+		writePcap(t, p, datagram("192.0.2.2:50002", "third"))
+		must(t, p.Close())
+		files, err := filepath.Glob(filepath.Join(dir, "*"))
+		must(t, err)
+		if len(files) != 1 || strings.HasSuffix(files[0], ".zst") != packed {
+			t.Fatalf("files %v", files)
+		}
+		want := "192.0.2.1\t\t50000\t2055\t1700000000.123456789\t1\t1\t6669727374\n" +
+			"\t2001:db8::1\t50001\t2055\t1700000000.123456789\t\t1\t7365636f6e6421\n" +
+			"192.0.2.2\t\t50002\t2055\t1700000000.123456789\t1\t1\t7468697264\n"
+		if got := tshark(t, files[0]); got != want {
+			t.Errorf("packed %v: tshark prints\n%sexpected\n%s", packed, got, want)
+		}
+	}
+}
+
+// TestPcapKilled: what a kill left behind gets its name, without half a packet.
+func TestPcapKilled(t *testing.T) {
+	for _, packed := range []bool{false, true} {
+		dir := t.TempDir()
+		p := openPcap(t, PcapOptions{Dir: dir, Zstd: packed})
+		writePcap(t, p, datagram("192.0.2.1:1", "first"), datagram("192.0.2.1:2", "second"))
+		whole := p.end
+		writePcap(t, p, datagram("192.0.2.1:3", "third"))
+		left, err := os.ReadFile(p.f.Name())
+		must(t, err)
+		name := filepath.Base(p.f.Name())
+		for cut := whole; cut < int64(len(left)); cut++ {
+			dir := t.TempDir()
+			must(t, os.WriteFile(filepath.Join(dir, name), left[:cut], 0o644))
+			q := openPcap(t, PcapOptions{Dir: dir, Zstd: packed})
+			must(t, q.Close())
+			files, err := filepath.Glob(filepath.Join(dir, "pcap.2*"))
+			must(t, err)
+			if len(files) != 1 {
+				t.Fatalf("files %v", files)
+			}
+			if info, err := os.Stat(files[0]); err != nil || info.Size() != whole {
+				t.Fatalf("cut to %d: %v, expected %d bytes: %v", cut, info, whole, err)
+			}
+		}
+		must(t, p.Close())
+	}
+}
+
+// TestPcapRotates: one file for each slot in which something came; a removed
+// directory is made anew; a second process is refused.
+func TestPcapRotates(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pcap")
+	completed := 0
+	p := openPcap(t, PcapOptions{Dir: dir, Interval: time.Second, Completed: func() { completed++ }})
+	writePcap(t, p, datagram("192.0.2.1:1", "first"))
+	time.Sleep(1100 * time.Millisecond)
+	writePcap(t, p, datagram("192.0.2.1:1", "second"))
+	q, err := NewPcap(PcapOptions{Dir: dir})
+	must(t, err)
+	if err := q.Open(); err == nil {
+		t.Error("a second process is not refused")
+	}
+	if files, _ := filepath.Glob(filepath.Join(dir, "pcap.2*")); len(files) != 1 || completed == 0 {
+		t.Errorf("complete files %v, told of %d", files, completed)
+	}
+	must(t, os.RemoveAll(dir))
+	writePcap(t, p, datagram("192.0.2.1:1", "third"))
+	must(t, p.Close())
+	if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) != 1 {
+		t.Errorf("files after the directory was removed: %v", files)
+	}
+	if err := p.Prepare(); !errors.Is(err, ErrClosed) {
+		t.Errorf("writing when closed: %v", err)
+	}
+	for _, name := range []string{"pcap.202611221200.pcap", "pcap.20261122120000-3.pcap.zst"} {
+		if _, ok := slotTime(name, time.UTC); !ok {
+			t.Errorf("%s does not expire", name)
+		}
+	}
+	for _, opt := range []PcapOptions{{}, {Dir: "d", Interval: time.Millisecond}} {
+		if _, err := NewPcap(opt); err == nil {
+			t.Errorf("%s is accepted", fmt.Sprint(opt.Dir, opt.Interval))
+		}
+	}
+}

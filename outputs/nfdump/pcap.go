@@ -1,0 +1,107 @@
+package nfdump
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/influxdata/telegraf"
+
+	"github.com/flowgraf/flowgraf/outputs/archive"
+)
+
+// collectorPort is the destination port in pcap files: NetFlow's usual one, by
+// which Wireshark knows what to decode.
+const collectorPort = 2055
+
+// initPcap reads the options of raw datagrams. It returns whether flows are kept
+// too.
+func (p *Nfdump) initPcap() (flows bool, err error) {
+	switch p.Format {
+	case "", "nfdump":
+		return true, nil
+	case "pcap", "both":
+	default:
+		return false, fmt.Errorf("format is %q, expected \"nfdump\", \"pcap\" or \"both\"", p.Format)
+	}
+	opt, err := p.groupOptions()
+	if err != nil {
+		return false, err
+	}
+	flows = p.Format == "both"
+	zstd, err := choice("pcap_compression", p.PcapCompression, "none", "zstd")
+	if err != nil {
+		return false, err
+	}
+	dir := p.pcapDirectory()
+	limits, location := opt.Limits, opt.Location
+	if err := limits.Check(); err != nil {
+		return false, err
+	}
+	if location == nil {
+		location = time.Local
+	}
+	pcap := archive.PcapOptions{
+		Dir: dir, Interval: time.Duration(p.RotationInterval), Location: opt.Location, Zstd: zstd, Port: collectorPort, Sync: opt.SyncBatch,
+	}
+	if !flows { // the archive of flows sees to the limits otherwise
+		pcap.Completed = func() {
+			if _, err := archive.Expire([]string{dir}, limits, location, time.Now()); err != nil {
+				p.errorf("removing expired files: %v", err)
+			}
+		}
+	}
+	p.pcap, err = archive.NewPcap(pcap)
+	return flows, err
+}
+
+// pcapDirectory is where pcap files go: beside the flows, for nfdump -R stops at
+// foreign files.
+func (p *Nfdump) pcapDirectory() string {
+	if p.PcapDirectory != "" || p.Directory == "" {
+		return p.PcapDirectory
+	}
+	if p.Format == "pcap" {
+		return p.Directory
+	}
+	return filepath.Clean(p.Directory) + ".pcap"
+}
+
+// writeRaw writes a batch of which no flows are kept.
+func (p *Nfdump) writeRaw(metrics []telegraf.Metric) error {
+	var datagrams int64
+	for _, m := range metrics {
+		if dg, ok := p.datagram(m); ok {
+			p.pcap.Add(dg)
+			datagrams++
+		}
+	}
+	err := p.pcap.Prepare()
+	if err == nil {
+		err = p.pcap.Commit()
+	}
+	if err != nil {
+		p.endPcap(false)
+		return fmt.Errorf("nothing of %d metrics is in the pcap files, they stay in the buffer: %w", len(metrics), err)
+	}
+	if p.stats.datagrams != nil {
+		p.stats.datagrams.Incr(datagrams)
+	}
+	return nil
+}
+
+// endPcap makes the datagrams of a batch permanent, or takes them back.
+func (p *Nfdump) endPcap(commit bool) {
+	if p.pcap == nil {
+		return
+	}
+	err := error(nil)
+	if commit {
+		err = p.pcap.Commit()
+	} else {
+		err = p.pcap.Undo()
+	}
+	if err != nil {
+		p.errorf("pcap file: %v", err)
+	}
+}

@@ -65,6 +65,10 @@ type Options struct {
 	// the one that was idle longest goes first. 0 is only bounded by MaxDomains.
 	MaxExporters int
 
+	// SplitBiflows gives a record that counts both directions (RFC 5103) to the
+	// handler as two flows. It is still counted as one record.
+	SplitBiflows bool
+
 	// TemplatesOnly reads templates and option records, for Known, and decodes no
 	// flows and counts nothing else.
 	TemplatesOnly bool
@@ -140,6 +144,7 @@ type Decoder struct {
 
 	rec     ipfix.RecordDecoder
 	flow    flow.Record
+	reverse flow.Record // of a biflow
 	names   flow.Names
 	option  flow.OptionRecord
 	counter flow.CounterRecord
@@ -543,8 +548,16 @@ func (d *Decoder) emit(m *message) {
 		s.Uncounted++
 		return
 	}
-	d.join(m.dom, r)
-	m.handler.Flow(r)
+	if !d.opt.SplitBiflows || !isBiflow(r) {
+		d.join(m.dom, r)
+		m.handler.Flow(r)
+		return
+	}
+	split(r, &d.reverse)
+	for _, one := range [...]*flow.Record{r, &d.reverse} {
+		d.join(m.dom, one)
+		m.handler.Flow(one)
+	}
 }
 
 // emitOption learns from the option record at hand and gives it to the handler.

@@ -116,7 +116,7 @@ func (n *NetFlow) Init() error {
 	if err != nil {
 		return err
 	}
-	o := collector.Options{Protocols: protocols, Log: n.Log.Warnf, TemplatesOnly: !n.wants.decoding()}
+	o := collector.Options{Protocols: protocols, Log: n.Log.Warnf, TemplatesOnly: !n.wants.decoding(), SplitBiflows: !stock}
 	if err := n.exporterOptions(&o); err != nil {
 		return err
 	}

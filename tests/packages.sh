@@ -1,18 +1,20 @@
 #!/bin/sh
 # Installs the Debian packages whose programs the tests talk to, and unpacks
-# smtp-source and smtp-sink from the postfix package, which cannot be installed
-# beside another mail server. Writes tests/peers.env, which tells the tests
+# smtp-source and smtp-sink from the postfix package, and exim4, which cannot be
+# installed beside another mail server. exim wants its user to exist. Writes tests/peers.env, which tells the tests
 # where those are. Without root or apt-get it installs nothing and says so.
 set -eu
 cd "$(dirname "$0")/.."
 packages="nfdump softflowd influxdb influxdb-client swaks tshark"
 postfix=build/postfix
+exim=build/exim
 
 missing=""
 for program in gcc nfdump nfcapd nfreplay softflowd influxd influx swaks tshark; do
 	command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
 done
 [ -x "$postfix/usr/sbin/smtp-sink" ] || missing="$missing smtp-sink"
+[ -x "$exim/usr/sbin/exim4" ] || missing="$missing exim4"
 
 if [ -n "$missing" ]; then
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
@@ -20,9 +22,13 @@ if [ -n "$missing" ]; then
 		export DEBIAN_FRONTEND=noninteractive
 		apt-get update -qq
 		# shellcheck disable=SC2086
-		apt-get install -qq -y --no-install-recommends $packages gcc libc6-dev >/dev/null
+		apt-get install -qq -y --no-install-recommends $packages gcc libc6-dev libidn12 >/dev/null
 		mkdir -p "$postfix"
 		(cd build && apt-get download -qq -o APT::Sandbox::User=root postfix && dpkg -x postfix_*.deb postfix && rm postfix_*.deb)
+		mkdir -p "$exim"
+		(cd build && apt-get download -qq exim4-daemon-light && dpkg -x exim4-daemon-light_*.deb exim && rm exim4-daemon-light_*.deb)
+		id Debian-exim >/dev/null 2>&1 ||
+			useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin Debian-exim
 	else
 		echo "not installed (no root, or no apt-get):$missing; the tests that need them are skipped"
 	fi

@@ -265,14 +265,15 @@ func (s Settings) places(w *writer) {
 	case kind == "local":
 		hosts = []string{place}
 	case kind == "internet":
-		w.note("exim delivers to the recipients' own servers (MX).")
-		hosts = []string{"mx://"}
+		w.note("exim delivers to the recipients' own servers (MX), which is not offered here.")
+		w.note("Write a smarthost, \"smtp://host:port\".")
+		hosts = nil
 	case len(hosts) == 0:
 		w.note("No smarthost is set: mails stay on this host. Write \"smtp://host:port\".")
 		hosts = []string{place}
 	}
 	w.set("smarthosts", hosts)
-	if strings.HasPrefix(hosts[0], "smtp") {
+	if len(hosts) > 0 && strings.HasPrefix(hosts[0], "smtp") {
 		w.note("exim encrypts when it can and verifies nothing, which is \"opportunistic\".")
 		w.setOne("smarthost_tls", "required")
 		w.note("With logins:")

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"flag"
 	"fmt"
 	"io"
 	"math/big"
@@ -381,6 +382,9 @@ func TestLoop(t *testing.T) {
 	}
 }
 
+// kills is for the long run of TestKill: go test ./relay -run Kill -kills 300.
+var kills = flag.Int("kills", 0, "kill the relay so many times, under 50 clients")
+
 // killedRelay tells the child of TestKill its spool and its smarthost.
 const killedRelay = "FLOWGRAF_TEST_KILLED_RELAY"
 
@@ -389,6 +393,7 @@ func TestMain(m *testing.M) {
 		relayUntilKilled(args)
 		return
 	}
+	flag.Parse()
 	os.Exit(m.Run())
 }
 
@@ -412,8 +417,11 @@ func relayUntilKilled(args string) {
 // Every mail answered 250 arrives at least once, octet for octet, over many kills
 // of the relay under load, the smarthost being away half of the time.
 func TestKill(t *testing.T) {
-	runs := 6
-	if testing.Short() {
+	runs, clients := 6, 8
+	switch {
+	case *kills > 0:
+		runs, clients = *kills, 50
+	case testing.Short():
 		runs = 2
 	}
 	spool := t.TempDir()
@@ -456,7 +464,7 @@ func TestKill(t *testing.T) {
 		}
 		timer := time.AfterFunc(time.Duration(100+mathrand.IntN(300))*time.Millisecond, func() { cmd.Process.Kill() })
 		var wg sync.WaitGroup
-		for worker := range 8 {
+		for worker := range clients {
 			wg.Go(func() {
 				for i := 0; ; i++ {
 					subject := fmt.Sprintf("%d-%d-%d", run, worker, i)

@@ -14,6 +14,7 @@ for program in gcc nfdump nfcapd nfreplay softflowd influxd influx swaks tshark;
 	command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
 done
 [ -x "$postfix/usr/sbin/smtp-sink" ] || missing="$missing smtp-sink"
+perl -MNet::SSLeay -e 1 2>/dev/null || missing="$missing libnet-ssleay-perl"
 [ -x "$exim/usr/sbin/exim4" ] || missing="$missing exim4"
 
 if [ -n "$missing" ]; then
@@ -22,7 +23,7 @@ if [ -n "$missing" ]; then
 		export DEBIAN_FRONTEND=noninteractive
 		apt-get update -qq
 		# shellcheck disable=SC2086
-		apt-get install -qq -y --no-install-recommends $packages gcc libc6-dev libidn12 >/dev/null
+		apt-get install -qq -y --no-install-recommends $packages gcc libc6-dev libidn12 libnet-ssleay-perl >/dev/null
 		mkdir -p "$postfix"
 		(cd build && apt-get download -qq -o APT::Sandbox::User=root postfix && dpkg -x postfix_*.deb postfix && rm postfix_*.deb)
 		mkdir -p "$exim"

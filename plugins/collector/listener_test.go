@@ -221,16 +221,16 @@ func TestBothWaysToCountDropsAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	drops := l.Drops()
+	if drops := l.Drops(); drops < 150 {
+		t.Errorf("got %d drops, want most of 200", drops)
+	}
 	close(hold)
-	for deadline := time.Now().Add(5 * time.Second); uint64(l.told.Load()) != drops; time.Sleep(time.Millisecond) {
+	// A datagram that asks may itself be dropped, so both counts are read anew.
+	for deadline := time.Now().Add(5 * time.Second); uint64(l.told.Load()) != l.Drops(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("SO_RXQ_OVFL says %d, SO_MEMINFO %d", l.told.Load(), drops)
+			t.Fatalf("SO_RXQ_OVFL says %d, SO_MEMINFO %d", l.told.Load(), l.Drops())
 		}
 		_, _ = conn.Write([]byte("next"))
-	}
-	if n := l.Drops(); n != drops {
-		t.Errorf("now %d drops, before %d", n, drops)
 	}
 }
 

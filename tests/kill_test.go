@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"flag"
 	"math/rand/v2"
 	"path/filepath"
 	"regexp"
@@ -23,14 +24,17 @@ func acknowledged(log string) (n uint64) {
 	return n
 }
 
-// Twenty times: an agent under load is killed with kill -9. Every file is whole
+// kills is how often an agent is killed: go test ./tests -run Killed -kills 200.
+var kills = flag.Int("kills", 20, "how often the agent is killed under load")
+
+// Twenty times, or as -kills says: an agent under load is killed with kill -9. Every file is whole
 // after the restart, and every record whose Write had returned is in one.
-func TestKilledTwentyTimesAndNothingAcknowledgedIsLost(t *testing.T) {
+func TestKilledManyTimesAndNothingAcknowledgedIsLost(t *testing.T) {
 	nfdump := peer(t, "nfdump")
 	dir := t.TempDir()
 	const flowsPerDatagram = 30
 	var acked uint64
-	for i := range 20 {
+	for i := range *kills {
 		a := startAgent(t, dir, agentConfig, nil)
 		load := start(t, flowgraf, "generate", "--to", a.flows, "--protocol", "v5", "--rate", "60000", "--seed", strconv.Itoa(i))
 		waitFor(t, 20*time.Second, "the first batch", func() bool { return acknowledged(a.out.String()) > 0 })
@@ -59,5 +63,5 @@ func TestKilledTwentyTimesAndNothingAcknowledgedIsLost(t *testing.T) {
 	if sums := archiveSums(t, nfdump, archive); sums["flows"] != flows {
 		t.Errorf("nfdump -I says %d flows, the records are %d", sums["flows"], flows)
 	}
-	t.Logf("%d datagrams (%d flows) acknowledged in 20 runs, %d flows in the archive", acked, acked*flowsPerDatagram, flows)
+	t.Logf("%d datagrams (%d flows) acknowledged in %d runs, %d flows in the archive", acked, acked*flowsPerDatagram, *kills, flows)
 }

@@ -82,7 +82,7 @@ func (p *Nfdump) writeRaw(metrics []telegraf.Metric) error {
 	}
 	if err != nil {
 		p.endPcap(false)
-		return fmt.Errorf("nothing of %d metrics is in the pcap files, they stay in the buffer: %w", len(metrics), err)
+		return fmt.Errorf("nothing of %d metrics is in the pcap files, they stay in the buffer: %w%s", len(metrics), err, advice(err))
 	}
 	if p.stats.datagrams != nil {
 		p.stats.datagrams.Incr(datagrams)

@@ -250,7 +250,11 @@ func (s *sweeper) sweep(t *testing.T, name string, content []byte) {
 		}
 	}
 	bad := slices.Clone(content)
-	for i := range content {
+	step := 1
+	if f, err := newFile(name, memory{bytes.NewReader(content)}, int64(len(content))); err != nil || f.head.Compression == BZ2 || f.head.Compression == ZSTD || f.head.Layout == layout3 {
+		step = 7 // these libraries take long, and every byte of them is packed
+	}
+	for i := 0; i < len(content); i += step {
 		check("cut to", i, content[:i])
 		for _, v := range []byte{0xff, content[i] ^ 0x04} {
 			if testing.Short() && v != 0xff {

@@ -248,7 +248,8 @@ func (p *Nfdump) Write(metrics []telegraf.Metric) error {
 	err := p.archive.Write(func(b archive.GroupBatch) error {
 		var failed error
 		h := collector.Handler{Flow: func(r *flow.Record) {
-			if failed == nil {
+			discarded := r.Sample != nil && r.Sample.Kind == flow.SampleDiscarded // sent no traffic on
+			if failed == nil && !discarded {
 				failed = b.Append(r)
 				flows++
 			}

@@ -27,8 +27,9 @@ func acknowledged(log string) (n uint64) {
 // kills is how often an agent is killed: go test ./tests -run Killed -kills 200.
 var kills = flag.Int("kills", 20, "how often the agent is killed under load")
 
-// Twenty times, or as -kills says: an agent under load is killed with kill -9. Every file is whole
-// after the restart, and every record whose Write had returned is in one.
+// Twenty times, or as -kills says, an agent under load is killed with kill -9.
+// Every file is whole after the restart, and every record whose Write had
+// returned is in one.
 func TestKilledManyTimesAndNothingAcknowledgedIsLost(t *testing.T) {
 	nfdump := peer(t, "nfdump")
 	dir := t.TempDir()

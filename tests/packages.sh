@@ -1,8 +1,9 @@
 #!/bin/sh
-# Installs the Debian packages whose programs the tests talk to, and unpacks
-# smtp-source and smtp-sink from the postfix package, and exim4, which cannot be
-# installed beside another mail server. exim wants its user to exist. Writes tests/peers.env, which tells the tests
-# where those are. Without root or apt-get it installs nothing and says so.
+# Installs the Debian packages whose programs the tests talk to. Postfix (for its
+# smtp-source and smtp-sink) and exim4 cannot be installed beside another mail
+# server: they are unpacked below build/, and exim gets the user it insists on.
+# Writes tests/peers.env, which tells the tests where those are. Without root or
+# apt-get it installs nothing and says so.
 set -eu
 cd "$(dirname "$0")/.."
 packages="nfdump softflowd influxdb influxdb-client swaks tshark"
@@ -27,7 +28,7 @@ if [ -n "$missing" ]; then
 		mkdir -p "$postfix"
 		(cd build && apt-get download -qq -o APT::Sandbox::User=root postfix && dpkg -x postfix_*.deb postfix && rm postfix_*.deb)
 		mkdir -p "$exim"
-		(cd build && apt-get download -qq exim4-daemon-light && dpkg -x exim4-daemon-light_*.deb exim && rm exim4-daemon-light_*.deb)
+		(cd build && apt-get download -qq -o APT::Sandbox::User=root exim4-daemon-light && dpkg -x exim4-daemon-light_*.deb exim && rm exim4-daemon-light_*.deb)
 		id Debian-exim >/dev/null 2>&1 ||
 			useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin Debian-exim
 	else

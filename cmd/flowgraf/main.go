@@ -59,10 +59,11 @@ func run() int {
 // fails before is a wrong command line.
 func noteStart(parent *cobra.Command, started *bool) {
 	for _, c := range parent.Commands() {
-		runE := c.RunE
-		c.RunE = func(cmd *cobra.Command, args []string) error {
-			*started = true
-			return runE(cmd, args)
+		if runE := c.RunE; runE != nil {
+			c.RunE = func(cmd *cobra.Command, args []string) error {
+				*started = true
+				return runE(cmd, args)
+			}
 		}
 		noteStart(c, started)
 	}

@@ -15,7 +15,7 @@ build:
 # needs; elsewhere it says which are missing, and their tests are skipped.
 test: packages lint
 	. tests/peers.env && $(GO) test -race -timeout 20m ./...
-	$(MAKE) fuzz FUZZTIME=3s
+	$(MAKE) fuzz FUZZTIME=2s
 
 lint:
 	@unformatted=$$(gofmt -l cmd outputs plugins relay tests); \

@@ -324,6 +324,13 @@ func (b *Block) next() bool {
 	return true
 }
 
+// flowKinds are the types of flow records, by layout: each has one of its own, and
+// passes over the others as over any record that it does not know.
+var flowKinds = [...]uint16{layout1: recordCommon, layout2: recordFlow, layout3: recordFlow3}
+
+// isFlow says whether the record at hand is a flow.
+func (b *Block) isFlow() bool { return b.kind == flowKinds[b.file.head.Layout] }
+
 // errorf returns a FormatError for the current place in the payload. Within a
 // packed block that is the block's offset and a place in the text.
 func (b *Block) errorf(format string, args ...any) error {

@@ -157,8 +157,8 @@ func (d *Decoder) Next(b *Block) bool {
 		d.enter(b)
 	}
 	for b.next() {
-		switch b.kind {
-		case recordFlow, recordCommon, recordFlow3:
+		switch {
+		case b.isFlow():
 			if reason := d.flow(b.rec); reason != "" {
 				b.pos -= len(b.rec)
 				d.err = b.errorf("flow record of %d bytes: %s", len(b.rec), reason)
@@ -166,7 +166,7 @@ func (d *Decoder) Next(b *Block) bool {
 				return false
 			}
 			return true
-		case recordExporter:
+		case b.kind == recordExporter:
 			if len(b.rec) >= exporterSize {
 				d.know(decodeExporter(b.rec))
 			}

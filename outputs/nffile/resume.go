@@ -36,10 +36,9 @@ func Recover(path string, opt Options) (Found, error) {
 // empty Ident in opt stands for the one that the file has.
 //
 // A complete file with a damaged block in its midst is refused, for what is behind
-// it would be lost. A file that is empty, or ends within a header that was right so far, is begun
-// anew. A file that is
-// not one of nfdump's, or has a compression that cannot be written, is left
-// untouched: the error is a *FormatError.
+// it would be lost. A file that is empty, or ends within a header that was right
+// so far, is begun anew. A file that is not one of nfdump's, or has a compression
+// that cannot be written, is left untouched: the error is a *FormatError.
 func Resume(path string, opt Options) (*Writer, Found, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -158,7 +157,7 @@ func (w *Writer) takeIn(dec *Decoder, b *Block) error {
 	for b.next() {
 		var reason string
 		switch {
-		case b.kind == recordFlow:
+		case b.isFlow():
 			if reason = dec.flow(b.rec); reason == "" {
 				w.count(dec, b.rec)
 			}

@@ -23,14 +23,25 @@ const maxDatagram = 64 << 10
 // batchSize is how many datagrams are read at once at most.
 const batchSize = 64
 
-// The waits of a listener. A wake-up costs far more than a datagram, so while
-// datagrams come more often than every gatherWait, the reader lets them gather
-// in the kernel for that long; but only in a receive buffer that holds what a
-// link of 10 Gbit/s brings in that time.
+// A wake-up costs as much as twenty datagrams, so while datagrams come in a row
+// the reader lets them gather in the kernel, for as long as the receive buffer
+// holds what a link of 10 Gbit/s brings, but no longer than gatherMost; and not at
+// all when that is less than gatherLeast.
 const (
-	gatherWait   = 4 * time.Millisecond
-	gatherBuffer = 4 << 20 // bytes
+	gatherLeast = time.Millisecond
+	gatherMost  = 20 * time.Millisecond
+	gatherSpeed = 10e9 / 8 // bytes per second
 )
+
+// gatherWait returns how long datagrams may gather in a receive buffer of so many
+// bytes.
+func gatherWait(buffer int) time.Duration {
+	wait := min(time.Duration(float64(buffer)/gatherSpeed*float64(time.Second)), gatherMost)
+	if wait < gatherLeast {
+		return 0
+	}
+	return wait
+}
 
 // drainLimit bounds how long Stop lets the reader hand over what the kernel
 // holds.
@@ -135,6 +146,7 @@ func (l *Listener) Start(handle func([]Datagram)) error {
 func (l *Listener) read(r *batchReader, handle func([]Datagram)) {
 	pause := time.Duration(0)
 	last := time.Now()
+	gather := gatherWait(l.granted)
 	for {
 		list, err := r.read()
 		switch {
@@ -157,10 +169,10 @@ func (l *Listener) read(r *batchReader, handle func([]Datagram)) {
 		}
 		handle(list)
 		now := time.Now()
-		busy := now.Sub(last) < 2*gatherWait
+		busy := now.Sub(last) < 2*gather
 		last = now
-		if busy && len(list) < batchSize && l.granted >= gatherBuffer && l.stop.Load() == 0 {
-			time.Sleep(gatherWait)
+		if busy && len(list) < batchSize && l.stop.Load() == 0 {
+			time.Sleep(gather)
 		}
 	}
 }

@@ -66,7 +66,8 @@ type ListenerOptions struct {
 // does, and Stop ends it.
 type Listener struct {
 	opt     ListenerOptions
-	conn    *net.UDPConn
+	socket  *socket // nil before Start
+	local   netip.AddrPort
 	wg      sync.WaitGroup
 	granted int
 	errs    atomic.Uint64
@@ -74,6 +75,7 @@ type Listener struct {
 	told    atomic.Uint32 // drops as SO_RXQ_OVFL reported them last
 
 	mu        sync.Mutex
+	closed    bool
 	drops     uint64
 	lastDrops uint32
 }
@@ -127,13 +129,18 @@ func (l *Listener) Start(handle func([]Datagram)) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", l.opt.Address, err)
 	}
-	r, err := newBatchReader(conn)
+	l.local = conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	s, err := newSocket(conn)
 	if err != nil {
-		_ = conn.Close()
 		return fmt.Errorf("listen on %s: %w", l.opt.Address, err)
 	}
-	l.conn = conn
-	l.granted = setReadBuffer(conn, l.opt.ReadBuffer)
+	r, err := newBatchReader(s)
+	if err != nil {
+		s.close()
+		return fmt.Errorf("listen on %s: %w", l.opt.Address, err)
+	}
+	l.socket = s
+	l.granted = s.setReadBuffer(l.opt.ReadBuffer)
 	if l.granted < l.opt.ReadBuffer {
 		l.opt.Warn("the receive buffer of %s has %d bytes instead of %d, so bursts may be dropped: %s",
 			l.opt.Address, l.granted, l.opt.ReadBuffer, readBufferAdvice(l.opt.ReadBuffer))
@@ -148,13 +155,16 @@ func (l *Listener) read(r *batchReader, handle func([]Datagram)) {
 	last := time.Now()
 	gather := gatherWait(l.granted)
 	for {
+		if l.stop.Load() != 0 {
+			l.drain(r, handle)
+			return
+		}
 		list, err := r.read()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			l.drain(r, handle)
-			return
+			continue // Stop
 		case err != nil:
 			if l.errs.Add(1) == 1 {
 				l.opt.Warn("reading from %s: %v (further errors are only counted)", l.opt.Address, err)
@@ -196,28 +206,23 @@ func (l *Listener) drain(r *batchReader, handle func([]Datagram)) {
 // closes the socket, and waits until handle has returned for the last time. It
 // may be called more than once, and without Start.
 func (l *Listener) Stop() {
-	if l.conn != nil {
-		l.stop.CompareAndSwap(0, time.Now().UnixNano())
-		if l.conn.SetReadDeadline(time.Unix(1, 0)) != nil {
-			_ = l.conn.Close()
-		}
+	if l.socket == nil {
+		return
+	}
+	if l.stop.CompareAndSwap(0, time.Now().UnixNano()) {
+		l.socket.interrupt()
+		l.wg.Wait()
+		l.Drops()
+		l.mu.Lock()
+		l.closed = true
+		l.mu.Unlock()
+		l.socket.close()
 	}
 	l.wg.Wait()
-	if l.conn != nil {
-		_ = l.conn.Close()
-	}
 }
 
-// Addr returns the address of the open socket.
-func (l *Listener) Addr() netip.AddrPort {
-	if l.conn == nil {
-		return netip.AddrPort{}
-	}
-	if a, ok := l.conn.LocalAddr().(*net.UDPAddr); ok {
-		return a.AddrPort()
-	}
-	return netip.AddrPort{}
-}
+// Addr returns the address of the socket, the zero value before Start.
+func (l *Listener) Addr() netip.AddrPort { return l.local }
 
 // ReadBuffer returns the size of the receive buffer that the system granted, in
 // bytes.
@@ -231,12 +236,15 @@ func (l *Listener) ReadErrors() uint64 { return l.errs.Load() }
 // tells at once (SO_MEMINFO); kernels before 4.12 tell with the next datagram
 // (SO_RXQ_OVFL).
 func (l *Listener) Drops() uint64 {
-	if l.conn == nil {
+	if l.socket == nil {
 		return 0
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, ok := socketDrops(l.conn)
+	if l.closed {
+		return l.drops
+	}
+	now, ok := l.socket.drops()
 	if !ok {
 		now = l.told.Load()
 	}

@@ -1,28 +1,108 @@
 package collector
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
+	"os"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// setReadBuffer asks for a receive buffer of size bytes, past the system's limit
-// where the process may, and returns what it got.
-func setReadBuffer(conn *net.UDPConn, size int) int {
+// socket is a UDP socket in blocking mode. It is not a net.UDPConn because the
+// runtime's poller watches those: every datagram would wake a thread, also while
+// nobody waits for it.
+type socket struct {
+	file *os.File
+	raw  syscall.RawConn
+	wake *os.File // an eventfd, readable once interrupt was called
+}
+
+// newSocket takes over conn, which is closed in any case.
+func newSocket(conn *net.UDPConn) (*socket, error) {
+	defer conn.Close()
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return 0
+		return nil, err
 	}
+	fd := -1
+	var dupErr error
+	if err := raw.Control(func(c uintptr) {
+		if fd, dupErr = unix.FcntlInt(c, unix.F_DUPFD_CLOEXEC, 0); dupErr == nil {
+			dupErr = unix.SetNonblock(fd, false) // a blocking os.File stays outside of the poller
+		}
+	}); err != nil {
+		return nil, err
+	}
+	if fd < 0 {
+		return nil, os.NewSyscallError("fcntl", dupErr)
+	}
+	s := &socket{file: os.NewFile(uintptr(fd), "udp socket")}
+	if dupErr != nil {
+		_ = s.file.Close()
+		return nil, os.NewSyscallError("fcntl", dupErr)
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		_ = s.file.Close()
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	s.wake = os.NewFile(uintptr(wake), "eventfd")
+	if s.raw, err = s.file.SyscallConn(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// interrupt ends the waiting of wait, now and from now on.
+func (s *socket) interrupt() {
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	_, _ = s.wake.Write(one[:])
+}
+
+// close closes the socket, whose reader has ended.
+func (s *socket) close() {
+	_ = s.file.Close()
+	_ = s.wake.Close()
+}
+
+// wait returns when there is something to read. It returns
+// os.ErrDeadlineExceeded after interrupt.
+func (s *socket) wait() error {
+	var waitErr error
+	err := s.raw.Control(func(fd uintptr) {
+		fds := [2]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(s.wake.Fd()), Events: unix.POLLIN}}
+		for {
+			_, waitErr = unix.Poll(fds[:], -1)
+			if waitErr != unix.EINTR {
+				break
+			}
+		}
+		if waitErr == nil && fds[1].Revents != 0 {
+			waitErr = os.ErrDeadlineExceeded
+		}
+	})
+	if err != nil {
+		return net.ErrClosed
+	}
+	return waitErr
+}
+
+// setReadBuffer asks for a receive buffer of size bytes, past the system's limit
+// where the process may, and returns what it got.
+func (s *socket) setReadBuffer(size int) int {
 	granted := 0
-	_ = raw.Control(func(fd uintptr) {
-		s := int(fd)
-		if unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size) != nil {
-			_ = unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_RCVBUF, size)
+	_ = s.raw.Control(func(fd uintptr) {
+		so := int(fd)
+		if unix.SetsockoptInt(so, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size) != nil {
+			_ = unix.SetsockoptInt(so, unix.SOL_SOCKET, unix.SO_RCVBUF, size)
 		}
 		// The kernel doubles the size for its own bookkeeping.
-		if n, err := unix.GetsockoptInt(s, unix.SOL_SOCKET, unix.SO_RCVBUF); err == nil {
+		if n, err := unix.GetsockoptInt(so, unix.SOL_SOCKET, unix.SO_RCVBUF); err == nil {
 			granted = n / 2
 		}
 	})
@@ -37,17 +117,13 @@ func readBufferAdvice(size int) string {
 // memInfoDrops is the word of SO_MEMINFO that counts dropped datagrams.
 const memInfoDrops = 8
 
-// socketDrops returns the count of datagrams that the kernel dropped, which
+// drops returns the count of datagrams that the kernel dropped, which
 // wraps at 32 bits.
-func socketDrops(conn *net.UDPConn) (uint32, bool) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return 0, false
-	}
+func (s *socket) drops() (uint32, bool) {
 	var info [memInfoDrops + 1]uint32
 	size := uint32(unsafe.Sizeof(info))
 	var errno unix.Errno
-	err = raw.Control(func(fd uintptr) {
+	err := s.raw.Control(func(fd uintptr) {
 		_, _, errno = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
 			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
 	})

@@ -8,6 +8,22 @@ import (
 	"time"
 )
 
+// socket is a UDP socket.
+type socket struct{ conn *net.UDPConn }
+
+// newSocket takes over conn.
+func newSocket(conn *net.UDPConn) (*socket, error) { return &socket{conn}, nil }
+
+// interrupt ends the waiting of a reader, now and from now on.
+func (s *socket) interrupt() {
+	if s.conn.SetReadDeadline(time.Unix(1, 0)) != nil {
+		_ = s.conn.Close()
+	}
+}
+
+// close closes the socket.
+func (s *socket) close() { _ = s.conn.Close() }
+
 // batchReader reads one datagram at a time.
 type batchReader struct {
 	conn  *net.UDPConn
@@ -16,9 +32,9 @@ type batchReader struct {
 	drops uint32 // not known
 }
 
-// newBatchReader returns a reader of conn.
-func newBatchReader(conn *net.UDPConn) (*batchReader, error) {
-	return &batchReader{conn: conn, buf: make([]byte, maxDatagram)}, nil
+// newBatchReader returns a reader of a socket.
+func newBatchReader(s *socket) (*batchReader, error) {
+	return &batchReader{conn: s.conn, buf: make([]byte, maxDatagram)}, nil
 }
 
 // read waits for a datagram.
@@ -46,9 +62,9 @@ func (r *batchReader) pending() []Datagram {
 
 // setReadBuffer asks for a receive buffer of size bytes and returns what it got,
 // as far as the system tells.
-func setReadBuffer(conn *net.UDPConn, size int) int {
+func (s *socket) setReadBuffer(size int) int {
 	for n := size; n > 0; n /= 2 {
-		if conn.SetReadBuffer(n) == nil {
+		if s.conn.SetReadBuffer(n) == nil {
 			return n
 		}
 	}
@@ -58,5 +74,5 @@ func setReadBuffer(conn *net.UDPConn, size int) int {
 // readBufferAdvice says how an administrator allows a larger buffer.
 func readBufferAdvice(int) string { return "raise the system's limit for socket buffers" }
 
-// socketDrops is not known on this system.
-func socketDrops(*net.UDPConn) (uint32, bool) { return 0, false }
+// drops is not known on this system.
+func (*socket) drops() (uint32, bool) { return 0, false }

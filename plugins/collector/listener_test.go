@@ -180,7 +180,7 @@ func TestListenerCountsDrops(t *testing.T) {
 	}
 	defer l.Stop()
 	defer close(hold)
-	if _, ok := socketDrops(l.conn); !ok {
+	if _, ok := l.socket.drops(); !ok {
 		t.Skip("the system does not tell")
 	}
 	conn, err := net.Dial("udp", l.Addr().String())
@@ -208,7 +208,7 @@ func TestBothWaysToCountDropsAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Stop()
-	if _, ok := socketDrops(l.conn); !ok {
+	if _, ok := l.socket.drops(); !ok {
 		t.Skip("the system does not tell")
 	}
 	conn, err := net.Dial("udp", l.Addr().String())

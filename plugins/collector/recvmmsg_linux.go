@@ -23,7 +23,7 @@ const controlSize = 32
 
 // batchReader reads up to batchSize datagrams with one system call.
 type batchReader struct {
-	raw     syscall.RawConn
+	socket  *socket
 	buf     []byte // maxDatagram for each; untouched pages take no memory
 	msgs    [batchSize]mmsghdr
 	iov     [batchSize]unix.Iovec
@@ -37,13 +37,9 @@ type batchReader struct {
 	errno syscall.Errno // of the last call
 }
 
-// newBatchReader returns a reader of conn.
-func newBatchReader(conn *net.UDPConn) (*batchReader, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	r := &batchReader{raw: raw, buf: make([]byte, batchSize*maxDatagram), zones: map[uint32]string{}}
+// newBatchReader returns a reader of a socket.
+func newBatchReader(s *socket) (*batchReader, error) {
+	r := &batchReader{socket: s, buf: make([]byte, batchSize*maxDatagram), zones: map[uint32]string{}}
 	for i := range r.msgs {
 		r.iov[i].Base = &r.buf[i*maxDatagram]
 		r.iov[i].SetLen(maxDatagram)
@@ -53,7 +49,7 @@ func newBatchReader(conn *net.UDPConn) (*batchReader, error) {
 		h.SetIovlen(1)
 		h.Control = &r.control[i][0]
 	}
-	err = raw.Control(func(fd uintptr) {
+	err := s.raw.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1) // old kernels do without
 	})
 	return r, err
@@ -77,22 +73,26 @@ func (r *batchReader) receive(fd uintptr) {
 
 // read waits for datagrams and returns those there are.
 func (r *batchReader) read() ([]Datagram, error) {
-	err := r.raw.Read(func(fd uintptr) bool {
-		r.receive(fd)
-		return r.errno != unix.EAGAIN
-	})
-	if err != nil {
-		return nil, err
+	for {
+		if err := r.socket.raw.Control(r.receive); err != nil {
+			return nil, net.ErrClosed
+		}
+		switch r.errno {
+		case 0:
+			return r.datagrams(), nil
+		case unix.EAGAIN:
+		default:
+			return nil, r.errno
+		}
+		if err := r.socket.wait(); err != nil {
+			return nil, err
+		}
 	}
-	if r.errno != 0 {
-		return nil, r.errno
-	}
-	return r.datagrams(), nil
 }
 
 // pending returns datagrams that have been received already, without waiting.
 func (r *batchReader) pending() []Datagram {
-	err := r.raw.Control(r.receive)
+	err := r.socket.raw.Control(r.receive)
 	if err != nil || r.errno != 0 {
 		return nil
 	}

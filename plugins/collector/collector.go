@@ -497,12 +497,15 @@ func (d *Decoder) dataSet(m *message, set ipfix.Set) {
 		return
 	}
 	body := set.Body
-	for len(body) >= t.MinLength() {
+	for first := true; len(body) >= t.MinLength(); first = false {
 		n, err := 0, error(nil)
-		if t.Options() {
+		switch {
+		case t.Options():
 			n, err = ipfix.DecodeOption(t, &d.option, body)
-		} else {
+		case first:
 			n, err = d.rec.Decode(t, &d.flow, body)
+		default:
+			n, err = d.rec.Next(t, &d.flow, body)
 		}
 		if err != nil {
 			d.fail(m, err)

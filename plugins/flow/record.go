@@ -96,7 +96,9 @@ type Element struct {
 }
 
 // Record is one flow. It is reused: a callback that gets one may read it until
-// it returns and must copy what it keeps, the bytes behind its slices included.
+// it returns, must not change it (decoders set only what the next flow has other
+// than this one), and must copy what it keeps, the bytes behind its slices
+// included.
 //
 // Counters are as the exporter sent them; SamplingRate scales them.
 type Record struct {

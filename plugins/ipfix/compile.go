@@ -135,89 +135,7 @@ const (
 	opTenantSrcPort
 	opTenantDstPort
 	lastSlow
-
-	// The most frequent of the above in their most frequent lengths, executed
-	// in the loop itself. See fast.
-	fastSrc4
-	fastDst4
-	fastSrc16
-	fastDst16
-	fastNextHop4
-	fastSrcPort
-	fastDstPort
-	fastProto
-	fastTCPFlags1
-	fastTCPFlags2
-	fastSrcTOS
-	fastBytes4
-	fastBytes8
-	fastPackets4
-	fastPackets8
-	fastInput2
-	fastInput4
-	fastOutput2
-	fastOutput4
-	fastSrcAS4
-	fastDstAS4
-	fastSrcMask
-	fastDstMask
-	fastFirst8
-	fastLast8
-	fastFirstUptime
-	fastLastUptime
-	fastDirection
-	fastEndReason
-	fastIPVersion
-	fastMaxTTL
-	fastSegmentID8
-	fastIngressAttr
-	fastEgressAttr
 )
-
-// fastOps are, by operation, the lengths for which there is a fast one.
-var fastOps = [lastSlow][2]struct {
-	n  uint8
-	op op
-}{
-	opSrc:         {{4, fastSrc4}, {16, fastSrc16}},
-	opDst:         {{4, fastDst4}, {16, fastDst16}},
-	opNextHop:     {{4, fastNextHop4}},
-	opSrcPort:     {{2, fastSrcPort}},
-	opDstPort:     {{2, fastDstPort}},
-	opProto:       {{1, fastProto}},
-	opTCPFlags:    {{1, fastTCPFlags1}, {2, fastTCPFlags2}},
-	opSrcTOS:      {{1, fastSrcTOS}},
-	opBytes:       {{4, fastBytes4}, {8, fastBytes8}},
-	opPackets:     {{4, fastPackets4}, {8, fastPackets8}},
-	opInput:       {{2, fastInput2}, {4, fastInput4}},
-	opOutput:      {{2, fastOutput2}, {4, fastOutput4}},
-	opSrcAS:       {{4, fastSrcAS4}},
-	opDstAS:       {{4, fastDstAS4}},
-	opSrcMask:     {{1, fastSrcMask}},
-	opDstMask:     {{1, fastDstMask}},
-	opFirst:       {{8, fastFirst8}},
-	opLast:        {{8, fastLast8}},
-	opFirstUptime: {{4, fastFirstUptime}},
-	opLastUptime:  {{4, fastLastUptime}},
-	opDirection:   {{1, fastDirection}},
-	opEndReason:   {{1, fastEndReason}},
-	opIPVersion:   {{1, fastIPVersion}},
-	opMaxTTL:      {{1, fastMaxTTL}},
-	opSegmentID:   {{8, fastSegmentID8}},
-	opIngressAttr: {{2, fastIngressAttr}},
-	opEgressAttr:  {{2, fastEgressAttr}},
-}
-
-// fast returns the operation that does the same as o for a field of n bytes, in
-// the loop itself where there is one.
-func fast(o op, n int) op {
-	for _, f := range fastOps[o] {
-		if int(f.n) == n && n > 0 {
-			return f.op
-		}
-	}
-	return o
-}
 
 // kind is the shape of the bytes that an op takes.
 type kind uint8
@@ -476,9 +394,10 @@ type move struct {
 
 // step is one operation on the bytes of a record, as the loop executes it.
 type step struct {
-	op  op
-	n   uint8  // length of the field in bytes
-	off uint16 // of the field in the record
+	op   op
+	n    uint8     // length of the field in bytes
+	off  uint16    // of the field in the record
+	more [6]uint16 // offsets of the other fields of a fused operation
 }
 
 // maxStep is the longest field that a step can work on; longer ones only go to
@@ -510,6 +429,10 @@ type plan struct {
 	hasTenant bool
 	event     bool // state changes of a firewall or an address translator
 	section   bool // first bytes of a packet (see section.go)
+
+	// steady says that a record of the template sets the same fields as the one
+	// before it, so that Next need not start from Base.
+	steady bool
 }
 
 // compiler is the state of one compilation.
@@ -550,7 +473,21 @@ func compile(fields []FieldSpec) plan {
 		keepDstPort(moves)
 	}
 	p.divide(fields, moves)
+	p.steady = !p.section && !p.hasTenant && p.steadyTails()
 	return p
+}
+
+// steadyTails says whether what fields of variable size set does not depend on
+// their size: they go to Extra, or are octets.
+func (p *plan) steadyTails() bool {
+	for i := range p.segments {
+		for _, m := range p.segments[i].tail {
+			if m.op != opNone && m.op != opUser && m.op != opAppID {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // divide lays the fields out in segments.
@@ -572,6 +509,9 @@ func (p *plan) divide(fields []FieldSpec, moves [][]move) {
 		s.size += int(f.Length)
 	}
 	p.segments = append(p.segments, s)
+	for i := range p.segments {
+		p.segments[i].steps = fuse(p.segments[i].steps)
+	}
 }
 
 // place appends what one move does with a field of n bytes at off.

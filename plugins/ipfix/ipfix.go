@@ -3,8 +3,9 @@
 //
 // A Template is compiled once, when it arrives: every field becomes steps of
 // (operation, offset, length), so that a record is decoded by one flat switch
-// into a reused flow.Record without allocation. Records of fixed size are read
-// in place; with fields of variable length the offsets are laid out first.
+// into a reused flow.Record without allocation. Fields that templates mostly have
+// together are one step (fuse.go), and a record that follows another one of its
+// template sets only what may differ (RecordDecoder.Next).
 //
 // The package keeps no state between messages: which template belongs to which
 // exporter, sequence numbers and sampling are the business of package collector.

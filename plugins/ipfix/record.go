@@ -20,11 +20,11 @@ type RecordDecoder struct {
 	// 22; nil when there is none. The decoder lets it learn.
 	Uptime *Uptime
 
-	tail   segment // the field of variable size at hand
-	times  times
-	tenant tenant
-	zero   [1]byte // what instead stands for
-	sample flow.Sample
+	present flow.Set // of Base and the template at hand
+	times   times
+	tenant  tenant
+	zero    [1]byte // what instead stands for
+	sample  flow.Sample
 }
 
 // tenant is the flow inside a VXLAN segment (PEN 6876, elements 880-887).
@@ -44,10 +44,36 @@ func (d *RecordDecoder) Decode(t *Template, r *flow.Record, b []byte) (int, erro
 	extra, present := r.Extra[:0], union(d.Base.Present, t.plan.present)
 	*r = d.Base
 	r.Extra, r.Present, r.TemplateID = extra, present, t.ID
-	d.times = times{}
 	if t.plan.hasTenant {
 		d.tenant = tenant{}
 	}
+	d.present = present
+	return d.fields(t, r, b)
+}
+
+// Next does what Decode does for a record that follows another one of the same
+// template and of the same message, and is faster: r must be as that call has left
+// it, but for the counters, sampling rate, names and the set of fields present. A
+// caller that gives r to others must know that they only read it.
+func (d *RecordDecoder) Next(t *Template, r *flow.Record, b []byte) (int, error) {
+	if !t.plan.steady || r.TemplateID != t.ID {
+		return d.Decode(t, r, b)
+	}
+	if len(b) < t.min {
+		return 0, shortRecord(t, 0, len(b))
+	}
+	// What is not set by every record, or set by others than the decoder.
+	r.Extra, r.Present = r.Extra[:0], d.present
+	r.SrcPort, r.DstPort, r.ICMP, r.IPVersion = 0, 0, 0, d.Base.IPVersion
+	r.Bytes, r.Packets = 0, 0
+	r.SamplingRate, r.SamplingSource, r.SamplerID = 0, flow.RateUnknown, 0
+	r.Names = nil
+	return d.fields(t, r, b)
+}
+
+// fields reads the fields of a record into r, which has what Base has.
+func (d *RecordDecoder) fields(t *Template, r *flow.Record, b []byte) (int, error) {
+	d.times = times{}
 	n := t.min
 	if !t.variable {
 		d.segment(r, &t.plan.segments[0], b[:n])
@@ -90,14 +116,37 @@ func (d *RecordDecoder) variable(t *Template, r *flow.Record, b []byte) (int, er
 			return 0, shortRecord(t, off, len(b))
 		}
 		off += prefix
-		d.tail.steps, d.tail.keeps = d.tail.steps[:0], d.tail.keeps[:0]
 		for j := range s.tail {
-			d.tail.place(&s.tail[j], 0, n, &r.Present)
+			d.moveTail(&s.tail[j], r, b[off:off+n:off+n])
 		}
-		d.segment(r, &d.tail, b[off:off+n])
 		off += n
 	}
 	return off, nil
+}
+
+// moveTail does with the bytes of a field of variable size what segment.place
+// prepares for one of fixed size.
+func (d *RecordDecoder) moveTail(m *move, r *flow.Record, b []byte) {
+	lossless := true
+	if m.op != opNone {
+		fits := false
+		fits, lossless = m.kind.fit(len(b))
+		switch {
+		case fits && len(b) <= maxStep:
+			d.slow(m.op, r, b)
+			if m.present != noField {
+				r.Present.Add(m.present)
+			}
+		case m.kind == octets:
+			d.slow(m.op, r, nil)
+			lossless = false
+		default:
+			lossless = false
+		}
+	}
+	if m.extra || !lossless && m.kind != instant {
+		r.Extra = append(r.Extra, flow.Element{PEN: m.pen, ID: m.id, Value: b})
+	}
 }
 
 // union returns the fields of both sets.
@@ -111,9 +160,50 @@ func union(a, b flow.Set) flow.Set {
 // run executes the steps on the record rec: the frequent ones here, the others
 // by their group.
 func (d *RecordDecoder) run(r *flow.Record, steps []step, rec []byte) {
-	for _, s := range steps {
+	for i := range steps {
+		s := &steps[i]
 		b := rec[s.off:]
 		switch s.op {
+		case fuseFlow4:
+			r.Src = netip.AddrFrom4([4]byte(b))
+			r.Dst = netip.AddrFrom4([4]byte(rec[s.more[0]:]))
+			r.SrcPort = binary.BigEndian.Uint16(rec[s.more[1]:])
+			r.DstPort = binary.BigEndian.Uint16(rec[s.more[2]:])
+			r.Proto = rec[s.more[3]]
+		case fuseFlow16:
+			r.Src = netip.AddrFrom16([16]byte(b))
+			r.Dst = netip.AddrFrom16([16]byte(rec[s.more[0]:]))
+			r.SrcPort = binary.BigEndian.Uint16(rec[s.more[1]:])
+			r.DstPort = binary.BigEndian.Uint16(rec[s.more[2]:])
+			r.Proto = rec[s.more[3]]
+		case fuseRoute:
+			r.Input = binary.BigEndian.Uint32(b)
+			r.Output = binary.BigEndian.Uint32(rec[s.more[0]:])
+			r.SrcAS = binary.BigEndian.Uint32(rec[s.more[1]:])
+			r.DstAS = binary.BigEndian.Uint32(rec[s.more[2]:])
+			r.SrcMask, r.DstMask = rec[s.more[3]], rec[s.more[4]]
+		case fuseBits:
+			r.TCPFlags, r.SrcTOS = uint16(b[0]), rec[s.more[0]]
+		case fuseCounters8:
+			r.Bytes = binary.BigEndian.Uint64(b)
+			r.Packets = binary.BigEndian.Uint64(rec[s.more[0]:])
+		case fuseCounters4:
+			r.Bytes = uint64(binary.BigEndian.Uint32(b))
+			r.Packets = uint64(binary.BigEndian.Uint32(rec[s.more[0]:]))
+		case fuseInterfaces4:
+			r.Input = binary.BigEndian.Uint32(b)
+			r.Output = binary.BigEndian.Uint32(rec[s.more[0]:])
+		case fuseTimes8:
+			d.times.first = flow.Milli(binary.BigEndian.Uint64(b))
+			d.times.last = flow.Milli(binary.BigEndian.Uint64(rec[s.more[0]:]))
+		case fuseUptimes:
+			d.times.upFirst, d.times.upLast = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(rec[s.more[0]:])
+			d.times.hasUp = 3
+		case fuseReason:
+			r.Direction, r.EndReason = b[0], rec[s.more[0]]
+		case fuseAttrs:
+			r.IngressAttr = binary.BigEndian.Uint16(b)
+			r.EgressAttr = binary.BigEndian.Uint16(rec[s.more[0]:])
 		case fastSrc4:
 			r.Src = netip.AddrFrom4([4]byte(b))
 		case fastDst4:
@@ -306,13 +396,21 @@ func (d *RecordDecoder) second(o op, r *flow.Record, b []byte) {
 		orAddr(&r.NextHop, b)
 	case opBGPNextHopAlt:
 		orAddr(&r.BGPNextHop, b)
-	case opXlateSrc, opXlateSrcAlt:
+	case opXlateSrc:
+		r.XlateSrc = addr(b)
+	case opXlateSrcAlt:
 		orAddr(&r.XlateSrc, b)
-	case opXlateDst, opXlateDstAlt:
+	case opXlateDst:
+		r.XlateDst = addr(b)
+	case opXlateDstAlt:
 		orAddr(&r.XlateDst, b)
-	case opTunSrc, opTunSrcAlt:
+	case opTunSrc:
+		r.TunSrc = addr(b)
+	case opTunSrcAlt:
 		orAddr(&r.TunSrc, b)
-	case opTunDst, opTunDstAlt:
+	case opTunDst:
+		r.TunDst = addr(b)
+	case opTunDstAlt:
 		orAddr(&r.TunDst, b)
 	case opTenantSrc:
 		orAddr(&d.tenant.src, b)

@@ -4,10 +4,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"testing"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ie"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
@@ -284,7 +287,83 @@ func roundTrip(t *testing.T, tmpl *ipfix.Template, data []byte) {
 	if _, err := d.Decode(tmpl, &again, set.Body); err != nil {
 		t.Fatal(err)
 	}
+	nextIsDecode(t, tmpl, data, set.Body)
 	if again.Bytes != r.Bytes || again.SrcPort != r.SrcPort || again.Src != r.Src || again.Proto != r.Proto || again.Input != r.Input {
 		t.Fatalf("got  %+v\nwant %+v\ntemplate %v", again, r, tmpl.Fields)
 	}
+}
+
+// nextIsDecode decodes b behind a as the next record, and alone: both must give
+// the same, whatever a collector has done to the record between.
+func nextIsDecode(t *testing.T, tmpl *ipfix.Template, a, b []byte) {
+	t.Helper()
+	base := flow.Record{Exported: exported, Version: flow.IPFIX, Domain: 3}
+	d := ipfix.RecordDecoder{Base: base, Uptime: &ipfix.Uptime{}}
+	var r flow.Record
+	if _, err := d.Decode(tmpl, &r, a); err != nil {
+		return
+	}
+	r.SamplingRate, r.SamplingSource, r.Names = 7, flow.RateConfig, &flow.Names{}
+	r.RevBytes, r.RevPackets, r.Bytes, r.Packets = 0, 0, 5, 5
+	for f := range flow.Field(flow.NumFields) {
+		r.Present.Add(f)
+	}
+	alone := ipfix.RecordDecoder{Base: base, Uptime: &ipfix.Uptime{}}
+	*alone.Uptime = *d.Uptime
+	var want flow.Record
+	n, err := d.Next(tmpl, &r, b)
+	m, wantErr := alone.Decode(tmpl, &want, b)
+	if n != m || (err == nil) != (wantErr == nil) {
+		t.Fatalf("got %d bytes, %v; want %d, %v", n, err, m, wantErr)
+	}
+	if len(want.Extra) == 0 && len(r.Extra) == 0 {
+		want.Extra, r.Extra = nil, nil
+	}
+	if err == nil && !reflect.DeepEqual(r, want) {
+		t.Fatalf("after another record: got\n%+v\nalone\n%+v\ntemplate %v", r, want, tmpl.Fields)
+	}
+}
+
+// TestNext decodes records behind others: of every element the decoder knows
+// alone, and of many at once.
+func TestNext(t *testing.T) {
+	var all []ipfix.FieldSpec
+	for _, e := range ie.All() {
+		if e.PEN == 0 || e.PEN == ie.VMwarePEN || e.PEN == ie.ReversePEN {
+			all = append(all, ipfix.FieldSpec{PEN: e.PEN, ID: e.ID})
+		}
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	lengths := []uint16{1, 2, 3, 4, 4, 6, 8, 8, 12, 16, 16, ipfix.Variable}
+	for i := range 3 * len(all) {
+		fields := []ipfix.FieldSpec{all[i%len(all)]}
+		for range rng.IntN(12) {
+			fields = append(fields, all[rng.IntN(len(all))])
+		}
+		for j := range fields {
+			fields[j].Length = lengths[rng.IntN(len(lengths))]
+		}
+		records := [2][]byte{}
+		for j := range records {
+			for _, f := range fields {
+				n := int(f.Length)
+				if f.Length == ipfix.Variable {
+					n = rng.IntN(20)
+					records[j] = append(records[j], byte(n))
+				}
+				for range n {
+					records[j] = append(records[j], byte(rng.IntN(256)*rng.IntN(2)))
+				}
+			}
+		}
+		nextIsDecode(t, template(t, 256, fields...), records[0], records[1])
+	}
+	tmpl := template(t, 256, fullFields()...)
+	recs := []flow.Record{full(), {Src: netip.MustParseAddr("192.0.2.77"), First: exported, Last: exported}}
+	e := ipfix.Encoder{}
+	e.Begin(nil, exported)
+	e.AddData(tmpl, recs)
+	_, body, _ := ipfix.ParseHeader(e.End())
+	n, _ := (&ipfix.RecordDecoder{}).Decode(tmpl, &flow.Record{}, body[4:])
+	nextIsDecode(t, tmpl, body[4:], body[4+n:])
 }

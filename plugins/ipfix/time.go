@@ -56,11 +56,10 @@ func (u *Uptime) estimate(exported flow.Time, last uint32) {
 	}
 }
 
-// at returns the absolute time of a count, for a flow exported at the given
-// time.
-func (u *Uptime) at(count uint32, exported flow.Time) flow.Time {
-	now := uint32((exported - u.boot) / milli)
-	return exported - flow.Time(int32(now-count))*milli - (exported-u.boot)%milli
+// at returns the exporter's count at a time, and the time when it began to be that.
+func (u *Uptime) at(exported flow.Time) (count uint32, since flow.Time) {
+	up := exported - u.boot
+	return uint32(up / milli), exported - up%milli
 }
 
 // times are the raw times of one record, until all its fields are read.
@@ -149,11 +148,12 @@ func (t *times) fromUptime(r *flow.Record, up *Uptime) {
 			up.estimate(r.Exported, t.upFirst)
 		}
 	}
+	now, since := up.at(r.Exported)
 	if t.hasUp&1 != 0 {
-		t.first = up.at(t.upFirst, r.Exported)
+		t.first = since - flow.Time(int32(now-t.upFirst))*milli
 	}
 	if t.hasUp&2 != 0 {
-		t.last = up.at(t.upLast, r.Exported)
+		t.last = since - flow.Time(int32(now-t.upLast))*milli
 	}
 }
 

@@ -58,6 +58,7 @@ type Nfdump struct {
 	archive *archive.Group   // nil when only datagrams are kept
 	pcap    *archive.Pcap    // nil when only flows are kept
 	command *archive.Command // nil without one
+	parser  flowmetric.DatagramParser
 	decoder *collector.Decoder
 	state   *state                       // of the decoder; nil when none is kept
 	counted map[nffile.Exporter]counters // as of the last batch that was written
@@ -315,7 +316,7 @@ func (p *Nfdump) datagram(m telegraf.Metric) (collector.Datagram, bool) {
 		}
 		return collector.Datagram{}, false
 	}
-	dg, err := flowmetric.ParseDatagram(m)
+	dg, err := p.parser.Parse(m)
 	if err != nil {
 		if !p.toldBad {
 			p.toldBad = true

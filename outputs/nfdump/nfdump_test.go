@@ -48,7 +48,7 @@ func batch(run, first, count int, sampling uint16) []telegraf.Metric {
 			SysUptime: 3600000, Seconds: uint32(now.Unix()), Sequence: uint32(first), EngineID: uint8(run), Sampling: sampling,
 		}
 		payload := netflow.AppendV5(nil, head, recs)
-		metrics = append(metrics, flowmetric.Datagram(flow.Datagram{Exporter: exporter, Received: now, Payload: payload}))
+		metrics = append(metrics, new(flowmetric.DatagramBuilder).Metric(flow.Datagram{Exporter: exporter, Received: now, Payload: payload}))
 		first += len(recs)
 	}
 	return metrics

@@ -31,7 +31,7 @@ func v9(template, data bool, sequence byte) []byte {
 // metricsOf returns the metrics of datagrams.
 func metricsOf(payloads ...[]byte) (metrics []telegraf.Metric) {
 	for _, p := range payloads {
-		metrics = append(metrics, flowmetric.Datagram(flow.Datagram{Exporter: exporter, Received: time.Now(), Payload: p}))
+		metrics = append(metrics, new(flowmetric.DatagramBuilder).Metric(flow.Datagram{Exporter: exporter, Received: time.Now(), Payload: p}))
 	}
 	return metrics
 }

@@ -1,40 +1,87 @@
 package flowmetric
 
 import (
-	"encoding/base64"
 	"fmt"
 	"math"
 	"net/netip"
 	"time"
+	"unsafe"
 
 	"github.com/influxdata/telegraf"
+	"github.com/segmentio/asm/base64"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
-// Datagram returns the metric netflow_datagram of a datagram: tag source, and the
-// fields port, received (nanoseconds since 1970), payload (base64, RFC 4648) and,
-// where it is true, resent (see flow.Datagram).
-// The metric's own time is unique (see Timestamp).
-func Datagram(dg flow.Datagram) telegraf.Metric {
-	m := &Metric{Measurement: DatagramMeasurement, At: Timestamp(dg.Received), Kind: telegraf.Untyped}
-	m.AddTag("source", dg.Exporter.Addr().Unmap().String())
-	fields := []telegraf.Field{
-		{Key: "port", Value: uint64(dg.Exporter.Port())},
-		{Key: "received", Value: dg.Received.UnixNano()},
-		{Key: "payload", Value: base64.StdEncoding.EncodeToString(dg.Payload)},
+// The pieces of memory that a DatagramBuilder takes.
+const (
+	datagramBlocks = 32
+	datagramBytes  = 64 << 10
+)
+
+// DatagramBuilder makes metrics netflow_datagram. It takes memory for many at a
+// time; a piece is free when the last metric in it is. The zero value is ready. It
+// is not safe for concurrent use, its metrics are.
+type DatagramBuilder struct {
+	blocks []datagramBlock
+	text   []byte
+	cache  cache
+}
+
+// datagramBlock is a metric with room for what a datagram has.
+type datagramBlock struct {
+	Metric
+	fields [4]telegraf.Field
+	ptrs   [4]*telegraf.Field
+}
+
+// Metric returns the metric of a datagram: tag source, and the fields port,
+// received (nanoseconds since 1970), payload (base64, RFC 4648 section 4) and,
+// where it is true, resent (see flow.Datagram). The datagram is copied. The metric's
+// own time is unique (see Timestamp).
+func (b *DatagramBuilder) Metric(dg flow.Datagram) telegraf.Metric {
+	if len(b.blocks) == 0 {
+		b.blocks = make([]datagramBlock, datagramBlocks)
 	}
+	block := &b.blocks[0]
+	b.blocks = b.blocks[1:]
+	m := &block.Metric
+	m.Measurement, m.At, m.Kind = DatagramMeasurement, Timestamp(dg.Received), telegraf.Untyped
+	m.setSource(b.cache.addr(dg.Exporter.Addr()).(string))
+	fields := append(block.fields[:0],
+		telegraf.Field{Key: "port", Value: b.cache.uint(uint64(dg.Exporter.Port()))},
+		telegraf.Field{Key: "received", Value: dg.Received.UnixNano()},
+		telegraf.Field{Key: "payload", Value: b.encode(dg.Payload)})
 	if dg.Resent {
 		fields = append(fields, telegraf.Field{Key: "resent", Value: true})
 	}
-	m.setFields(fields)
+	m.FieldPtrs = fill(fields, block.ptrs[:len(fields)], fields)
 	return m
 }
 
-// ParseDatagram returns the datagram of a metric netflow_datagram, also of one
-// that went through a serialisation that knows no unsigned numbers. The datagram
-// is a copy.
-func ParseDatagram(m telegraf.Metric) (flow.Datagram, error) {
+// encode returns base64 in the builder's memory.
+func (b *DatagramBuilder) encode(payload []byte) string {
+	n := base64.StdEncoding.EncodedLen(len(payload))
+	if n == 0 {
+		return ""
+	}
+	if len(b.text) < n {
+		b.text = make([]byte, max(n, datagramBytes))
+	}
+	text := b.text[:n]
+	b.text = b.text[n:]
+	base64.StdEncoding.Encode(text, payload)
+	return unsafe.String(&text[0], n) // nobody writes to text again
+}
+
+// DatagramParser reads metrics netflow_datagram. The zero value is ready. It is not
+// safe for concurrent use.
+type DatagramParser struct{ payload []byte }
+
+// Parse returns the datagram of a metric netflow_datagram, also of one that went
+// through a serialisation that knows no unsigned numbers. The payload is valid until
+// the next call.
+func (p *DatagramParser) Parse(m telegraf.Metric) (flow.Datagram, error) {
 	source, ok := m.GetTag("source")
 	if !ok {
 		return flow.Datagram{}, fmt.Errorf("%s: expected a tag source", m.Name())
@@ -56,7 +103,10 @@ func ParseDatagram(m telegraf.Metric) (flow.Datagram, error) {
 	if !ok {
 		return flow.Datagram{}, fmt.Errorf("%s: field payload: expected a string, got %T", m.Name(), v)
 	}
-	payload, err := base64.StdEncoding.DecodeString(text)
+	if n := base64.StdEncoding.DecodedLen(len(text)); n > len(p.payload) {
+		p.payload = make([]byte, max(n, datagramBytes))
+	}
+	n, err := base64.StdEncoding.Decode(p.payload, unsafe.Slice(unsafe.StringData(text), len(text)))
 	if err != nil {
 		return flow.Datagram{}, fmt.Errorf("%s: field payload: expected base64: %w", m.Name(), err)
 	}
@@ -65,7 +115,7 @@ func ParseDatagram(m telegraf.Metric) (flow.Datagram, error) {
 		Resent:   resent == true,
 		Exporter: netip.AddrPortFrom(addr.Unmap(), uint16(port)),
 		Received: time.Unix(0, received).UTC(),
-		Payload:  payload,
+		Payload:  p.payload[:n:n],
 	}, nil
 }
 

@@ -279,16 +279,37 @@ func TestTimestampsAreUnique(t *testing.T) {
 	}
 }
 
+// Metrics that were made before keep their payload, whatever is made after them.
+func TestDatagramsShareNoMemory(t *testing.T) {
+	var b DatagramBuilder
+	var p DatagramParser
+	from := netip.MustParseAddrPort("192.0.2.1:2055")
+	var metrics []telegraf.Metric
+	for i := range 500 {
+		metrics = append(metrics, b.Metric(flow.Datagram{Exporter: from, Received: time.Unix(1, 0), Payload: bytes.Repeat([]byte{byte(i)}, i*7%3000)}))
+	}
+	for i, m := range metrics {
+		got, err := p.Parse(m)
+		if err != nil || !bytes.Equal(got.Payload, bytes.Repeat([]byte{byte(i)}, i*7%3000)) {
+			t.Fatalf("%d: %d bytes, %v", i, len(got.Payload), err)
+		}
+	}
+	dg := flow.Datagram{Exporter: from, Received: time.Unix(1, 0), Payload: make([]byte, 1400)}
+	if n := testing.AllocsPerRun(1000, func() { b.Metric(dg) }); n > 2 {
+		t.Errorf("%.1f allocations a datagram, want at most 2: the time and the text, beside shared pieces", n)
+	}
+}
+
 func TestDatagramRoundTrip(t *testing.T) {
 	for _, from := range []string{"192.0.2.1:2055", "[2001:db8::1]:4739"} {
 		want := flow.Datagram{Exporter: netip.MustParseAddrPort(from), Received: time.Unix(1767323045, 123456789).UTC(), Payload: []byte{0, 1, 2, 0xff, '\n'}}
-		m := Datagram(want)
-		got, err := ParseDatagram(m)
+		m := new(DatagramBuilder).Metric(want)
+		got, err := new(DatagramParser).Parse(m)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, %v, want %+v", got, err, want)
 		}
 		signed := metric.New(m.Name(), m.Tags(), map[string]any{"port": int64(want.Exporter.Port()), "received": m.Fields()["received"], "payload": m.Fields()["payload"]}, m.Time())
-		if got, err := ParseDatagram(signed); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := new(DatagramParser).Parse(signed); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("without unsigned numbers: got %+v, %v", got, err)
 		}
 	}
@@ -301,7 +322,7 @@ func TestParseDatagramRefuses(t *testing.T) {
 		value         any
 	}{
 		{"", "", nil}, {"nowhere", "", nil}, {"192.0.2.1", "port", uint64(70000)}, {"192.0.2.1", "port", int64(-1)}, {"192.0.2.1", "port", "x"},
-		{"192.0.2.1", "received", nil}, {"192.0.2.1", "payload", "$$"}, {"192.0.2.1", "payload", int64(1)}, {"192.0.2.1", "received", uint64(1 << 63)},
+		{"192.0.2.1", "received", nil}, {"192.0.2.1", "payload", "$$"}, {"192.0.2.1", "payload", strings.Repeat("AAAA", 50) + "AA$A" + strings.Repeat("AAAA", 50)}, {"192.0.2.1", "payload", int64(1)}, {"192.0.2.1", "received", uint64(1 << 63)},
 	} {
 		fields := map[string]any{}
 		for k, v := range good {
@@ -315,7 +336,7 @@ func TestParseDatagramRefuses(t *testing.T) {
 		if c.source != "" {
 			tags["source"] = c.source
 		}
-		if _, err := ParseDatagram(metric.New(DatagramMeasurement, tags, fields, time.Unix(0, 1))); err == nil {
+		if _, err := new(DatagramParser).Parse(metric.New(DatagramMeasurement, tags, fields, time.Unix(0, 1))); err == nil {
 			t.Errorf("source %q, %s %v: accepted", c.source, c.field, c.value)
 		} else if strings.ContainsAny(err.Error(), "\n") {
 			t.Errorf("the error has a line break: %q", err)

@@ -47,6 +47,14 @@ func (m *Metric) setTags(source, version string) {
 	m.TagPtrs = b.ptrs[:2]
 }
 
+// setSource sets the tag source alone.
+func (m *Metric) setSource(source string) {
+	b := &m.own
+	b.tags[0] = telegraf.Tag{Key: "source", Value: source}
+	b.ptrs[0] = &b.tags[0]
+	m.TagPtrs = b.ptrs[:1]
+}
+
 // setFields copies the fields.
 func (m *Metric) setFields(fields []telegraf.Field) {
 	slab := slices.Clone(fields)

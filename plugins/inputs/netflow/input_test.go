@@ -192,7 +192,7 @@ func TestMetricsOption(t *testing.T) {
 		if m.Name() != flowmetric.DatagramMeasurement {
 			t.Fatalf("got a metric %s", m.Name())
 		}
-		dg, err := flowmetric.ParseDatagram(m)
+		dg, err := new(flowmetric.DatagramParser).Parse(m)
 		if err != nil || !bytes.Equal(dg.Payload, list[i]) || dg.Exporter.String() != conn.LocalAddr().String() {
 			t.Fatalf("datagram %d came back as %v from %s, %v", i, dg.Payload, dg.Exporter, err)
 		}

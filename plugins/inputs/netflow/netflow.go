@@ -73,6 +73,8 @@ type NetFlow struct {
 	at      time.Time         // receipt of the datagram at hand
 	batch   []telegraf.Metric // of the datagrams at hand
 	panics  uint64
+
+	datagrams flowmetric.DatagramBuilder
 }
 
 // wants are the metrics to emit.
@@ -265,7 +267,7 @@ func (n *NetFlow) decode(dg collector.Datagram) {
 	}()
 	n.at = dg.Received
 	if n.wants.datagrams {
-		n.batch = append(n.batch, flowmetric.Datagram(dg))
+		n.batch = append(n.batch, n.datagrams.Metric(dg))
 	}
 	if !n.wants.decoding() && !n.wants.datagrams {
 		return

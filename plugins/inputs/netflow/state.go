@@ -159,9 +159,10 @@ func (n *NetFlow) resend(list []collector.Datagram) {
 	}
 	now := time.Now()
 	metrics := make([]telegraf.Metric, 0, len(list))
+	var builder flowmetric.DatagramBuilder
 	for _, dg := range list {
 		dg.Received = now
-		metrics = append(metrics, flowmetric.Datagram(dg))
+		metrics = append(metrics, builder.Metric(dg))
 	}
 	for _, m := range metrics {
 		n.acc.AddMetric(m)

@@ -97,7 +97,7 @@ func TestResentDatagrams(t *testing.T) {
 	late := collector.NewDecoder(collector.Options{})
 	resent := 0
 	for _, m := range acc.list() {
-		dg, err := flowmetric.ParseDatagram(m)
+		dg, err := new(flowmetric.DatagramParser).Parse(m)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -147,6 +147,7 @@ type Decoder struct {
 	reverse flow.Record // of a biflow
 	names   flow.Names
 	option  flow.OptionRecord
+	inner   inner
 	counter flow.CounterRecord
 	samples sflow.Decoder
 	scratch []ipfix.FieldSpec
@@ -162,12 +163,14 @@ type Decoder struct {
 func NewDecoder(o Options) *Decoder {
 	o.setDefaults()
 	o.Exporters = sortExporters(o.Exporters)
-	return &Decoder{
+	d := &Decoder{
 		opt:       o,
 		domains:   map[domainKey]*domain{},
 		exporters: map[exporterKey]*exporter{},
 		log:       logLimiter{print: o.Log},
 	}
+	d.rec.Templates = &d.inner
+	return d
 }
 
 // Exporters calls fn with the counters of every known domain, in no order. They
@@ -496,6 +499,9 @@ func (d *Decoder) dataSet(m *message, set ipfix.Set) {
 	if d.opt.TemplatesOnly && !t.Options() {
 		return
 	}
+	if t.Lists() {
+		d.inner = inner{m.dom, m.port}
+	}
 	body := set.Body
 	for first := true; len(body) >= t.MinLength(); first = false {
 		n, err := 0, error(nil)
@@ -517,6 +523,9 @@ func (d *Decoder) dataSet(m *message, set ipfix.Set) {
 		if t.Options() {
 			d.emitOption(m, raw)
 			continue
+		}
+		if t.Lists() && d.rec.ListErr() != nil {
+			d.fail(m, d.rec.ListErr())
 		}
 		d.emit(m)
 		if m.handler.Flow == nil && t.FixedSize() {

@@ -201,6 +201,27 @@ func (d *Decoder) template(m *message, id uint16) *ipfix.Template {
 	return e.t
 }
 
+// inner are the templates that records inside structured data may be of: those of
+// the datagram at hand.
+type inner struct {
+	dom  *domain
+	port uint16
+}
+
+// Nested finds a template as Decoder.template does.
+func (n *inner) Nested(id uint16) *ipfix.Template {
+	list := n.dom.templates[id]
+	for i := range list {
+		if list[i].port == n.port {
+			return list[i].t
+		}
+	}
+	if len(list) == 0 || n.dom.exporter.needPort {
+		return nil
+	}
+	return list[0].t
+}
+
 // maxMissed bounds the template ids of a domain that are remembered as logged.
 const maxMissed = 64
 

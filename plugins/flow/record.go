@@ -223,6 +223,10 @@ type Record struct {
 	// Extra has what the exporter sent and no field above holds losslessly, in
 	// the order of the template.
 	Extra []Element
+
+	// Nested are the elements inside the structured data of Extra, in the order of
+	// their bytes.
+	Nested []Nested
 }
 
 // Reset empties r for the next flow and keeps the memory of Extra.

@@ -110,20 +110,27 @@ func kindOfType(t ie.Type) kind {
 }
 
 // extraField writes an element under its own name: from the bytes the exporter
-// sent, or from the field that holds it.
+// sent, from the field that holds it, or from structured data.
 func (b *Builder) extraField(x *extraField, r *flow.Record) {
+	if x.pen == 0 && isList(x.id) {
+		b.lists(x, r)
+		return
+	}
 	for i := range r.Extra {
 		if e := &r.Extra[i]; e.PEN == x.pen && e.ID == x.id {
 			b.set(x.name, b.cache.value(x.kind, e.Value))
 			return
 		}
 	}
-	if x.pen != 0 || x.id >= stockEnd {
-		return
+	if x.pen == 0 && x.id < stockEnd {
+		if i := b.find(stockTable[x.id][0].name); i >= 0 {
+			b.set(x.name, b.fields[i].Value)
+			return
+		}
+		if x.id == 96 && r.Names != nil && r.Names.App != "" {
+			b.set(x.name, r.Names.App)
+			return
+		}
 	}
-	if i := b.find(stockTable[x.id][0].name); i >= 0 {
-		b.set(x.name, b.fields[i].Value)
-	} else if x.id == 96 && r.Names != nil && r.Names.App != "" {
-		b.set(x.name, r.Names.App)
-	}
+	b.nested(x, r)
 }

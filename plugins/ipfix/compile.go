@@ -429,6 +429,7 @@ type plan struct {
 	hasTenant bool
 	event     bool // state changes of a firewall or an address translator
 	section   bool // first bytes of a packet (see section.go)
+	lists     bool // structured data (see lists.go)
 
 	// steady says that a record of the template sets the same fields as the one
 	// before it, so that Next need not start from Base.
@@ -446,7 +447,7 @@ type compiler struct {
 func key(pen uint32, id uint16) uint64 { return uint64(pen)<<16 | uint64(id) }
 
 // compile turns fields into steps. Of an element that comes twice the first
-// counts; padding is left out.
+// counts, but for lists; padding is left out.
 func compile(fields []FieldSpec) plan {
 	c := compiler{first: make(map[uint64]int, len(fields)), taken: map[op]bool{}}
 	for i, f := range fields {
@@ -460,10 +461,11 @@ func compile(fields []FieldSpec) plan {
 	moves := make([][]move, len(fields))
 	var p plan
 	for i, f := range fields {
-		if f.PEN == 0 && f.ID == paddingOctets || c.first[key(f.PEN, f.ID)] != i {
+		if f.PEN == 0 && f.ID == paddingOctets || c.first[key(f.PEN, f.ID)] != i && !isList(f) {
 			continue
 		}
 		p.section = p.section || isSection(f)
+		p.lists = p.lists || isList(f)
 		moves[i] = c.moves(f)
 		for _, m := range moves[i] {
 			p.note(&m)
@@ -473,7 +475,7 @@ func compile(fields []FieldSpec) plan {
 		keepDstPort(moves)
 	}
 	p.divide(fields, moves)
-	p.steady = !p.section && !p.hasTenant && p.steadyTails()
+	p.steady = !p.section && !p.hasTenant && !p.lists && p.steadyTails()
 	return p
 }
 

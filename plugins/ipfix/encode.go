@@ -225,13 +225,18 @@ func appendTemplate(w *wire.Writer, t *Template) {
 		w.Uint16(uint16(scopes))
 	}
 	for _, f := range t.Fields {
-		if f.PEN == 0 {
-			w.Uint16(f.ID)
-			w.Uint16(f.Length)
-			continue
-		}
-		w.Uint16(f.ID | 0x8000)
-		w.Uint16(f.Length)
-		w.Uint32(f.PEN)
+		appendSpec(w, f)
 	}
+}
+
+// appendSpec writes a field specifier.
+func appendSpec(w *wire.Writer, f FieldSpec) {
+	if f.PEN == 0 {
+		w.Uint16(f.ID)
+		w.Uint16(f.Length)
+		return
+	}
+	w.Uint16(f.ID | 0x8000)
+	w.Uint16(f.Length)
+	w.Uint32(f.PEN)
 }

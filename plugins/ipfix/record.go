@@ -20,11 +20,18 @@ type RecordDecoder struct {
 	// 22; nil when there is none. The decoder lets it learn.
 	Uptime *Uptime
 
+	// Templates finds the templates that records inside structured data are of,
+	// among those of the same exporter. Without it such records are left out.
+	Templates interface {
+		Nested(id uint16) *Template
+	}
+
 	present flow.Set // of Base and the template at hand
 	times   times
 	tenant  tenant
 	zero    [1]byte // what instead stands for
 	sample  flow.Sample
+	lists   lists
 }
 
 // tenant is the flow inside a VXLAN segment (PEN 6876, elements 880-887).
@@ -558,6 +565,9 @@ const (
 func (d *RecordDecoder) finish(t *Template, r *flow.Record) {
 	if t.plan.section {
 		d.dissect(r)
+	}
+	if t.plan.lists {
+		d.unfold(r)
 	}
 	if t.plan.hasTenant {
 		d.enter(r)

@@ -74,7 +74,7 @@ func appendBytes(dst []byte, f FieldSpec, b []byte) []byte {
 // isText says whether an element's bytes are read from the front.
 func isText(f FieldSpec) bool {
 	e, ok := ie.Lookup(f.PEN, f.ID)
-	return !ok || e.Type == ie.String || e.Type == ie.OctetArray
+	return !ok || e.Type == ie.String || e.Type == ie.OctetArray || e.Type >= ie.BasicList
 }
 
 // octetsOf returns the values that are no numbers: addresses and octets.

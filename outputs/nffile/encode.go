@@ -89,16 +89,15 @@ type counts struct {
 	sampled, hasCntElement bool
 }
 
-// countsOf scales the counters of r with its sampling rate and mends its times.
-func countsOf(r *flow.Record) counts {
+// of sets c to the counters of r, scaled with its sampling rate, and to its times,
+// mended.
+func (c *counts) of(r *flow.Record) {
+	c.first, c.last = r.First.Milli(), r.Last.Milli()
+	c.packets, c.bytes, c.revPackets, c.revBytes = r.Packets, r.Bytes, r.RevPackets, r.RevBytes
+	c.flows = max(r.Flows, 1)
 	rate := r.Rate()
-	c := counts{
-		first: r.First.Milli(), last: r.Last.Milli(),
-		packets: r.Packets, bytes: r.Bytes, revPackets: r.RevPackets, revBytes: r.RevBytes,
-		flows: max(r.Flows, 1),
-	}
-	if rate > 1 {
-		c.sampled = true
+	c.sampled = rate > 1
+	if c.sampled {
 		c.packets, c.bytes = scale(c.packets, rate), scale(c.bytes, rate)
 		c.revPackets, c.revBytes = scale(c.revPackets, rate), scale(c.revBytes, rate)
 	}
@@ -108,7 +107,6 @@ func countsOf(r *flow.Record) counts {
 	}
 	c.last = max(c.last, c.first)
 	c.hasCntElement = c.flows > 1 || c.revPackets|c.revBytes != 0
-	return c
 }
 
 // scale multiplies, and stays at the largest number where it would overflow.
@@ -152,7 +150,13 @@ func (w *Writer) encode(b []byte, r *flow.Record, x *Extra, c *counts, sysid uin
 	le.PutUint16(g[42:], r.DstPort)
 	g[44], g[45], g[46], g[47] = r.Proto, uint8(r.TCPFlags), r.FwdStatus, r.SrcTOS
 
-	e.addressPair(elIPv4, elIPv6, r.Src, r.Dst, 0)
+	if r.Src.Is4() && r.Dst.Is4() {
+		p := e.element(elIPv4, 8)
+		putAddr4(p, r.Src)
+		putAddr4(p[4:], r.Dst)
+	} else {
+		e.addressPair(elIPv4, elIPv6, r.Src, r.Dst, 0)
+	}
 	if plan&(1<<elMisc) != 0 {
 		p := e.element(elMisc, 16)
 		le.PutUint32(p[0:], r.Input)
@@ -181,7 +185,10 @@ func (w *Writer) encode(b []byte, r *flow.Record, x *Extra, c *counts, sysid uin
 	if plan&(1<<elLayer2) != 0 && x.Has&(1<<elLayer2) == 0 {
 		e.layer2(&Layer2{IPVersion: r.IPVersion}, r.SegmentID)
 	}
-	e.address(elReceived4, elReceived6, r.Exporter)
+	e.n += copy(b[e.n:], w.received)
+	if len(w.received) > 0 {
+		e.elms++
+	}
 
 	var flags uint8
 	if r.Event {

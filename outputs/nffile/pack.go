@@ -17,9 +17,8 @@ import (
 type packer struct {
 	kind  Compression
 	level int
-	c     lz4.Compressor
 	hc    lz4.CompressorHC
-	s     stride
+	lz4   *lz4Writer
 	lzo   *lzoWriter
 	zstd  *zstd.Encoder
 	bz2   *bzip2w.Writer
@@ -45,6 +44,8 @@ func newPacker(kind Compression, level int) (*packer, error) {
 	case LZ4:
 		if level > 1 {
 			p.hc.Level = lz4.CompressionLevel(1 << (8 + min(level, 9)))
+		} else {
+			p.lz4 = new(lz4Writer)
 		}
 	case ZSTD:
 		if level == 0 {
@@ -63,14 +64,10 @@ func newPacker(kind Compression, level int) (*packer, error) {
 // levels are the least and the highest level of each compression.
 var levels = [...][2]int{None: {}, LZO: {}, BZ2: {1, 9}, LZ4: {1, 9}, ZSTD: {1, 22}}
 
-// smallBlock is the size below which LZ4 blocks are packed tighter and slower: they
-// come when there is little to do.
-const smallBlock = 64 << 10
-
 // packBound returns the most bytes that n bytes can become, however they are
 // compressed.
 func packBound(n int) int {
-	return max(lz4.CompressBlockBound(n), strideBound(n), lzoBound(n), n+n/50+1024)
+	return max(lz4.CompressBlockBound(n), lz4Bound(n), lzoBound(n), n+n/50+1024)
 }
 
 // pack writes src to dst as the payload of a block and returns its length. dst has
@@ -99,40 +96,16 @@ func (p *packer) pack(dst, src []byte) (int, error) {
 	return copy(dst, src), nil
 }
 
-// packLZ4 writes src as one raw LZ4 block. What does not shrink is written as
-// literals: the format has no block that is not compressed.
+// packLZ4 writes src as one raw LZ4 block, with a level above 1 by a search that
+// takes long. What does not shrink is written as literals: the format has no block
+// that is not compressed.
 func (p *packer) packLZ4(dst, src []byte) int {
 	if p.level > 1 {
 		if n, err := p.hc.CompressBlock(src, dst); err == nil && n > 0 {
 			return n
 		}
-		return packLiterals(dst, src)
 	}
-	if len(src) >= smallBlock {
-		return p.s.pack(dst, src)
-	}
-	if n, err := p.c.CompressBlock(src, dst); err == nil && n > 0 {
-		return n
-	}
-	return packLiterals(dst, src)
-}
-
-// packLiterals writes src as an LZ4 block that has only literals.
-func packLiterals(dst, src []byte) int {
-	n := len(src)
-	if n < 15 {
-		dst[0] = byte(n) << 4
-		return 1 + copy(dst[1:], src)
-	}
-	dst[0] = 0xF0
-	i := 1
-	for n -= 15; n >= 255; n -= 255 {
-		dst[i] = 255
-		i++
-	}
-	dst[i] = byte(n)
-	i++
-	return i + copy(dst[i:], src)
+	return p.lz4.pack(dst, src)
 }
 
 // errTooLarge says that a block unpacks to more than MaxBlock bytes.

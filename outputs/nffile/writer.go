@@ -82,12 +82,15 @@ type Writer struct {
 	packer  *packer
 	extra   Extra // none, for Append
 
-	sysids   map[Exporter]uint16
-	lastID   Exporter
-	lastSys  uint16
-	plan     uint64
-	planFor  flow.Set
-	planEvnt bool
+	sysids      map[Exporter]uint16
+	lastID      Exporter // whose flow was the last one, its number and its element
+	lastSys     uint16
+	received    []byte // in receivedBuf
+	receivedBuf [receivedRoom]byte
+	counts      counts // of the flow at hand
+	plan        uint64
+	planFor     flow.Set
+	planEvnt    bool
 }
 
 // ErrClosed says that a Writer has been closed.
@@ -165,9 +168,10 @@ func (w *Writer) AppendExtra(r *flow.Record, x *Extra) error {
 		w.plan = planOf(r.Present, r.Event, w.opt.Extended)
 	}
 	sysid := w.sysid(Exporter{r.Exporter, r.Version, r.Domain})
-	c := countsOf(r)
+	c := &w.counts
+	c.of(r)
 	n := len(w.block)
-	n += w.encode(w.block[n:n+maxRecord], r, x, &c, sysid)
+	n += w.encode(w.block[n:n+maxRecord], r, x, c, sysid)
 	w.block = w.block[:n]
 	w.records++
 	w.stat.add(r.Proto, c.first, c.last, c.packets, c.bytes, c.revPackets, c.revBytes)
@@ -204,11 +208,11 @@ func (w *Writer) sysid(id Exporter) uint16 {
 		w.block = w.block[:n+exporterSize]
 		encodeExporter(w.block[n:], id, sysid)
 		w.records++
-		ok = true
 	}
-	if ok {
-		w.lastID, w.lastSys = id, sysid
-	}
+	w.lastID, w.lastSys = id, sysid
+	e := encoder{b: w.receivedBuf[:]}
+	e.address(elReceived4, elReceived6, id.Addr)
+	w.received = e.b[:e.n]
 	return sysid
 }
 
@@ -288,7 +292,7 @@ func (w *Writer) rollback(cause error) error {
 func (w *Writer) restore() {
 	w.state.copyFrom(&w.kept)
 	w.block, w.records = w.block[:0], 0
-	w.lastID, w.lastSys = Exporter{}, 0
+	w.lastID, w.lastSys, w.received = Exporter{}, 0, nil
 	clear(w.sysids)
 	for i, e := range w.exporters {
 		w.sysids[e.id] = uint16(i + 1)

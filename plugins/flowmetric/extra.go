@@ -10,6 +10,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ie"
+	"github.com/flowgraf/flowgraf/plugins/ipfix"
 )
 
 // addedNames are the fields of netflow that are neither the stock plugin's nor a
@@ -109,8 +110,9 @@ func kindOfType(t ie.Type) kind {
 	return kindHex
 }
 
-// extraField writes an element under its own name: from the bytes the exporter
-// sent, from the field that holds it, or from structured data.
+// extraField writes an element under its own name and with a value of its own type:
+// from the bytes the exporter sent, from the field that holds it, from a table of
+// names, or from structured data.
 func (b *Builder) extraField(x *extraField, r *flow.Record) {
 	if x.pen == 0 && isList(x.id) {
 		b.lists(x, r)
@@ -122,15 +124,30 @@ func (b *Builder) extraField(x *extraField, r *flow.Record) {
 			return
 		}
 	}
-	if x.pen == 0 && x.id < stockEnd {
-		if i := b.find(stockTable[x.id][0].name); i >= 0 {
-			b.set(x.name, b.fields[i].Value)
-			return
-		}
-		if x.id == 96 && r.Names != nil && r.Names.App != "" {
-			b.set(x.name, r.Names.App)
-			return
-		}
+	if v, ok := ipfix.Value(b.scratch[:0], x.pen, x.id, r); ok {
+		b.set(x.name, b.cache.value(x.kind, v))
+	} else if name := joinedName(x, r.Names); name != "" {
+		b.set(x.name, name)
+	} else {
+		b.nested(x, r)
 	}
-	b.nested(x, r)
+}
+
+// joinedName returns what a table or the configuration has for an element that is a
+// name.
+func joinedName(x *extraField, n *flow.Names) string {
+	if n == nil || x.pen != 0 {
+		return ""
+	}
+	switch x.id {
+	case 82: // interfaceName
+		return n.Input
+	case 84: // samplerName
+		return n.Sampler
+	case 96: // applicationName
+		return n.App
+	case 236: // VRFname
+		return n.IngressVRF
+	}
+	return ""
 }

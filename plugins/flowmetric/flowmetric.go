@@ -93,6 +93,8 @@ type Builder struct {
 	moved  []telegraf.Tag   // of these, what becomes a tag
 	cache  cache
 	names  map[elementKey]stockField // of elements outside the stock table
+
+	scratch [16]byte
 }
 
 // elementKey is an element as a map key.

@@ -45,6 +45,59 @@ func appendField(dst []byte, f FieldSpec, r *flow.Record, c clock) []byte {
 	return w.Buf()
 }
 
+// Value appends the value of an element to dst, in the length of the element's type,
+// where a field of r holds it: what RecordDecoder leaves out of Extra, and what other
+// versions than IPFIX and NetFlow v9 have of it. It says false where r does not.
+func Value(dst []byte, pen uint32, id uint16, r *flow.Record) ([]byte, bool) {
+	var buf [16]byte
+	f := FieldSpec{PEN: pen, ID: id}
+	field, size := holder(f)
+	if field == noField || !r.Has(field) {
+		return dst, false
+	}
+	if b, ok := octetsOf(f, r, &buf); ok {
+		return append(dst, b...), len(b) > 0
+	}
+	if field == flow.MPLS && id-70 >= uint16(r.MPLSDepth) {
+		return dst, false
+	}
+	w := wire.NewWriter(dst)
+	w.Uint(number(f, r, clock{}), size)
+	return w.Buf(), true
+}
+
+// holder returns the field of a record that holds an element without loss, and the
+// length of a number in it.
+func holder(f FieldSpec) (flow.Field, int) {
+	switch {
+	case f.PEN != 0:
+		return noField, 0
+	case f.ID == 1:
+		return flow.Bytes, 8
+	case f.ID == 2:
+		return flow.Packets, 8
+	case f.ID == 23:
+		return flow.OutBytes, 8
+	case f.ID == 24:
+		return flow.OutPackets, 8
+	}
+	t := targets(f.ID)
+	if t.op == opNone || t.extra {
+		return noField, 0
+	}
+	switch t.kind {
+	case uint1:
+		return t.field, 1
+	case uint2:
+		return t.field, 2
+	case label:
+		return t.field, 3
+	case uint4:
+		return t.field, 4
+	}
+	return t.field, 8
+}
+
 // appendBytes appends b as the value of f. In a fixed length, numbers keep
 // their last bytes, strings and octets their first; the rest is zero.
 func appendBytes(dst []byte, f FieldSpec, b []byte) []byte {

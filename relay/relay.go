@@ -15,6 +15,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -73,6 +75,14 @@ type Options struct {
 	DKIMDomain, DKIMSelector, DKIMKey string
 	// SmarthostTLS is "required" (the default), "opportunistic" or "none".
 	SmarthostTLS string
+	// MXTLS is "opportunistic" (the default) or "required": TLS towards servers of
+	// "mx://" without an MTA-STS policy.
+	MXTLS string
+	// DNSServers are asked for the servers of "mx://", "address" or "address:port";
+	// none: the system's.
+	DNSServers []string
+	// HostConnections and HostMails are delivery's.
+	HostConnections, HostMails int
 	// TLSConfig holds what verifying smarthosts needs.
 	TLSConfig *tls.Config
 	// MaxMessageSize in octets, default 10 MiB; MaxConnections, default 100.
@@ -85,6 +95,8 @@ type Options struct {
 	Recover func(waiting []queue.Envelope) error
 	// Monitor counts and logs; may be nil.
 	Monitor *monitor.Monitor
+
+	policyTransport http.RoundTripper // of MTA-STS, in tests
 }
 
 // Relay is inert until Start.
@@ -97,6 +109,9 @@ type Relay struct {
 	hosts   []delivery.Smarthost
 	rules   *rewrite.Rules
 	signer  *dkim.Signer // nil without a key
+
+	resolver *net.Resolver
+	addrs    []string // listened on
 
 	queue  *queue.Queue
 	sender *delivery.Sender
@@ -124,9 +139,9 @@ func New(opts Options) (*Relay, error) {
 		return nil, err
 	}
 	if len(opts.Smarthosts) == 0 {
-		return nil, errors.New(`smarthosts is empty: expected at least one "smtp://host:port"`)
+		return nil, errors.New(`smarthosts is empty: expected at least one "smtp://host:port", or "mx://" for the recipients' own servers`)
 	}
-	if err := r.configureRewriting(); err != nil {
+	if err := errors.Join(r.configureRewriting(), r.configureDirect()); err != nil {
 		return nil, err
 	}
 	for _, s := range opts.Smarthosts {
@@ -141,7 +156,7 @@ func New(opts Options) (*Relay, error) {
 	default:
 		return nil, fmt.Errorf(`smarthost_tls is %q: expected "required", "opportunistic" or "none"`, opts.SmarthostTLS)
 	}
-	if opts.MaxMessageSize < 0 || opts.MaxConnections < 0 || opts.ExpireAfter < 0 ||
+	if opts.HostConnections < 0 || opts.HostMails < 0 || opts.MaxMessageSize < 0 || opts.MaxConnections < 0 || opts.ExpireAfter < 0 ||
 		opts.CommandTimeout < 0 || opts.DataTimeout < 0 || opts.SessionTimeout < 0 ||
 		opts.Limits.Connections < 0 || opts.Limits.Messages < 0 || opts.Limits.Recipients < 0 {
 		return nil, errors.New("limits and times must not be negative: expected 0 for the default, or a positive value")
@@ -261,6 +276,8 @@ func (r *Relay) Start(ctx context.Context) error {
 		Queue: q, Hostname: r.opts.Hostname, Smarthosts: r.hosts,
 		TLS: delivery.TLSMode(r.opts.SmarthostTLS), TLSConfig: r.opts.TLSConfig,
 		Credentials: r.opts.Credentials, AuthInClear: r.opts.AuthInClear,
+		Resolver: r.resolver, MXTLS: delivery.TLSMode(r.opts.MXTLS), Policies: r.policies().Policy, Self: r.isSelf,
+		HostConnections: r.opts.HostConnections, HostMails: r.opts.HostMails,
 		ExpireAfter: r.opts.ExpireAfter, Allow: r.allow, Failed: r.bounce, Monitor: r.opts.Monitor,
 	})
 	for i := range waiting {
@@ -279,6 +296,7 @@ func (r *Relay) Start(ctx context.Context) error {
 		return errors.Join(err, q.Close())
 	}
 	r.server = server
+	r.addrs = r.listening()
 	r.sender.Start(ctx)
 	commands := &admin{queue: q, sender: r.sender, failed: r.revive, bounce: true}
 	if r.admin, err = control.Serve(r.opts.Spool, commands.do); err != nil {
@@ -286,6 +304,9 @@ func (r *Relay) Start(ctx context.Context) error {
 	}
 	return nil
 }
+
+// spoolPath gives a path in the spool.
+func (r *Relay) spoolPath(name string) string { return filepath.Join(r.opts.Spool, name) }
 
 // revive makes a failed mail wait again.
 func (r *Relay) revive(id string) error {

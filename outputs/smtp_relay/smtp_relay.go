@@ -52,6 +52,10 @@ type SMTPRelay struct {
 	Spool                string              `toml:"spool"`
 	Smarthosts           []string            `toml:"smarthosts"`
 	SmarthostTLS         string              `toml:"smarthost_tls"`
+	SmarthostConnections int                 `toml:"smarthost_connections"`
+	SmarthostMessages    int                 `toml:"smarthost_messages"`
+	MXTLS                string              `toml:"mx_tls"`
+	DNSServers           []string            `toml:"dns_servers"`
 	TLSCA                string              `toml:"tls_ca"`
 	Username             string              `toml:"smarthost_username"`
 	Password             config.Secret       `toml:"smarthost_password"`
@@ -116,6 +120,8 @@ func (p *SMTPRelay) options() (relay.Options, error) {
 		CommandTimeout: time.Duration(p.CommandTimeout), DataTimeout: time.Duration(p.DataTimeout),
 		SessionTimeout: time.Duration(p.SessionTimeout),
 		Spool:          p.Spool, Smarthosts: p.Smarthosts, SmarthostTLS: p.SmarthostTLS, TLSConfig: tlsConfig,
+		HostConnections: p.SmarthostConnections, HostMails: p.SmarthostMessages,
+		MXTLS: p.MXTLS, DNSServers: p.DNSServers,
 		Credentials: credentials, AuthInClear: p.SmarthostAuthOver == "any",
 		LocalDomains: p.LocalDomains, VisibleDomain: p.VisibleDomain, Aliases: aliases,
 		DKIMDomain: p.DKIMDomain, DKIMSelector: p.DKIMSelector, DKIMKey: p.DKIMKey,

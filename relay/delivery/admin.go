@@ -74,9 +74,7 @@ func (s *Sender) Retry(id string) error {
 	if e == nil {
 		return fmt.Errorf("mail %s: %w", id, ErrUnknown)
 	}
-	for _, h := range s.hosts {
-		h.until = time.Time{}
-	}
+	s.endPauses()
 	e.due = time.Now()
 	if e.index >= 0 {
 		heap.Fix(s.lane(e), e.index)
@@ -86,6 +84,19 @@ func (s *Sender) Retry(id string) error {
 	}
 	s.notify()
 	return nil
+}
+
+// endPauses makes all servers and the DNS worth a try. The caller holds mu.
+func (s *Sender) endPauses() {
+	for _, h := range s.places {
+		h.until = time.Time{}
+	}
+	for _, h := range s.exchangers {
+		h.until = time.Time{}
+	}
+	for _, d := range s.destinations {
+		d.lookups.until = time.Time{}
+	}
 }
 
 // Hold keeps a mail until Retry, over restarts too. It does not expire meanwhile.

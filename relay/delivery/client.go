@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -74,15 +75,15 @@ type client struct {
 	r        *bufio.Reader
 	w        *bufio.Writer
 	ext      map[string]string
-	verified bool // encrypted, and the certificate is right
-	mails    int  // sent on it
+	verified bool  // encrypted, and the certificate is right
+	doubt    error // why it is not verified; nil when it is
+	mails    int   // sent on it
 	dirty    bool
 }
 
 // dialer makes clients.
 type dialer struct {
 	hostname    string
-	mode        TLSMode
 	tls         *tls.Config
 	dial        func(ctx context.Context, network, addr string) (net.Conn, error)
 	credentials func(Smarthost) (*Credentials, error)
@@ -90,46 +91,58 @@ type dialer struct {
 }
 
 // connect opens a connection up to the EHLO that counts, and logs in.
-func (d *dialer) connect(ctx context.Context, h Smarthost) (*client, error) {
+func (d *dialer) connect(ctx context.Context, h *host) (*client, error) {
 	c, err := d.encrypted(ctx, h)
-	if err != nil {
-		return nil, err
+	if err != nil || h.direct { // nobody logs in at a domain's own server
+		return c, err
 	}
 	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
 	defer stop()
-	if err := d.authenticate(c, h); err != nil {
+	if err := d.authenticate(c, h.Smarthost); err != nil {
 		c.quit()
 		return nil, err
 	}
 	return c, nil
 }
 
-// encrypted opens a connection with as much TLS as the mode asks for.
-func (d *dialer) encrypted(ctx context.Context, h Smarthost) (*client, error) {
+// encrypted opens a connection with as much TLS as the host's mode asks for.
+func (d *dialer) encrypted(ctx context.Context, h *host) (*client, error) {
 	c, err := d.open(ctx, h)
-	if err != nil || d.mode == TLSNone || h.Kind == KindSMTPS {
+	if err != nil || h.tls == TLSNone || h.Kind == KindSMTPS {
 		return c, err
 	}
 	if _, offered := c.ext["STARTTLS"]; !offered {
-		if d.mode == TLSOpportunistic {
+		c.doubt = errors.New("it does not offer STARTTLS")
+		if h.tls == TLSOpportunistic {
 			return c, nil
 		}
 		c.quit()
-		return nil, &stepError{step: "STARTTLS", err: errors.New(`the smarthost does not offer it, and smarthost_tls is "required"`)}
+		return nil, &stepError{step: "STARTTLS", err: fmt.Errorf("%w, and %s", c.doubt, h.whyTLS())}
 	}
-	err = d.startTLS(ctx, c, h.Host)
+	err = d.startTLS(ctx, c, h)
 	if err == nil {
 		return c, nil
 	}
 	c.conn.Close()
-	if d.mode == TLSOpportunistic {
-		return d.open(ctx, h)
+	if h.tls == TLSOpportunistic {
+		if c, plainErr := d.open(ctx, h); plainErr == nil {
+			c.doubt = err
+			return c, nil
+		}
 	}
 	return nil, err
 }
 
+// whyTLS says what asks for verified TLS.
+func (h *host) whyTLS() string {
+	if h.direct {
+		return `an MTA-STS policy, or mx_tls, requires it`
+	}
+	return `smarthost_tls is "required"`
+}
+
 // open connects, up to the first EHLO.
-func (d *dialer) open(ctx context.Context, h Smarthost) (*client, error) {
+func (d *dialer) open(ctx context.Context, h *host) (*client, error) {
 	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	conn, err := d.dial(dialCtx, "tcp", h.Addr)
@@ -140,7 +153,7 @@ func (d *dialer) open(ctx context.Context, h Smarthost) (*client, error) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if h.Kind == KindSMTPS {
-		if err := d.handshake(ctx, c, h.Host); err != nil {
+		if err := d.handshake(ctx, c, h); err != nil {
 			conn.Close()
 			return nil, err
 		}
@@ -158,26 +171,31 @@ func (d *dialer) open(ctx context.Context, h Smarthost) (*client, error) {
 	return c, nil
 }
 
-func (d *dialer) startTLS(ctx context.Context, c *client, host string) error {
+func (d *dialer) startTLS(ctx context.Context, c *client, h *host) error {
 	if _, err := c.command("STARTTLS", "STARTTLS", 2); err != nil {
 		return err
 	}
 	if c.r.Buffered() > 0 {
 		return &stepError{step: "STARTTLS", err: errors.New("the smarthost sent octets before the handshake")}
 	}
-	if err := d.handshake(ctx, c, host); err != nil {
+	if err := d.handshake(ctx, c, h); err != nil {
 		return err
 	}
 	c.reset()
 	return c.hello(d.hostname)
 }
 
-// handshake starts TLS on the connection.
-func (d *dialer) handshake(ctx context.Context, c *client, host string) error {
+// handshake starts TLS on the connection. In opportunistic mode a wrong certificate is
+// noted only: plain text would be taken too.
+func (d *dialer) handshake(ctx context.Context, c *client, h *host) error {
 	config := d.tls.Clone()
-	config.ServerName = host
-	if d.mode == TLSOpportunistic {
-		config.InsecureSkipVerify = true // plain text would be taken too
+	config.ServerName = h.Host
+	if h.tls == TLSOpportunistic {
+		config.InsecureSkipVerify = true
+		config.VerifyConnection = func(state tls.ConnectionState) error {
+			c.doubt = verify(state, h.Host, config.RootCAs)
+			return nil
+		}
 	}
 	secure := tls.Client(c.conn, config)
 	c.deadline(commandTimeout)
@@ -186,6 +204,19 @@ func (d *dialer) handshake(ctx context.Context, c *client, host string) error {
 	}
 	c.conn, c.verified = secure, !config.InsecureSkipVerify
 	return nil
+}
+
+// verify checks a certificate as package tls does.
+func verify(state tls.ConnectionState, name string, roots *x509.CertPool) error {
+	if len(state.PeerCertificates) == 0 {
+		return errors.New("it has no certificate")
+	}
+	opts := x509.VerifyOptions{DNSName: name, Roots: roots, Intermediates: x509.NewCertPool()}
+	for _, cert := range state.PeerCertificates[1:] {
+		opts.Intermediates.AddCert(cert)
+	}
+	_, err := state.PeerCertificates[0].Verify(opts)
+	return err
 }
 
 func (c *client) reset() {

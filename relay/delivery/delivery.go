@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"bytes"
+	"cmp"
 	"container/heap"
 	"context"
 	"crypto/tls"
@@ -9,15 +10,20 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/flowgraf/flowgraf/relay/address"
 	"github.com/flowgraf/flowgraf/relay/monitor"
+	"github.com/flowgraf/flowgraf/relay/mtasts"
 	"github.com/flowgraf/flowgraf/relay/queue"
 )
 
-// Options configure a Sender. Queue, Hostname and Smarthosts are needed.
+// Options configure a Sender. Queue, Hostname and Smarthosts are needed, with KindMX
+// among them Resolver too.
 type Options struct {
 	// Queue is the spool.
 	Queue *queue.Queue
@@ -37,8 +43,21 @@ type Options struct {
 	AuthInClear bool
 	// ExpireAfter is the age at which a mail that waits has failed; default 24 h.
 	ExpireAfter time.Duration
-	// Parallel is the number of connections in use at a time; default 4. Critical
-	// mails may use one more.
+	// Resolver finds the servers of KindMX.
+	Resolver Resolver
+	// MXTLS is TLS for servers of KindMX without an MTA-STS policy; default
+	// TLSOpportunistic.
+	MXTLS TLSMode
+	// Policies gives a domain's MTA-STS policy, nil when it has none; may be nil.
+	Policies func(ctx context.Context, domain string) *mtasts.Policy
+	// Self tells whether a name, or an address that is listened on, is ours; one of
+	// the two is given. May be nil.
+	Self func(name string, addr netip.AddrPort) bool
+	// HostConnections is the number of connections to one server at a time, default
+	// 2; HostMails that of mails on one connection, default 100.
+	HostConnections, HostMails int
+	// Parallel is the number of mails worked on at a time; default HostConnections,
+	// with KindMX 20. One critical mail more may be.
 	Parallel int
 	// Allow is asked right before a recipient is put on the wire; nil allows.
 	Allow func(env *queue.Envelope, to address.Address) error
@@ -52,14 +71,15 @@ type Options struct {
 }
 
 const (
-	defaultExpire   = 24 * time.Hour
-	defaultParallel = 4
+	defaultExpire          = 24 * time.Hour
+	defaultHostConnections = 2
+	defaultHostMails       = 100
+	defaultDirectParallel  = 20
 
-	mailsPerConnection = 100
-	idleConnection     = 20 * time.Second
-	startupGrace       = 15 * time.Minute // mails found expired are tried for this long
-	sweepInterval      = time.Minute
-	stopGrace          = 3 * time.Second
+	idleConnection = 20 * time.Second
+	startupGrace   = 15 * time.Minute // mails found expired are tried for this long
+	sweepInterval  = time.Minute
+	stopGrace      = 3 * time.Second
 )
 
 // schedule is the wait after the first, second, … failure (specs/mail-relay.md,
@@ -78,61 +98,81 @@ func backoff(n int) time.Duration {
 type Sender struct {
 	opts    Options
 	dialer  dialer
-	hosts   []*host
+	places  []*host // as configured
+	mx      bool    // KindMX is among them
+	mxPort  uint16
 	started time.Time
 	cancel  context.CancelFunc // breaks attempts off
 	tidy    context.CancelFunc // ends sweep
 	workers sync.WaitGroup
 
-	mu    sync.Mutex   // guards what follows and the hosts
-	ended bool         // no further mail is begun
-	lanes [2]entryHeap // critical mails, and the others
-	plain int          // others being worked on
-	known map[string]*entry
-	wake  chan struct{} // closed and replaced when something became possible
+	mu           sync.Mutex // guards what follows, the destinations and the hosts
+	ended        bool       // no further mail is begun
+	destinations map[string]*destination
+	dropAt       int // number of destinations at which unused ones are dropped
+	exchangers   map[exchanger]*host
+	plain        int // mails worked on that are not critical
+	known        map[string]*entry
+	wake         chan struct{} // closed and replaced when something became possible
 }
 
 // entry is a waiting mail.
 type entry struct {
-	id       string
-	received time.Time
-	due      time.Time
-	attempts int
-	critical bool
-	held     bool // it waits until somebody lets it go
-	index    int  // in its lane, -1 while it is worked on or held
+	id          string
+	received    time.Time
+	due         time.Time
+	attempts    int
+	critical    bool
+	held        bool   // it waits until somebody lets it go
+	destination string // whose lanes it waits in
+	index       int    // in its lane, -1 while it is worked on or held
 }
 
 // New makes a Sender.
 func New(opts Options) *Sender {
-	if opts.ExpireAfter == 0 {
-		opts.ExpireAfter = defaultExpire
+	opts.setDefaults()
+	s := &Sender{
+		opts: opts,
+		dialer: dialer{
+			hostname: opts.Hostname, tls: opts.TLSConfig, dial: opts.Dial,
+			credentials: opts.Credentials, authInClear: opts.AuthInClear,
+		},
+		known: map[string]*entry{}, wake: make(chan struct{}),
+		destinations: map[string]*destination{}, dropAt: minDestinations, exchangers: map[exchanger]*host{},
 	}
-	if opts.Parallel == 0 {
-		opts.Parallel = defaultParallel
+	for _, h := range opts.Smarthosts {
+		if h.Kind == KindMX {
+			port, _ := strconv.ParseUint(strings.TrimPrefix(h.Addr, ":"), 10, 16) // ParseSmarthost has
+			s.mx, s.mxPort = true, uint16(port)
+		}
+		s.places = append(s.places, &host{Smarthost: h, tls: opts.TLS, limit: opts.HostConnections})
 	}
-	if opts.TLS == "" {
-		opts.TLS = TLSRequired
+	if s.opts.Parallel == 0 {
+		s.opts.Parallel = opts.HostConnections
+		if s.mx {
+			s.opts.Parallel = max(opts.HostConnections, defaultDirectParallel)
+		}
 	}
+	return s
+}
+
+func (opts *Options) setDefaults() {
+	opts.ExpireAfter = cmp.Or(opts.ExpireAfter, defaultExpire)
+	opts.HostConnections = cmp.Or(opts.HostConnections, defaultHostConnections)
+	opts.HostMails = cmp.Or(opts.HostMails, defaultHostMails)
+	opts.TLS = cmp.Or(opts.TLS, TLSRequired)
+	opts.MXTLS = cmp.Or(opts.MXTLS, TLSOpportunistic)
 	if opts.TLSConfig == nil {
 		opts.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	if opts.Dial == nil {
 		opts.Dial = (&net.Dialer{}).DialContext
 	}
-	s := &Sender{
-		opts: opts,
-		dialer: dialer{
-			hostname: opts.Hostname, mode: opts.TLS, tls: opts.TLSConfig, dial: opts.Dial,
-			credentials: opts.Credentials, authInClear: opts.AuthInClear,
-		},
-		known: map[string]*entry{},
-		wake:  make(chan struct{}),
-	}
-	for _, h := range opts.Smarthosts {
-		s.hosts = append(s.hosts, &host{Smarthost: h})
-	}
-	return s
+}
+
+// isSelf asks Self.
+func (opts *Options) isSelf(name string, addr netip.AddrPort) bool {
+	return opts.Self != nil && opts.Self(name, addr)
 }
 
 // Start begins to deliver, until Stop or the end of ctx, which breaks attempts off.
@@ -163,11 +203,23 @@ func (s *Sender) Stop() {
 	s.workers.Wait()
 	grace.Stop()
 	s.cancel()
-	for _, h := range s.hosts {
-		for _, c := range h.takeAll(&s.mu) {
-			c.quit()
-		}
+	for _, c := range s.takeIdle(time.Now().Add(idleConnection)) {
+		c.quit()
 	}
+}
+
+// takeIdle gives the connections that nobody has used since then.
+func (s *Sender) takeIdle(before time.Time) []*client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var old []*client
+	for _, h := range s.places {
+		old = append(old, h.takeIdle(before)...)
+	}
+	for _, h := range s.exchangers {
+		old = append(old, h.takeIdle(before)...)
+	}
+	return old
 }
 
 // Add says that a mail is in the queue and due now.
@@ -179,7 +231,7 @@ func (s *Sender) Add(env *queue.Envelope) {
 	}
 	e := &entry{
 		id: env.ID, received: env.Received, due: time.Now(), index: -1,
-		critical: env.Critical, held: s.opts.Queue.IsHeld(env.ID),
+		critical: env.Critical, held: s.opts.Queue.IsHeld(env.ID), destination: s.domainOf(env),
 	}
 	s.known[env.ID] = e
 	s.push(e)
@@ -193,12 +245,13 @@ func (s *Sender) Waiting() int {
 	return len(s.known)
 }
 
-// lane gives the lane of an entry.
+// lane gives the lane of an entry. The caller holds mu.
 func (s *Sender) lane(e *entry) *entryHeap {
+	lanes := &s.destination(e.destination).lanes
 	if e.critical {
-		return &s.lanes[0]
+		return &lanes[0]
 	}
-	return &s.lanes[1]
+	return &lanes[1]
 }
 
 // push makes an entry wait in its lane. The caller holds mu.
@@ -230,34 +283,23 @@ func (s *Sender) work(ctx context.Context) {
 	}
 }
 
-// next waits for a mail that is due while a smarthost may be tried; nil at the end.
+// next waits for a mail that is due while its destination may be tried; nil at the
+// end.
 func (s *Sender) next(ctx context.Context) *entry {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		s.mu.Lock()
-		if s.ended {
+		if s.ended || ctx.Err() != nil {
 			s.mu.Unlock()
 			return nil
 		}
-		now := time.Now()
-		wait := time.Hour
-		for i := range s.lanes {
-			lane := &s.lanes[i]
-			if len(*lane) == 0 || (i == 1 && s.plain >= s.opts.Parallel) {
-				continue
-			}
-			until := max((*lane)[0].due.Sub(now), s.untilHost(now))
-			if until <= 0 && ctx.Err() == nil {
-				e := heap.Pop(lane).(*entry)
-				s.plain += i
-				s.mu.Unlock()
-				return e
-			}
-			wait = min(wait, until)
-		}
+		e, wait := s.pick(time.Now())
 		wake := s.wake
 		s.mu.Unlock()
+		if e != nil {
+			return e
+		}
 		timer.Reset(max(wait, time.Millisecond))
 		select {
 		case <-ctx.Done():
@@ -268,10 +310,14 @@ func (s *Sender) next(ctx context.Context) *entry {
 	}
 }
 
-// putBack makes an entry wait. With tried it counts as an attempt.
-func (s *Sender) putBack(e *entry, tried bool) {
+// putBack makes an entry wait, for these recipients. With tried it counts as an
+// attempt.
+func (s *Sender) putBack(e *entry, open []recipient, tried bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if open != nil {
+		e.destination = s.destinationOf(open)
+	}
 	if tried {
 		e.attempts++
 		e.due = time.Now().Add(backoff(e.attempts))
@@ -298,7 +344,7 @@ func (s *Sender) attempt(ctx context.Context, e *entry) {
 	}
 	if err != nil {
 		s.opts.Monitor.LimitedWarnf("load", "mail %s: %v", e.id, err)
-		s.putBack(e, true)
+		s.putBack(e, nil, true)
 		return
 	}
 	if s.expired(e) {
@@ -306,16 +352,36 @@ func (s *Sender) attempt(ctx context.Context, e *entry) {
 		return
 	}
 	from, open, results := s.recheck(mail)
-	if len(open) == 0 {
-		s.conclude(e, mail, results)
+	for _, group := range s.groups(open) {
+		results = append(results, s.deliver(ctx, from, group, mail)...)
+	}
+	if len(results) == 0 && len(open) > 0 { // nothing was learnt: the mail is not put off
+		s.putBack(e, open, s.mx && s.destinationOf(open) == "")
 		return
 	}
-	more, tried := s.tryHosts(ctx, from, open, mail)
-	if !tried { // no smarthost could be asked: the mail is not put off
-		s.putBack(e, false)
-		return
+	s.conclude(e, mail, results)
+}
+
+// groups parts recipients by destination, in the order of the envelope.
+func (s *Sender) groups(open []recipient) [][]recipient {
+	if !s.mx {
+		if len(open) == 0 {
+			return nil
+		}
+		return [][]recipient{open}
 	}
-	s.conclude(e, mail, append(results, more...))
+	var all [][]recipient
+	at := map[string]int{}
+	for _, r := range open {
+		i, seen := at[r.Domain]
+		if !seen {
+			i = len(all)
+			at[r.Domain] = i
+			all = append(all, nil)
+		}
+		all[i] = append(all[i], r)
+	}
+	return all
 }
 
 // recipient is one that waits, with its index in the envelope.
@@ -358,42 +424,67 @@ func hasBare(b []byte) bool {
 	return bytes.Count(b, []byte{'\r'}) != pairs || bytes.Count(b, []byte{'\n'}) != pairs
 }
 
-// tryHosts asks the smarthosts in their order. tried is false when none could be
-// reached, so that nothing was learnt about this mail.
-func (s *Sender) tryHosts(ctx context.Context, from address.Address, open []recipient, mail *queue.Mail) (results []queue.Result, tried bool) {
+// deliver gives a mail to the recipients of one destination. It gives no results when
+// none of the servers could be asked, so that nothing was learnt about this mail.
+func (s *Sender) deliver(ctx context.Context, from address.Address, open []recipient, mail *queue.Mail) []queue.Result {
+	s.mu.Lock()
+	d := s.destination(s.destinationOf(open))
+	s.mu.Unlock()
+	refusal, ok := s.route(ctx, d)
+	switch {
+	case !ok:
+		return nil
+	case refusal != nil:
+		out := outcome{replies: make([]*reply, len(open))}
+		for i := range open {
+			out.replies[i] = refusal
+		}
+		return toResults(d.domain, open, out, nil)
+	}
+	return s.tryHosts(ctx, d, from, open, mail)
+}
+
+// tryHosts asks a destination's servers in their order.
+func (s *Sender) tryHosts(ctx context.Context, d *destination, from address.Address, open []recipient, mail *queue.Mail) (results []queue.Result) {
 	to := make([]address.Address, len(open))
 	for i, r := range open {
 		to[i] = r.Address
 	}
 	asked := map[*host]bool{}
 	for {
-		h := s.acquire(asked)
+		h := s.acquire(d, asked, mail.Critical)
 		if h == nil {
-			return results, tried
+			return results
 		}
 		asked[h] = true
 		out := s.sendTo(ctx, h, from, to, mail)
 		if ctx.Err() != nil && out.lost { // we broke it
 			s.abandon(h)
-			return nil, false
+			return nil
 		}
 		switch {
 		case out.err == nil:
 			s.release(h, nil)
-			return toResults(h, open, out, nil), true
+			return toResults(h.name(), open, out, nil)
 		case out.lost && out.early:
 			s.release(h, out.err)
 		case out.lost:
 			s.release(h, out.err)
-			results, tried = toResults(h, open, out, out.err), true
+			results = toResults(h.name(), open, out, out.err)
 			if out.afterDot {
-				return results, true // another smarthost would make it two mails
+				return results // another server would make it two mails
 			}
 		default: // MAIL refused
 			s.release(h, nil)
+			results = toResults(h.name(), open, out, out.err)
+			if h.direct && out.mail.code/100 == 5 { // the recipients' own server has spoken
+				for i := range results {
+					results[i].State = queue.Undeliverable
+				}
+				return results
+			}
 			s.opts.Monitor.Count(monitor.HostErrors, "mail")
-			s.opts.Monitor.LimitedWarnf("mail "+h.Addr, "smarthost %s refuses the sender of mail %s: %v; the mail waits", h.Addr, mail.ID, out.err)
-			results, tried = toResults(h, open, out, out.err), true
+			s.opts.Monitor.LimitedWarnf("mail "+h.name(), "%s refuses the sender of mail %s: %v; the mail waits", h.title(), mail.ID, out.err)
 		}
 	}
 }
@@ -409,8 +500,12 @@ func (s *Sender) sendTo(ctx context.Context, h *host, from address.Address, to [
 		fresh := c == nil
 		if fresh {
 			var err error
-			if c, err = s.dialer.connect(ctx, h.Smarthost); err != nil {
+			if c, err = s.dialer.connect(ctx, h); err != nil {
 				return outcome{err: err, lost: true, early: true}
+			}
+			if h.testing && c.doubt != nil {
+				s.opts.Monitor.Count(monitor.HostErrors, "mta-sts testing")
+				s.opts.Monitor.LimitedWarnf("sts testing "+h.name(), "%s: its MTA-STS policy, in testing mode, is not met: %v", h.title(), c.doubt)
 			}
 		}
 		stop := context.AfterFunc(ctx, func() { c.conn.Close() })
@@ -422,7 +517,7 @@ func (s *Sender) sendTo(ctx context.Context, h *host, from address.Address, to [
 		switch {
 		case out.lost:
 			c.conn.Close()
-		case c.mails >= mailsPerConnection || ctx.Err() != nil:
+		case c.mails >= s.opts.HostMails || ctx.Err() != nil:
 			c.quit()
 		default:
 			h.put(&s.mu, c)
@@ -435,11 +530,11 @@ func (s *Sender) sendTo(ctx context.Context, h *host, from address.Address, to [
 }
 
 // toResults translates an outcome.
-func toResults(h *host, open []recipient, out outcome, err error) []queue.Result {
+func toResults(host string, open []recipient, out outcome, err error) []queue.Result {
 	results := make([]queue.Result, len(open))
 	now := time.Now().UTC()
 	for i, r := range open {
-		result := queue.Result{Recipient: r.index, State: queue.Deferred, Time: now, Host: h.Addr}
+		result := queue.Result{Recipient: r.index, State: queue.Deferred, Time: now, Host: host}
 		answer := out.mail
 		if out.replies[i] != nil {
 			answer = out.replies[i]
@@ -499,10 +594,22 @@ func (s *Sender) conclude(e *entry, mail *queue.Mail, results []queue.Result) {
 		s.opts.Monitor.LimitedWarnf("conclude", "mail %s: %v", e.id, err)
 	}
 	if open > 0 || (failed > 0 && err != nil) {
-		s.putBack(e, true)
+		s.putBack(e, stillOpen(mail), true)
 		return
 	}
 	s.forget(e)
+}
+
+// stillOpen gives the recipients without a final result.
+func stillOpen(mail *queue.Mail) []recipient {
+	var open []recipient
+	states := mail.States()
+	for i, to := range mail.To {
+		if a, err := address.Parse(to); err == nil && !states[i].Final() {
+			open = append(open, recipient{i, a})
+		}
+	}
+	return open
 }
 
 // fail keeps a mail aside whose failed recipients will not be tried again.
@@ -524,11 +631,11 @@ func (s *Sender) count(mail *queue.Mail, results []queue.Result) {
 			s.opts.Monitor.Debugf("mail %s delivered to %q by %s", mail.ID, mail.To[r.Recipient], r.Host)
 		case queue.Undeliverable:
 			s.opts.Monitor.Count(monitor.Failed, mail.Origin)
-			s.opts.Monitor.Errorf("mail %s from %q to %q has failed: smarthost %q answered %d %s %q",
+			s.opts.Monitor.Errorf("mail %s from %q to %q has failed: %q answered %d %s %q",
 				mail.ID, mail.From, mail.To[r.Recipient], r.Host, r.Code, r.Status, r.Text)
 		default:
 			s.opts.Monitor.Count(monitor.DeferredBy, fmt.Sprintf("%s %d", r.Host, r.Code))
-			s.opts.Monitor.LimitedWarnf("deferred "+r.Host, "mail %s to %q waits: smarthost %s answered %d %s %q",
+			s.opts.Monitor.LimitedWarnf("deferred "+r.Host, "mail %s to %q waits: %s answered %d %s %q",
 				mail.ID, mail.To[r.Recipient], r.Host, r.Code, r.Status, r.Text)
 		}
 	}
@@ -576,15 +683,16 @@ func (s *Sender) sweep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-idle.C:
-			for _, h := range s.hosts {
-				for _, c := range h.takeIdle(&s.mu) {
-					c.quit()
-				}
+			for _, c := range s.takeIdle(time.Now().Add(-idleConnection / 2)) {
+				c.quit()
 			}
 		case <-ticker.C:
 			for _, e := range s.takeExpired() {
 				s.attempt(ctx, e)
 			}
+			s.mu.Lock()
+			s.dropUnused()
+			s.mu.Unlock()
 		}
 	}
 }

@@ -177,7 +177,7 @@ func newBench(t *testing.T, hosts int, edit func(*Options)) *bench {
 		t.Fatal(err)
 	}
 	opts := Options{
-		Queue: b.queue, Hostname: "relay.example.com", TLS: TLSNone, Monitor: b.mon, Parallel: 2,
+		Queue: b.queue, Hostname: "relay.example.com", TLS: TLSNone, Monitor: b.mon, HostConnections: 2,
 		Failed: func(m *queue.Mail) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()
@@ -383,7 +383,7 @@ func TestAnswersToTheMail(t *testing.T) {
 
 // A connection at hand that the server has closed meanwhile costs nothing.
 func TestStaleConnection(t *testing.T) {
-	bubble(t, 1, func(o *Options) { o.Parallel = 1 }, func(b *bench) {
+	bubble(t, 1, func(o *Options) { o.HostConnections = 1 }, func(b *bench) {
 		b.start()
 		b.add("one\r\n", "x@example.com")
 		synctest.Wait()
@@ -510,6 +510,8 @@ func TestParseSmarthost(t *testing.T) {
 		"smtp://mail.example.com:587/": "mail.example.com:587",
 		"smtp://[2001:db8::1]:25":      "[2001:db8::1]:25",
 		"smtps://mail.example.com":     "mail.example.com:465",
+		"mx://":                        ":25",
+		"mx://:2525/":                  ":2525",
 		"maildir:///var/mail/{user}/":  "maildir:///var/mail/{user}/",
 		"mbox:///var/mail/alerts":      "mbox:///var/mail/alerts",
 		"file:///var/log/alerts.json":  "file:///var/log/alerts.json",
@@ -518,7 +520,7 @@ func TestParseSmarthost(t *testing.T) {
 			t.Errorf("%q gives %+v, %v", in, h, err)
 		}
 	}
-	for _, in := range []string{"", "mail.example.com", "http://x", "maildir://mail", "mbox:///", "file://", "smtp://", "smtp://a@b", "smtp://a/b", "smtp://a?b", "smtp://a:b"} {
+	for _, in := range []string{"", "mail.example.com", "http://x", "maildir://mail", "mbox:///", "file://", "smtp://", "smtp://a@b", "smtp://a/b", "smtp://a?b", "smtp://a:b", "mx://example.com", "mx://:0", "mx://:x"} {
 		if h, err := ParseSmarthost(in); err == nil {
 			t.Errorf("%q gives %+v", in, h)
 		}

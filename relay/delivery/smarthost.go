@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -12,6 +13,7 @@ import (
 const (
 	KindSMTP    = "smtp"    // STARTTLS by TLSMode
 	KindSMTPS   = "smtps"   // TLS from the start
+	KindMX      = "mx"      // the servers that the recipient's domain names in the DNS
 	KindMaildir = "maildir" // a directory with tmp, new and cur
 	KindMbox    = "mbox"    // one file, mboxrd
 	KindFile    = "file"    // one file, a JSON object a line
@@ -23,7 +25,7 @@ type Smarthost struct {
 	Kind string
 	// Host is a server's name, which its certificate must have.
 	Host string
-	// Addr is "host:port"; for a place, its URL.
+	// Addr is "host:port", ":port" of KindMX; for a place, its URL.
 	Addr string
 	// Path is a place's file or directory; {user} and {domain} stand for parts of
 	// the recipient's address.
@@ -32,11 +34,35 @@ type Smarthost struct {
 
 func (h *Smarthost) local() bool { return h.Path != "" }
 
+// name tells a server from others, without spaces: "host:port", or
+// "host[address]:port" when the address is not the host's name.
+func (h *Smarthost) name() string {
+	host, port, err := net.SplitHostPort(h.Addr)
+	if err != nil || h.Host == "" || host == h.Host {
+		return h.Addr
+	}
+	return h.Host + "[" + host + "]:" + port
+}
+
+const wanted = `"smtp://host:port", "smtps://host:port", "mx://", "maildir:///path", "mbox:///path" or "file:///path"`
+
 // ParseSmarthost reads "smtp://host:port" (25 when left out), "smtps://host:port"
-// (465), and "maildir:///path", "mbox:///path", "file:///path".
+// (465), "mx://", "mx://:port", and "maildir:///path", "mbox:///path",
+// "file:///path".
 func ParseSmarthost(s string) (Smarthost, error) {
 	scheme, rest, _ := strings.Cut(s, "://")
 	switch scheme {
+	case KindMX:
+		port := "25"
+		if own, ok := strings.CutPrefix(strings.TrimSuffix(rest, "/"), ":"); ok {
+			port = own
+		} else if own != "" {
+			return Smarthost{}, fmt.Errorf(`smarthost %q: expected "mx://" without a host: the DNS names it`, s)
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return Smarthost{}, fmt.Errorf("smarthost %q: expected a port of 1 to 65535", s)
+		}
+		return Smarthost{Kind: KindMX, Addr: ":" + port}, nil
 	case KindMaildir, KindMbox, KindFile:
 		if !filepath.IsAbs(rest) || strings.ContainsAny(rest, "\x00\r\n") || filepath.Clean(rest) == string(filepath.Separator) {
 			return Smarthost{}, fmt.Errorf(`smarthost %q: expected "%s:///absolute/path"`, s, scheme)
@@ -46,7 +72,7 @@ func ParseSmarthost(s string) (Smarthost, error) {
 	u, err := url.Parse(s)
 	if err != nil || (u.Scheme != KindSMTP && u.Scheme != KindSMTPS) || u.Hostname() == "" || u.User != nil ||
 		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return Smarthost{}, fmt.Errorf(`smarthost %q: expected "smtp://host:port", "smtps://host:port", "maildir:///path", "mbox:///path" or "file:///path"`, s)
+		return Smarthost{}, fmt.Errorf("smarthost %q: expected %s", s, wanted)
 	}
 	port := u.Port()
 	if port == "" {

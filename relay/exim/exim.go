@@ -265,9 +265,9 @@ func (s Settings) places(w *writer) {
 	case kind == "local":
 		hosts = []string{place}
 	case kind == "internet":
-		w.note("exim delivers to the recipients' own servers (MX), which is not offered here.")
-		w.note("Write a smarthost, \"smtp://host:port\".")
-		hosts = nil
+		w.note("Straight to the recipients' own servers (MX), with MTA-STS. Many of them take")
+		w.note("no mail from hosts without a fixed address and a name in the DNS.")
+		hosts = []string{"mx://"}
 	case len(hosts) == 0:
 		w.note("No smarthost is set: mails stay on this host. Write \"smtp://host:port\".")
 		hosts = []string{place}

@@ -1,0 +1,231 @@
+package delivery
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/flowgraf/flowgraf/relay/address"
+	"github.com/flowgraf/flowgraf/relay/monitor"
+	"github.com/flowgraf/flowgraf/relay/queue"
+)
+
+// A destination is where mails go that have the same servers: one for all mails when
+// there are smarthosts only; one for each domain with KindMX, and one for mails to
+// several domains, which waits for none of them.
+type destination struct {
+	domain string // "" for all, or several
+
+	// Guarded by Sender.mu.
+	lanes   [2]entryHeap // critical mails, and the others
+	hosts   []*host      // in their order; nil: not known yet, or several
+	final   *reply       // the domain takes no mail: this is the answer
+	routed  time.Time    // when hosts and final were learnt
+	routing bool         // somebody asks the DNS now
+	lookups lookupState
+}
+
+// lookupState is what the DNS has refused.
+type lookupState struct {
+	failures int
+	until    time.Time
+}
+
+const (
+	forNews = time.Hour // a wait that news will end
+
+	routeFor        = time.Minute // a route counts for so long
+	minDestinations = 1024        // from here on, unused ones are dropped
+)
+
+// destinationOf gives the name of the destination of these recipients.
+func (s *Sender) destinationOf(open []recipient) string {
+	if !s.mx || len(open) == 0 {
+		return ""
+	}
+	for _, r := range open[1:] {
+		if r.Domain != open[0].Domain {
+			return ""
+		}
+	}
+	return open[0].Domain
+}
+
+// domainOf is destinationOf for an envelope.
+func (s *Sender) domainOf(env *queue.Envelope) string {
+	if !s.mx {
+		return ""
+	}
+	var all []recipient
+	for _, to := range env.To {
+		if a, err := address.Parse(to); err == nil {
+			all = append(all, recipient{Address: a})
+		}
+	}
+	return s.destinationOf(all)
+}
+
+// destination gives one by its name. The caller holds mu.
+func (s *Sender) destination(name string) *destination {
+	d := s.destinations[name]
+	if d == nil {
+		if len(s.destinations) >= s.dropAt {
+			s.dropUnused()
+			s.dropAt = max(minDestinations, 2*len(s.destinations))
+		}
+		d = &destination{domain: name}
+		if !s.mx {
+			d.hosts = s.places
+		}
+		s.destinations[name] = d
+	}
+	return d
+}
+
+// dropUnused forgets destinations that no mail waits for, and servers that no
+// destination has. The caller holds mu.
+func (s *Sender) dropUnused() {
+	now := time.Now()
+	inUse := map[*host]bool{}
+	for name, d := range s.destinations {
+		old := now.Sub(d.routed) > routeFor && !now.Before(d.lookups.until)
+		if len(d.lanes[0])+len(d.lanes[1]) == 0 && !d.routing && old && name != "" {
+			delete(s.destinations, name)
+			continue
+		}
+		for _, h := range d.hosts {
+			inUse[h] = true
+		}
+	}
+	for key, h := range s.exchangers {
+		recently := h.failures > 0 && now.Sub(h.until) < forNews
+		if !inUse[h] && h.active == 0 && len(h.idle) == 0 && !recently {
+			delete(s.exchangers, key)
+		}
+	}
+}
+
+// wait tells for how long d's mails cannot go; 0: one may be tried now.
+func (d *destination) wait(now time.Time, critical bool) time.Duration {
+	switch {
+	case d.routing:
+		return forNews
+	case now.Before(d.lookups.until):
+		return d.lookups.until.Sub(now)
+	case len(d.hosts) == 0:
+		return 0
+	}
+	wait := forNews
+	for _, h := range d.hosts {
+		paused := h.paused(now)
+		switch {
+		case paused > 0:
+			wait = min(wait, paused)
+		case !h.full():
+			return 0
+		case !critical:
+			return forNews
+		}
+	}
+	return wait
+}
+
+// pick takes a mail that is due while its destination can be tried, critical ones
+// first. Else it gives nil and the time after which to look again. The caller holds mu.
+func (s *Sender) pick(now time.Time) (*entry, time.Duration) {
+	wait := forNews
+	for lane := range 2 {
+		if lane == 1 && s.plain >= s.opts.Parallel {
+			break
+		}
+		for _, d := range s.destinations {
+			if len(d.lanes[lane]) == 0 {
+				continue
+			}
+			until := d.lanes[lane][0].due.Sub(now)
+			if until <= 0 {
+				until = d.wait(now, lane == 0)
+			}
+			if until <= 0 {
+				s.plain += lane
+				return heap.Pop(&d.lanes[lane]).(*entry), 0
+			}
+			wait = min(wait, until)
+		}
+	}
+	return nil, wait
+}
+
+// route makes sure that d's servers are known. final is the answer for a domain that
+// takes no mail; ok is false when the mail must wait.
+func (s *Sender) route(ctx context.Context, d *destination) (final *reply, ok bool) {
+	s.mu.Lock()
+	now := time.Now()
+	switch {
+	case !s.mx, now.Sub(d.routed) < routeFor:
+		defer s.mu.Unlock()
+		return d.final, true
+	case d.routing || now.Before(d.lookups.until):
+		defer s.mu.Unlock()
+		return nil, false
+	}
+	d.routing = true
+	s.mu.Unlock()
+
+	found, err := s.findExchangers(ctx, d.domain)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d.routing = false
+	s.notify()
+	if ctx.Err() != nil {
+		return nil, false
+	}
+	hosts := s.expand(found)
+	var refused *finalError
+	switch {
+	case err == nil, len(hosts) > 0: // the other places are asked
+		d.hosts, d.final, d.routed, d.lookups = hosts, nil, now, lookupState{}
+		return nil, true
+	case errors.As(err, &refused):
+		d.hosts, d.final, d.routed, d.lookups = nil, &refused.reply, now, lookupState{}
+		return d.final, true
+	}
+	d.lookups.failures++
+	pause := backoff(d.lookups.failures)
+	d.lookups.until = time.Now().Add(pause)
+	s.opts.Monitor.Count(monitor.HostErrors, "dns")
+	s.opts.Monitor.LimitedWarnf("dns "+d.domain, "mail for %s: %v; tried again in %s", d.domain, err, pause.Round(time.Second))
+	return nil, false
+}
+
+// expand gives the places in their order, a domain's own servers in the place of
+// KindMX. The caller holds mu.
+func (s *Sender) expand(found []exchanger) []*host {
+	var hosts []*host
+	for _, place := range s.places {
+		if place.Kind != KindMX {
+			hosts = append(hosts, place)
+			continue
+		}
+		for _, x := range found {
+			hosts = append(hosts, s.exchanger(x))
+		}
+	}
+	return hosts
+}
+
+// exchanger gives the state of a domain's server, shared by all domains that have it.
+// The caller holds mu.
+func (s *Sender) exchanger(x exchanger) *host {
+	h := s.exchangers[x]
+	if h == nil {
+		h = &host{
+			Smarthost: Smarthost{Kind: KindSMTP, Host: x.name, Addr: x.addr.String()},
+			direct:    true, tls: x.tls, testing: x.testing, limit: s.opts.HostConnections,
+		}
+		s.exchangers[x] = h
+	}
+	return h
+}

@@ -40,6 +40,10 @@ type Handler struct {
 	Flow    func(*flow.Record)
 	Option  func(*flow.OptionRecord)
 	Counter func(*flow.CounterRecord)
+
+	// Missing gets the data sets whose template is not known yet, instead of the
+	// decoder keeping them for a while: see Decoder.Resume.
+	Missing func(SetKey, Datagram)
 }
 
 // Options configures a Decoder. The zero value is useful.
@@ -140,6 +144,7 @@ type Decoder struct {
 	bytes     int     // of all templates
 	forgotten uint64
 	refused   uint64
+	revision  uint64
 	log       logLimiter
 
 	rec     ipfix.RecordDecoder
@@ -195,40 +200,38 @@ func (d *Decoder) Refused() uint64 { return d.refused }
 // no error. dg.Received drives the clock of expiry, so a datagram can be decoded
 // long after its receipt.
 func (d *Decoder) Decode(dg Datagram, h Handler) error {
+	return d.decode(&message{resent: dg.Resent, past: dg.Resent, handler: h}, dg)
+}
+
+// decode decodes a datagram.
+func (d *Decoder) decode(m *message, dg Datagram) error {
 	d.err = nil
 	v := version(dg.Payload)
 	addr := dg.Exporter.Addr().Unmap()
-	m := message{
-		addr:     addr,
-		port:     dg.Exporter.Port(),
-		received: flow.TimeOf(dg.Received),
-		size:     len(dg.Payload),
-		resent:   dg.Resent,
-		handler:  h,
-	}
+	m.addr, m.port, m.received, m.size = addr, dg.Exporter.Port(), flow.TimeOf(dg.Received), len(dg.Payload)
 	if d.refuses(addr) {
 		d.refused++
 		return nil
 	}
 	if v == 0 || len(d.opt.Protocols) > 0 && !slices.Contains(d.opt.Protocols, v) {
-		return d.unsupported(&m, v, dg.Payload)
+		return d.unsupported(m, v, dg.Payload)
 	}
 	if (d.opt.TemplatesOnly || m.resent) && v != flow.V9 && v != flow.IPFIX {
 		return nil
 	}
 	switch v {
 	case flow.V1:
-		d.fixed(&m, &fixedV1, dg.Payload)
+		d.fixed(m, &fixedV1, dg.Payload)
 	case flow.V5:
-		d.fixed(&m, &fixedV5, dg.Payload)
+		d.fixed(m, &fixedV5, dg.Payload)
 	case flow.V7:
-		d.fixed(&m, &fixedV7, dg.Payload)
+		d.fixed(m, &fixedV7, dg.Payload)
 	case flow.SFlow:
-		d.sflow(&m, dg.Payload)
+		d.sflow(m, dg.Payload)
 	case flow.V9:
-		d.v9(&m, dg.Payload)
+		d.v9(m, dg.Payload)
 	case flow.IPFIX:
-		d.ipfix(&m, dg.Payload)
+		d.ipfix(m, dg.Payload)
 	}
 	if d.err != nil {
 		return fmt.Errorf("datagram of %s: %w", dg.Exporter, d.err)
@@ -243,7 +246,10 @@ type message struct {
 	agent    netip.Addr // of sFlow
 	received flow.Time
 	size     int
-	resent   bool // not the exporter's own
+	header   []byte // of v9 and IPFIX
+	resent   bool   // not the exporter's own
+	late     bool   // decoded before, but for its template: see Resume
+	past     bool   // one of the two: nothing about the exporter's present
 	handler  Handler
 
 	dom     *domain
@@ -297,7 +303,7 @@ func (d *Decoder) fail(m *message, err error) {
 func (d *Decoder) begin(m *message, v flow.Version, id uint32) {
 	m.dom = d.domain(domainKey{addr: m.addr, domain: id, version: v})
 	m.flows, m.options, m.unsure = 0, 0, false
-	if m.resent {
+	if m.past {
 		return
 	}
 	s := &m.dom.stats
@@ -319,7 +325,7 @@ func (d *Decoder) base(m *message, exported flow.Time) *flow.Record {
 	}
 	if exported == 0 {
 		b.Exported = m.received
-	} else if !m.resent {
+	} else if !m.past {
 		m.dom.stats.ClockSkew = m.received - exported
 	}
 	m.dom.exported = b.Exported
@@ -427,6 +433,7 @@ func (d *Decoder) v9(m *message, b []byte) {
 		d.fail(m, err)
 		return
 	}
+	m.header = b[:netflow.V9HeaderLen]
 	d.begin(m, flow.V9, head.SourceID)
 	base := d.base(m, head.ExportTime())
 	base.Sequence, base.SysUptime = head.Sequence, head.SysUptime
@@ -435,7 +442,7 @@ func (d *Decoder) v9(m *message, b []byte) {
 		m.dom.sysUptime = head.SysUptime
 	}
 	d.sets(m, sets)
-	if d.opt.TemplatesOnly || m.resent {
+	if d.opt.TemplatesOnly || m.past {
 		return
 	}
 	m.dom.sequence(m).learn(&m.dom.stats, head.Sequence, m.flows, m.unsure)
@@ -449,13 +456,14 @@ func (d *Decoder) ipfix(m *message, b []byte) {
 		d.fail(m, err)
 		return
 	}
+	m.header = b[:ipfix.HeaderLen]
 	d.begin(m, flow.IPFIX, head.Domain)
 	if err != nil {
 		d.fail(m, err)
 	}
 	d.base(m, head.ExportTime()).Sequence = head.Sequence
 	d.sets(m, sets)
-	if d.opt.TemplatesOnly || m.resent {
+	if d.opt.TemplatesOnly || m.past {
 		return
 	}
 	m.dom.sequence(m).records(&m.dom.stats, head.Sequence, m.flows+m.options, m.unsure)
@@ -495,6 +503,9 @@ func (d *Decoder) dataSet(m *message, set ipfix.Set) {
 	if t == nil {
 		d.missing(m, set)
 		return
+	}
+	if m.late {
+		m.dom.stats.SetsResumed++
 	}
 	if d.opt.TemplatesOnly && !t.Options() {
 		return

@@ -58,6 +58,7 @@ func (d *Decoder) remember(m *message, o *flow.OptionRecord, raw []byte) {
 		dom.options = map[optionKey]knownOption{}
 	}
 	dom.options[key] = knownOption{port: m.port, raw: slices.Clone(raw)}
+	d.revision++
 	d.grow(dom, size)
 	dom.optionBytes += size
 }
@@ -93,6 +94,9 @@ func (d *Decoder) forgetOptions(dom *domain, id uint16) {
 		}
 	}
 }
+
+// Revision returns a number that rises when what Known tells becomes more or other.
+func (d *Decoder) Revision() uint64 { return d.revision }
 
 // Known calls fn with datagrams that tell what is known of every exporter of
 // NetFlow v9 and IPFIX: its templates and the latest option records. They are

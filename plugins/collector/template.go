@@ -108,6 +108,7 @@ func (d *Decoder) contradict(m *message, list []entry, at int) {
 
 // insert adds a template as the newest of its id, within the bounds.
 func (d *Decoder) insert(dom *domain, e entry) {
+	d.revision++
 	if dom.templates == nil {
 		dom.templates = map[uint16][]entry{}
 	}
@@ -232,8 +233,15 @@ func (d *Decoder) missing(m *message, set ipfix.Set) {
 	if d.opt.TemplatesOnly {
 		return
 	}
+	if m.late {
+		return
+	}
 	m.dom.stats.SetsWithoutTemplate++
-	d.wait(m, set)
+	if m.handler.Missing == nil {
+		d.wait(m, set)
+	} else {
+		m.handler.Missing(m.key(set.ID), m.datagram(set))
+	}
 	if m.dom.missed[id] || len(m.dom.missed) >= maxMissed {
 		return
 	}

@@ -222,7 +222,7 @@ func (n *NetFlow) Stop() {
 		n.wg.Wait()
 		n.done = nil
 		if n.StateFile != "" {
-			if err := n.save(n.known()); err != nil {
+			if err := collector.SaveKnown(n.StateFile, n.known()); err != nil {
 				n.Log.Errorf("state_file %s cannot be written, templates are lost at the next restart: %v", n.StateFile, err)
 			}
 		}

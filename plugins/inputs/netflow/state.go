@@ -1,14 +1,6 @@
 package netflow
 
 import (
-	"bufio"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"net/netip"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/influxdata/telegraf"
@@ -21,71 +13,17 @@ import (
 // state file and sent again as datagrams.
 const knownInterval = time.Minute
 
-// The state file: a line of JSON that says what it is, and one for each datagram
-// of collector.Decoder.Known.
-const (
-	stateFormat  = "flowgraf netflow state"
-	stateVersion = 1
-	maxStateLine = 256 << 10 // bytes
-)
-
-// stateHead is the first line.
-type stateHead struct {
-	Format  string `json:"format"`
-	Version int    `json:"version"`
-}
-
-// stateLine is one datagram.
-type stateLine struct {
-	Exporter netip.AddrPort `json:"exporter"`
-	Received time.Time      `json:"received"`
-	Payload  []byte         `json:"payload"`
-}
-
 // restore reads the state file. What cannot be read is left out, with a warning: a
 // damaged file must not keep the collector from its work.
 func (n *NetFlow) restore() {
 	if n.StateFile == "" {
 		return
 	}
-	file, err := os.Open(n.StateFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	if err == nil {
-		defer file.Close()
-		err = n.restoreFrom(bufio.NewScanner(file))
-	}
-	if err != nil {
-		n.Log.Warnf("state_file %s: %v; exporters are learned anew where it ends", n.StateFile, err)
-	}
-}
-
-// restoreFrom reads the lines of a state file.
-func (n *NetFlow) restoreFrom(lines *bufio.Scanner) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	lines.Buffer(nil, maxStateLine)
-	var head stateHead
-	if lines.Scan() {
-		if err := json.Unmarshal(lines.Bytes(), &head); err != nil {
-			return fmt.Errorf("line 1: expected %q: %w", stateFormat, err)
-		}
+	if err := n.decoder.LoadKnown(n.StateFile); err != nil {
+		n.Log.Warnf("state_file: %v; exporters are learned anew from there on", err)
 	}
-	if head.Format != stateFormat || head.Version != stateVersion {
-		return fmt.Errorf("line 1: expected %q of version %d, got %q of version %d", stateFormat, stateVersion, head.Format, head.Version)
-	}
-	for i := 2; lines.Scan(); i++ {
-		var l stateLine
-		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
-			return fmt.Errorf("line %d: %w", i, err)
-		}
-		dg := collector.Datagram{Exporter: l.Exporter, Received: l.Received, Payload: l.Payload, Resent: true}
-		if err := n.decoder.Decode(dg, collector.Handler{}); err != nil {
-			n.Log.Warnf("state_file %s: line %d: %v", n.StateFile, i, err)
-		}
-	}
-	return lines.Err()
 }
 
 // known returns what the decoder knows of the exporters.
@@ -95,34 +33,6 @@ func (n *NetFlow) known() []collector.Datagram {
 	var list []collector.Datagram
 	n.decoder.Known(func(dg collector.Datagram) { list = append(list, dg) })
 	return list
-}
-
-// save writes the state file: a new one beside it, synced, takes its place, so
-// that a crash leaves the old one or the new one.
-func (n *NetFlow) save(list []collector.Datagram) error {
-	dir := filepath.Dir(n.StateFile)
-	file, err := os.CreateTemp(dir, filepath.Base(n.StateFile)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriter(file)
-	e := json.NewEncoder(w)
-	err = e.Encode(stateHead{stateFormat, stateVersion})
-	for _, dg := range list {
-		err = errors.Join(err, e.Encode(stateLine{dg.Exporter, dg.Received, dg.Payload}))
-	}
-	err = errors.Join(err, w.Flush(), file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), n.StateFile)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	if d, err := os.Open(dir); err == nil {
-		_ = d.Sync() // not every file system can
-		_ = d.Close()
-	}
-	return nil
 }
 
 // repeat sends what was known at the start, and then once a minute saves what is
@@ -145,7 +55,7 @@ func (n *NetFlow) repeat(done <-chan struct{}, restored []collector.Datagram) {
 func (n *NetFlow) tell() {
 	list := n.known()
 	if n.StateFile != "" {
-		if err := n.save(list); err != nil {
+		if err := collector.SaveKnown(n.StateFile, list); err != nil {
 			n.Log.Errorf("state_file %s cannot be written, templates are lost at the next restart: %v", n.StateFile, err)
 		}
 	}

@@ -68,7 +68,7 @@ func TestDamagedState(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "netflow.state")
 	good := newPlugin(t, func(n *NetFlow) { n.StateFile = file })
 	good.decodeAll([]collector.Datagram{received(datagrams(t, 2)[0])})
-	if err := good.save(good.known()); err != nil {
+	if err := collector.SaveKnown(file, good.known()); err != nil {
 		t.Fatal(err)
 	}
 	whole, err := os.ReadFile(file)

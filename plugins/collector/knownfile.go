@@ -1,0 +1,102 @@
+package collector
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// The file of Save: a line of JSON that says what it is, and one for each datagram
+// of Known.
+const (
+	knownFormat  = "flowgraf netflow state"
+	knownVersion = 1
+	maxKnownLine = 256 << 10 // bytes
+)
+
+// knownHead is the first line.
+type knownHead struct {
+	Format  string `json:"format"`
+	Version int    `json:"version"`
+}
+
+// knownLine is one datagram.
+type knownLine struct {
+	Exporter netip.AddrPort `json:"exporter"`
+	Received time.Time      `json:"received"`
+	Payload  []byte         `json:"payload"`
+}
+
+// SaveKnown writes datagrams of Decoder.Known to a file: a new one beside it,
+// synced, takes its place, so that a crash leaves the old one or the new one.
+func SaveKnown(path string, list []Datagram) error {
+	dir := filepath.Dir(path)
+	file, err := os.CreateTemp(dir, filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(file)
+	e := json.NewEncoder(w)
+	err = e.Encode(knownHead{knownFormat, knownVersion})
+	for _, dg := range list {
+		err = errors.Join(err, e.Encode(knownLine{dg.Exporter, dg.Received, dg.Payload}))
+	}
+	err = errors.Join(err, w.Flush(), file.Sync(), file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	if d, err := os.Open(dir); err == nil {
+		_ = d.Sync() // not every file system can
+		_ = d.Close()
+	}
+	return nil
+}
+
+// LoadKnown gives the decoder what SaveKnown wrote. A file that is not there is
+// empty. An error says where the file ends to make sense; what stands before it has
+// been learned.
+func (d *Decoder) LoadKnown(path string) error {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, maxKnownLine)
+	var head knownHead
+	if lines.Scan() {
+		if err := json.Unmarshal(lines.Bytes(), &head); err != nil {
+			return fmt.Errorf("%s: line 1: expected %q: %w", path, knownFormat, err)
+		}
+	}
+	if head.Format != knownFormat || head.Version != knownVersion {
+		return fmt.Errorf("%s: line 1: expected %q of version %d, got %q of version %d", path, knownFormat, knownVersion, head.Format, head.Version)
+	}
+	var wrong error
+	for i := 2; lines.Scan(); i++ {
+		var l knownLine
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
+			return fmt.Errorf("%s: line %d: %w", path, i, err)
+		}
+		dg := Datagram{Exporter: l.Exporter, Received: l.Received, Payload: l.Payload, Resent: true}
+		if err := d.Decode(dg, Handler{}); err != nil && wrong == nil {
+			wrong = fmt.Errorf("%s: line %d: %w", path, i, err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return wrong
+}

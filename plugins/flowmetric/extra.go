@@ -19,8 +19,13 @@ var addedNames = []string{"sampling_source", "scaled_bytes", "scaled_packets", "
 	"in_vrf_name", "out_vrf_name", "app_name", "sampler_name", "agent_ip", "agent_subid", "l2_protocol", "datalink_frame_type",
 	"vlan_id", "vlan_outer_id", "vni", "reason", "acl_name", "function", "ingress_role", "egress_role"}
 
-// added says whether a field has one of these names.
-func added(name string) bool { return slices.Contains(addedNames, name) }
+// added says whether a field has one of these names, or that of an element of
+// VMware's, which has its own name without being asked for.
+func added(name string) bool {
+	return slices.Contains(addedNames, name) || slices.ContainsFunc(ie.All(), func(e ie.Element) bool {
+		return e.PEN == ie.VMwarePEN && e.Name == name
+	})
+}
 
 // joined writes names that option tables or the configuration have for the flow's
 // numbers. A name in the flow's own record stays.
@@ -83,7 +88,16 @@ func parseExtra(s string) (extraField, error) {
 	if name == "" {
 		name = "type_" + strings.ReplaceAll(s, "/", "_")
 	}
-	return extraField{e.PEN, e.ID, name, kindOfType(e.Type)}, nil
+	return extraField{e.PEN, e.ID, name, kindOf(e)}, nil
+}
+
+// kindOf returns how the values of an element are written. The UUIDs of VMware's
+// distributed firewall are so in spite of their types.
+func kindOf(e ie.Element) kind {
+	if e.PEN == ie.VMwarePEN && (e.ID == 951 || e.ID == 960) {
+		return kindUUID
+	}
+	return kindOfType(e.Type)
 }
 
 // kindOfType returns how the values of a type are written.

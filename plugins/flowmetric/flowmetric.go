@@ -540,7 +540,7 @@ func (b *Builder) element(e *flow.Element, v9 bool) {
 	b.add(f.name, b.cache.value(f.kind, e.Value))
 	if e.PEN == ie.VMwarePEN && !b.stock {
 		if el, ok := ie.Lookup(e.PEN, e.ID); ok && el.Name != f.name {
-			b.set(el.Name, b.cache.value(kindOfType(el.Type), e.Value))
+			b.set(el.Name, b.cache.value(kindOf(el), e.Value))
 		}
 	}
 }

@@ -104,7 +104,7 @@ func TestValues(t *testing.T) {
 // TestNoKindPanics gives every kind bytes of every length.
 func TestNoKindPanics(t *testing.T) {
 	var c cache
-	for k := kindNone; k <= kindIPv4Options; k++ {
+	for k := kindNone; k <= kindUUID; k++ {
 		for n := range 40 {
 			for _, fill := range []byte{0, 1, 0x7f, 0xff} {
 				switch v := c.value(k, bytes.Repeat([]byte{fill}, n)).(type) {

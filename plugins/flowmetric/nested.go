@@ -124,7 +124,7 @@ func (b *Builder) elementName(e *flow.Element) string {
 func (b *Builder) nestedValue(e *flow.Element) any {
 	k := kindHex
 	if known, ok := ie.Lookup(e.PEN, e.ID); ok {
-		k = kindOfType(known.Type)
+		k = kindOf(known)
 	}
 	v := b.cache.value(k, e.Value)
 	if f, ok := v.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {

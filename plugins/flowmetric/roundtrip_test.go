@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,7 +99,7 @@ func typeValue(t ie.Type, n int, rng *rand.Rand) (b []byte, want any) {
 // lengthForm is a way to tell a field's length.
 type lengthForm struct {
 	name   string
-	length func(n int) uint16            // in the template
+	length func(n int) uint16           // in the template
 	record func(n int, v []byte) []byte // of one field
 }
 
@@ -143,8 +144,9 @@ func TestEveryElement(t *testing.T) {
 		b := builder(t, Options{ExtraFields: []string{option}})
 		for _, n := range typeLengths(e.Type) {
 			value, want := typeValue(e.Type, n, rng)
-			if kind := special(e, n); kind != nil {
-				want = kind(value)
+			if text := special(e, n); text != nil {
+				value[0] |= 0x80
+				want = text(value)
 			}
 			for _, form := range lengthForms {
 				checkElement(t, b, e, form, value, name, want)
@@ -168,9 +170,17 @@ func byName(e ie.Element) bool {
 }
 
 // special returns how an element is written that is not written as others of its
-// type.
+// type, nil for the others: VMware's UUIDs.
 func special(e ie.Element, n int) func([]byte) any {
-	return nil
+	if e.PEN != ie.VMwarePEN || e.ID != 951 && e.ID != 960 {
+		return nil
+	}
+	return func(b []byte) any {
+		if n == 16 && (b[0] < ' ' || b[0] > '~') {
+			return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+		}
+		return strings.ToValidUTF8(string(b), "\uFFFD")
+	}
 }
 
 // checkElement decodes one element behind a protocol and before a port, which must

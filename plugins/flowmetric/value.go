@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,6 +51,7 @@ const (
 	kindSelectorAlgo
 	kindDatalinkFrameType
 	kindIPv4Options
+	kindUUID // 16 bytes, or text
 )
 
 // stockField is a field of a metric that an element becomes.
@@ -112,6 +114,8 @@ func (c *cache) value(k kind, b []byte) any {
 		return ipv4Options(uint32(wire.Uint(b)))
 	case kindTCPFlags:
 		return tcpFlags(b)
+	case kindUUID:
+		return c.uuid(b)
 	}
 	if len(b) == 0 {
 		return nil
@@ -276,6 +280,23 @@ func hexString(b []byte) any {
 	out := make([]byte, 2, 2+2*len(b))
 	out[0], out[1] = '0', 'x'
 	return string(hex.AppendEncode(out, b))
+}
+
+// uuid returns b as a UUID is written (RFC 9562, section 4) where it has 16 bytes
+// that are no text, else as text.
+func (c *cache) uuid(b []byte) any {
+	binary := func(v byte) bool { return v < ' ' || v > '~' }
+	if len(b) != 16 || !slices.ContainsFunc(b, binary) {
+		return c.text(b)
+	}
+	var out [36]byte
+	hex.Encode(out[:8], b[:4])
+	hex.Encode(out[9:13], b[4:6])
+	hex.Encode(out[14:18], b[6:8])
+	hex.Encode(out[19:23], b[8:10])
+	hex.Encode(out[24:], b[10:])
+	out[8], out[13], out[18], out[23] = '-', '-', '-', '-'
+	return string(out[:])
 }
 
 // macString returns b in hex with colons.

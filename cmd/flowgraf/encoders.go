@@ -2,20 +2,26 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ie"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
+	"github.com/flowgraf/flowgraf/plugins/sflow"
 )
 
 // newEncoder returns the encoder of a protocol, and whether it has IPv4 only.
 func newEncoder(protocol string) (enc encoder, v4only bool, err error) {
 	boot := flow.Milli(uint64(time.Now().Add(-72 * time.Hour).UnixMilli()))
 	switch protocol {
+	case "v1":
+		return &fixedEncoder{append: netflow.AppendV1, max: netflow.V1MaxCount, boot: boot}, true, nil
 	case "v5":
-		return &v5Encoder{boot: boot}, true, nil
+		return &fixedEncoder{append: netflow.AppendV5, max: netflow.V5MaxCount, boot: boot}, true, nil
+	case "v7":
+		return &fixedEncoder{append: netflow.AppendV7, max: netflow.V7MaxCount, boot: boot}, true, nil
 	case "v9":
 		e := &v9Encoder{v4: mustTemplate(256, v9Fields(false)), v6: mustTemplate(257, v9Fields(true))}
 		e.SourceID, e.Boot = 9, boot
@@ -26,9 +32,14 @@ func newEncoder(protocol string) (enc encoder, v4only bool, err error) {
 		e := newIPFIXEncoder(0, boot, vmwareFields)
 		e.prepare = asVirtualSwitch
 		return e, false, nil
+	case "sflow":
+		return &sflowEncoder{Encoder: sflow.Encoder{Agent: netip.AddrFrom4([4]byte{192, 0, 2, 254}), Boot: boot}}, false, nil
 	}
-	return nil, false, fmt.Errorf("--protocol %q: expected v5, v9, ipfix or vmware", protocol)
+	return nil, false, fmt.Errorf("--protocol %q: expected %s", protocol, protocols)
 }
+
+// protocols are the values of --protocol.
+const protocols = "v1, v5, v7, v9, ipfix, vmware or sflow"
 
 // mustTemplate compiles a template of ours, which cannot be wrong.
 func mustTemplate(id uint16, fields []ipfix.FieldSpec) *ipfix.Template {
@@ -39,17 +50,19 @@ func mustTemplate(id uint16, fields []ipfix.FieldSpec) *ipfix.Template {
 	return t
 }
 
-// v5Encoder writes NetFlow v5.
-type v5Encoder struct {
+// fixedEncoder writes NetFlow v1, v5 or v7.
+type fixedEncoder struct {
+	append   func(dst []byte, h netflow.V5Header, recs []flow.Record) []byte
+	max      int // records of a datagram
 	boot     flow.Time
 	sequence uint32
 }
 
-func (*v5Encoder) templates([]byte, time.Time) []byte { return nil }
+func (*fixedEncoder) templates([]byte, time.Time) []byte { return nil }
 
-func (e *v5Encoder) data(dst []byte, now time.Time, recs []flow.Record) ([]byte, int) {
-	recs = recs[:min(len(recs), netflow.V5MaxCount)]
-	dst = netflow.AppendV5(dst, netflow.V5Header{
+func (e *fixedEncoder) data(dst []byte, now time.Time, recs []flow.Record) ([]byte, int) {
+	recs = recs[:min(len(recs), e.max)]
+	dst = e.append(dst, netflow.V5Header{
 		SysUptime: uint32(flow.TimeOf(now).Milli() - e.boot.Milli()),
 		Seconds:   uint32(now.Unix()),
 		Nanos:     uint32(now.Nanosecond()) / 1e6 * 1e6, // times are in milliseconds
@@ -57,6 +70,62 @@ func (e *v5Encoder) data(dst []byte, now time.Time, recs []flow.Record) ([]byte,
 	}, recs)
 	e.sequence += uint32(len(recs))
 	return dst, len(recs)
+}
+
+// sflowRate is one packet in how many a generated agent samples.
+const sflowRate = 512
+
+// ethernetLen is the length of an Ethernet header in bytes.
+const ethernetLen = 14
+
+// sflowInterfaces are the interfaces of the traffic, whose counters an agent sends.
+const sflowInterfaces = 7
+
+// sflowEncoder writes sFlow: a sample of one packet for every flow, and counters of
+// interfaces as often as others send templates.
+type sflowEncoder struct {
+	sflow.Encoder
+	octets, packets [sflowInterfaces + 1]uint64 // in, by interface
+	head            []byte
+}
+
+// templates writes the counters of the interfaces.
+func (e *sflowEncoder) templates(dst []byte, now time.Time) []byte {
+	e.Begin(dst, flow.TimeOf(now))
+	for i := uint32(1); i <= sflowInterfaces; i++ {
+		number := func(name string, v uint64) flow.Counter { return flow.Counter{Name: name, Value: v} }
+		e.Counters(i, flow.CounterRecord{Kind: "interface", Counters: []flow.Counter{
+			number("interface", uint64(i)), number("interface_type", 6), number("speed", 10e9), number("interface_direction", 1), number("interface_status", 3),
+			number("in_bytes", e.octets[i]), number("in_unicast_packets_total", e.packets[i]),
+		}})
+	}
+	return e.End()
+}
+
+func (e *sflowEncoder) data(dst []byte, now time.Time, recs []flow.Record) ([]byte, int) {
+	e.Begin(dst, flow.TimeOf(now))
+	n := 0
+	for ; n < len(recs) && (n == 0 || e.Len() < ipfix.DefaultLimit-256); n++ {
+		r := &recs[n]
+		asSample(r, flow.TimeOf(now))
+		r.Bytes -= ethernetLen
+		e.head = sflow.AppendPacket(e.head[:0], r) // with the length of the IP packet
+		r.Bytes += ethernetLen
+		e.Flow(r, sflow.ProtocolEthernet, e.head, uint32(r.Bytes))
+		if r.Input <= sflowInterfaces {
+			e.octets[r.Input] += r.Bytes * sflowRate
+			e.packets[r.Input] += sflowRate
+		}
+	}
+	return e.End(), n
+}
+
+// asSample makes a flow one packet of it.
+func asSample(r *flow.Record, now flow.Time) {
+	r.Bytes = min(max(r.Bytes/max(r.Packets, 1), 64), 1500+ethernetLen)
+	r.Packets, r.SamplingRate = 1, sflowRate
+	r.First, r.Last = now, now
+	r.InSrcMAC, r.OutDstMAC = [6]byte{2, 0, 0, 0, 0, 1}, [6]byte{2, 0, 0, 0, 0, 2}
 }
 
 // families splits recs at the first record of the other address family than

@@ -27,13 +27,17 @@ func newGenerateCommand() *cobra.Command {
 		Use:   "generate --to HOST:PORT",
 		Short: "Send realistic flows, and say exactly how many",
 		Long: `Generate plays an exporter: it sends flows of a few heavy talkers and a long
-tail of hosts, TCP, UDP and ICMP, IPv4 and (except with v5) IPv6, until --count
-flows are sent, --duration is over, or Ctrl-C. At the end it prints exact totals,
-to compare with what a collector counts.
+tail of hosts, TCP, UDP and ICMP, IPv4 and (except with v1, v5 and v7) IPv6,
+until --count flows are sent, --duration is over, or Ctrl-C. At the end it prints
+exact totals, to compare with what a collector counts.
 
-Protocols: v5, v9, ipfix, and vmware, which is IPFIX as a vSphere distributed
-switch sends it. Templates are sent first, and again every second. The same
---seed sends the same flows, but for their times.`,
+Protocols: NetFlow v1, v5, v7 and v9, ipfix, vmware, which is IPFIX as a vSphere
+distributed switch sends it, and sflow. Templates are sent first, and again every
+second. The same --seed sends the same flows, but for their times.
+
+With sflow a flow is a sample of one packet in 512, and counters of seven
+interfaces come where others send templates. Totals are of the samples: times 512
+they are the traffic.`,
 		Example: `  flowgraf generate --to 127.0.0.1:2055 --protocol v9 --rate 1000 --count 20000
   flowgraf generate --to [::1]:2055 --protocol ipfix --rate 0 --count 1000000
   flowgraf generate --to 127.0.0.1:2055 --source 127.0.0.9 --duration 1m --json`,
@@ -61,7 +65,7 @@ switch sends it. Templates are sent first, and again every second. The same
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.to, "to", "", "where to send: `host:port` (required)")
-	f.StringVar(&o.protocol, "protocol", "v9", "v5, v9, ipfix or vmware")
+	f.StringVar(&o.protocol, "protocol", "v9", protocols)
 	f.Float64Var(&rate, "rate", 1000, "flows per second, 0 is as fast as possible")
 	f.Uint64Var(&count, "count", 0, "end after so many flows, 0 is never")
 	f.DurationVar(&duration, "duration", 0, "end after this time, 0 is never")

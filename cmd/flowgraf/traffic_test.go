@@ -53,7 +53,7 @@ func TestHeavyTalkersAndALongTail(t *testing.T) {
 
 // Every protocol carries what was generated, to the byte and the millisecond.
 func TestEncodersCarryEveryFlow(t *testing.T) {
-	for _, protocol := range []string{"v5", "v9", "ipfix", "vmware"} {
+	for _, protocol := range []string{"v1", "v5", "v7", "v9", "ipfix", "vmware", "sflow"} {
 		t.Run(protocol, func(t *testing.T) {
 			enc, v4only, err := newEncoder(protocol)
 			if err != nil {

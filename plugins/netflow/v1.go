@@ -9,12 +9,16 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
-// The sizes of versions 1 and 7, in bytes (specs/flow-protocols.md, Other).
+// The sizes of versions 1 and 7, in bytes (specs/flow-protocols.md, Other), and the
+// records that a datagram of 1,500 bytes with its headers holds, rounded down to
+// what Cisco's exporters send.
 const (
 	V1HeaderLen = 16
 	V7HeaderLen = 24
 	V1RecordLen = 52
 	V7RecordLen = 52
+	V1MaxCount  = 24
+	V7MaxCount  = 27
 )
 
 // ParseV1Header reads the header of a version 1 datagram: that of version 5

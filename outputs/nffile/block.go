@@ -39,11 +39,31 @@ type storage interface {
 // appendix, one that is being written, is read as far as it goes. Errors are
 // those of os.Open and *FormatError.
 func OpenFile(path string) (*File, error) {
+	file, err := openHeader(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.readEnd(); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// openHeader opens a file and reads its header only.
+func openHeader(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	file, err := newOSFile(path, f)
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &FormatError{path, 0, ErrNotNfdump, "not a regular file"}
+	}
+	var file *File
+	if err == nil {
+		file, err = readHeader(path, f, info.Size())
+	}
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -51,20 +71,17 @@ func OpenFile(path string) (*File, error) {
 	return file, nil
 }
 
-// newOSFile reads header and appendix of an open file.
-func newOSFile(path string, f *os.File) (*File, error) {
-	info, err := f.Stat()
+// newFile reads header and appendix of f, which has size bytes.
+func newFile(path string, f storage, size int64) (*File, error) {
+	file, err := readHeader(path, f, size)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, &FormatError{path, 0, ErrNotNfdump, "not a regular file"}
-	}
-	return newFile(path, f, info.Size())
+	return file, file.readEnd()
 }
 
-// newFile reads header and appendix of f, which has size bytes.
-func newFile(path string, f storage, size int64) (*File, error) {
+// readHeader reads the header of f, and of layout 1 the statistics behind it.
+func readHeader(path string, f storage, size int64) (*File, error) {
 	var b [maxHeaderSize]byte
 	n, err := f.ReadAt(b[:], 0)
 	if err != nil && err != io.EOF {
@@ -74,27 +91,27 @@ func newFile(path string, f storage, size int64) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := &File{path: path, f: f, size: size, head: head, off: int64(headerSizes[head.Layout]), left: head.Blocks}
-	switch head.Layout {
-	case layout1:
+	file := &File{path: path, f: f, size: size, head: head, off: int64(headerSizes[head.Layout])}
+	if head.Layout == layout1 {
 		file.ident, file.stat = decodeStat1(b[:])
-		file.open = head.Blocks == 0
-		return file, nil
-	case layout3:
-		return file, file.readDirectory3()
-	}
-	if head.Appendix == 0 {
-		file.open = head.Blocks == 0
-		return file, nil
-	}
-	if head.AppendixOffset < headerSize || head.AppendixOffset >= file.size {
-		return nil, file.errorf(24, ErrCorrupt, "the appendix should be at offset %d, the file has %d bytes: it was cut, salvage it",
-			head.AppendixOffset, file.size)
-	}
-	if err := file.readAppendix(); err != nil {
-		return nil, err
 	}
 	return file, nil
+}
+
+// readEnd reads what stands behind the flows, where the header promises it.
+func (f *File) readEnd() error {
+	f.left = f.head.Blocks
+	switch {
+	case f.head.Layout == layout3:
+		return f.readDirectory3()
+	case f.head.Layout == layout1 || f.head.Appendix == 0:
+		f.open = f.head.Blocks == 0
+		return nil
+	case f.head.AppendixOffset < headerSize || f.head.AppendixOffset >= f.size:
+		return f.errorf(24, ErrCorrupt, "the appendix should be at offset %d, the file has %d bytes: it was cut, salvage it",
+			f.head.AppendixOffset, f.size)
+	}
+	return f.readAppendix()
 }
 
 // errorf returns a FormatError of this file.

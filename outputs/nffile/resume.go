@@ -83,7 +83,7 @@ func resume(f *os.File, path string, opt Options) (*Writer, Found, error) {
 		return nil, Found{}, err
 	}
 	if w.head.Appendix > 0 && w.off != w.head.AppendixOffset {
-		if _, err := newOSFile(path, f); err == nil {
+		if _, err := newFile(path, f, info.Size()); err == nil {
 			return nil, Found{}, &FormatError{path, w.off, ErrCorrupt, "a block is damaged, but there are more behind it: not appended to"}
 		}
 	}

@@ -3,7 +3,6 @@ package nffile
 import (
 	"errors"
 	"io"
-	"os"
 )
 
 // walker goes over all blocks of a file, whatever its header promises, and finds
@@ -18,41 +17,11 @@ type walker struct {
 
 // openWalker opens a file of which at least the header is sound.
 func openWalker(path string) (*walker, error) {
-	f, err := os.Open(path)
+	file, err := openHeader(path)
 	if err != nil {
-		return nil, err
-	}
-	file, err := scanFile(path, f)
-	if err != nil {
-		f.Close()
 		return nil, err
 	}
 	return &walker{file: file, dec: NewDecoder(), progress: func(int64, int64) {}}, nil
-}
-
-// scanFile reads the header of f only.
-func scanFile(path string, f *os.File) (*File, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &FormatError{path, 0, ErrNotNfdump, "not a regular file"}
-	}
-	var b [maxHeaderSize]byte
-	n, err := f.ReadAt(b[:], 0)
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	head, err := decodeHeader(path, b[:n])
-	if err != nil {
-		return nil, err
-	}
-	file := &File{path: path, f: f, size: info.Size(), head: head, off: int64(headerSizes[head.Layout])}
-	if head.Layout == layout1 {
-		file.ident, file.stat = decodeStat1(b[:])
-	}
-	return file, nil
 }
 
 // walk calls sound for every block that is sound, and bad for every range of bytes

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/influxdata/line-protocol/v2/lineprotocol"
+
+	"github.com/flowgraf/flowgraf/internal/peers"
 )
 
 // flowgraf is flowgraf, built once for all tests.
@@ -44,19 +46,10 @@ func TestMain(m *testing.M) {
 // peer returns the path of a program of another project, or skips the test.
 func peer(t *testing.T, name string) string {
 	t.Helper()
-	if path, err := exec.LookPath(name); err == nil {
+	if path := filepath.Join(postfix(), "usr/sbin", name); executable(path) {
 		return path
 	}
-	for _, dir := range []string{"/usr/sbin", "/sbin", filepath.Join(postfix(), "usr/sbin")} {
-		if path := filepath.Join(dir, name); executable(path) {
-			return path
-		}
-	}
-	if os.Getenv("FLOWGRAF_PEERS") == "required" {
-		t.Fatalf("%s is not installed: run tests/packages.sh as root", name)
-	}
-	t.Skipf("%s is not installed (make test, as root, installs it)", name)
-	return ""
+	return peers.Path(t, name)
 }
 
 // postfix returns where tests/packages.sh has unpacked the postfix package.

@@ -18,7 +18,7 @@ var importLayers = [][]string{
 	{"plugins/collector", "outputs/archive", "outputs/query", "outputs/report"},
 	{"outputs/nffile", "plugins/netflow", "plugins/ipfix", "plugins/sflow"},
 	{"plugins/ie/generate"},
-	{"plugins/flow", "plugins/ie", "plugins/wire"},
+	{"plugins/flow", "plugins/ie", "plugins/wire", "internal/peers"},
 }
 
 // telegrafLayers is how many layers from the top may import Telegraf.

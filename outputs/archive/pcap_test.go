@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flowgraf/flowgraf/internal/peers"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
@@ -41,19 +42,14 @@ func writePcap(t *testing.T, p *Pcap, datagrams ...flow.Datagram) {
 	must(t, p.Commit())
 }
 
-// tshark prints packets of a file: source, ports, time, checksums, payload. The
-// test is skipped where it is not installed.
+// tshark prints packets of a file: source, ports, time, checksums, payload.
 func tshark(t *testing.T, file string) string {
 	t.Helper()
-	path, err := exec.LookPath("tshark")
-	if err != nil {
-		t.Skip("tshark is not installed")
-	}
 	args := []string{"-r", file, "-n", "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-T", "fields"}
 	for _, f := range []string{"ip.src", "ipv6.src", "udp.srcport", "udp.dstport", "frame.time_epoch", "ip.checksum.status", "udp.checksum.status", "udp.payload"} {
 		args = append(args, "-e", f)
 	}
-	out, err := exec.Command(path, args...).Output()
+	out, err := exec.Command(peers.Path(t, "tshark"), args...).Output()
 	must(t, err)
 	return string(out)
 }

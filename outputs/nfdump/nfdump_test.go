@@ -19,6 +19,7 @@ import (
 	"github.com/influxdata/telegraf/metric"
 	_ "github.com/influxdata/telegraf/plugins/parsers/influx" // configurations need it
 
+	"github.com/flowgraf/flowgraf/internal/peers"
 	"github.com/flowgraf/flowgraf/outputs/query"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
@@ -97,19 +98,10 @@ func expectRun(t *testing.T, got map[[2]uint32]int, run, n int) {
 	}
 }
 
-// nfdump runs nfdump and returns its output. The test is skipped where it is not
-// installed.
+// nfdump runs nfdump and returns its output.
 func nfdump(t *testing.T, args ...string) string {
 	t.Helper()
-	path, err := exec.LookPath("nfdump")
-	if err != nil {
-		t.Skip("nfdump is not installed")
-	}
-	out, err := exec.Command(path, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("nfdump %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
+	return peers.Run(t, "nfdump", args...)
 }
 
 // figure returns a number of `nfdump -I`.

@@ -1,26 +1,15 @@
 package nffile
 
 import (
-	"os/exec"
-	"strings"
 	"testing"
+
+	"github.com/flowgraf/flowgraf/internal/peers"
 )
 
-// nfdump runs nfdump and returns what it printed on both channels. The test is
-// skipped where nfdump is not installed.
+// nfdump runs nfdump and returns what it printed on both channels.
 func nfdump(t testing.TB, args ...string) string {
 	t.Helper()
-	path, err := exec.LookPath("nfdump")
-	if err != nil {
-		t.Skip("nfdump is not installed")
-	}
-	cmd := exec.Command(path, args...)
-	cmd.Env = append(cmd.Environ(), "TZ=UTC")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("nfdump %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
+	return peers.Run(t, "nfdump", args...)
 }
 
 func TestNfdumpReads(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flowgraf/flowgraf/internal/peers"
 	"github.com/flowgraf/flowgraf/outputs/query"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
@@ -99,20 +99,10 @@ func layout2(t *testing.T, dir string) []string {
 	return use
 }
 
-// nfdump runs nfdump in UTC. The test is skipped where it is not installed.
+// nfdump runs nfdump, without the line of its summary that tells the time it took.
 func nfdump(t *testing.T, args ...string) string {
 	t.Helper()
-	path, err := exec.LookPath("nfdump")
-	if err != nil {
-		t.Skip("nfdump is not installed")
-	}
-	cmd := exec.Command(path, args...)
-	cmd.Env = append(cmd.Environ(), "TZ=UTC")
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("nfdump %s: %v", strings.Join(args, " "), err)
-	}
-	return usageLine.ReplaceAllString(string(out), "")
+	return usageLine.ReplaceAllString(peers.Run(t, "nfdump", args...), "")
 }
 
 // stat prints tables as `nfdump -s … -n N` does.

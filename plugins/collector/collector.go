@@ -105,6 +105,8 @@ type ExporterStats struct {
 	Exporter netip.Addr
 	Version  flow.Version
 	Domain   uint32
+	Port     uint16 // source port of the exporter, where its ports are kept apart, else 0
+	Stream   bool   // over TCP or TLS; all connections of the exporter together
 
 	Datagrams uint64
 	Bytes     uint64 // of the datagrams
@@ -135,13 +137,15 @@ type ExporterStats struct {
 }
 
 // Decoder decodes datagrams and keeps the state of their exporters. It is not
-// safe for concurrent use: share exporters among decoders by their address.
+// safe for concurrent use: see NewDecoders.
 type Decoder struct {
 	opt       Options
 	domains   map[domainKey]*domain
 	exporters map[exporterKey]*exporter
-	newest    *domain // ring of domains, by last use
-	bytes     int     // of all templates
+	shared    *registry // with other decoders
+	separate  bool      // an exporter's ports are kept apart
+	newest    *domain   // ring of domains, by last use
+	bytes     int       // of all templates
 	forgotten uint64
 	refused   uint64
 	revision  uint64
@@ -160,18 +164,24 @@ type Decoder struct {
 
 	queue        []*waiting // of all exporters, in the order of receipt
 	waitingBytes int
+	waitAll      int // bytes
 
 	err error // the first of the datagram at hand
 }
 
 // NewDecoder returns a Decoder without state.
-func NewDecoder(o Options) *Decoder {
-	o.setDefaults()
+func NewDecoder(o Options) *Decoder { return NewDecoders(1, o)[0] }
+
+// newDecoder returns a Decoder that shares what it knows of exporters.
+func newDecoder(o Options, shared *registry) *Decoder {
 	o.Exporters = sortExporters(o.Exporters)
+	separate := slices.ContainsFunc(o.Exporters, func(c ExporterConfig) bool { return c.SeparatePorts })
 	d := &Decoder{
 		opt:       o,
 		domains:   map[domainKey]*domain{},
 		exporters: map[exporterKey]*exporter{},
+		shared:    shared,
+		separate:  separate,
 		log:       logLimiter{print: o.Log},
 	}
 	d.rec.Templates = &d.inner
@@ -206,9 +216,13 @@ func (d *Decoder) Decode(dg Datagram, h Handler) error {
 // decode decodes a datagram.
 func (d *Decoder) decode(m *message, dg Datagram) error {
 	d.err = nil
-	v := version(dg.Payload)
 	addr := dg.Exporter.Addr().Unmap()
-	m.addr, m.port, m.received, m.size = addr, dg.Exporter.Port(), flow.TimeOf(dg.Received), len(dg.Payload)
+	if dg.Stream && len(dg.Payload) == 0 {
+		d.endStream(netip.AddrPortFrom(addr, dg.Exporter.Port()))
+		return nil
+	}
+	m.addr, m.port, m.received, m.size, m.stream = addr, dg.Exporter.Port(), flow.TimeOf(dg.Received), len(dg.Payload), dg.Stream
+	v := version(dg.Payload)
 	if d.refuses(addr) {
 		d.refused++
 		return nil
@@ -248,6 +262,7 @@ type message struct {
 	size     int
 	header   []byte // of v9 and IPFIX
 	resent   bool   // not the exporter's own
+	stream   bool   // over TCP or TLS
 	late     bool   // decoded before, but for its template: see Resume
 	past     bool   // one of the two: nothing about the exporter's present
 	handler  Handler
@@ -277,7 +292,7 @@ func version(b []byte) flow.Version {
 
 // unsupported counts a datagram of a protocol that is not decoded.
 func (d *Decoder) unsupported(m *message, v flow.Version, b []byte) error {
-	first := d.domains[domainKey{addr: m.addr, version: v}] == nil
+	first := d.domains[d.key(m, v, 0)] == nil
 	d.begin(m, v, 0)
 	m.dom.stats.Unsupported++
 	head := b[:min(len(b), 4)]
@@ -301,7 +316,7 @@ func (d *Decoder) fail(m *message, err error) {
 
 // begin finds the domain of a datagram and counts it.
 func (d *Decoder) begin(m *message, v flow.Version, id uint32) {
-	m.dom = d.domain(domainKey{addr: m.addr, domain: id, version: v})
+	m.dom = d.domain(d.key(m, v, id))
 	m.flows, m.options, m.unsure = 0, 0, false
 	if m.past {
 		return

@@ -13,6 +13,8 @@ type domainKey struct {
 	addr    netip.Addr
 	domain  uint32
 	version flow.Version
+	port    uint16 // where the exporter's ports are kept apart, else 0
+	stream  bool   // over TCP or TLS; all connections of the exporter together
 }
 
 // domain is the state of one observation domain.
@@ -42,21 +44,44 @@ type domain struct {
 type exporterKey struct {
 	addr    netip.Addr
 	version flow.Version
+	port    uint16 // as in domainKey
 }
 
-// exporter is what the domains of one address and protocol share.
+// exporter is what the domains of one address and protocol share in a decoder.
 type exporter struct {
 	config   *ExporterConfig
+	known    *knowledge // with the decoders that have other domains of it
 	domains  int
-	rates    rates
-	names    table // of all domains
-	waiting  int   // bytes of the sets that wait for their templates
-	needPort bool  // two ports define one template id differently
+	streams  int  // of these, over TCP or TLS
+	waiting  int  // bytes of the sets that wait for their templates
+	needPort bool // two ports define one template id differently
 }
 
 // maxPorts bounds the source ports of a domain for which sequences and versions
-// of one template are kept.
-const maxPorts = 8
+// of one template are kept; maxStreams does that for connections.
+const (
+	maxPorts   = 8
+	maxStreams = 256
+)
+
+// maxPorts returns the bound that is the domain's.
+func (dom *domain) maxPorts() int {
+	if dom.key.stream {
+		return maxStreams
+	}
+	return maxPorts
+}
+
+// key returns the key of the domain with an id.
+func (d *Decoder) key(m *message, v flow.Version, id uint32) domainKey {
+	k := domainKey{addr: m.addr, domain: id, version: v, stream: m.stream}
+	if d.separate && !m.stream {
+		if c := d.config(m.addr); c != nil && c.SeparatePorts {
+			k.port = m.port
+		}
+	}
+	return k
+}
 
 // domain returns the domain of a key, new or known, and makes it the newest.
 func (d *Decoder) domain(key domainKey) *domain {
@@ -72,18 +97,22 @@ func (d *Decoder) domain(key domainKey) *domain {
 	for len(d.domains) >= d.opt.MaxDomains {
 		d.forget(d.newest.newer)
 	}
-	shared := exporterKey{key.addr, key.version}
+	shared := exporterKey{key.addr, key.version, key.port}
 	exp := d.exporters[shared]
 	if exp == nil {
 		for d.opt.MaxExporters > 0 && len(d.exporters) >= d.opt.MaxExporters {
 			d.forget(d.newest.newer)
 		}
-		exp = &exporter{config: d.config(key.addr)}
+		exp = &exporter{config: d.config(key.addr), known: d.shared.hold(shared)}
 		d.exporters[shared] = exp
 	}
 	exp.domains++
+	if key.stream {
+		exp.streams++
+	}
 	dom = &domain{key: key, exporter: exp}
 	dom.stats.Exporter, dom.stats.Version, dom.stats.Domain = key.addr, key.version, key.domain
+	dom.stats.Port, dom.stats.Stream = key.port, key.stream
 	d.domains[key] = dom
 	d.link(dom)
 	return dom
@@ -121,8 +150,12 @@ func (d *Decoder) forget(dom *domain) {
 	delete(d.domains, dom.key)
 	d.bytes -= dom.bytes
 	d.forgotten++
+	if dom.key.stream {
+		dom.exporter.streams--
+	}
 	if dom.exporter.domains--; dom.exporter.domains == 0 {
-		delete(d.exporters, exporterKey{dom.key.addr, dom.key.version})
+		delete(d.exporters, exporterKey{dom.key.addr, dom.key.version, dom.key.port})
+		d.shared.release(dom.exporter.known)
 	}
 }
 
@@ -140,7 +173,7 @@ func (dom *domain) sequence(m *message) *sequence {
 			oldest = i
 		}
 	}
-	if len(dom.sequences) < maxPorts {
+	if len(dom.sequences) < dom.maxPorts() {
 		dom.sequences = append(dom.sequences, sequence{})
 		oldest = len(dom.sequences) - 1
 	}

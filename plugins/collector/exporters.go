@@ -54,6 +54,10 @@ type ExporterConfig struct {
 	Count      CountMode
 	Refuse     bool              // drop its datagrams
 	Interfaces map[uint32]string // names by SNMP index
+
+	// SeparatePorts makes every source port of the address an exporter of its own:
+	// VMware's hosts behind one "switch IP" share address and domain.
+	SeparatePorts bool
 }
 
 // config returns the configuration of an exporter, that of the longest prefix, or
@@ -76,8 +80,7 @@ func (d *Decoder) refuses(addr netip.Addr) bool {
 	if dom := d.newest; dom != nil && dom.key.addr == addr {
 		return false // it was not refused before
 	}
-	c := d.config(addr)
-	return c == nil && d.opt.RefuseUnknown || c != nil && c.Refuse
+	return !d.Allows(addr)
 }
 
 // sortExporters puts the longest prefixes first.
@@ -85,4 +88,11 @@ func sortExporters(list []ExporterConfig) []ExporterConfig {
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b ExporterConfig) int { return b.Prefix.Bits() - a.Prefix.Bits() })
 	return list
+}
+
+// Allows says whether the datagrams of an exporter are taken. It may be called from
+// any goroutine.
+func (d *Decoder) Allows(addr netip.Addr) bool {
+	c := d.config(addr)
+	return c == nil && !d.opt.RefuseUnknown || c != nil && !c.Refuse
 }

@@ -83,10 +83,11 @@ func (d *Decoder) grow(dom *domain, size int) {
 	d.bytes += size
 }
 
-// forgetOptions drops the option records of a template whose layout is no more.
-func (d *Decoder) forgetOptions(dom *domain, id uint16) {
+// forgetOptions drops a port's option records of a template whose layout is no
+// more.
+func (d *Decoder) forgetOptions(dom *domain, id, port uint16) {
 	for key, o := range dom.options {
-		if key.id == id {
+		if key.id == id && o.port == port {
 			size := len(o.raw) + len(key.scope) + 96
 			d.grow(dom, -size)
 			dom.optionBytes -= size
@@ -102,7 +103,8 @@ func (d *Decoder) Revision() uint64 { return d.revision }
 // NetFlow v9 and IPFIX: its templates and the latest option records. They are
 // well-formed and marked as Resent; received is when the newest of their
 // templates was last used. A decoder that gets them can decode the exporter's
-// data from then on.
+// data from then on. Those marked as Stream are of connections that end with the
+// process.
 func (d *Decoder) Known(fn func(Datagram)) {
 	for key, dom := range d.domains {
 		if key.version != flow.V9 && key.version != flow.IPFIX {
@@ -160,7 +162,7 @@ func (dom *domain) known(port uint16, fn func(Datagram)) {
 	open := false
 	flush := func() {
 		if open {
-			fn(Datagram{Exporter: netip.AddrPortFrom(dom.key.addr, port), Received: used.Time(), Payload: e.End(), Resent: true})
+			fn(Datagram{Exporter: netip.AddrPortFrom(dom.key.addr, port), Received: used.Time(), Payload: e.End(), Resent: true, Stream: dom.key.stream})
 			open = false
 		}
 	}

@@ -34,7 +34,8 @@ type knownLine struct {
 }
 
 // SaveKnown writes datagrams of Decoder.Known to a file: a new one beside it,
-// synced, takes its place, so that a crash leaves the old one or the new one.
+// synced, takes its place, so that a crash leaves the old one or the new one. What
+// a connection told is left out: it ends with the process.
 func SaveKnown(path string, list []Datagram) error {
 	dir := filepath.Dir(path)
 	file, err := os.CreateTemp(dir, filepath.Base(path)+".*.tmp")
@@ -45,6 +46,9 @@ func SaveKnown(path string, list []Datagram) error {
 	e := json.NewEncoder(w)
 	err = e.Encode(knownHead{knownFormat, knownVersion})
 	for _, dg := range list {
+		if dg.Stream {
+			continue
+		}
 		err = errors.Join(err, e.Encode(knownLine{dg.Exporter, dg.Received, dg.Payload}))
 	}
 	err = errors.Join(err, w.Flush(), file.Sync(), file.Close())
@@ -65,6 +69,12 @@ func SaveKnown(path string, list []Datagram) error {
 // empty. An error says where the file ends to make sense; what stands before it has
 // been learned.
 func (d *Decoder) LoadKnown(path string) error {
+	return ReadKnown(path, func(dg Datagram) error { return d.Decode(dg, Handler{}) })
+}
+
+// ReadKnown calls learn for the datagrams of a file that SaveKnown wrote, as
+// LoadKnown does. An error of learn does not end it.
+func ReadKnown(path string, learn func(Datagram) error) error {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -91,7 +101,7 @@ func (d *Decoder) LoadKnown(path string) error {
 			return fmt.Errorf("%s: line %d: %w", path, i, err)
 		}
 		dg := Datagram{Exporter: l.Exporter, Received: l.Received, Payload: l.Payload, Resent: true}
-		if err := d.Decode(dg, Handler{}); err != nil && wrong == nil {
+		if err := learn(dg); err != nil && wrong == nil {
 			wrong = fmt.Errorf("%s: line %d: %w", path, i, err)
 		}
 	}

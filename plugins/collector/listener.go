@@ -91,17 +91,17 @@ func NewListener(o ListenerOptions) *Listener {
 	return &Listener{opt: o}
 }
 
-// ParseAddress splits an address as in ListenerOptions into network and host,
-// without asking the network.
+// ParseAddress splits an address as in ListenerOptions or StreamOptions into network
+// and host, without asking the network.
 func ParseAddress(address string) (network, host string, err error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "", "", fmt.Errorf("invalid service address %q: %w", address, err)
 	}
 	switch u.Scheme {
-	case "udp", "udp4", "udp6":
+	case "udp", "udp4", "udp6", "tcp", "tcp4", "tcp6":
 	default:
-		return "", "", fmt.Errorf("invalid scheme %q in service address %q, should be 'udp', 'udp4' or 'udp6'", u.Scheme, address)
+		return "", "", fmt.Errorf("invalid scheme %q in service address %q, should be 'udp', 'udp4', 'udp6', 'tcp', 'tcp4' or 'tcp6'", u.Scheme, address)
 	}
 	_, port, err := net.SplitHostPort(u.Host)
 	if err != nil {

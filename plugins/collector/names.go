@@ -67,7 +67,7 @@ func (dom *domain) learnNames(o *flow.OptionRecord) {
 		if ids[kind].known && len(names[kind]) > 0 {
 			key := nameKey{kind, ids[kind].id}
 			dom.names = dom.names.set(key, names[kind])
-			dom.exporter.names = dom.exporter.names.set(key, names[kind])
+			dom.exporter.known.setName(key, names[kind])
 		}
 	}
 }
@@ -116,22 +116,23 @@ func (dom *domain) name(kind nameKind, id uint64) string {
 	if name, ok := dom.names[nameKey{kind, id}]; ok {
 		return name
 	}
-	return dom.exporter.names[nameKey{kind, id}]
+	return dom.exporter.known.name(nameKey{kind, id})
 }
 
 // join gives the flow at hand the names of its numbers.
 func (d *Decoder) join(dom *domain, r *flow.Record) {
 	c := dom.exporter.config
-	if dom.exporter.names == nil && (c == nil || c.Name == "" && c.Interfaces == nil) {
+	tables := dom.exporter.known.hasNames.Load()
+	if !tables && (c == nil || c.Name == "" && c.Interfaces == nil && !c.SeparatePorts) {
 		return
 	}
 	n := &d.names
 	*n = flow.Names{}
-	if dom.exporter.names != nil {
+	if tables {
 		dom.joinTables(r, n)
 	}
 	if c != nil {
-		n.Exporter = c.Name
+		n.Exporter, n.Port = c.Name, dom.key.port
 		if name := c.Interfaces[r.Input]; name != "" && r.Has(flow.Input) {
 			n.Input = name
 		}

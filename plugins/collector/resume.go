@@ -38,11 +38,10 @@ func (m *message) datagram(set ipfix.Set) Datagram {
 
 // Knows says whether a set of this key, received at that time, can be decoded now.
 func (d *Decoder) Knows(k SetKey, received time.Time) bool {
-	dom := d.domains[domainKey{addr: k.Exporter.Addr().Unmap(), domain: k.Domain, version: k.Version}]
-	if dom == nil {
+	m := message{addr: k.Exporter.Addr().Unmap(), port: k.Exporter.Port(), received: flow.TimeOf(received)}
+	if m.dom = d.domains[d.key(&m, k.Version, k.Domain)]; m.dom == nil {
 		return false
 	}
-	m := message{port: k.Exporter.Port(), received: flow.TimeOf(received), dom: dom}
 	return d.template(&m, k.Template) != nil
 }
 

@@ -68,14 +68,14 @@ func (dom *domain) told(r *flow.Record) {
 	if r.SamplingRate != 0 || r.Has(flow.FwEvent) || r.Has(flow.NATEvent) {
 		return
 	}
-	own, shared := &dom.rates, &dom.exporter.rates
-	if own.general == 0 && own.byID == nil && shared.general == 0 && shared.byID == nil {
+	own, shared := &dom.rates, dom.exporter.known
+	if !shared.hasRates.Load() {
 		return
 	}
 	if r.SamplerID != 0 {
 		rate := own.byID[r.SamplerID]
 		if rate == 0 {
-			rate = shared.byID[r.SamplerID]
+			rate = shared.rate(r.SamplerID)
 		}
 		if rate != 0 {
 			r.SamplingRate, r.SamplingSource = rate, flow.RateSelector
@@ -83,12 +83,12 @@ func (dom *domain) told(r *flow.Record) {
 			return
 		}
 	}
-	rate, sharedRate := own.general, shared.general
+	rate := own.general
 	if !r.Has(flow.SamplerID) {
-		rate, sharedRate = own.any(), shared.any()
+		rate = own.any()
 	}
 	if rate == 0 {
-		rate = sharedRate
+		rate = shared.anyRate(r.Has(flow.SamplerID))
 	}
 	if rate != 0 {
 		r.SamplingRate, r.SamplingSource = rate, flow.RateDomain
@@ -114,7 +114,7 @@ func (dom *domain) learn(o *flow.OptionRecord) {
 	dom.learnNames(o)
 	if rate := s.rate(); rate != 0 {
 		dom.rates.set(s.id, s.named, rate)
-		dom.exporter.rates.set(s.id, s.named, rate)
+		dom.exporter.known.setRate(s.id, s.named, rate)
 	}
 }
 

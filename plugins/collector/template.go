@@ -51,11 +51,14 @@ func (d *Decoder) define(m *message, body []byte, options bool) {
 	}
 }
 
-// defineOne takes in one template. A withdrawal is ignored, as RFC 7011, section
-// 8.4, wants over UDP. An invalid template makes its id unknown: what comes
+// defineOne takes in one template. Over UDP a withdrawal is ignored, as RFC 7011,
+// section 8.4, wants. An invalid template makes its id unknown: what comes
 // under it has a layout that is not the old one.
 func (d *Decoder) defineOne(m *message, id uint16, fields []ipfix.FieldSpec, options bool) {
 	if len(fields) == 0 && m.dom.key.version == flow.IPFIX {
+		if m.stream {
+			d.withdraw(m, id, options)
+		}
 		return
 	}
 	dom := m.dom
@@ -98,7 +101,7 @@ func compile(known []entry, id uint16, fields []ipfix.FieldSpec, options bool) (
 // address, and not one that came back on another port.
 func (d *Decoder) contradict(m *message, list []entry, at int) {
 	exp := m.dom.exporter
-	if at == 0 || exp.needPort || list[0].t == list[at].t {
+	if at == 0 || exp.needPort || m.stream || list[0].t == list[at].t {
 		return
 	}
 	exp.needPort = true
@@ -113,7 +116,7 @@ func (d *Decoder) insert(dom *domain, e entry) {
 		dom.templates = map[uint16][]entry{}
 	}
 	id := e.t.ID
-	if n := len(dom.templates[id]); n >= maxPorts {
+	if n := len(dom.templates[id]); n >= dom.maxPorts() {
 		d.drop(dom, id, n-1)
 	}
 	for dom.entries >= d.opt.MaxTemplates {
@@ -143,7 +146,7 @@ func (d *Decoder) drop(dom *domain, id uint16, at int) {
 	d.bytes -= size
 	dom.entries--
 	if list[at].t.Options() {
-		d.forgetOptions(dom, id)
+		d.forgetOptions(dom, id, list[at].port)
 	}
 	if len(list) == 1 {
 		delete(dom.templates, id)
@@ -187,13 +190,13 @@ func (d *Decoder) template(m *message, id uint16) *ipfix.Template {
 		}
 	}
 	if at < 0 {
-		if len(list) == 0 || m.dom.exporter.needPort {
+		if len(list) == 0 || m.dom.exporter.needPort || m.stream {
 			return nil
 		}
 		at = 0
 	}
 	e := &list[at]
-	if m.received-e.used > templateIdle {
+	if m.received-e.used > templateIdle && !m.stream {
 		d.drop(m.dom, id, at)
 		return nil
 	}

@@ -34,12 +34,14 @@ func (d *Decoder) wait(m *message, set ipfix.Set) {
 	size := len(set.Body) + waitOverhead
 	exp := m.dom.exporter
 	if size > waitExporter {
+		m.dom.stats.SetsExpired++
 		return
 	}
-	for exp.waiting+size > waitExporter || d.waitingBytes+size > waitAll {
+	for exp.waiting+size > waitExporter || d.waitingBytes+size > d.waitAll {
 		if own := exp.waiting+size > waitExporter; own && len(m.dom.waiting) > 0 {
 			d.endWait(m.dom.waiting[0], true)
 		} else if !d.dropWaiting(exp, own) {
+			m.dom.stats.SetsExpired++
 			return
 		}
 	}

@@ -268,6 +268,7 @@ type Names struct {
 	EgressVRF  string
 	App        string
 	Sampler    string
+	Port       uint16 // source port of the exporter, where its ports are kept apart
 }
 
 // OptionRecord is one option data record (RFC 7011, section 3.4.2.2): what an
@@ -300,4 +301,9 @@ type Datagram struct {
 	// templates and option records that it has sent before, for decoders that
 	// have started since. Its sequence number says nothing.
 	Resent bool
+
+	// Stream says that this is an IPFIX message that came over TCP or TLS: its
+	// templates live as long as the connection from Exporter (RFC 7011, section
+	// 10.4.3). One without payload says that the connection has ended.
+	Stream bool
 }

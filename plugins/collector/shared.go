@@ -1,0 +1,114 @@
+package collector
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// registry holds what the decoders of one collector know of exporters whose
+// domains they divide among themselves.
+type registry struct {
+	mu        sync.Mutex
+	exporters map[exporterKey]*knowledge
+}
+
+// knowledge is what an exporter has told of itself under any of its domains.
+type knowledge struct {
+	key  exporterKey
+	refs int // decoders that have domains of it; the registry's mutex guards it
+
+	hasRates, hasNames atomic.Bool
+
+	mu    sync.RWMutex
+	rates rates
+	names table
+}
+
+// hold returns what is known of an exporter, until release.
+func (g *registry) hold(key exporterKey) *knowledge {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	k := g.exporters[key]
+	if k == nil {
+		k = &knowledge{key: key}
+		g.exporters[key] = k
+	}
+	k.refs++
+	return k
+}
+
+// release drops what is known of an exporter with its last domain.
+func (g *registry) release(k *knowledge) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if k.refs--; k.refs == 0 {
+		delete(g.exporters, k.key)
+	}
+}
+
+// setRate keeps a rate for all domains.
+func (k *knowledge) setRate(id uint64, named bool, rate uint32) {
+	k.mu.Lock()
+	k.rates.set(id, named, rate)
+	k.mu.Unlock()
+	k.hasRates.Store(true)
+}
+
+// rate returns the rate of a sampler, 0 when there is none.
+func (k *knowledge) rate(id uint64) uint32 {
+	if !k.hasRates.Load() {
+		return 0
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.rates.byID[id]
+}
+
+// anyRate returns the rate without a sampler's id, and, unless a flow could have
+// named its sampler, that of the only sampler.
+func (k *knowledge) anyRate(general bool) uint32 {
+	if !k.hasRates.Load() {
+		return 0
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if general {
+		return k.rates.general
+	}
+	return k.rates.any()
+}
+
+// setName keeps a name for all domains.
+func (k *knowledge) setName(key nameKey, name []byte) {
+	k.mu.Lock()
+	k.names = k.names.set(key, name)
+	k.mu.Unlock()
+	k.hasNames.Store(true)
+}
+
+// name returns a name, empty when there is none.
+func (k *knowledge) name(key nameKey) string {
+	if !k.hasNames.Load() {
+		return ""
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.names[key]
+}
+
+// NewDecoders returns n decoders that divide the observation domains of all
+// exporters among themselves, by Shard, and share what an exporter's options tell of
+// all its domains. Each is used by one goroutine at a time. The bounds of o are
+// those of all decoders together.
+func NewDecoders(n int, o Options) []*Decoder {
+	o.setDefaults()
+	divide := func(bound int) int { return (bound + n - 1) / n }
+	o.MaxDomains, o.MaxBytes, o.MaxExporters = divide(o.MaxDomains), divide(o.MaxBytes), divide(o.MaxExporters)
+	shared := &registry{exporters: map[exporterKey]*knowledge{}}
+	list := make([]*Decoder, n)
+	for i := range list {
+		list[i] = newDecoder(o, shared)
+		list[i].waitAll = divide(waitAll)
+	}
+	return list
+}

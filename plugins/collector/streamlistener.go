@@ -1,0 +1,308 @@
+package collector
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/flowgraf/flowgraf/plugins/ipfix"
+)
+
+// The defaults of StreamOptions, and the bounds of a connection.
+const (
+	DefaultMaxConnections = 512
+	DefaultIdleTimeout    = 30 * time.Minute
+
+	firstTimeout = 30 * time.Second // until a TLS handshake, and the first message, are over
+	streamBuffer = 128 << 10        // bytes; a message has less than 64 KiB
+	drainPause   = 20 * time.Millisecond
+)
+
+// StreamOptions configures a StreamListener.
+type StreamOptions struct {
+	// Address is where to listen: "tcp://:4739" is IPv4 and IPv6, tcp4:// and
+	// tcp6:// are one of them.
+	Address string
+
+	// TLS is the configuration of a server; nil is plain TCP. RFC 7011, section
+	// 11.1, wants both sides to have certificates.
+	TLS *tls.Config
+
+	// MaxConnections bounds the connections that are open at once; those above are
+	// closed at once. 0 is DefaultMaxConnections.
+	MaxConnections int
+
+	// IdleTimeout closes a connection that has been silent for so long; 0 is
+	// DefaultIdleTimeout.
+	IdleTimeout time.Duration
+
+	// Allow says whether connections from an address are taken; nil is all.
+	Allow func(netip.Addr) bool
+
+	// Warn gets a line for the first failure of each kind. nil is silence.
+	Warn func(format string, args ...any)
+}
+
+// StreamStats are the counters of a StreamListener.
+type StreamStats struct {
+	Open     uint64 // connections, now
+	Accepted uint64 // connections
+	Refused  uint64 // connections closed at once: too many, or not allowed
+	Failed   uint64 // connections closed as the handshake failed or what came was no IPFIX
+	Idle     uint64 // connections closed as they were silent for too long
+	Broken   uint64 // connections that ended within a message
+}
+
+// StreamListener receives IPFIX messages over TCP or TLS (RFC 7011, section 10.4).
+// NewStreamListener opens nothing; Start does, and Stop ends it.
+type StreamListener struct {
+	opt      StreamOptions
+	listener net.Listener
+	handle   func([]Datagram)
+	stop     atomic.Int64 // when Stop was called, in nanoseconds since 1970; 0 before
+	wg       sync.WaitGroup
+
+	accepted, refused, failed, idle, broken atomic.Uint64
+
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+}
+
+// NewStreamListener returns a listener that is not yet open.
+func NewStreamListener(o StreamOptions) *StreamListener {
+	if o.MaxConnections <= 0 {
+		o.MaxConnections = DefaultMaxConnections
+	}
+	if o.IdleTimeout <= 0 {
+		o.IdleTimeout = DefaultIdleTimeout
+	}
+	if o.Warn == nil {
+		o.Warn = func(string, ...any) {}
+	}
+	return &StreamListener{opt: o, conns: map[net.Conn]struct{}{}}
+}
+
+// Start opens the port and calls handle for the messages that come in, from a
+// goroutine for each connection, until Stop. The messages of a connection come in
+// their order, and behind the last one comes one without payload. The slice and the
+// payloads are valid until handle returns.
+func (l *StreamListener) Start(handle func([]Datagram)) error {
+	network, host, err := ParseAddress(l.opt.Address)
+	if err != nil {
+		return err
+	}
+	if l.listener, err = net.Listen(network, host); err != nil {
+		return fmt.Errorf("listen on %s: %w", l.opt.Address, err)
+	}
+	l.handle = handle
+	l.wg.Go(l.accept)
+	return nil
+}
+
+// accept takes connections until the port is closed.
+func (l *StreamListener) accept() {
+	pause := time.Duration(0)
+	for {
+		conn, err := l.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // out of file descriptors, say
+			if l.failed.Add(1) == 1 {
+				l.opt.Warn("accepting on %s: %v (further failures are only counted)", l.opt.Address, err)
+			}
+			pause = min(max(2*pause, time.Millisecond), time.Second)
+			time.Sleep(pause)
+			continue
+		}
+		pause = 0
+		if why := l.take(conn); why != "" {
+			_ = conn.Close()
+			if l.refused.Add(1) == 1 {
+				l.opt.Warn("%s: the connection of %s is refused: %s (further ones are only counted)", l.opt.Address, conn.RemoteAddr(), why)
+			}
+			continue
+		}
+		l.accepted.Add(1)
+		l.wg.Go(func() {
+			l.serve(conn)
+			_ = conn.Close()
+			l.mu.Lock()
+			delete(l.conns, conn)
+			l.mu.Unlock()
+		})
+	}
+}
+
+// take adds a connection, or says why not.
+func (l *StreamListener) take(conn net.Conn) (refused string) {
+	if l.opt.Allow != nil && !l.opt.Allow(remote(conn).Addr()) {
+		return "the configuration does not allow this exporter"
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.conns) >= l.opt.MaxConnections {
+		return fmt.Sprintf("%d connections are open, which is the most allowed", len(l.conns))
+	}
+	l.conns[conn] = struct{}{}
+	return ""
+}
+
+// remote returns the exporter's address and port.
+func remote(conn net.Conn) netip.AddrPort {
+	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		ap := a.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// serve receives from one connection until it ends.
+func (l *StreamListener) serve(conn net.Conn) {
+	from := remote(conn)
+	s := &session{conn: conn, from: from, buf: make([]byte, streamBuffer)}
+	s.extend(l, firstTimeout)
+	if l.opt.TLS != nil {
+		t := tls.Server(conn, l.opt.TLS)
+		s.conn = t
+		if err := t.Handshake(); err != nil {
+			if l.stop.Load() == 0 && l.failed.Add(1) == 1 {
+				l.opt.Warn("%s: the TLS handshake with %s failed: %v (further failures are only counted)", l.opt.Address, from, err)
+			}
+			return
+		}
+	}
+	err := l.receive(s)
+	if s.messages {
+		l.handle([]Datagram{{Exporter: from, Received: time.Now(), Stream: true}})
+	}
+	switch {
+	case errors.Is(err, errNoIPFIX):
+		if l.failed.Add(1) == 1 {
+			l.opt.Warn("%s: the connection of %s is closed: %v (further failures are only counted)", l.opt.Address, from, err)
+		}
+	case l.stop.Load() != 0:
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		l.idle.Add(1)
+	case s.have > 0:
+		l.broken.Add(1)
+	}
+}
+
+// session is one connection.
+type session struct {
+	conn     net.Conn
+	from     netip.AddrPort
+	buf      []byte
+	have     int  // bytes in buf
+	messages bool // some have come
+	draining bool // after Stop
+	list     []Datagram
+}
+
+// extend lets the connection live for some time, which is short after Stop.
+func (s *session) extend(l *StreamListener, timeout time.Duration) {
+	_ = s.conn.SetReadDeadline(time.Now().Add(timeout))
+	if l.stop.Load() != 0 {
+		_ = s.conn.SetReadDeadline(time.Now().Add(drainPause))
+	}
+}
+
+// receive hands over messages until the connection ends, with the error that ended
+// it.
+func (l *StreamListener) receive(s *session) error {
+	for {
+		n, err := s.conn.Read(s.buf[s.have:])
+		s.have += n
+		used, bad := s.cut(time.Now())
+		if len(s.list) > 0 {
+			s.messages = true
+			l.handle(s.list)
+		}
+		s.have = copy(s.buf, s.buf[used:s.have])
+		stop := l.stop.Load()
+		switch {
+		case bad != nil:
+			return bad
+		case stop != 0 && !s.draining && errors.Is(err, os.ErrDeadlineExceeded):
+			s.draining = true // Stop interrupted the read: what the kernel holds comes next
+		case err != nil:
+			return err
+		case stop != 0 && time.Now().After(time.Unix(0, stop).Add(drainLimit)):
+			return net.ErrClosed
+		}
+		if s.messages {
+			s.extend(l, l.opt.IdleTimeout)
+		} else {
+			s.extend(l, firstTimeout)
+		}
+	}
+}
+
+// errNoIPFIX is why a connection is closed whose messages cannot be told apart.
+var errNoIPFIX = errors.New("expected an IPFIX message (version 10, a length of 16 or more)")
+
+// cut lists the whole messages in the buffer and returns how many bytes they have.
+func (s *session) cut(now time.Time) (used int, err error) {
+	s.list = s.list[:0]
+	for s.have-used >= 4 {
+		b := s.buf[used:s.have]
+		version, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
+		if version != ipfix.Version || n < ipfix.HeaderLen {
+			return used, fmt.Errorf("%w, got version %d and length %d", errNoIPFIX, version, n)
+		}
+		if n > len(b) {
+			break
+		}
+		s.list = append(s.list, Datagram{Exporter: s.from, Received: now, Payload: b[:n:n], Stream: true})
+		used += n
+	}
+	return used, nil
+}
+
+// Stop closes the port, hands over what the connections hold so far, for at most
+// two seconds, closes them, and waits until handle has returned for the last time.
+// It may be called more than once, and without Start.
+func (l *StreamListener) Stop() {
+	if l.listener == nil {
+		return
+	}
+	if l.stop.CompareAndSwap(0, time.Now().UnixNano()) {
+		_ = l.listener.Close()
+		l.mu.Lock()
+		for conn := range l.conns {
+			_ = conn.SetReadDeadline(time.Now())
+		}
+		l.mu.Unlock()
+	}
+	l.wg.Wait()
+}
+
+// Addr returns the address of the port, the zero value before Start.
+func (l *StreamListener) Addr() netip.AddrPort {
+	if l.listener == nil {
+		return netip.AddrPort{}
+	}
+	if a, ok := l.listener.Addr().(*net.TCPAddr); ok {
+		return a.AddrPort()
+	}
+	return netip.AddrPort{}
+}
+
+// Stats returns the counters, since Start.
+func (l *StreamListener) Stats() StreamStats {
+	l.mu.Lock()
+	open := len(l.conns)
+	l.mu.Unlock()
+	return StreamStats{
+		Open: uint64(open), Accepted: l.accepted.Load(), Refused: l.refused.Load(),
+		Failed: l.failed.Load(), Idle: l.idle.Load(), Broken: l.broken.Load(),
+	}
+}

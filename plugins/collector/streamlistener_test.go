@@ -1,0 +1,245 @@
+package collector
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ipfix"
+)
+
+// listenStream starts a listener that decodes, and returns what it has decoded.
+func listenStream(t *testing.T, o StreamOptions) (*StreamListener, *streamed) {
+	t.Helper()
+	o.Address = "tcp://127.0.0.1:0"
+	l, s := NewStreamListener(o), &streamed{d: NewDecoder(Options{})}
+	if err := l.Start(s.take); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Stop)
+	return l, s
+}
+
+// streamed is what a listener's decoder makes of the messages.
+type streamed struct {
+	mu    sync.Mutex
+	d     *Decoder
+	bytes []uint64 // of the flows
+	ends  int
+}
+
+func (s *streamed) take(list []Datagram) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, dg := range list {
+		if len(dg.Payload) == 0 {
+			s.ends++
+		}
+		_ = s.d.Decode(dg, Handler{Flow: func(r *flow.Record) { s.bytes = append(s.bytes, r.Bytes) }})
+	}
+}
+
+// await waits until so many flows and ends of connections have come.
+func (s *streamed) await(t *testing.T, flows, ends int) (stats []ExporterStats) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		gotFlows, gotEnds := len(s.bytes), s.ends
+		if gotFlows >= flows && gotEnds >= ends {
+			s.d.Exporters(func(e *ExporterStats) { stats = append(stats, *e) })
+			s.mu.Unlock()
+			return stats
+		}
+		s.mu.Unlock()
+		if time.Now().After(deadline) {
+			t.Fatalf("got %d flows and %d ends, want %d and %d", gotFlows, gotEnds, flows, ends)
+		}
+	}
+}
+
+// connect opens a connection.
+func connect(t *testing.T, l *StreamListener) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// ended waits until the listener has closed a connection.
+func ended(t *testing.T, conn net.Conn) {
+	t.Helper()
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_, err := conn.Read(make([]byte, 1))
+	if e, ok := err.(net.Error); err == nil || ok && e.Timeout() {
+		t.Fatalf("the connection was not closed: %v", err)
+	}
+}
+
+// streamMessages is what an exporter with two templates sends.
+func streamMessages(t *testing.T) (list [][]byte, flows int) {
+	t.Helper()
+	e := ipfix.Encoder{Domain: 7}
+	tmpl := compiled(t, 256, spec(1, 4), spec(2, 4))
+	add := func(fill func()) {
+		e.Begin(nil, exported)
+		fill()
+		list = append(list, e.End())
+	}
+	add(func() { e.AddTemplates(tmpl) })
+	for i := range 50 {
+		add(func() { flows += e.AddData(tmpl, []flow.Record{{Bytes: uint64(i), Packets: 1}}) })
+	}
+	return list, flows
+}
+
+// TestStreamFraming cuts the stream of messages anywhere.
+func TestStreamFraming(t *testing.T) {
+	list, want := streamMessages(t)
+	for _, size := range []int{1, 7, 100, 1 << 20} {
+		l, s := listenStream(t, StreamOptions{})
+		conn := connect(t, l)
+		for whole := bytes.Join(list, nil); len(whole) > 0; {
+			k := min(size, len(whole))
+			if _, err := conn.Write(whole[:k]); err != nil {
+				t.Fatal(err)
+			}
+			whole = whole[k:]
+		}
+		conn.Close()
+		stats := s.await(t, want, 1)
+		got := stats[0]
+		if len(stats) != 1 || got.Datagrams != uint64(len(list)) || got.Flows != uint64(want) || got.SequenceLost+got.SequenceRestarts+got.DecodeErrors != 0 ||
+			!got.Stream || got.TemplatesKnown != 0 {
+			t.Errorf("in pieces of %d: %+v", size, stats)
+		}
+		for i, v := range s.bytes {
+			if v != uint64(i) {
+				t.Fatalf("in pieces of %d: flow %d has %d bytes", size, i, v)
+			}
+		}
+	}
+}
+
+// TestStreamTemplatesEndWithTheConnection holds RFC 7011, section 10.4.3: a template
+// belongs to its transport session, sessions do not see each other's, and a
+// withdrawal counts.
+func TestStreamTemplatesEndWithTheConnection(t *testing.T) {
+	l, s := listenStream(t, StreamOptions{})
+	a, b := connect(t, l), connect(t, l)
+	e := ipfix.Encoder{Domain: 7}
+	first, second := compiled(t, 256, spec(1, 4), spec(2, 4)), compiled(t, 256, spec(2, 4), spec(1, 4))
+	recs := []flow.Record{{Bytes: 10, Packets: 20}}
+	send := func(conn net.Conn, fill func()) {
+		t.Helper()
+		e.Begin(nil, exported)
+		fill()
+		if _, err := conn.Write(e.End()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(a, func() { e.AddTemplates(first); e.AddData(first, recs) })
+	s.await(t, 1, 0)
+	e.Sequence = 0
+	send(b, func() { e.AddData(first, recs) }) // which is a's template, not b's
+	send(b, func() { e.AddTemplates(second); e.AddData(second, recs) })
+	stats := s.await(t, 3, 0) // with the set that waited, in b's own layout
+	if stats[0].SetsWithoutTemplate != 1 || s.bytes[1]+s.bytes[2] != 20+10 {
+		t.Errorf("templates cross connections: %v %+v", s.bytes, stats[0])
+	}
+	e.Sequence = 1
+	send(a, func() { e.Withdraw(256) })
+	send(a, func() { e.AddData(first, recs) })
+	send(b, func() { e.AddData(second, recs) })
+	stats = s.await(t, 4, 0)
+	if stats[0].SetsWaiting != 1 {
+		t.Errorf("a withdrawn template is still used: %+v", stats[0])
+	}
+	send(b, func() { e.Withdraw(ipfix.TemplateSet) }) // all
+	b.Close()
+	a.Close()
+	stats = s.await(t, 4, 2)
+	if got := stats[0]; len(stats) != 1 || got.TemplatesKnown != 0 || got.SetsWaiting != 0 || got.SetsExpired != 1 || got.Flows != 4 {
+		t.Errorf("after the connections: %+v", got)
+	}
+}
+
+// TestStreamBounds holds the bounds: of connections, of silence, of patience with
+// what is no IPFIX.
+func TestStreamBounds(t *testing.T) {
+	var mu sync.Mutex
+	var warned []string
+	warn := func(format string, _ ...any) { mu.Lock(); warned = append(warned, format); mu.Unlock() }
+	list, _ := streamMessages(t)
+	l, s := listenStream(t, StreamOptions{MaxConnections: 1, IdleTimeout: 100 * time.Millisecond, Warn: warn})
+	first := connect(t, l)
+	if _, err := first.Write(bytes.Join(list[:2], nil)); err != nil {
+		t.Fatal(err)
+	}
+	s.await(t, 1, 0)
+	for range 3 {
+		ended(t, connect(t, l))
+	}
+	ended(t, first) // for its silence
+	s.await(t, 1, 1)
+	bad := connect(t, l)
+	_, _ = bad.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
+	ended(t, bad)
+	var got StreamStats
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		if got = l.Stats(); got.Open == 0 && got.Failed == 1 || time.Now().After(deadline) {
+			break
+		}
+	}
+	if want := (StreamStats{Accepted: 2, Refused: 3, Failed: 1, Idle: 1}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(warned) != 2 || !strings.Contains(warned[0], "refused") || !strings.Contains(warned[1], "closed") {
+		t.Errorf("warnings: %q", warned)
+	}
+}
+
+func TestStreamRefusesAnExporter(t *testing.T) {
+	d := NewDecoder(Options{RefuseUnknown: true})
+	l, _ := listenStream(t, StreamOptions{Allow: func(a netip.Addr) bool { return d.Allows(a) }})
+	ended(t, connect(t, l))
+	if got := l.Stats(); got.Refused != 1 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestStopHandsOverWhatAConnectionHolds stops while messages lie in the kernel.
+func TestStopHandsOverWhatAConnectionHolds(t *testing.T) {
+	list, want := streamMessages(t)
+	hold := make(chan struct{})
+	s := &streamed{d: NewDecoder(Options{})}
+	l := NewStreamListener(StreamOptions{Address: "tcp://127.0.0.1:0"})
+	if err := l.Start(func(list []Datagram) { <-hold; s.take(list) }); err != nil {
+		t.Fatal(err)
+	}
+	conn := connect(t, l)
+	for _, b := range list {
+		if _, err := conn.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stopped := make(chan struct{})
+	go func() { l.Stop(); close(stopped) }()
+	time.Sleep(50 * time.Millisecond)
+	close(hold)
+	<-stopped
+	if len(s.bytes) != want || s.ends != 1 {
+		t.Errorf("got %d flows of %d, %d ends", len(s.bytes), want, s.ends)
+	}
+	l.Stop()
+	NewStreamListener(StreamOptions{}).Stop() // without Start
+}

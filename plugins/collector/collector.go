@@ -73,6 +73,11 @@ type Options struct {
 	// handler as two flows. It is still counted as one record.
 	SplitBiflows bool
 
+	// OuterFlows leaves the outer addresses of VMware's VXLAN records the flow; the
+	// tenant's are then elements in Extra. Else the tenant's are the flow, the outer
+	// ones the tunnel.
+	OuterFlows bool
+
 	// TemplatesOnly reads templates and option records, for Known, and decodes no
 	// flows and counts nothing else.
 	TemplatesOnly bool
@@ -121,6 +126,13 @@ type ExporterStats struct {
 	SequenceLate     uint64 // datagrams that came after a later one, or twice; their loss was counted before
 	SequenceRestarts uint64 // times that the sequence began anew
 
+	// What the exporter says it has sent since it first said so (elements 41, 42),
+	// what of that has not been received, both as of its latest option record, and
+	// what it says it could not send (element 166).
+	ExporterDatagrams, ExporterDatagramsLost uint64
+	ExporterFlows, ExporterFlowsLost         uint64
+	ExporterFlowsUnsent                      uint64
+
 	SetsWithoutTemplate uint64 // data sets that came before their template
 	SetsResumed         uint64 // of these, those that were decoded when it came
 	SetsExpired         uint64 // of these, those that waited in vain
@@ -154,6 +166,8 @@ type Decoder struct {
 	rec     ipfix.RecordDecoder
 	flow    flow.Record
 	reverse flow.Record // of a biflow
+	outer   flow.Record // with OuterFlows
+	tenant  tenantBytes // of outer
 	names   flow.Names
 	option  flow.OptionRecord
 	inner   inner
@@ -325,6 +339,7 @@ func (d *Decoder) begin(m *message, v flow.Version, id uint32) {
 	s.Datagrams++
 	s.Bytes += uint64(m.size)
 	s.LastReceived = m.received
+	m.dom.exporter.known.datagrams.Add(1)
 }
 
 // base prepares what the records of a datagram share.
@@ -478,6 +493,7 @@ func (d *Decoder) ipfix(m *message, b []byte) {
 	}
 	d.base(m, head.ExportTime()).Sequence = head.Sequence
 	d.sets(m, sets)
+	m.dom.exporter.known.flows.Add(uint64(m.flows))
 	if d.opt.TemplatesOnly || m.past {
 		return
 	}
@@ -586,6 +602,10 @@ func (d *Decoder) emit(m *message) {
 		s.Uncounted++
 		return
 	}
+	if d.opt.OuterFlows && r.Sample == nil && r.Has(flow.TunSrc) {
+		turnOut(r, &d.outer, &d.tenant)
+		r = &d.outer
+	}
 	if !d.opt.SplitBiflows || !isBiflow(r) {
 		d.join(m.dom, r)
 		m.handler.Flow(r)
@@ -610,6 +630,7 @@ func (d *Decoder) emitOption(m *message, raw []byte) {
 		return
 	}
 	m.dom.stats.Options++
+	d.compare(m, o)
 	if m.handler.Option != nil {
 		m.handler.Option(o)
 	}

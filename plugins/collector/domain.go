@@ -33,6 +33,8 @@ type domain struct {
 	sequences   []sequence // one per source port
 	uptime      ipfix.Uptime
 	rates       rates
+	messages    total // as the exporter counts them
+	records     total
 	names       table
 	missed      map[uint16]bool // template ids that have been logged as missing
 	complained  bool            // an error has been logged

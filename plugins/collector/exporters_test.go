@@ -96,14 +96,17 @@ func TestNamesAreJoined(t *testing.T) {
 			e.AddTemplates(tmpl)
 			e.AddOptions(tmpl, []flow.OptionRecord{{Scope: []flow.Element{{ID: c.scope, Value: []byte{0, 0, 0, c.value}}}, Fields: []flow.Element{{ID: c.name, Value: []byte(c.text)}}}})
 		}
+		users := compiled(t, 400, ipfix.FieldSpec{ID: 8, Length: 4, Scope: true}, spec(371, 16))
+		e.AddTemplates(users)
+		e.AddOptions(users, []flow.OptionRecord{{Scope: []flow.Element{{ID: 8, Value: []byte{10, 0, 0, 7}}}, Fields: []flow.Element{{ID: 371, Value: []byte("alice")}}}})
 	})
 	s.e.Domain = 1
-	tmpl := compiled(t, 256, spec(10, 4), spec(14, 4), spec(234, 4), spec(95, 4), spec(302, 4))
+	tmpl := compiled(t, 256, spec(10, 4), spec(14, 4), spec(234, 4), spec(95, 4), spec(302, 4), spec(8, 4), spec(12, 4))
 	var got flow.Names
 	h := Handler{Flow: func(r *flow.Record) { got = *r.Names }}
-	rec := flow.Record{Input: 3, Output: 4, IngressVRF: 7, AppID: []byte{0, 0, 0, 80}, SamplerID: 5}
+	rec := flow.Record{Input: 3, Output: 4, IngressVRF: 7, AppID: []byte{0, 0, 0, 80}, SamplerID: 5, Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("10.0.0.7")}
 	s.send(t, d, h, func(e *ipfix.Encoder) { e.AddTemplates(tmpl); e.AddData(tmpl, []flow.Record{rec}) })
-	want := flow.Names{Exporter: "edge", Input: "wan", Output: "lan", IngressVRF: "blue", App: "https", Sampler: "one-512"}
+	want := flow.Names{Exporter: "edge", Input: "wan", Output: "lan", IngressVRF: "blue", App: "https", Sampler: "one-512", User: "alice"}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

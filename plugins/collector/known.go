@@ -71,7 +71,7 @@ func identifies(e *flow.Element) bool {
 		return false
 	}
 	switch e.ID {
-	case 10, 48, 95, 234, 302:
+	case 8, 10, 27, 48, 95, 234, 302:
 		return true
 	}
 	return false

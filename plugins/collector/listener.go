@@ -78,6 +78,7 @@ type Listener struct {
 	closed    bool
 	drops     uint64
 	lastDrops uint32
+	load      load
 }
 
 // NewListener returns a listener that is not yet open.
@@ -179,6 +180,9 @@ func (l *Listener) read(r *batchReader, handle func([]Datagram)) {
 		}
 		handle(list)
 		now := time.Now()
+		if l.load.add(list, now) {
+			l.Drops()
+		}
 		busy := now.Sub(last) < 2*gather
 		last = now
 		if busy && len(list) < batchSize && l.stop.Load() == 0 {
@@ -250,5 +254,9 @@ func (l *Listener) Drops() uint64 {
 	}
 	l.drops += uint64(now - l.lastDrops)
 	l.lastDrops = now
+	if l.drops > 0 && !l.load.warned {
+		l.load.warned = true
+		l.warnOfDrops()
+	}
 	return l.drops
 }

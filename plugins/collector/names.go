@@ -2,6 +2,7 @@ package collector
 
 import (
 	"bytes"
+	"net/netip"
 	"strings"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -63,12 +64,35 @@ func (dom *domain) learnNames(o *flow.OptionRecord) {
 	for i := range o.Fields {
 		take(&o.Fields[i], false)
 	}
+	dom.learnUser(o)
 	for kind := nameInterface; kind <= nameSampler; kind++ {
 		if ids[kind].known && len(names[kind]) > 0 {
 			key := nameKey{kind, ids[kind].id}
 			dom.names = dom.names.set(key, names[kind])
 			dom.exporter.known.setName(key, names[kind])
 		}
+	}
+}
+
+// learnUser takes the name of the user behind an address from an option record:
+// userName (371), or the element of Cisco's or Palo Alto's firewalls.
+func (dom *domain) learnUser(o *flow.OptionRecord) {
+	var user []byte
+	var addr netip.Addr
+	for _, list := range [...][]flow.Element{o.Scope, o.Fields} {
+		for i := range list {
+			switch e := &list[i]; {
+			case e.ID == 371 && e.PEN == 0, o.Version == flow.V9 && (e.ID == 40000 || e.ID == 56702), e.PEN == 25461 && e.ID == 56702:
+				user = bytes.TrimRight(e.Value, "\x00")
+			case e.PEN == 0 && (e.ID == 8 || e.ID == 27):
+				if a, ok := netip.AddrFromSlice(e.Value); ok && !a.IsUnspecified() {
+					addr = a.Unmap()
+				}
+			}
+		}
+	}
+	if addr.IsValid() && len(user) > 0 {
+		dom.exporter.known.setUser(addr, user)
 	}
 }
 
@@ -159,6 +183,9 @@ func (dom *domain) joinTables(r *flow.Record, n *flow.Names) {
 	}
 	if len(r.AppID) > 0 && len(r.AppID) <= 8 {
 		n.App = dom.name(nameApp, wire.Uint(r.AppID))
+	}
+	if len(r.User) == 0 {
+		n.User = dom.exporter.known.user(r.Src, r.Dst)
 	}
 	if r.Has(flow.SamplerID) {
 		n.Sampler = dom.name(nameSampler, r.SamplerID)

@@ -1,6 +1,8 @@
 package collector
 
 import (
+	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -18,10 +20,12 @@ type knowledge struct {
 	refs int // decoders that have domains of it; the registry's mutex guards it
 
 	hasRates, hasNames atomic.Bool
+	datagrams, flows   atomic.Uint64 // received
 
 	mu    sync.RWMutex
 	rates rates
 	names table
+	users map[netip.Addr]string
 }
 
 // hold returns what is known of an exporter, until release.
@@ -94,6 +98,35 @@ func (k *knowledge) name(key nameKey) string {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.names[key]
+}
+
+// setUser keeps the name of the user behind an address, within the bounds.
+func (k *knowledge) setUser(addr netip.Addr, name []byte) {
+	name = name[:min(len(name), maxNameLen)]
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if old, known := k.users[addr]; known && old == string(name) || !known && len(k.users) >= maxTableNames {
+		return
+	}
+	if k.users == nil {
+		k.users = map[netip.Addr]string{}
+	}
+	k.users[addr] = strings.ToValidUTF8(string(name), "\uFFFD")
+	k.hasNames.Store(true)
+}
+
+// user returns the name of the user behind the source of a flow, else behind its
+// destination, empty when there is none.
+func (k *knowledge) user(src, dst netip.Addr) string {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if k.users == nil {
+		return ""
+	}
+	if name := k.users[src.Unmap()]; name != "" {
+		return name
+	}
+	return k.users[dst.Unmap()]
 }
 
 // NewDecoders returns n decoders that divide the observation domains of all

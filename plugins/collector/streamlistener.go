@@ -133,10 +133,10 @@ func (l *StreamListener) accept() {
 		l.accepted.Add(1)
 		l.wg.Go(func() {
 			l.serve(conn)
-			_ = conn.Close()
 			l.mu.Lock()
 			delete(l.conns, conn)
 			l.mu.Unlock()
+			_ = conn.Close()
 		})
 	}
 }

@@ -220,7 +220,7 @@ func (n *inner) Nested(id uint16) *ipfix.Template {
 			return list[i].t
 		}
 	}
-	if len(list) == 0 || n.dom.exporter.needPort {
+	if len(list) == 0 || n.dom.exporter.needPort || n.dom.key.stream {
 		return nil
 	}
 	return list[0].t

@@ -126,6 +126,7 @@ func (d *Decoder) resume(m *message, id uint16) {
 		m.dom.stats.SetsResumed++
 		d.rec.Base = w.base
 		d.dataSet(&then, ipfix.Set{ID: id, Body: body})
+		m.dom.exporter.known.flows.Add(uint64(then.flows))
 	}
 	d.rec.Base = base
 }

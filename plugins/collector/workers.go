@@ -28,6 +28,7 @@ type Workers struct {
 	spare  chan *parcel
 	full   atomic.Uint64
 	wg     sync.WaitGroup
+	stop   sync.Once
 
 	mu   sync.Mutex
 	open []*parcel // being filled, by worker
@@ -125,10 +126,12 @@ func (w *Workers) send(worker int) {
 func (w *Workers) Full() uint64 { return w.full.Load() }
 
 // Stop waits until all that was dispatched is handled. Dispatch must not be called
-// any more.
+// any more; Stop may be.
 func (w *Workers) Stop() {
-	for _, q := range w.queues {
-		close(q)
-	}
+	w.stop.Do(func() {
+		for _, q := range w.queues {
+			close(q)
+		}
+	})
 	w.wg.Wait()
 }

@@ -268,6 +268,7 @@ type Names struct {
 	EgressVRF  string
 	App        string
 	Sampler    string
+	User       string // behind one of the addresses
 	Port       uint16 // source port of the exporter, where its ports are kept apart
 }
 

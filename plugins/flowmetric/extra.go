@@ -16,7 +16,7 @@ import (
 // addedNames are the fields of netflow that are neither the stock plugin's nor a
 // field of flow.Record.
 var addedNames = []string{"sampling_source", "scaled_bytes", "scaled_packets", "exporter_name", "in_interface", "out_interface",
-	"in_vrf_name", "out_vrf_name", "app_name", "sampler_name", "agent_ip", "agent_subid", "l2_protocol", "datalink_frame_type",
+	"in_vrf_name", "out_vrf_name", "app_name", "sampler_name", "exporter_port", "agent_ip", "agent_subid", "l2_protocol", "datalink_frame_type",
 	"vlan_id", "vlan_outer_id", "vni", "reason", "acl_name", "function", "ingress_role", "egress_role"}
 
 // added says whether a field has one of these names, or that of an element of
@@ -32,11 +32,14 @@ func added(name string) bool {
 func (b *Builder) joined(n *flow.Names) {
 	for _, f := range [...]struct{ name, value string }{
 		{"exporter_name", n.Exporter}, {"in_interface", n.Input}, {"out_interface", n.Output},
-		{"in_vrf_name", n.IngressVRF}, {"out_vrf_name", n.EgressVRF}, {"app_name", n.App}, {"sampler_name", n.Sampler},
+		{"in_vrf_name", n.IngressVRF}, {"out_vrf_name", n.EgressVRF}, {"app_name", n.App}, {"sampler_name", n.Sampler}, {"username", n.User},
 	} {
 		if f.value != "" && b.find(f.name) < 0 {
 			b.add(f.name, f.value)
 		}
+	}
+	if n.Port != 0 {
+		b.put("exporter_port", uint64(n.Port))
 	}
 }
 

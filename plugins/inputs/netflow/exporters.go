@@ -22,6 +22,7 @@ type Exporter struct {
 	SamplingRate int64             `toml:"sampling_rate"`
 	Sampling     string            `toml:"sampling"`
 	Count        string            `toml:"count"`
+	Ports        string            `toml:"ports"`
 	Interfaces   map[string]string `toml:"interfaces"`
 }
 
@@ -33,6 +34,13 @@ func (n *NetFlow) exporterOptions(o *collector.Options) error {
 		o.RefuseUnknown = true
 	default:
 		return fmt.Errorf("unknown_exporters: expected 'allow' or 'refuse', got %q", n.Unknown)
+	}
+	switch n.TunnelView {
+	case "", "inner":
+	case "outer":
+		o.OuterFlows = true
+	default:
+		return fmt.Errorf("tunnel_view: expected 'inner' or 'outer', got %q", n.TunnelView)
 	}
 	if o.MaxExporters = n.MaxExporters; o.MaxExporters == 0 {
 		o.MaxExporters = defaultMaxExporters
@@ -85,6 +93,13 @@ func (e *Exporter) config() (collector.ExporterConfig, error) {
 		c.Count = collector.CountDelivered
 	default:
 		return c, fmt.Errorf("count: expected 'both', 'ingress', 'egress' or 'delivered', got %q", e.Count)
+	}
+	switch e.Ports {
+	case "", "together":
+	case "separate":
+		c.SeparatePorts = true
+	default:
+		return c, fmt.Errorf("ports: expected 'together' or 'separate', got %q", e.Ports)
 	}
 	for index, name := range e.Interfaces {
 		i, err := strconv.ParseUint(index, 10, 32)

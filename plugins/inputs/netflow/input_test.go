@@ -15,6 +15,7 @@ import (
 	"github.com/influxdata/telegraf"
 	"github.com/influxdata/telegraf/config"
 	"github.com/influxdata/telegraf/logger"
+	common_tls "github.com/influxdata/telegraf/plugins/common/tls"
 	"github.com/influxdata/telegraf/plugins/inputs"
 	"github.com/influxdata/telegraf/plugins/serializers/influx"
 
@@ -38,7 +39,16 @@ func TestInit(t *testing.T) {
 		{"invalid protocol", &NetFlow{ServiceAddress: ok, Protocol: "foo"}, "invalid protocol"},
 		{"a protocol that is not decoded", &NetFlow{ServiceAddress: ok, Protocol: "netflow v8"}, "invalid protocol"},
 		{"empty service address", &NetFlow{}, "service_address required"},
-		{"invalid scheme", &NetFlow{ServiceAddress: "tcp://:2055"}, "invalid scheme"},
+		{"invalid scheme", &NetFlow{ServiceAddress: "unix://:2055"}, "invalid scheme"},
+		{"tcp", &NetFlow{ServiceAddress: "tcp://:4739", Protocol: "ipfix"}, ""},
+		{"netflow v5 over tcp", &NetFlow{ServiceAddress: "tcp://:4739", Protocol: "netflow v5"}, "protocol: expected"},
+		{"tls without a key", &NetFlow{ServiceAddress: "tcp://:4739", ServerConfig: common_tls.ServerConfig{TLSCert: "cert.pem"}}, "tls_cert and tls_key"},
+		{"tls without a file", &NetFlow{ServiceAddress: "tcp://:4739", ServerConfig: common_tls.ServerConfig{TLSCert: "nowhere", TLSKey: "nowhere"}}, "tls: "},
+		{"connections", &NetFlow{ServiceAddress: "tcp://:4739", MaxConnections: -1}, "max_connections: expected"},
+		{"idle", &NetFlow{ServiceAddress: "tcp://:4739", IdleTimeout: -1}, "idle_timeout: expected"},
+		{"workers", &NetFlow{ServiceAddress: ok, Workers: 65}, "workers: expected"},
+		{"tunnel view", &NetFlow{ServiceAddress: ok, TunnelView: "both"}, "tunnel_view: expected"},
+		{"exporter ports", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "::1", Ports: "all"}}}, "ports: expected"},
 		{"invalid service address", &NetFlow{ServiceAddress: "udp://198.168.1.290:la"}, "invalid service address"},
 		{"metrics", &NetFlow{ServiceAddress: ok, Metrics: []string{"flows", "options", "exporters", "datagrams"}}, ""},
 		{"unknown metric", &NetFlow{ServiceAddress: ok, Metrics: []string{"flow"}}, "metrics: expected"},
@@ -295,14 +305,14 @@ func TestFlippedBytesMakeMetrics(t *testing.T) {
 			}
 		}
 	}
-	if n.panics != 0 {
-		t.Errorf("%d datagrams made the decoder fail", n.panics)
+	if n.workers[0].panics != 0 {
+		t.Errorf("%d datagrams made the decoder fail", n.workers[0].panics)
 	}
 }
 
 // TestPanicCostsOneDatagram holds the last line of defence.
 func TestPanicCostsOneDatagram(t *testing.T) {
-	n := newPlugin(t, nil)
+	n := newPlugin(t, nil).workers[0]
 	list := datagrams(t, 19)
 	n.decodeAll([]collector.Datagram{received(list[0])})
 	whole := n.handler.Flow

@@ -9,20 +9,20 @@
 package netflow
 
 import (
+	"cmp"
 	_ "embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/netip"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/influxdata/telegraf"
 	"github.com/influxdata/telegraf/config"
+	common_tls "github.com/influxdata/telegraf/plugins/common/tls"
 	"github.com/influxdata/telegraf/plugins/inputs"
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
@@ -56,25 +56,22 @@ type NetFlow struct {
 	Exporters      []Exporter      `toml:"exporter"`
 	Unknown        string          `toml:"unknown_exporters"`
 	MaxExporters   int             `toml:"max_exporters"`
-	Log            telegraf.Logger `toml:"-"`
+	TunnelView     string          `toml:"tunnel_view"`
+	Workers        int             `toml:"workers"`
+	MaxConnections int             `toml:"max_connections"`
+	IdleTimeout    config.Duration `toml:"idle_timeout"`
+	common_tls.ServerConfig
+	Log telegraf.Logger `toml:"-"`
 
-	listener *collector.Listener
-	done     chan struct{} // closed to end repeat
+	listener receiver
+	pool     *collector.Workers // nil with one worker
+	done     chan struct{}      // closed to end repeat
 	wg       sync.WaitGroup
 	acc      telegraf.Accumulator
 	wants    wants
+	workers  []*worker
 
-	// mu guards the decoder: the listener's goroutine decodes, Gather reads its
-	// counters.
-	mu      sync.Mutex
-	decoder *collector.Decoder
-	builder *flowmetric.Builder
-	handler collector.Handler
-	at      time.Time         // receipt of the datagram at hand
-	batch   []telegraf.Metric // of the datagrams at hand
-	panics  uint64
-
-	datagrams flowmetric.DatagramBuilder
+	stateErrors atomic.Uint64 // failures to read or write the state file
 }
 
 // wants are the metrics to emit.
@@ -114,24 +111,14 @@ func (n *NetFlow) Init() error {
 	default:
 		return fmt.Errorf("measurements: expected 'separate' or 'stock', got %q", n.Measurements)
 	}
-	n.builder, err = flowmetric.NewBuilder(flowmetric.Options{FlowTags: n.FlowTags, PEN: pen, Stock: stock, ExtraFields: n.ExtraFields})
-	if err != nil {
-		return err
-	}
 	o := collector.Options{Protocols: protocols, Log: n.Log.Warnf, TemplatesOnly: !n.wants.decoding(), SplitBiflows: !stock}
 	if err := n.exporterOptions(&o); err != nil {
 		return err
 	}
-	n.decoder = collector.NewDecoder(o)
-	n.handler = collector.Handler{}
-	if n.wants.flows {
-		n.handler.Flow = n.flow
-		n.handler.Counter = n.counter
+	if err := n.listenerOptions(); err != nil {
+		return err
 	}
-	if n.wants.options {
-		n.handler.Option = n.option
-	}
-	return nil
+	return n.makeWorkers(o, flowmetric.Options{FlowTags: n.FlowTags, PEN: pen, Stock: stock, ExtraFields: n.ExtraFields})
 }
 
 // protocols returns the versions that the option protocol leaves; none is all.
@@ -177,29 +164,23 @@ func (n *NetFlow) chooseMetrics() error {
 	return nil
 }
 
-// newListener returns the listener of the configuration, not yet open.
-func (n *NetFlow) newListener() *collector.Listener {
-	return collector.NewListener(collector.ListenerOptions{
-		Address:    n.ServiceAddress,
-		ReadBuffer: int(n.ReadBufferSize),
-		Warn:       n.Log.Warnf,
-	})
-}
-
-// Check says whether the plugin could start: whether its port is free.
-func (n *NetFlow) Check() error {
-	l := n.newListener()
-	defer l.Stop()
-	return l.Start(func([]collector.Datagram) {})
-}
-
-// Start opens the socket and begins to receive.
+// Start opens the port and begins to receive.
 func (n *NetFlow) Start(acc telegraf.Accumulator) error {
 	n.acc = acc
 	n.restore()
 	restored := n.known()
-	l := n.newListener()
-	if err := l.Start(n.receive); err != nil {
+	l, err := n.newListener()
+	if err != nil {
+		return err
+	}
+	handle := n.workers[0].receive
+	n.pool = nil
+	if len(n.workers) > 1 {
+		n.pool = collector.NewWorkers(len(n.workers), n.shard, func(i int, list []collector.Datagram) { n.workers[i].receive(list) })
+		handle = n.pool.Dispatch
+	}
+	if err := l.Start(handle); err != nil {
+		n.stopPool()
 		return &startupError{err}
 	}
 	n.listener = l
@@ -212,157 +193,137 @@ func (n *NetFlow) Start(acc telegraf.Accumulator) error {
 	return nil
 }
 
-// Stop closes the socket and waits. No metric is added after it.
+// stopPool waits for the workers.
+func (n *NetFlow) stopPool() {
+	if n.pool != nil {
+		n.pool.Stop()
+	}
+}
+
+// Stop closes the port and waits. No metric is added after it.
 func (n *NetFlow) Stop() {
 	if n.listener != nil {
 		n.listener.Stop()
 	}
+	n.stopPool()
 	if n.done != nil {
 		close(n.done)
 		n.wg.Wait()
 		n.done = nil
-		if n.StateFile != "" {
-			if err := collector.SaveKnown(n.StateFile, n.known()); err != nil {
-				n.Log.Errorf("state_file %s cannot be written, templates are lost at the next restart: %v", n.StateFile, err)
-			}
+		n.save(n.known())
+	}
+}
+
+// makeWorkers makes the decoders and what makes metrics of what they decode.
+func (n *NetFlow) makeWorkers(o collector.Options, metrics flowmetric.Options) error {
+	count := n.Workers
+	switch {
+	case count == 0:
+		count = autoWorkers()
+	case count < 0 || count > maxWorkers:
+		return fmt.Errorf("workers: expected 1 to %d, or 0 for as many as the machine has processors for, got %d", maxWorkers, count)
+	}
+	n.workers = nil
+	for _, d := range collector.NewDecoders(count, o) {
+		w, err := n.newWorker(d, metrics)
+		if err != nil {
+			return err
 		}
+		n.workers = append(n.workers, w)
 	}
+	return nil
 }
 
-// receive decodes datagrams and emits their metrics. They are added outside the
-// lock: adding waits for the outputs, and Gather must not. They are added in a
-// row: what reads them is woken once for all of them.
-func (n *NetFlow) receive(list []collector.Datagram) {
-	for _, m := range n.decodeAll(list) {
-		n.acc.AddMetric(m)
-	}
+// shard returns the worker of a datagram.
+func (n *NetFlow) shard(dg *collector.Datagram) int {
+	return n.workers[0].decoder.Shard(dg, len(n.workers))
 }
 
-// decodeAll returns the metrics of datagrams; the slice is reused.
-func (n *NetFlow) decodeAll(list []collector.Datagram) []telegraf.Metric {
-	trace := n.DumpPackets || n.Log.Level().Includes(telegraf.Trace)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	clear(n.batch)
-	n.batch = n.batch[:0]
-	for _, dg := range list {
-		if trace {
-			n.Log.Tracef("%s: raw data: %s", dg.Exporter, hex.EncodeToString(dg.Payload))
-		}
-		n.decode(dg)
-	}
-	return n.batch
-}
-
-// decode adds the metrics of a datagram to the batch. A panic, which would end
-// the agent, costs the datagram only.
-func (n *NetFlow) decode(dg collector.Datagram) {
-	defer func() {
-		if p := recover(); p != nil {
-			if n.panics++; n.panics == 1 {
-				n.Log.Errorf("decoding a datagram of %s failed, please report this: %v; raw data: %s\n%s",
-					dg.Exporter, p, hex.EncodeToString(dg.Payload), debug.Stack())
-			}
-		}
-	}()
-	n.at = dg.Received
-	if n.wants.datagrams {
-		n.batch = append(n.batch, n.datagrams.Metric(dg))
-	}
-	if !n.wants.decoding() && !n.wants.datagrams {
-		return
-	}
-	if err := n.decoder.Decode(dg, n.handler); err != nil {
-		n.Log.Debugf("%v", err)
-	}
-}
-
-// flow adds a flow to the batch.
-func (n *NetFlow) flow(r *flow.Record) {
-	n.batch = append(n.batch, n.builder.Flow(r, flowmetric.Timestamp(n.at)))
-}
-
-// counter adds a counter record of sFlow to the batch.
-func (n *NetFlow) counter(o *flow.CounterRecord) {
-	if m := n.builder.Counters(o, flowmetric.Timestamp(n.at)); m != nil {
-		n.batch = append(n.batch, m)
-	}
-}
-
-// option adds an option record to the batch.
-func (n *NetFlow) option(o *flow.OptionRecord) {
-	n.batch = append(n.batch, n.builder.Option(o, flowmetric.Timestamp(n.at)))
-}
-
-// Gather emits the counters of the exporters and of the socket.
+// Gather emits the counters of the exporters and of the port.
 func (n *NetFlow) Gather(acc telegraf.Accumulator) error {
 	if !n.wants.exporters || n.listener == nil {
 		return nil
 	}
 	now := time.Now()
 	for _, s := range n.exporters() {
-		acc.AddFields(flowmetric.ExporterMeasurement, exporterFields(&s), map[string]string{
-			"source":  s.Exporter.String(),
-			"version": s.Version.String(),
-			"domain":  strconv.FormatUint(uint64(s.Domain), 10),
-		}, now)
+		acc.AddFields(flowmetric.ExporterMeasurement, exporterFields(&s), exporterTags(&s), now)
 	}
-	n.mu.Lock()
-	forgotten, refused, panics := n.decoder.Forgotten(), n.decoder.Refused(), n.panics
-	n.mu.Unlock()
-	acc.AddFields(flowmetric.ExporterMeasurement, map[string]interface{}{
-		"kernel_drops":      n.listener.Drops(),
-		"read_errors":       n.listener.ReadErrors(),
-		"read_buffer_size":  uint64(n.listener.ReadBuffer()),
-		"domains_forgotten": forgotten,
-		"refused":           refused,
-		"internal_errors":   panics,
-	}, map[string]string{"listener": n.ServiceAddress}, now)
+	var forgotten, refused, panics uint64
+	for _, w := range n.workers {
+		w.mu.Lock()
+		forgotten, refused, panics = forgotten+w.decoder.Forgotten(), refused+w.decoder.Refused(), panics+w.panics
+		w.mu.Unlock()
+	}
+	fields := n.listener.fields()
+	fields["domains_forgotten"], fields["refused"], fields["internal_errors"] = forgotten, refused, panics
+	fields["state_errors"] = n.stateErrors.Load()
+	fields["workers"], fields["queue_full"] = uint64(len(n.workers)), uint64(0)
+	if pool := n.pool; pool != nil {
+		fields["queue_full"] = pool.Full()
+	}
+	acc.AddFields(flowmetric.ExporterMeasurement, fields, map[string]string{"listener": n.ServiceAddress}, now)
 	return nil
 }
 
 // exporters returns a copy of all counters, sorted.
 func (n *NetFlow) exporters() []collector.ExporterStats {
 	var list []collector.ExporterStats
-	n.mu.Lock()
-	n.decoder.Exporters(func(s *collector.ExporterStats) { list = append(list, *s) })
-	n.mu.Unlock()
+	for _, w := range n.workers {
+		w.mu.Lock()
+		w.decoder.Exporters(func(s *collector.ExporterStats) { list = append(list, *s) })
+		w.mu.Unlock()
+	}
 	slices.SortFunc(list, func(a, b collector.ExporterStats) int {
-		if c := netip.Addr.Compare(a.Exporter, b.Exporter); c != 0 {
-			return c
-		}
-		if a.Version != b.Version {
-			return int(a.Version) - int(b.Version)
-		}
-		return int(int64(a.Domain) - int64(b.Domain))
+		return cmp.Or(a.Exporter.Compare(b.Exporter), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Port, b.Port))
 	})
 	return list
+}
+
+// exporterTags returns the tags of netflow_exporter for one domain.
+func exporterTags(s *collector.ExporterStats) map[string]string {
+	tags := map[string]string{
+		"source":  s.Exporter.String(),
+		"version": s.Version.String(),
+		"domain":  strconv.FormatUint(uint64(s.Domain), 10),
+	}
+	if s.Port != 0 {
+		tags["port"] = strconv.FormatUint(uint64(s.Port), 10)
+	}
+	if s.Stream {
+		tags["transport"] = "tcp"
+	}
+	return tags
 }
 
 // exporterFields returns the fields of netflow_exporter for one domain.
 func exporterFields(s *collector.ExporterStats) map[string]interface{} {
 	return map[string]interface{}{
-		"datagrams":             s.Datagrams,
-		"bytes":                 s.Bytes,
-		"flows":                 s.Flows,
-		"uncounted":             s.Uncounted,
-		"options":               s.Options,
-		"counters":              s.Counters,
-		"templates":             s.Templates,
-		"sequence_gaps":         s.SequenceGaps,
-		"sequence_lost":         s.SequenceLost,
-		"sequence_late":         s.SequenceLate,
-		"sequence_restarts":     s.SequenceRestarts,
-		"sets_without_template": s.SetsWithoutTemplate,
-		"sets_resumed":          s.SetsResumed,
-		"sets_expired":          s.SetsExpired,
-		"sets_waiting":          uint64(s.SetsWaiting),
-		"decode_errors":         s.DecodeErrors,
-		"unsupported":           s.Unsupported,
-		"time_repairs":          s.TimeRepairs,
-		"templates_known":       uint64(s.TemplatesKnown),
-		"sampling_rate":         uint64(s.SamplingRate),
-		"clock_skew_ms":         int64(s.ClockSkew) / int64(time.Millisecond),
+		"datagrams":               s.Datagrams,
+		"bytes":                   s.Bytes,
+		"flows":                   s.Flows,
+		"uncounted":               s.Uncounted,
+		"options":                 s.Options,
+		"counters":                s.Counters,
+		"templates":               s.Templates,
+		"sequence_gaps":           s.SequenceGaps,
+		"sequence_lost":           s.SequenceLost,
+		"sequence_late":           s.SequenceLate,
+		"sequence_restarts":       s.SequenceRestarts,
+		"exporter_datagrams":      s.ExporterDatagrams,
+		"exporter_datagrams_lost": s.ExporterDatagramsLost,
+		"exporter_flows":          s.ExporterFlows,
+		"exporter_flows_lost":     s.ExporterFlowsLost,
+		"exporter_flows_unsent":   s.ExporterFlowsUnsent,
+		"sets_without_template":   s.SetsWithoutTemplate,
+		"sets_resumed":            s.SetsResumed,
+		"sets_expired":            s.SetsExpired,
+		"sets_waiting":            uint64(s.SetsWaiting),
+		"decode_errors":           s.DecodeErrors,
+		"unsupported":             s.Unsupported,
+		"time_repairs":            s.TimeRepairs,
+		"templates_known":         uint64(s.TemplatesKnown),
+		"sampling_rate":           uint64(s.SamplingRate),
+		"clock_skew_ms":           int64(s.ClockSkew) / int64(time.Millisecond),
 	}
 }
 

@@ -7,13 +7,15 @@ import (
 
 	"github.com/influxdata/telegraf"
 	"github.com/influxdata/telegraf/logger"
+
+	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/influxdata/telegraf/metric"
 )
 
 // newPlugin returns an initialised plugin on a free port of the loopback.
 func newPlugin(t testing.TB, change func(*NetFlow)) *NetFlow {
 	t.Helper()
-	n := &NetFlow{ServiceAddress: "udp://127.0.0.1:0", Log: logger.New("inputs", "netflow", "")}
+	n := &NetFlow{ServiceAddress: "udp://127.0.0.1:0", Workers: 1, Log: logger.New("inputs", "netflow", "")}
 	if change != nil {
 		change(n)
 	}
@@ -21,6 +23,11 @@ func newPlugin(t testing.TB, change func(*NetFlow)) *NetFlow {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// decodeAll returns the metrics of datagrams, of a plugin with one worker.
+func (n *NetFlow) decodeAll(list []collector.Datagram) []telegraf.Metric {
+	return n.workers[0].decodeAll(list)
 }
 
 // accumulator keeps what a plugin adds.

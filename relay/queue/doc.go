@@ -22,15 +22,15 @@
 //
 // Add appends a mail to the journal; one sync answers for all mails that came in
 // meanwhile (group commit). A mail that is delivered at once leaves only a mark
-// there. One that has to wait gets a file of its own: when a result is recorded,
-// when the journal has grown to nine segments of 32 MiB, and when the queue is
-// closed; then these files are synced, and a segment is deleted when no mail needs
-// it. Making and unlinking a file for every mail
+// there. One that has to wait gets a file of its own when a result is recorded, or
+// when few mails keep many segments: then these files are synced. A segment is
+// deleted when no mail needs it, in order. Making and unlinking a file for every mail
 // would cost more than the sync: ext4 does not reuse an inode for some seconds and
 // searches past all that were freed.
 //
-// Open replays the segments: a mail that is neither in queue/ nor in failed/ nor
-// marked done gets its file. Where both have it, the file counts.
+// Open reads the segments and leaves them where they are: a mail that is neither in
+// queue/ nor in failed/ nor marked done waits in its segment. Where queue/ has it too,
+// the file counts; where failed/ has it, that. Close leaves everything as it is.
 //
 // # A mail file
 //

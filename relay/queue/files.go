@@ -10,40 +10,67 @@ import (
 
 // writePlain writes a file under a temporary name in the same directory and
 // renames it, without waiting for the disk. On an error nothing is left behind.
-func writePlain(dir, name string, b []byte) error {
-	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path+tmpSuffix, b, 0o600); err != nil {
-		os.Remove(path + tmpSuffix)
-		return fmt.Errorf("writing spool file: %w", err)
-	}
-	if err := os.Rename(path+tmpSuffix, path); err != nil {
-		os.Remove(path + tmpSuffix)
-		return fmt.Errorf("renaming spool file: %w", err)
-	}
-	return nil
+func writePlain(d disk, dir, name string, b []byte) error {
+	return replace(d, filepath.Join(dir, name), b, false)
 }
 
 // WriteFile replaces a file atomically and durably: temporary name in the same
 // directory, sync, rename, sync of the directory. After an error the old content
 // is still there, or the new one.
-func WriteFile(path string, b []byte) error {
-	f, err := os.OpenFile(path+tmpSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
+func WriteFile(path string, b []byte) error { return writeDurably(realDisk{}, path, b) }
+
+func writeDurably(d disk, path string, b []byte) error {
+	if err := replace(d, path, b, true); err != nil {
 		return err
 	}
-	_, err = f.Write(b)
-	if err == nil {
+	return d.SyncDir(filepath.Dir(path))
+}
+
+func replace(d disk, path string, b []byte, sync bool) error {
+	f, err := d.OpenFile(path+tmpSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return fmt.Errorf("writing spool file: %w", err)
+	}
+	_, err = f.WriteAt(b, 0)
+	if err == nil && sync {
 		err = f.Sync()
 	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(path+tmpSuffix, path)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = d.Rename(path+tmpSuffix, path)
 	}
 	if err != nil {
-		os.Remove(path + tmpSuffix)
-		return fmt.Errorf("writing %s: %w", path, err)
+		return fmt.Errorf("writing %s: %w", path, errors.Join(err, ignoreMissing(d.Remove(path+tmpSuffix))))
 	}
-	return syncDir(filepath.Dir(path))
+	return nil
+}
+
+// readFile reads a whole file.
+func readFile(d disk, path string) ([]byte, error) {
+	f, err := d.OpenFile(path, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAll(f)
+}
+
+func readAll(f diskFile) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, info.Size())
+	if n, err := f.ReadAt(b, 0); n < len(b) {
+		return nil, fmt.Errorf("reading %s: %w", f.Name(), err)
+	}
+	return b, nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func syncDir(dir string) error {

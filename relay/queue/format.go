@@ -242,9 +242,10 @@ func decodeDone(b []byte) (id string, size int, err error) {
 	return string(b[10 : 10+n]), 14 + n, nil
 }
 
-// scanSegment calls mail or done for every record of a journal segment, up to the
-// first one that cannot be read, and gives the offset behind the last good one.
-func scanSegment(b []byte, mail func(id string, record []byte), done func(id string)) (good int, err error) {
+// scanSegment calls mail, with offset and size of its record, or done for every record
+// of a journal segment, up to the first one that cannot be read, and gives the offset
+// behind the last good one. The mail's body points into b.
+func scanSegment(b []byte, mail func(m *Mail, offset, size int), done func(id string)) (good int, err error) {
 	for good < len(b) {
 		if bytes.HasPrefix(b[good:], []byte(doneMagic)) {
 			id, size, err := decodeDone(b[good:])
@@ -259,10 +260,32 @@ func scanSegment(b []byte, mail func(id string, record []byte), done func(id str
 		if err != nil {
 			return good, err
 		}
-		mail(m.ID, b[good:good+size])
+		mail(m, good, size)
 		good += size
 	}
 	return good, nil
+}
+
+// nextRecord gives the offset of the first whole record behind the start of b; len(b)
+// when there is none.
+func nextRecord(b []byte) int {
+	const common = "FG"
+	for from := 1; from < len(b); {
+		i := bytes.Index(b[from:], []byte(common))
+		if i < 0 {
+			break
+		}
+		from += i
+		_, _, err := decodeMail(b[from:])
+		if bytes.HasPrefix(b[from:], []byte(doneMagic)) {
+			_, _, err = decodeDone(b[from:])
+		}
+		if err == nil {
+			return from
+		}
+		from++
+	}
+	return len(b)
 }
 
 // validID keeps ids to what is harmless in a file name.

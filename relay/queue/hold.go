@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/flowgraf/flowgraf/relay/monitor"
@@ -15,7 +14,7 @@ const heldDir = "held"
 
 // loadHeld reads which mails are on hold. Marks of mails that are gone are dropped.
 func (q *Queue) loadHeld(found map[string]Envelope) error {
-	entries, err := os.ReadDir(q.path(heldDir))
+	entries, err := q.disk.ReadDir(q.path(heldDir))
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
@@ -24,7 +23,7 @@ func (q *Queue) loadHeld(found map[string]Envelope) error {
 		if _, ok := found[id]; ok {
 			q.held[id] = true
 		} else if validID(id) {
-			os.Remove(q.path(heldDir, id))
+			q.disk.Remove(q.path(heldDir, id))
 		}
 	}
 	return nil
@@ -45,16 +44,16 @@ func (q *Queue) SetHeld(id string, held bool) error {
 		return nil
 	}
 	if !held {
-		if err := os.Remove(q.path(heldDir, id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := q.disk.Remove(q.path(heldDir, id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("spool: %w", err)
 		}
 		delete(q.held, id)
-		return syncDir(q.path(heldDir))
+		return q.disk.SyncDir(q.path(heldDir))
 	}
 	if !validID(id) {
 		return fmt.Errorf("mail %q: expected an id of this spool", id)
 	}
-	if err := WriteFile(q.path(heldDir, id), nil); err != nil {
+	if err := writeDurably(q.disk, q.path(heldDir, id), nil); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
 	q.held[id] = true
@@ -67,13 +66,13 @@ func (q *Queue) dropHeld(id string) {
 	defer q.mu.Unlock()
 	if q.held[id] {
 		delete(q.held, id)
-		os.Remove(q.path(heldDir, id)) // a mark that stays is dropped by the next Open
+		q.disk.Remove(q.path(heldDir, id)) // a mark that stays is dropped by the next Open
 	}
 }
 
 // FailedIDs lists the mails that could not be delivered, oldest first.
 func (q *Queue) FailedIDs() ([]string, error) {
-	entries, err := os.ReadDir(q.path(failedDir))
+	entries, err := q.disk.ReadDir(q.path(failedDir))
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
@@ -99,7 +98,7 @@ func (q *Queue) RemoveFailed(id string) error {
 	if !validID(id) {
 		return fmt.Errorf("mail %q: %w", id, fs.ErrNotExist)
 	}
-	if err := os.Remove(q.path(failedDir, id+mailSuffix)); err != nil {
+	if err := q.disk.Remove(q.path(failedDir, id+mailSuffix)); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
 	return nil

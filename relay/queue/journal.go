@@ -11,13 +11,17 @@ import (
 // segmentSize is the size in octets from which a segment is closed.
 const segmentSize = 32 << 20
 
-// keepSealed is how many closed segments may wait for their last mail. Beyond that
-// the mails of the oldest get files of their own.
-const keepSealed = 8
+// keepSealed is how many closed segments, in octets, may be kept for what waits in
+// them, besides twice what waits. Beyond that the mails of the oldest get files of
+// their own, so that few mails do not keep many segments.
+const keepSealed = 8 * segmentSize
+
+const segmentSuffix = ".wal"
 
 // journal is the write-ahead log: one goroutine writes what the callers of commit
 // bring and answers all of them after one sync.
 type journal struct {
+	disk       disk
 	dir        string
 	checkpoint func(ids []string) error // brings mails to the disk otherwise
 
@@ -29,7 +33,9 @@ type journal struct {
 	seq       uint64
 	live      map[string]place
 	sealed    []*segment // closed for writing, oldest first
-	keep      int        // how many of them may stay
+	kept      int64      // octets of them
+	waiting   int64      // octets of mails not done
+	keep      int64      // see keepSealed
 	closed    bool
 	sealing   sync.WaitGroup
 	releasing sync.Mutex // one release at a time
@@ -38,7 +44,7 @@ type journal struct {
 // segment is one file of the log.
 type segment struct {
 	seq  uint64
-	file *os.File
+	file diskFile
 	size int64
 	live int // mails not done
 }
@@ -58,33 +64,77 @@ type commitRequest struct {
 
 var errClosed = errors.New("the spool is closed")
 
-// newJournal starts a log in an empty directory. checkpoint must bring the mails
-// with these ids to the disk by other means; their segment is deleted then.
-func newJournal(dir string, seq uint64, checkpoint func(ids []string) error) (*journal, error) {
-	j := &journal{
-		dir: dir, checkpoint: checkpoint, seq: seq,
+// newJournal makes a log; it takes over what adopt and restore bring, and begins with
+// start. checkpoint must bring the mails with these ids to the disk by other means;
+// their segment is deleted then.
+func newJournal(d disk, dir string, checkpoint func(ids []string) error) *journal {
+	return &journal{
+		disk: d, dir: dir, checkpoint: checkpoint,
 		requests: make(chan commitRequest, 256), done: make(chan struct{}),
 		live: map[string]place{}, keep: keepSealed,
 	}
-	if err := j.begin(); err != nil {
-		return nil, err
-	}
-	go j.run()
-	return j, nil
 }
 
-func segmentName(seq uint64) string { return fmt.Sprintf("%016x.wal", seq) }
+// adopt takes over a segment of an earlier process, in their order, before start.
+func (j *journal) adopt(seq uint64, f diskFile) *segment {
+	s := &segment{seq: seq, file: f}
+	if info, err := f.Stat(); err == nil {
+		s.size = info.Size()
+	}
+	j.sealed, j.seq = append(j.sealed, s), max(j.seq, seq)
+	j.kept += s.size
+	return s
+}
+
+// restore says that a mail waits in an adopted segment. The caller holds mu or is
+// alone.
+func (j *journal) restore(id string, at place) {
+	j.live[id] = at
+	at.in.live++
+	j.waiting += int64(at.length)
+}
+
+// forget says that a mail no longer needs the log. The caller holds mu or is alone.
+func (j *journal) forget(id string) {
+	if at, ok := j.live[id]; ok {
+		delete(j.live, id)
+		at.in.live--
+		j.waiting -= int64(at.length)
+	}
+}
+
+// start begins to write. Adopted segments that no mail needs go.
+func (j *journal) start() error {
+	if err := j.begin(); err != nil {
+		return err
+	}
+	j.trim()
+	go j.run()
+	return nil
+}
+
+// abandon closes a log that was not started.
+func (j *journal) abandon() {
+	for _, s := range j.sealed {
+		s.file.Close()
+	}
+}
+
+func segmentName(seq uint64) string { return fmt.Sprintf("%016x", seq) + segmentSuffix }
 
 // begin makes the next segment. The caller holds mu or is alone.
 func (j *journal) begin() error {
 	seq := j.seq + 1
-	f, err := os.OpenFile(filepath.Join(j.dir, segmentName(seq)), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := j.disk.OpenFile(filepath.Join(j.dir, segmentName(seq)), os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return fmt.Errorf("journal segment: %w", err)
 	}
-	if err := syncDir(j.dir); err != nil {
+	if err := j.disk.SyncDir(j.dir); err != nil {
 		f.Close()
-		os.Remove(f.Name())
+		if removeErr := j.disk.Remove(f.Name()); removeErr != nil {
+			j.seq = seq // the next one needs another name
+			err = errors.Join(err, removeErr)
+		}
 		return err
 	}
 	j.current, j.seq = &segment{seq: seq, file: f}, seq
@@ -144,7 +194,7 @@ func (j *journal) write(batch []commitRequest) error {
 	if err != nil {
 		return err
 	}
-	err = syncData(current.file)
+	err = current.file.Sync()
 
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -153,8 +203,7 @@ func (j *journal) write(batch []commitRequest) error {
 		return err
 	}
 	for i, request := range batch {
-		j.live[request.id] = places[i]
-		current.live++
+		j.restore(request.id, places[i])
 	}
 	if current.size >= segmentSize {
 		j.seal()
@@ -242,16 +291,14 @@ func (j *journal) read(id string) (record []byte, ok bool, err error) {
 func (j *journal) finish(id string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	at, ok := j.live[id]
-	if !ok {
+	if _, ok := j.live[id]; !ok {
 		return nil // its segment is gone
 	}
 	err := j.ready()
 	if err == nil {
 		_, err = j.append(encodeDone(id))
 	}
-	delete(j.live, id)
-	at.in.live--
+	j.forget(id)
 	j.trim()
 	return err
 }
@@ -263,10 +310,17 @@ func (j *journal) seal() {
 		return
 	}
 	j.sealed = append(j.sealed, j.current)
+	j.kept += j.current.size
 	j.current = nil
 	j.trim()
-	if extra := len(j.sealed) - j.keep; extra > 0 {
-		seq := j.sealed[extra-1].seq
+	extra, seq := j.kept-j.keep-2*j.waiting, uint64(0)
+	for _, s := range j.sealed {
+		if extra <= 0 {
+			break
+		}
+		extra, seq = extra-s.size, s.seq
+	}
+	if seq > 0 {
 		j.sealing.Go(func() { j.release(seq) })
 	}
 }
@@ -276,10 +330,11 @@ func (j *journal) seal() {
 // holds mu.
 func (j *journal) trim() {
 	for len(j.sealed) > 0 && j.sealed[0].live == 0 {
-		if err := os.Remove(j.sealed[0].file.Name()); err != nil {
+		if err := j.disk.Remove(j.sealed[0].file.Name()); err != nil {
 			return // once more at the next trim, or at the next Open
 		}
 		j.sealed[0].file.Close()
+		j.kept -= j.sealed[0].size
 		j.sealed = j.sealed[1:]
 	}
 }
@@ -303,16 +358,13 @@ func (j *journal) release(seq uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, id := range ids {
-		if at, ok := j.live[id]; ok {
-			delete(j.live, id)
-			at.in.live--
-		}
+		j.forget(id)
 	}
 	j.trim()
 }
 
-// close ends the log after the commits under way; its mails are brought to the
-// disk and its segments deleted.
+// close ends the log after the commits under way. Its mails stay in their segments for
+// the next start; segments that no mail needs go.
 func (j *journal) close() {
 	j.mu.Lock()
 	if j.closed {
@@ -323,13 +375,16 @@ func (j *journal) close() {
 	j.mu.Unlock()
 	j.requests <- commitRequest{}
 	<-j.done
-	j.mu.Lock()
-	j.seal()
-	seq := j.seq
-	j.mu.Unlock()
 	j.sealing.Wait()
-	j.release(seq)
-	for _, s := range j.sealed { // could not be released
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.current != nil {
+		j.current.file.Sync() // done marks; a lost one costs a second delivery
+		j.sealed = append(j.sealed, j.current)
+		j.current = nil
+	}
+	j.trim()
+	for _, s := range j.sealed {
 		s.file.Close()
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -25,6 +26,7 @@ func TestMain(m *testing.M) {
 		acceptUntilKilled(dir)
 		return
 	}
+	flag.Parse()
 	os.Exit(m.Run())
 }
 

@@ -37,6 +37,7 @@ type Queue struct {
 	dir      string
 	instance string
 	mon      *monitor.Monitor
+	disk     disk
 	lock     *os.File
 	journal  *journal
 
@@ -54,7 +55,11 @@ type Queue struct {
 // journal, and gives the envelopes of the mails that wait, oldest first. The error
 // wraps ErrLocked when another process has the spool.
 func Open(dir string, mon *monitor.Monitor) (*Queue, []Envelope, error) {
-	q := &Queue{dir: dir, mon: mon, spilled: map[string]bool{}, held: map[string]bool{}}
+	return openOn(realDisk{}, dir, mon)
+}
+
+func openOn(d disk, dir string, mon *monitor.Monitor) (*Queue, []Envelope, error) {
+	q := &Queue{dir: dir, mon: mon, disk: d, spilled: map[string]bool{}, held: map[string]bool{}}
 	for _, sub := range []string{queueDir, failedDir, corruptDir, journalDir, heldDir} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			return nil, nil, fmt.Errorf("spool: %w", err)
@@ -115,21 +120,25 @@ func (q *Queue) load() ([]Envelope, error) {
 	if err != nil {
 		return nil, err
 	}
-	seq, err := q.replay(found)
-	if err != nil {
+	for id := range found {
+		q.spilled[id] = true
+	}
+	q.journal = newJournal(q.disk, q.path(journalDir), q.checkpoint)
+	if err := q.replay(found); err != nil {
+		q.journal.abandon()
 		return nil, err
 	}
-	q.journal, err = newJournal(q.path(journalDir), seq, q.checkpoint)
-	if err != nil {
+	if err := q.journal.start(); err != nil {
+		q.journal.abandon()
 		return nil, err
 	}
 	if err := q.loadHeld(found); err != nil {
+		q.journal.close()
 		return nil, err
 	}
 	waiting := make([]Envelope, 0, len(found))
-	for id, env := range found {
+	for _, env := range found {
 		waiting = append(waiting, env)
-		q.spilled[id] = true
 	}
 	slices.SortFunc(waiting, func(a, b Envelope) int {
 		if c := a.Received.Compare(b.Received); c != 0 {
@@ -148,7 +157,7 @@ func (q *Queue) path(parts ...string) string {
 // its own Received fields again.
 func (q *Queue) loadInstance() error {
 	path := q.path("instance")
-	b, err := os.ReadFile(path)
+	b, err := readFile(q.disk, path)
 	if name := strings.TrimSpace(string(b)); err == nil && len(name) == 8 && validID(name) {
 		q.instance = name
 		return nil
@@ -159,13 +168,13 @@ func (q *Queue) loadInstance() error {
 	var random [4]byte
 	rand.Read(random[:]) // never fails, see crypto/rand
 	q.instance = hex.EncodeToString(random[:])
-	return WriteFile(path, []byte(q.instance+"\n"))
+	return writeDurably(q.disk, path, []byte(q.instance+"\n"))
 }
 
 // scanMails reads every mail file. Temporary files are remains of mails never
 // acknowledged and go; corrupt ones are set aside; others are left alone.
 func (q *Queue) scanMails() (map[string]Envelope, error) {
-	entries, err := os.ReadDir(q.path(queueDir))
+	entries, err := q.disk.ReadDir(q.path(queueDir))
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
@@ -173,7 +182,7 @@ func (q *Queue) scanMails() (map[string]Envelope, error) {
 	for _, entry := range entries {
 		name := entry.Name()
 		if strings.HasSuffix(name, tmpSuffix) {
-			os.Remove(q.path(queueDir, name))
+			q.disk.Remove(q.path(queueDir, name)) // or at the next Open
 			continue
 		}
 		id, ok := strings.CutSuffix(name, mailSuffix)
@@ -200,111 +209,118 @@ func (q *Queue) setAside(id string, cause error) error {
 	q.mon.Count(monitor.Corrupt, "mail")
 	to := q.path(corruptDir, id+mailSuffix+"."+strconv.FormatInt(time.Now().UnixNano(), 36))
 	q.mon.Errorf("spool: %v; the file is set aside as %s", cause, to)
-	if err := os.Rename(q.path(queueDir, id+mailSuffix), to); err != nil {
+	if err := q.disk.Rename(q.path(queueDir, id+mailSuffix), to); err != nil {
 		return fmt.Errorf("setting a corrupt mail aside: %w", err)
 	}
 	return nil
 }
 
-// replay brings back what only the journal holds, adds it to found, and empties the
-// journal. It gives the highest segment number seen.
-func (q *Queue) replay(found map[string]Envelope) (uint64, error) {
-	entries, err := os.ReadDir(q.path(journalDir))
-	if err != nil {
-		return 0, fmt.Errorf("spool: %w", err)
-	}
-	var seq uint64
-	var segments, touched []string
-	done := map[string]bool{}
-	for _, pass := range []func(string) error{
-		func(name string) error { return q.readSegment(name, nil, done) },
-		func(name string) error {
-			return q.readSegment(name, func(id string, record []byte) error {
-				touched = append(touched, id+mailSuffix)
-				return q.restore(id, record, found, done)
-			}, nil)
-		},
-	} {
-		segments = segments[:0]
-		for _, entry := range entries {
-			stem, ok := strings.CutSuffix(entry.Name(), ".wal")
-			n, err := strconv.ParseUint(stem, 16, 64)
-			if !ok || err != nil {
-				continue
-			}
-			seq = max(seq, n)
-			segments = append(segments, entry.Name())
-			if err := pass(entry.Name()); err != nil {
-				return 0, err
-			}
-		}
-	}
-	for id := range done {
-		if _, ok := found[id]; ok {
-			os.Remove(q.path(queueDir, id+mailSuffix))
-			delete(found, id)
-		}
-	}
-	if len(segments) == 0 {
-		return seq, nil
-	}
-	if err := syncMany(q.path(queueDir), touched); err != nil {
-		return 0, fmt.Errorf("spool: %w", err)
-	}
-	for _, name := range segments {
-		if err := os.Remove(q.path(journalDir, name)); err != nil {
-			return 0, fmt.Errorf("spool: %w", err)
-		}
-	}
-	return seq, syncDir(q.path(journalDir))
-}
-
-// readSegment reads one journal segment. A torn end is what an interrupted commit
-// leaves, whose sender was not answered; the rest of the segment is kept aside.
-func (q *Queue) readSegment(name string, mail func(string, []byte) error, done map[string]bool) error {
-	path := q.path(journalDir, name)
-	b, err := os.ReadFile(path)
+// replay takes over the segments of the journal and adds to found what only they
+// hold. Mails that are done, and were in files all the same, go.
+func (q *Queue) replay(found map[string]Envelope) error {
+	entries, err := q.disk.ReadDir(q.path(journalDir))
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
-	var failed error
-	good, err := scanSegment(b, func(id string, record []byte) {
-		if mail != nil && failed == nil {
-			failed = mail(id, record)
-		}
-	}, func(id string) {
-		if done != nil {
-			done[id] = true
-		}
-	})
-	if failed != nil {
-		return failed
-	}
-	if err == nil || mail == nil {
-		return nil
-	}
-	q.mon.Count(monitor.Corrupt, "journal")
-	q.mon.Warnf("spool: %s: %v at offset %d; the %d octets from there are set aside in %s",
-		path, err, good, len(b)-good, q.path(corruptDir))
-	return WriteFile(q.path(corruptDir, name), b[good:])
-}
-
-func (q *Queue) restore(id string, record []byte, found map[string]Envelope, done map[string]bool) error {
-	if _, ok := found[id]; ok || done[id] {
-		return nil
-	}
-	if _, err := os.Stat(q.path(failedDir, id+mailSuffix)); err == nil {
-		return nil
-	}
-	m, _, err := decodeMail(record)
+	failed, err := q.FailedIDs()
 	if err != nil {
 		return err
 	}
-	if err := writePlain(q.path(queueDir), id+mailSuffix, record); err != nil {
-		return err
+	done := make(map[string]bool, len(failed)) // or failed
+	for _, id := range failed {
+		done[id] = true
 	}
-	found[id] = m.Envelope
+	var both []string // in a file, which counts, and in the journal
+	for _, entry := range entries {
+		stem, ok := strings.CutSuffix(entry.Name(), segmentSuffix)
+		seq, err := strconv.ParseUint(stem, 16, 64)
+		if !ok || err != nil {
+			continue
+		}
+		if err := q.replaySegment(entry.Name(), seq, found, done, &both); err != nil {
+			return err
+		}
+	}
+	for id := range done {
+		if q.spilled[id] {
+			if err := q.disk.Remove(q.path(queueDir, id+mailSuffix)); err != nil {
+				return fmt.Errorf("spool: %w", err)
+			}
+			delete(q.spilled, id)
+		}
+		delete(found, id)
+	}
+	// A file may not be on the disk yet, and its segment may go from now on.
+	if len(both) > 0 {
+		if err := q.disk.SyncFiles(q.path(queueDir), both); err != nil {
+			return fmt.Errorf("spool: %w", err)
+		}
+	}
 	return nil
+}
+
+// replaySegment takes over one segment. A torn end is what an interrupted commit
+// leaves, whose sender was not answered: it is cut off. What cannot be read, there or
+// between whole records, is kept aside.
+func (q *Queue) replaySegment(name string, seq uint64, found map[string]Envelope, done map[string]bool, both *[]string) error {
+	f, err := q.disk.OpenFile(q.path(journalDir, name), os.O_RDWR)
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	s := q.journal.adopt(seq, f)
+	b, err := readAll(f)
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	for offset := 0; offset < len(b); {
+		good, err := scanSegment(b[offset:], func(m *Mail, at, size int) {
+			switch {
+			case q.spilled[m.ID]:
+				*both = append(*both, m.ID+mailSuffix)
+			case !done[m.ID]:
+				found[m.ID] = cloneEnvelope(&m.Envelope)
+				q.journal.restore(m.ID, place{in: s, offset: int64(offset + at), length: size})
+			}
+		}, func(id string) {
+			done[id] = true
+			q.journal.forget(id)
+		})
+		offset += good
+		if err == nil {
+			break
+		}
+		next := nextRecord(b[offset:])
+		if err := q.keepAside(name, err, b[offset:offset+next], offset); err != nil {
+			return err
+		}
+		if offset+next == len(b) {
+			if err := errors.Join(f.Truncate(int64(offset)), f.Sync()); err != nil {
+				return fmt.Errorf("spool: cutting a torn end off: %w", err)
+			}
+		}
+		offset += next
+	}
+	return nil
+}
+
+// keepAside copies a part of the journal that cannot be read to the corrupt files,
+// once.
+func (q *Queue) keepAside(segment string, cause error, part []byte, offset int) error {
+	to := q.path(corruptDir, fmt.Sprintf("%s.%d", segment, offset))
+	if _, err := readFile(q.disk, to); err == nil {
+		return nil
+	}
+	q.mon.Count(monitor.Corrupt, "journal")
+	q.mon.Warnf("spool: %s: %v at offset %d; the %d octets from there are set aside as %s",
+		q.path(journalDir, segment), cause, offset, len(part), to)
+	return writeDurably(q.disk, to, part)
+}
+
+// cloneEnvelope gives an envelope that keeps no segment in memory.
+func cloneEnvelope(env *Envelope) Envelope {
+	own := *env
+	own.Note = slices.Clone(env.Note)
+	return own
 }
 
 // checkpoint is the journal's: these mails must no longer need it.
@@ -318,7 +334,7 @@ func (q *Queue) checkpoint(ids []string) error {
 		}
 	}
 	if err == nil {
-		err = syncMany(q.path(queueDir), names)
+		err = q.disk.SyncFiles(q.path(queueDir), names)
 	}
 	if err != nil {
 		q.mon.Count(monitor.SpoolErrors, "checkpoint")
@@ -339,7 +355,7 @@ func (q *Queue) spill(id string) error {
 	if err != nil || !ok {
 		return err
 	}
-	if err := writePlain(q.path(queueDir), id+mailSuffix, record); err != nil {
+	if err := writePlain(q.disk, q.path(queueDir), id+mailSuffix, record); err != nil {
 		return err
 	}
 	q.spilled[id] = true
@@ -356,7 +372,7 @@ func (q *Queue) unspill(id string) bool {
 }
 
 // Close waits for the commits under way and gives the spool up. Mails that wait
-// stay for the next Open.
+// stay for the next Open, where they are.
 func (q *Queue) Close() error {
 	q.journal.close()
 	return q.lock.Close()
@@ -419,7 +435,7 @@ func (q *Queue) loadFile(id string) (*Mail, error) { return q.loadFrom(queueDir,
 
 func (q *Queue) loadFrom(dir, id string) (*Mail, error) {
 	path := q.path(dir, id+mailSuffix)
-	b, err := os.ReadFile(path)
+	b, err := readFile(q.disk, path)
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
@@ -454,7 +470,7 @@ func (q *Queue) Record(id string, results []Result) error {
 		q.mon.Count(monitor.SpoolErrors, "record")
 		return err
 	}
-	f, err := os.OpenFile(q.path(queueDir, id+mailSuffix), os.O_RDWR, 0)
+	f, err := q.disk.OpenFile(q.path(queueDir, id+mailSuffix), os.O_RDWR)
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
@@ -476,14 +492,14 @@ func (q *Queue) Record(id string, results []Result) error {
 		return fmt.Errorf("recording results: %w", errors.Join(err, f.Truncate(offset)))
 	}
 	if final { // f and its name, or a replay would bring it back without results
-		return errors.Join(f.Sync(), syncDir(q.path(queueDir)))
+		return errors.Join(f.Sync(), q.disk.SyncDir(q.path(queueDir)))
 	}
 	return nil
 }
 
 // resultOffset finds the end of the last whole result, so that a torn one is
 // written over.
-func resultOffset(f *os.File) (int64, error) {
+func resultOffset(f diskFile) (int64, error) {
 	head := make([]byte, headSize)
 	if _, err := f.ReadAt(head, 0); err != nil {
 		return 0, err
@@ -520,7 +536,7 @@ func (q *Queue) Remove(id string) error {
 	defer q.spilling.Unlock()
 	err := q.journal.finish(id)
 	if q.unspill(id) {
-		err = errors.Join(err, os.Remove(q.path(queueDir, id+mailSuffix)))
+		err = errors.Join(err, q.disk.Remove(q.path(queueDir, id+mailSuffix)))
 	}
 	if err != nil {
 		q.mon.Count(monitor.SpoolErrors, "remove")
@@ -530,24 +546,28 @@ func (q *Queue) Remove(id string) error {
 }
 
 // Fail moves a mail to the failed ones, durably. Its file, with all results, stays
-// there for a person.
+// there for a person. After an error it still waits.
 func (q *Queue) Fail(id string) error {
 	err := q.spill(id)
 	q.spilling.Lock()
 	defer q.spilling.Unlock()
+	var b []byte
 	if err == nil {
-		err = syncEach(q.path(queueDir), []string{id + mailSuffix})
+		b, err = readFile(q.disk, q.path(queueDir, id+mailSuffix))
 	}
 	if err == nil {
-		err = os.Rename(q.path(queueDir, id+mailSuffix), q.path(failedDir, id+mailSuffix))
-	}
-	if err == nil {
-		err = errors.Join(syncDir(q.path(failedDir)), syncDir(q.path(queueDir)))
+		err = writeDurably(q.disk, q.path(failedDir, id+mailSuffix), b)
 	}
 	if err != nil {
 		q.mon.Count(monitor.SpoolErrors, "fail")
 		return fmt.Errorf("keeping failed mail %s aside: %w", id, err)
 	}
+	// From here on the failed one counts, also for the next Open.
 	q.unspill(id)
-	return q.journal.finish(id)
+	err = errors.Join(q.journal.finish(id), q.disk.Remove(q.path(queueDir, id+mailSuffix)))
+	if err != nil {
+		q.mon.Count(monitor.SpoolErrors, "fail")
+		q.mon.Warnf("spool: failed mail %s is kept aside; taking it out of the queue: %v", id, err)
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package nffile
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -42,16 +43,34 @@ func write(t testing.TB, content []byte) string {
 	return path
 }
 
-// TestCut cuts files at every length: reading ends with an error that names file
+// allOffsets makes the tests that damage files try every offset: they take minutes
+// then.
+var allOffsets = flag.Bool("all", false, "damage files at every offset, not at a sample of them")
+
+// offsets returns where a test damages a file of n bytes: in the header and around
+// the marks, where blocks begin, everywhere, elsewhere at every 23rd byte.
+func offsets(n int, marks ...int64) []int {
+	var list []int
+	for i := range n {
+		near := i <= headerSize || i%23 == 0
+		for _, m := range marks {
+			near = near || int64(i) >= m-2 && int64(i) <= m+blockHeadSize+1
+		}
+		if near || *allOffsets {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// TestCut cuts files at many lengths: reading ends with an error that names file
 // and offset, and Recover keeps every whole block and nothing else.
 func TestCut(t *testing.T) {
 	for _, c := range []Compression{None, LZ4} {
 		content, ends := smallFile(t, c)
-		for n := range content {
-			if testing.Short() && n%7 != 0 {
-				continue
-			}
-			path := write(t, content[:n])
+		path := write(t, nil)
+		for _, n := range offsets(len(content), ends...) {
+			must(t, os.WriteFile(path, content[:n], 0o644))
 			var format *FormatError
 			if _, err := readAll(path); !errors.As(err, &format) || format.Path != path {
 				t.Fatalf("cut to %d: %v", n, err)
@@ -159,7 +178,7 @@ func TestResumeRefuses(t *testing.T) {
 	}
 }
 
-// TestFlips cuts files and changes every byte: nothing panics, and an error is one
+// TestFlips cuts files and changes their bytes: nothing panics, and an error is one
 // of the format's.
 func TestFlips(t *testing.T) {
 	s := sweeper{dec: NewDecoder()}

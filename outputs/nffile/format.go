@@ -52,10 +52,7 @@ const MaxBlock = 5<<20 - blockHeadSize
 // blockLimit is how many bytes of flows the writer puts into a block before it
 // writes it. The exporter records of a file, each written once, and a record with
 // their statistics may come on top.
-const (
-	blockLimit = 1 << 20
-	blockCap   = blockLimit + MaxExporters*exporterSize + 1<<16
-)
+const blockLimit = 1 << 20
 
 // MaxIdent is the longest ident in bytes: nfdump 1.7.1 refuses an ident record of
 // 128 bytes and more.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,8 +123,6 @@ func Create(path string, opt Options) (*Writer, error) {
 // newWriter returns a Writer for an open file whose data begin after the header.
 func newWriter(f *os.File, path string, opt Options) *Writer {
 	w := &Writer{f: f, path: path, opt: opt, sysids: map[Exporter]uint16{}}
-	w.block = make([]byte, 0, blockCap)
-	w.packed = make([]byte, blockHeadSize+packBound(blockCap))
 	w.off = headerSize
 	w.kept.copyFrom(&w.state)
 	return w
@@ -170,6 +169,7 @@ func (w *Writer) AppendExtra(r *flow.Record, x *Extra) error {
 	sysid := w.sysid(Exporter{r.Exporter, r.Version, r.Domain})
 	c := &w.counts
 	c.of(r)
+	w.block = slices.Grow(w.block, maxRecord)
 	n := len(w.block)
 	n += w.encode(w.block[n:n+maxRecord], r, x, c, sysid)
 	w.block = w.block[:n]
@@ -205,7 +205,7 @@ func (w *Writer) sysid(id Exporter) uint16 {
 		sysid = uint16(len(w.exporters))
 		w.sysids[id] = sysid
 		n := len(w.block)
-		w.block = w.block[:n+exporterSize]
+		w.block = append(w.block, make([]byte, exporterSize)...)
 		encodeExporter(w.block[n:], id, sysid)
 		w.records++
 	}
@@ -329,6 +329,9 @@ func (w *Writer) pack(payload []byte, records uint32) ([]byte, error) {
 			return nil, err
 		}
 	}
+	if most := blockHeadSize + packBound(len(payload)); len(w.packed) < most {
+		w.packed = make([]byte, max(most, min(2*len(w.packed), blockHeadSize+packBound(blockLimit))))
+	}
 	n, err := w.packer.pack(w.packed[blockHeadSize:], payload)
 	if err != nil {
 		return nil, fmt.Errorf("compressing a block of %s: %w", w.path, err)
@@ -425,11 +428,9 @@ func (w *Writer) finish() error {
 // exporterStats puts what has been counted of the exporters since the last such
 // record into the open block: nfdump adds such records up.
 func (w *Writer) exporterStats() {
-	if len(w.block)+8+24*len(w.exporters) > cap(w.block) || len(w.exporters) == 0 {
-		return
-	}
-	n := len(w.block)
-	b := w.block[n:cap(w.block)]
+	n, most := len(w.block), 8+24*len(w.exporters)
+	w.block = slices.Grow(w.block, most)
+	b := w.block[n : n+most]
 	entries := 0
 	for i := range w.exporters {
 		e := &w.exporters[i]

@@ -121,7 +121,7 @@ func (a *Archive) Check() error {
 	if dir != a.opt.Dir {
 		return nil // Open makes it
 	}
-	f, err := lock(dir)
+	f, err := Lock(dir)
 	if f != nil {
 		f.Close()
 	}
@@ -144,7 +144,7 @@ func (a *Archive) Open() (err error) {
 	if err := os.MkdirAll(a.opt.Dir, 0o755); err != nil {
 		return err
 	}
-	if a.lock, err = lock(a.opt.Dir); err != nil {
+	if a.lock, err = Lock(a.opt.Dir); err != nil {
 		return err
 	}
 	defer func() {
@@ -173,7 +173,7 @@ func (a *Archive) Open() (err error) {
 
 // recoverOnly makes whole what a kill left behind and gives the directory free.
 func (a *Archive) recoverOnly() (err error) {
-	if a.lock, err = lock(a.opt.Dir); err != nil {
+	if a.lock, err = Lock(a.opt.Dir); err != nil {
 		return err
 	}
 	defer a.unlock()
@@ -312,7 +312,7 @@ func (a *Archive) lockAgain() error {
 	if held, err := a.lock.Stat(); err == nil && os.SameFile(held, now) {
 		return nil
 	}
-	held, err := lock(a.opt.Dir)
+	held, err := Lock(a.opt.Dir)
 	if err != nil {
 		return err
 	}
@@ -363,13 +363,18 @@ func (a *Archive) release() {
 // Append adds a flow to the file of the slot in which it was received; a flow
 // that comes late goes to the slot that is open.
 func (b Batch) Append(r *flow.Record) error {
-	a := b.a
-	if r.Received >= a.until {
-		if err := a.follow(r.Received); err != nil {
-			return err
-		}
+	if err := b.open(r.Received); err != nil {
+		return err
 	}
-	return a.last.Append(r)
+	return b.a.last.Append(r)
+}
+
+// open opens the slot of a time, if it is a later one than the open one.
+func (b Batch) open(received flow.Time) error {
+	if received < b.a.until {
+		return nil
+	}
+	return b.a.follow(received)
 }
 
 // Datagrams counts datagrams and sequence failures of an exporter.

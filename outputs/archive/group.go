@@ -296,3 +296,22 @@ func (b GroupBatch) Datagrams(id nffile.Exporter, datagrams, failures uint64) {
 		Batch{a}.Datagrams(id, datagrams, failures)
 	}
 }
+
+// Position is a file of an archive and how long it was before the current Write.
+type Position struct {
+	Path string
+	Size int64 // bytes
+}
+
+// Position returns where the next flow of an exporter goes that was received at
+// that time. To cut the file back to it undoes the Write.
+func (b GroupBatch) Position(exporter netip.Addr, received flow.Time) (Position, error) {
+	a, err := b.g.of(exporter)
+	if err == nil {
+		err = Batch{a}.open(received)
+	}
+	if err != nil {
+		return Position{}, err
+	}
+	return Position{a.last.Path(), a.last.Kept()}, nil
+}

@@ -10,10 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock takes the archive's directory for this process. The lock is on the
+// Lock takes a directory for this process. The lock is on the
 // directory itself: nfdump 1.7.1 stops at a file that is not its own, also when
-// its name begins with a dot. It ends with the process, however that ends.
-func lock(dir string) (*os.File, error) {
+// its name begins with a dot. It ends when the
+// file is closed, or with the process, however that ends.
+func Lock(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err

@@ -91,7 +91,7 @@ func (p *Pcap) Open() (err error) {
 	if err := os.MkdirAll(p.opt.Dir, 0o755); err != nil {
 		return err
 	}
-	if p.lock, err = lock(p.opt.Dir); err != nil {
+	if p.lock, err = Lock(p.opt.Dir); err != nil {
 		return err
 	}
 	if p.opt.Zstd {

@@ -4,11 +4,14 @@ package nfdump
 
 import (
 	"bufio"
+	"encoding/binary"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,6 +22,9 @@ import (
 
 	"github.com/flowgraf/flowgraf/outputs/query"
 )
+
+// killsFlag is how often the tests with kills kill.
+var killsFlag = flag.Int("kills", 25, "how often to kill the output in each test that does")
 
 // childVar makes a run of the test binary a child: its value is the role, the
 // directory, and a number.
@@ -36,6 +42,8 @@ func TestMain(m *testing.M) {
 		err = load(dir, n)
 	case "full":
 		err = full(dir)
+	case "wait":
+		err = wait(dir, n)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -71,6 +79,102 @@ func load(dir string, run int) error {
 	}
 }
 
+// wait writes flows before their templates, each pair of a source id of its own, until
+// it is killed, and prints how many flows have been acknowledged.
+func wait(dir string, run int) error {
+	p, err := childOutput(dir)
+	if err != nil {
+		return err
+	}
+	p.TemplateWait = config.Duration(time.Hour)
+	for n := 0; ; n++ {
+		payloads := [][]byte{of(sourceOf(run, n), numbered(v9(false, true, 1), sourceOf(run, n)))}
+		for back := range 4 { // those of four before, one in two
+			if old := n - 1 - back; old >= 0 && rand.IntN(4) == 0 {
+				payloads = append(payloads, of(sourceOf(run, old), v9(true, false, 2)))
+			}
+		}
+		if err := p.Write(metricsOf(payloads...)); err != nil {
+			return err
+		}
+		if _, err := fmt.Println(n + 1); err != nil {
+			return err
+		}
+	}
+}
+
+// sourceOf returns the source id of a flow.
+func sourceOf(run, n int) uint32 { return uint32(run<<20 | n) }
+
+// numbered puts a number into the source address of v9's flow.
+func numbered(datagram []byte, n uint32) []byte {
+	binary.BigEndian.PutUint32(datagram[24:], n)
+	return datagram
+}
+
+// TestKillWhileSetsWait kills the output while flows wait for their templates and
+// while they are decoded. When all templates have come, every acknowledged flow is in
+// the files, once.
+func TestKillWhileSetsWait(t *testing.T) {
+	kills := *killsFlag
+	if testing.Short() {
+		kills = 5
+	}
+	dir := filepath.Join(t.TempDir(), "flows")
+	acknowledged := make([]int, kills)
+	for run := range kills {
+		acknowledged[run] = killAfter(t, child("wait", dir, run), time.Duration(rand.IntN(100))*time.Millisecond)
+	}
+	p, err := childOutput(dir)
+	must(t, err)
+	p.TemplateWait = config.Duration(time.Hour)
+	waiting := p.waiting.count
+	for run, n := range acknowledged {
+		for k := range n + 1 {
+			must(t, p.Write(metricsOf(of(sourceOf(run, k), v9(true, false, 3)))))
+		}
+	}
+	must(t, p.Close())
+	got, total := flowsOf(t, dir), 0
+	for run, n := range acknowledged {
+		total += n
+		for k := range n {
+			if c := got[[2]uint32{0, sourceOf(run, k)}]; c != 1 {
+				t.Errorf("flow %d of run %d is there %d times, expected once", k, run, c)
+			}
+		}
+	}
+	for id, c := range got {
+		if c != 1 {
+			t.Errorf("flow %d is there %d times", id[1], c)
+		}
+	}
+	t.Logf("%d kills, %d flows acknowledged, %d waited in the end", kills, total, waiting)
+}
+
+// killAfter starts a child and kills it some time after its first line. It returns
+// the number in the last line.
+func killAfter(t *testing.T, cmd *exec.Cmd, after time.Duration) (last int) {
+	t.Helper()
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	cmd.Stderr = os.Stderr
+	must(t, cmd.Start())
+	lines := bufio.NewScanner(out)
+	var timer *time.Timer
+	for lines.Scan() {
+		last, err = strconv.Atoi(lines.Text())
+		must(t, err)
+		if timer == nil {
+			timer = time.AfterFunc(after, func() { cmd.Process.Kill() })
+		}
+	}
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() > 0 {
+		t.Fatalf("the child ended by itself: %v", err)
+	}
+	return last
+}
+
 // child returns this test's binary in a role.
 func child(role, dir string, n int) *exec.Cmd {
 	cmd := exec.Command(os.Args[0])
@@ -82,31 +186,14 @@ func child(role, dir string, n int) *exec.Cmd {
 // moment, rotations included. After a restart every acknowledged flow is in the
 // files, once, and nfdump reads them all.
 func TestKill(t *testing.T) {
-	kills := 25
+	kills := *killsFlag
 	if testing.Short() {
 		kills = 5
 	}
 	dir := t.TempDir()
 	acknowledged := make([]int, kills)
 	for run := range kills {
-		cmd := child("load", dir, run)
-		out, err := cmd.StdoutPipe()
-		must(t, err)
-		cmd.Stderr = os.Stderr
-		must(t, cmd.Start())
-		lines := bufio.NewScanner(out)
-		deadline := time.Duration(rand.IntN(150)) * time.Millisecond
-		var timer *time.Timer
-		for lines.Scan() {
-			acknowledged[run], err = strconv.Atoi(lines.Text())
-			must(t, err)
-			if timer == nil {
-				timer = time.AfterFunc(deadline, func() { cmd.Process.Kill() })
-			}
-		}
-		if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() > 0 {
-			t.Fatalf("run %d ended by itself: %v", run, err)
-		}
+		acknowledged[run] = killAfter(t, child("load", dir, run), time.Duration(rand.IntN(150))*time.Millisecond)
 	}
 	p, err := childOutput(dir)
 	must(t, err)

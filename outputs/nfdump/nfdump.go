@@ -11,8 +11,6 @@ package nfdump
 import (
 	_ "embed"
 	"errors"
-	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/influxdata/telegraf"
@@ -23,7 +21,6 @@ import (
 	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/collector"
-	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 )
 
@@ -51,6 +48,7 @@ type Nfdump struct {
 	PcapDirectory    string              `toml:"pcap_directory"`
 	PcapCompression  string              `toml:"pcap_compression"`
 	StateDirectory   string              `toml:"state_directory"`
+	TemplateWait     config.Duration     `toml:"template_wait"`
 	Sources          []Source            `toml:"source"`
 	Log              telegraf.Logger     `toml:"-"`
 	Statistics       *selfstat.Collector `toml:"-"`
@@ -60,7 +58,9 @@ type Nfdump struct {
 	command *archive.Command // nil without one
 	parser  flowmetric.DatagramParser
 	decoder *collector.Decoder
-	state   *state                       // of the decoder; nil when none is kept
+	waiting *waitLog                     // nil when sets without a template cannot be kept on the disk
+	saved   uint64                       // revision of the decoder that is in the state file
+	resume  bool                         // look through all that waits at the next Write
 	counted map[nffile.Exporter]counters // as of the last batch that was written
 	spare   map[nffile.Exporter]counters
 	stats   statistics
@@ -76,6 +76,7 @@ type counters struct{ datagrams, failures uint64 }
 // agent.
 type statistics struct {
 	datagrams, flows, malformed, ignored selfstat.Stat
+	waiting, waited, resumed, expired    selfstat.Stat // sets without a template
 	runs, failures, skipped              selfstat.Stat // of the command
 }
 
@@ -121,6 +122,8 @@ func (p *Nfdump) register() {
 	p.stats = statistics{
 		datagrams: register("datagrams_written"), flows: register("flows_written"),
 		malformed: register("metrics_malformed"), ignored: register("metrics_ignored"),
+		waiting: register("sets_waiting"), waited: register("sets_without_template"),
+		resumed: register("sets_resumed"), expired: register("sets_expired"),
 		runs: register("command_runs"), failures: register("command_failures"), skipped: register("command_skipped"),
 	}
 }
@@ -161,10 +164,12 @@ func (p *Nfdump) Connect() error {
 	if p.archive == nil {
 		return nil
 	}
+	p.openWaiting()
 	if p.command != nil {
 		p.command.Start()
 	}
 	if err := p.archive.Open(); err != nil {
+		p.closeWaiting()
 		p.stopCommand()
 		if p.pcap != nil {
 			p.pcap.Close()
@@ -175,29 +180,6 @@ func (p *Nfdump) Connect() error {
 	p.counted, p.spare = map[nffile.Exporter]counters{}, map[nffile.Exporter]counters{}
 	p.restore()
 	return nil
-}
-
-// restore gives the decoder the templates of the last run. Without them flows wait
-// for the exporters' next templates, so what fails here is a warning.
-func (p *Nfdump) restore() {
-	dir := p.StateDirectory
-	if dir == "" {
-		dir = filepath.Clean(p.Directory) + ".state"
-	}
-	var err error
-	if p.state, err = loadState(dir); err != nil {
-		p.warnf("reading the templates of the last run: %v", err)
-	}
-	p.state.each(p.decoder)
-	p.takeCounters()
-}
-
-// saveState writes the templates to the disk.
-func (p *Nfdump) saveState() {
-	if err := p.state.save(); err != nil && !p.toldState {
-		p.toldState = true
-		p.warnf("templates are not kept for the next start, set state_directory to a directory that can be written: %v", err)
-	}
 }
 
 func (p *Nfdump) warnf(format string, args ...any) {
@@ -215,11 +197,11 @@ func (p *Nfdump) Close() error {
 	if p.archive == nil {
 		return raw
 	}
-	if p.state != nil {
+	if p.decoder != nil {
 		p.saveState()
-		p.state = nil
 	}
 	err := p.archive.Close()
+	p.closeWaiting()
 	p.stopCommand()
 	return errors.Join(raw, err)
 }
@@ -238,62 +220,6 @@ func (p *Nfdump) stopCommand() {
 	}
 }
 
-// Write implements telegraf.Output. Metrics other than netflow_datagram, and those
-// that are malformed, are counted and dropped: to come again would not help them.
-func (p *Nfdump) Write(metrics []telegraf.Metric) error {
-	if p.archive == nil {
-		return p.writeRaw(metrics)
-	}
-	var datagrams, flows int64
-	learnt := false
-	err := p.archive.Write(func(b archive.GroupBatch) error {
-		var failed error
-		h := collector.Handler{Flow: func(r *flow.Record) {
-			discarded := r.Sample != nil && r.Sample.Kind == flow.SampleDiscarded // sent no traffic on
-			if failed == nil && !discarded {
-				failed = b.Append(r)
-				flows++
-			}
-		}}
-		for _, m := range metrics {
-			dg, ok := p.datagram(m)
-			if !ok {
-				continue
-			}
-			datagrams++
-			if p.pcap != nil {
-				p.pcap.Add(dg)
-			}
-			learnt = p.state.learn(dg) || learnt
-			p.decoder.Decode(dg, h) // what it could not decode, it counts and logs
-			if failed != nil {
-				return failed
-			}
-		}
-		p.count(b)
-		if p.pcap != nil {
-			return p.pcap.Prepare()
-		}
-		return nil
-	})
-	p.endPcap(err == nil)
-	if learnt {
-		p.saveState()
-	}
-	if err != nil {
-		// The datagrams come again; what they add to the counters, they add once.
-		p.takeCounters()
-		return fmt.Errorf("nothing of %d metrics is in the files, they stay in the buffer: %w%s", len(metrics), err, advice(err))
-	}
-	p.counted, p.spare = p.spare, p.counted
-	if p.stats.flows != nil {
-		p.stats.datagrams.Incr(datagrams)
-		p.stats.flows.Incr(flows)
-		p.reportCommand()
-	}
-	return nil
-}
-
 // reportCommand sets the counters of the command.
 func (p *Nfdump) reportCommand() {
 	if p.command != nil {
@@ -301,33 +227,6 @@ func (p *Nfdump) reportCommand() {
 		p.stats.failures.Set(int64(p.command.Failures.Load()))
 		p.stats.skipped.Set(int64(p.command.Skipped.Load()))
 	}
-}
-
-// datagram returns the datagram of a metric, false when it has none.
-func (p *Nfdump) datagram(m telegraf.Metric) (collector.Datagram, bool) {
-	if m.Name() != flowmetric.DatagramMeasurement {
-		if !p.toldOther {
-			p.toldOther = true
-			p.warnf("metrics %q are ignored, only %q is used: set namepass = [%q] for this output",
-				m.Name(), flowmetric.DatagramMeasurement, flowmetric.DatagramMeasurement)
-		}
-		if p.stats.ignored != nil {
-			p.stats.ignored.Incr(1)
-		}
-		return collector.Datagram{}, false
-	}
-	dg, err := p.parser.Parse(m)
-	if err != nil {
-		if !p.toldBad {
-			p.toldBad = true
-			p.errorf("a metric is dropped, further ones are only counted: %v", err)
-		}
-		if p.stats.malformed != nil {
-			p.stats.malformed.Incr(1)
-		}
-		return collector.Datagram{}, false
-	}
-	return dg, true
 }
 
 // count puts what the exporters' counters have grown by into the file's
@@ -372,6 +271,7 @@ func init() {
 			Compression:      "lz4",
 			Watermark:        95,
 			CommandTimeout:   config.Duration(time.Minute),
+			TemplateWait:     config.Duration(30 * time.Minute),
 		}
 	})
 }

@@ -1,219 +1,83 @@
 package nfdump
 
 import (
-	"bufio"
-	"bytes"
-	"cmp"
-	"encoding/binary"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
-	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
-	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
-// state keeps the templates of NetFlow v9 and IPFIX in a file, so that flows can be
-// decoded from the first datagram after a restart. It keeps them as they came: a
-// datagram of its header and its sets of templates. The file is replaced as a
-// whole; it lies beside the archive, because nfdump -R stops at a foreign file.
-type state struct {
-	path  string
-	known map[string]definition // by exporter, domain and content
-	bytes int
+// stateFile is what the decoder knows of the exporters, in the state directory.
+const stateFile = "exporters.json"
+
+// stateDirectory is where the decoder's state is kept, and what waits for its
+// templates: beside the archive, for nfdump -R stops at foreign files.
+func (p *Nfdump) stateDirectory() string {
+	if p.StateDirectory != "" {
+		return p.StateDirectory
+	}
+	return filepath.Clean(p.Directory) + ".state"
 }
 
-// definition is a datagram with nothing but templates.
-type definition struct {
-	Exporter netip.Addr `json:"exporter"`
-	Received time.Time  `json:"received"`
-	Datagram []byte     `json:"datagram"`
+// restore gives the decoder the templates and option tables of the last run.
+// Without them flows wait for the exporters' next templates, so what fails here is
+// a warning.
+func (p *Nfdump) restore() {
+	if err := p.decoder.LoadKnown(filepath.Join(p.stateDirectory(), stateFile)); err != nil {
+		p.warnf("reading the templates of the last run: %v; they are learned anew from there on", err)
+	}
+	p.saved = p.decoder.Revision()
+	p.resume = true
+	p.takeCounters()
 }
 
-// Bounds of what is kept: source addresses can be forged.
-const (
-	maxDefinitions = 16384
-	maxStateBytes  = 16 << 20
-)
-
-// stateFile is the name in the state directory.
-const stateFile = "templates.json"
-
-// stateVersion is the first line of the file.
-const stateVersion = "flowgraf templates 1\n"
-
-// loadState reads the file of a directory. One that is not there is empty; one that
-// cannot be understood is reported and begun anew.
-func loadState(dir string) (*state, error) {
-	s := &state{path: filepath.Join(dir, stateFile), known: map[string]definition{}}
-	f, err := os.Open(s.path)
-	if errors.Is(err, os.ErrNotExist) {
-		return s, nil
-	}
-	if err != nil {
-		return s, err
-	}
-	defer f.Close()
-	r := bufio.NewReader(io.LimitReader(f, 4*maxStateBytes))
-	if head, err := r.ReadString('\n'); err != nil || head != stateVersion {
-		return s, fmt.Errorf("%s: expected the first line %q, got %q: the templates are learnt anew", s.path, stateVersion, head)
-	}
-	dec := json.NewDecoder(r)
-	for {
-		var d definition
-		if err := dec.Decode(&d); err == io.EOF {
-			return s, nil
-		} else if err != nil {
-			return s, fmt.Errorf("%s: %w: the templates behind it are learnt anew", s.path, err)
-		}
-		s.add(d)
-	}
-}
-
-// each gives all definitions to a decoder, oldest first. They come from port 0, so
-// that the sequence numbers of the exporter's own ports begin anew.
-func (s *state) each(d *collector.Decoder) {
-	all := make([]definition, 0, len(s.known))
-	for _, def := range s.known {
-		all = append(all, def)
-	}
-	slices.SortFunc(all, func(a, b definition) int { return a.Received.Compare(b.Received) })
-	for _, def := range all {
-		d.Decode(collector.Datagram{Exporter: netip.AddrPortFrom(def.Exporter, 0), Received: def.Received, Payload: def.Datagram}, collector.Handler{})
-	}
-}
-
-// learn takes in the templates of a datagram. It returns whether there are any that
-// were not known.
-func (s *state) learn(dg collector.Datagram) bool {
-	payload := definitions(dg.Payload)
-	if payload == nil {
-		return false
-	}
-	return s.add(definition{Exporter: dg.Exporter.Addr(), Received: dg.Received, Datagram: payload})
-}
-
-// add keeps a definition, and returns whether it is new.
-func (s *state) add(d definition) bool {
-	head, at := flowHeader(d.Datagram)
-	if head == 0 {
-		return false
-	}
-	key := string(d.Exporter.AppendTo(nil)) + string(d.Datagram[:2]) + string(d.Datagram[at:])
-	old, known := s.known[key]
-	if known {
-		if d.Received.After(old.Received) {
-			s.known[key] = d
-		}
-		return false
-	}
-	for len(s.known) >= maxDefinitions || s.bytes+len(d.Datagram) > maxStateBytes {
-		if len(s.known) == 0 {
-			return false
-		}
-		s.dropOldest()
-	}
-	s.known[key] = d
-	s.bytes += len(d.Datagram)
-	return true
-}
-
-// dropOldest removes the definition that was not seen for the longest time.
-func (s *state) dropOldest() {
-	oldest := ""
-	for key, d := range s.known {
-		if oldest == "" || cmp.Or(d.Received.Compare(s.known[oldest].Received), cmp.Compare(key, oldest)) < 0 {
-			oldest = key
-		}
-	}
-	s.bytes -= len(s.known[oldest].Datagram)
-	delete(s.known, oldest)
-}
-
-// save replaces the file.
-func (s *state) save() error {
-	var b bytes.Buffer
-	b.WriteString(stateVersion)
-	enc := json.NewEncoder(&b)
-	for _, d := range s.known {
-		if err := enc.Encode(d); err != nil {
-			return err
-		}
-	}
-	dir := filepath.Dir(s.path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, stateFile+".")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b.Bytes())
-	err = errors.Join(err, f.Sync(), f.Close())
+// saveState writes what the decoder knows to the disk.
+func (p *Nfdump) saveState() {
+	dir, revision := p.stateDirectory(), p.decoder.Revision()
+	var list []collector.Datagram
+	p.decoder.Known(func(dg collector.Datagram) { list = append(list, dg) })
+	err := os.MkdirAll(dir, 0o755)
 	if err == nil {
-		err = os.Rename(f.Name(), s.path)
+		err = collector.SaveKnown(filepath.Join(dir, stateFile), list)
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+	if err == nil {
+		p.saved, p.toldState = revision, false
+	} else if !p.toldState {
+		p.toldState = true
+		p.warnf("templates are not kept for the next start, set state_directory to a directory that can be written: %v", err)
 	}
-	return nil
 }
 
-// flowHeader returns the size of the header of a NetFlow v9 or IPFIX datagram and
-// where its domain is in it; 0 for others.
-func flowHeader(b []byte) (size, domain int) {
-	if len(b) < 20 {
-		return 0, 0
+// openWaiting opens the log of sets that wait for their templates, and takes back
+// what a kill has left half done. Without it they wait in memory.
+func (p *Nfdump) openWaiting() {
+	p.closeWaiting()
+	var err error
+	if p.waiting, err = openWaitLog(p.stateDirectory(), p.Fsync == "batch"); err != nil {
+		p.waiting = nil
+		p.warnf("sets without a template wait in memory only, for a minute: %v", err)
 	}
-	switch flow.Version(binary.BigEndian.Uint16(b)) {
-	case flow.V9:
-		return 20, 16
-	case flow.IPFIX:
-		return 16, 12
-	}
-	return 0, 0
 }
 
-// definitions returns a datagram of the header and the sets of templates of b, nil
-// when it has none.
-func definitions(b []byte) []byte {
-	head, _ := flowHeader(b)
-	if head == 0 {
-		return nil
-	}
-	template := uint16(2) // IPFIX: 2 and 3; v9: 0 and 1
-	if head == 20 {
-		template = 0
-	}
-	var out []byte
-	sets := 0
-	for p := b[head:]; len(p) >= 4; {
-		size := int(binary.BigEndian.Uint16(p[2:]))
-		if size < 4 || size > len(p) {
-			break
+// closeWaiting closes the log.
+func (p *Nfdump) closeWaiting() {
+	if p.waiting != nil {
+		if err := p.waiting.close(); err != nil {
+			p.errorf("%v", err)
 		}
-		if id := binary.BigEndian.Uint16(p); id == template || id == template+1 {
-			if out == nil {
-				out = append(out, b[:head]...)
-			}
-			out = append(out, p[:size]...)
-			sets++
-		}
-		p = p[size:]
+		p.waiting = nil
 	}
-	if out == nil {
-		return nil
+}
+
+// endWaiting makes permanent what a Write has changed of the log, or drops it.
+func (p *Nfdump) endWaiting(commit bool) {
+	if p.waiting == nil {
+		return
 	}
-	if head == 20 {
-		binary.BigEndian.PutUint16(out[2:], uint16(sets))
-	} else {
-		binary.BigEndian.PutUint16(out[2:], uint16(len(out)))
+	p.resume = !commit
+	if !commit {
+		p.waiting.rollback()
+	} else if err := p.waiting.commit(); err != nil {
+		p.errorf("keeping sets without a template: %v", err)
 	}
-	return out
 }

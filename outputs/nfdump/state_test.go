@@ -2,7 +2,6 @@ package nfdump
 
 import (
 	"bytes"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/influxdata/telegraf"
 
-	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 )
@@ -65,7 +63,7 @@ func TestTemplatesSurvive(t *testing.T) {
 
 // TestStateDamaged: a state that cannot be read is no reason not to start.
 func TestStateDamaged(t *testing.T) {
-	for _, content := range []string{"", "x", stateVersion + "{", stateVersion + `{"datagram":"AAkAAQ=="}`} {
+	for _, content := range []string{"", "x", `{"format":"flowgraf netflow state","version":1}` + "\n{", `{"format":"flowgraf netflow state","version":1}` + "\n" + `{"payload":"AAkAAQ=="}`} {
 		dir := filepath.Join(t.TempDir(), "flows")
 		must(t, os.MkdirAll(dir+".state", 0o755))
 		must(t, os.WriteFile(filepath.Join(dir+".state", stateFile), []byte(content), 0o644))
@@ -76,37 +74,6 @@ func TestStateDamaged(t *testing.T) {
 		if n := len(flowsOf(t, dir)); n != 1 {
 			t.Errorf("%q: %d flows", content, n)
 		}
-	}
-}
-
-// TestStateBounds: what is not a template is not kept, the same one is kept once,
-// and the number is bounded.
-func TestStateBounds(t *testing.T) {
-	s, err := loadState(t.TempDir())
-	must(t, err)
-	learn := func(i int, payload []byte) bool {
-		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-		return s.learn(collector.Datagram{Exporter: netip.AddrPortFrom(addr, 1), Received: time.Unix(int64(i), 0), Payload: payload})
-	}
-	if learn(1, v9(false, true, 1)) || learn(1, []byte("short")) || learn(1, nil) {
-		t.Error("something is learnt that is no template")
-	}
-	if !learn(1, v9(true, true, 1)) || learn(1, v9(true, false, 2)) || len(s.known) != 1 {
-		t.Errorf("%d definitions, expected 1", len(s.known))
-	}
-	for i := range 100 {
-		learn(2+i, v9(true, false, 1))
-	}
-	for len(s.known) > 50 {
-		s.dropOldest()
-	}
-	for _, d := range s.known {
-		if d.Received.Unix() < 52 {
-			t.Errorf("an old one is left: %v", d.Received)
-		}
-	}
-	if s.bytes != 50*40 {
-		t.Errorf("%d bytes are counted, expected %d", s.bytes, 50*40)
 	}
 }
 

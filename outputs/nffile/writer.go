@@ -144,6 +144,10 @@ func (w *Writer) Path() string { return w.path }
 // Size returns the bytes that are in the file, without the open block.
 func (w *Writer) Size() int64 { return w.off }
 
+// Kept returns the bytes that are in the file since the last Flush or Commit, which
+// no Rollback takes away.
+func (w *Writer) Kept() int64 { return w.kept.off }
+
 // Append adds a flow. It copies what it needs from r and does not allocate,
 // except for an exporter that is new to the file. When it returns an error,
 // everything since the last Flush is dropped.

@@ -1,0 +1,206 @@
+package nfdump
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/influxdata/telegraf"
+
+	"github.com/flowgraf/flowgraf/outputs/archive"
+	"github.com/flowgraf/flowgraf/plugins/collector"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+)
+
+// writing is one Write.
+type writing struct {
+	p       *Nfdump
+	out     archive.GroupBatch
+	handler collector.Handler
+	late    collector.Handler // of sets that have waited
+	failed  error             // the first of writing
+
+	datagrams, flows, waited, resumed, expired int64
+}
+
+// Write implements telegraf.Output. Metrics other than netflow_datagram, and those
+// that are malformed, are counted and dropped: to come again would not help them.
+func (p *Nfdump) Write(metrics []telegraf.Metric) error {
+	if p.archive == nil {
+		return p.writeRaw(metrics)
+	}
+	b := &writing{p: p}
+	b.handler.Flow, b.late.Flow = b.flow, b.flow
+	if p.waiting != nil {
+		b.handler.Missing = b.missing
+	}
+	err := p.archive.Write(func(out archive.GroupBatch) error {
+		b.out = out
+		return b.write(metrics)
+	})
+	p.endPcap(err == nil)
+	p.endWaiting(err == nil)
+	if p.decoder.Revision() != p.saved {
+		p.saveState()
+	}
+	if err != nil {
+		// The datagrams come again; what they add to the counters, they add once.
+		p.takeCounters()
+		return fmt.Errorf("nothing of %d metrics is in the files, they stay in the buffer: %w%s", len(metrics), err, advice(err))
+	}
+	p.counted, p.spare = p.spare, p.counted
+	b.report()
+	return nil
+}
+
+// write decodes metrics into the archive.
+func (b *writing) write(metrics []telegraf.Metric) error {
+	p := b.p
+	if err := b.expire(); err != nil {
+		return err
+	}
+	if p.resume {
+		b.resume()
+	}
+	known := p.decoder.Revision()
+	for _, m := range metrics {
+		dg, ok := p.datagram(m)
+		if !ok {
+			continue
+		}
+		b.datagrams++
+		if p.pcap != nil {
+			p.pcap.Add(dg)
+		}
+		p.decoder.Decode(dg, b.handler) // what it could not decode, it counts and logs
+		if now := p.decoder.Revision(); now != known {
+			known = now
+			b.resume()
+		}
+		if b.failed != nil {
+			return b.failed
+		}
+	}
+	p.count(b.out)
+	if p.waiting != nil {
+		if err := p.waiting.prepare(); err != nil {
+			return err
+		}
+	}
+	if p.pcap != nil {
+		return p.pcap.Prepare()
+	}
+	return nil
+}
+
+// flow writes a flow.
+func (b *writing) flow(r *flow.Record) {
+	discarded := r.Sample != nil && r.Sample.Kind == flow.SampleDiscarded // sent no traffic on
+	if b.failed == nil && !discarded {
+		b.failed = b.out.Append(r)
+		b.flows++
+	}
+}
+
+// missing lets a set wait for its template.
+func (b *writing) missing(key collector.SetKey, dg collector.Datagram) {
+	b.waited++
+	if !b.p.waiting.add(key, dg) {
+		b.expired++
+	}
+}
+
+// expire ends the waiting of sets that have waited long enough.
+func (b *writing) expire() error {
+	if b.p.waiting == nil {
+		return nil
+	}
+	now := time.Now()
+	b.p.waiting.each(func(s *waitingSet) {
+		if age := now.Sub(s.since); age > time.Duration(b.p.TemplateWait) || age < -time.Hour {
+			b.p.waiting.finish(s)
+			b.expired++
+		}
+	})
+	return nil
+}
+
+// resume decodes the sets whose template is known by now.
+func (b *writing) resume() {
+	w := b.p.waiting
+	if w == nil || w.count == 0 {
+		return
+	}
+	w.each(func(s *waitingSet) {
+		if b.failed != nil || !b.p.decoder.Knows(s.key, s.dg.Received) {
+			return
+		}
+		if b.failed = b.decodeLate(s); b.failed == nil {
+			w.finish(s)
+			b.resumed++
+		}
+	})
+}
+
+// decodeLate decodes a set that has waited.
+func (b *writing) decodeLate(s *waitingSet) error {
+	dg, err := b.p.waiting.datagram(s)
+	if err != nil {
+		return err
+	}
+	if s.off != 0 { // it was acknowledged in an earlier Write
+		at, err := b.out.Position(s.key.Exporter.Addr(), flow.TimeOf(dg.Received))
+		if err == nil {
+			err = b.p.waiting.undo(at)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	b.p.decoder.Resume(dg, b.late) // what it could not decode, it counts and logs
+	return b.failed
+}
+
+// report adds to the internal metrics.
+func (b *writing) report() {
+	s := &b.p.stats
+	if s.flows == nil {
+		return
+	}
+	s.datagrams.Incr(b.datagrams)
+	s.flows.Incr(b.flows)
+	s.waited.Incr(b.waited)
+	s.resumed.Incr(b.resumed)
+	s.expired.Incr(b.expired)
+	if b.p.waiting != nil {
+		s.waiting.Set(int64(b.p.waiting.count))
+	}
+	b.p.reportCommand()
+}
+
+// datagram returns the datagram of a metric, false when it has none.
+func (p *Nfdump) datagram(m telegraf.Metric) (collector.Datagram, bool) {
+	if m.Name() != flowmetric.DatagramMeasurement {
+		if !p.toldOther {
+			p.toldOther = true
+			p.warnf("metrics %q are ignored, only %q is used: set namepass = [%q] for this output",
+				m.Name(), flowmetric.DatagramMeasurement, flowmetric.DatagramMeasurement)
+		}
+		if p.stats.ignored != nil {
+			p.stats.ignored.Incr(1)
+		}
+		return collector.Datagram{}, false
+	}
+	dg, err := p.parser.Parse(m)
+	if err != nil {
+		if !p.toldBad {
+			p.toldBad = true
+			p.errorf("a metric is dropped, further ones are only counted: %v", err)
+		}
+		if p.stats.malformed != nil {
+			p.stats.malformed.Incr(1)
+		}
+		return collector.Datagram{}, false
+	}
+	return dg, true
+}

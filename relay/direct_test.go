@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"math/big"
 	"net"
@@ -106,7 +107,7 @@ func newAuthority(t testing.TB) *authority {
 	t.Helper()
 	a := &authority{pool: x509.NewCertPool(), last: 1}
 	a.cert = &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	var err error
@@ -128,7 +129,7 @@ func newAuthority(t testing.TB) *authority {
 func (a *authority) issue(t testing.TB, name string, until time.Time) tls.Certificate {
 	t.Helper()
 	a.last++
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(a.last), NotBefore: time.Now().Add(-47 * time.Hour), NotAfter: until}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(a.last), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-47 * time.Hour), NotAfter: until}
 	if ip := net.ParseIP(name); ip != nil {
 		leaf.IPAddresses = []net.IP{ip}
 	} else {

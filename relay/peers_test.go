@@ -13,20 +13,40 @@ import (
 	"github.com/flowgraf/flowgraf/relay/monitor"
 )
 
-// postfixTool finds a program of Postfix: below FLOWGRAF_POSTFIX, which names a
-// directory where its package is unpacked, or in PATH.
+// missing skips a test for want of a program, or fails it where all must be there.
+func missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("FLOWGRAF_PEERS") == "required" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// unpacked gives where tests/packages.sh has unpacked a package, or what the
+// environment says.
+func unpacked(t testing.TB, name string) string {
+	t.Helper()
+	root := os.Getenv("FLOWGRAF_" + strings.ToUpper(name))
+	if root == "" {
+		var err error
+		if root, err = filepath.Abs(filepath.Join("../build", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// postfixTool finds a program of Postfix: where its package is unpacked, or in PATH.
 func postfixTool(t testing.TB, name string) (path string, env []string) {
 	t.Helper()
-	if root := os.Getenv("FLOWGRAF_POSTFIX"); root != "" {
-		path := filepath.Join(root, "usr/sbin", name)
-		if _, err := os.Stat(path); err != nil {
-			t.Skipf("FLOWGRAF_POSTFIX is %q, which has no %s: %v", root, name, err)
-		}
+	root := unpacked(t, "postfix")
+	path = filepath.Join(root, "usr/sbin", name)
+	if _, err := os.Stat(path); err == nil {
 		return path, append(os.Environ(), "LD_LIBRARY_PATH="+filepath.Join(root, "usr/lib/postfix"))
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("%s is not in PATH: install postfix, or unpack its package and name the directory in FLOWGRAF_POSTFIX", name)
+		missing(t, "%s is neither below %s nor in PATH: run tests/packages.sh as root, or install postfix", name, root)
 	}
 	return path, os.Environ()
 }
@@ -80,14 +100,19 @@ func smtpSink(t testing.TB, discard bool, options ...string) (addr, dir string) 
 
 func swaks(t testing.TB, r *Relay, args ...string) (string, error) {
 	t.Helper()
+	return swaksAt(t, r.Addrs()[0].String(), args...)
+}
+
+func swaksAt(t testing.TB, addr string, args ...string) (string, error) {
+	t.Helper()
 	tool, err := exec.LookPath("swaks")
 	if err != nil {
-		t.Skip("swaks is not in PATH: install it")
+		missing(t, "swaks is not in PATH: install it")
 	}
-	args = append([]string{"--server", r.Addrs()[0].String(), "--timeout", "10s"}, args...)
+	args = append([]string{"--server", addr, "--timeout", "10s"}, args...)
 	out, err := exec.Command(tool, args...).CombinedOutput()
 	if bytes.Contains(out, []byte("requires Net::SSLeay")) {
-		t.Skip("swaks has no TLS: install libnet-ssleay-perl")
+		missing(t, "swaks has no TLS: install libnet-ssleay-perl")
 	}
 	return string(out), err
 }

@@ -63,8 +63,9 @@ type Archive struct {
 // file is the open file of a slot.
 type file struct {
 	*nffile.Writer
-	slot  int64
-	final string // the name it will have
+	slot   int64
+	final  string // the name it will have
+	tables uint64 // version that it has, see GroupBatch.Tables
 }
 
 // New returns an archive after checking its options. It touches nothing.
@@ -342,6 +343,7 @@ func (a *Archive) end(commit bool) {
 			f.Commit()
 		} else {
 			f.Rollback()
+			f.tables = 0
 		}
 	}
 	a.release()

@@ -315,3 +315,23 @@ func (b GroupBatch) Position(exporter netip.Addr, received flow.Time) (Position,
 	}
 	return Position{a.last.Path(), a.last.Kept()}, nil
 }
+
+// Tables calls write for every file of the current Write that does not have this
+// version of what write puts there; belongs says whether an exporter's flows go into
+// it.
+func (b GroupBatch) Tables(version uint64, write func(w *nffile.Writer, belongs func(netip.Addr) bool) error) error {
+	for _, a := range b.g.batch {
+		if a.last.tables == version {
+			continue
+		}
+		belongs := func(addr netip.Addr) bool {
+			other, known := b.g.byAddr[addr]
+			return other == a || !known && a == b.g.single
+		}
+		if err := write(a.last.Writer, belongs); err != nil {
+			return err
+		}
+		a.last.tables = version
+	}
+	return nil
+}

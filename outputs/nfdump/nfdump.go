@@ -58,7 +58,8 @@ type Nfdump struct {
 	command *archive.Command // nil without one
 	parser  flowmetric.DatagramParser
 	decoder *collector.Decoder
-	waiting *waitLog                     // nil when sets without a template cannot be kept on the disk
+	waiting *waitLog // nil when sets without a template cannot be kept on the disk
+	tables  tables
 	saved   uint64                       // revision of the decoder that is in the state file
 	resume  bool                         // look through all that waits at the next Write
 	counted map[nffile.Exporter]counters // as of the last batch that was written

@@ -82,6 +82,11 @@ func (b *writing) write(metrics []telegraf.Metric) error {
 		}
 	}
 	p.count(b.out)
+	if p.tables.take(p.decoder); p.tables.version > 0 {
+		if err := b.out.Tables(p.tables.version, p.tables.write); err != nil {
+			return err
+		}
+	}
 	if p.waiting != nil {
 		if err := p.waiting.prepare(); err != nil {
 			return err

@@ -209,7 +209,7 @@ func directOptions(t testing.TB, s *nameServer, port string) Options {
 func settle(t testing.TB, r *Relay, mon *monitor.Monitor, waiting int) {
 	t.Helper()
 	for range 1500 {
-		tried := waiting == 0 || mon.Total(monitor.HostErrors)+mon.Total(monitor.Deferred) > 0
+		tried := waiting == 0 || mon.Total(monitor.HostErrors)+mon.Total(monitor.PutOff) > 0
 		if r.Waiting() == waiting && tried {
 			return
 		}

@@ -165,7 +165,7 @@ func TestSinkRefusesForAWhile(t *testing.T) {
 	opts := testOptions(t, addr)
 	r := start(t, opts)
 	dial(t, r).mail("a@example.com", "ops@example.com", "Subject: x\r\n\r\n")
-	for opts.Monitor.Total(monitor.Deferred)+opts.Monitor.Total(monitor.Failed) == 0 {
+	for opts.Monitor.Total(monitor.PutOff)+opts.Monitor.Total(monitor.Failed) == 0 {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if files, _ := filepath.Glob(filepath.Join(dir, "mail.*")); len(files) != 0 && opts.Monitor.Total(monitor.Delivered) != 0 {

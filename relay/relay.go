@@ -406,7 +406,7 @@ func (r *Relay) bounce(mail *queue.Mail) error {
 	if err := r.Submit(env, dsn.Failed(mail, r.opts.Hostname, env.ID, now)); err != nil {
 		return err
 	}
-	r.opts.Monitor.Count(monitor.Bounces, "")
+	r.opts.Monitor.Count(monitor.Bounced, "")
 	return nil
 }
 

@@ -267,8 +267,8 @@ func TestBounce(t *testing.T) {
 				t.Fatal("the failed mail is not kept")
 			}
 			mon := opts.Monitor
-			if mon.Total(monitor.Bounces) != tt.bounces || mon.Total(monitor.BouncesWithheld) != 1-tt.bounces {
-				t.Errorf("%d bounces, %d withheld", mon.Total(monitor.Bounces), mon.Total(monitor.BouncesWithheld))
+			if mon.Total(monitor.Bounced) != tt.bounces || mon.Total(monitor.BouncesWithheld) != 1-tt.bounces {
+				t.Errorf("%d bounces, %d withheld", mon.Total(monitor.Bounced), mon.Total(monitor.BouncesWithheld))
 			}
 			if tt.bounces == 0 {
 				return

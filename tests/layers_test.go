@@ -13,7 +13,7 @@ const module = "github.com/flowgraf/flowgraf/"
 // whoever adds one says where it belongs.
 var importLayers = [][]string{
 	{"tests", "cmd"},
-	{"plugins/inputs/netflow", "outputs/nfdump", "outputs/smtp_relay"},
+	{"plugins/inputs/netflow", "plugins/inputs/smtp_relay", "outputs/nfdump", "outputs/smtp_relay"},
 	{"plugins/flowmetric", "plugins/flowmetric/generate"},
 	{"plugins/collector", "outputs/archive", "outputs/query", "outputs/report"},
 	{"outputs/nffile", "plugins/netflow", "plugins/ipfix", "plugins/sflow"},

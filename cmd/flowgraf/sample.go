@@ -58,6 +58,7 @@ func writeSample(out io.Writer) error {
 		edits  []sampleEdit
 	}{
 		{inputs.Inputs["netflow"](), sampleNetflow},
+		{inputs.Inputs["smtp_relay"](), nil},
 		{outputs.Outputs["influxdb"](), sampleInfluxDB},
 		{outputs.Outputs["nfdump"](), nil},
 		{outputs.Outputs["smtp_relay"](), nil},

@@ -401,7 +401,7 @@ func TestStatistics(t *testing.T) {
 	}
 	in.await(t, 1)
 	if p.statistics.get(monitor.AlertMails, "CRITICAL").Get() != 1 {
-		t.Error("internal_smtp_relay,reason=CRITICAL alert_mails is not 1")
+		t.Error("smtp_relay,reason=CRITICAL alert_mails is not 1")
 	}
 }
 

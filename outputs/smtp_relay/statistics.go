@@ -10,8 +10,8 @@ import (
 	"github.com/flowgraf/flowgraf/relay/monitor"
 )
 
-// statistics carries the relay's counters to Telegraf's internal metrics:
-// internal_smtp_relay, a field for each event, the reason as a tag.
+// statistics carries the relay's counters to Telegraf's statistics of itself, where
+// inputs.smtp_relay finds them: a field for each event, the reason as a tag.
 type statistics struct {
 	collector *selfstat.Collector // nil outside of an agent
 
@@ -26,7 +26,9 @@ type statKey struct {
 
 func newStatistics(collector *selfstat.Collector) *statistics {
 	s := &statistics{collector: collector, stats: map[statKey]selfstat.Stat{}}
-	for _, event := range []monitor.Event{monitor.Accepted, monitor.Delivered, monitor.Deferred} {
+	for _, event := range []monitor.Event{
+		monitor.Accepted, monitor.AcceptedBytes, monitor.Connections, monitor.Delivered, monitor.LatencyMS, monitor.PutOff, monitor.Bounced,
+	} {
 		s.add(event, "", 0)
 	}
 	return s
@@ -42,7 +44,7 @@ func (s *statistics) add(event monitor.Event, reason string, n int64) {
 
 // setWaiting publishes the length of the queue and the age of its oldest mail.
 func (s *statistics) setWaiting(n int, oldest time.Duration) {
-	if stat := s.get("waiting", ""); stat != nil {
+	if stat := s.get("queued", ""); stat != nil {
 		stat.Set(int64(n))
 	}
 	if stat := s.get("oldest_s", ""); stat != nil {
@@ -75,7 +77,7 @@ func (s *statistics) get(event monitor.Event, reason string) selfstat.Stat {
 
 // tagsOf makes tags of a reason.
 func tagsOf(event monitor.Event, reason string) map[string]string {
-	if event == monitor.DeferredBy {
+	if event == monitor.Deferred {
 		host, code, _ := strings.Cut(reason, " ")
 		return map[string]string{"host": host, "code": code}
 	}

@@ -580,7 +580,7 @@ func (s *Sender) conclude(e *entry, mail *queue.Mail, results []queue.Result) {
 	switch {
 	case open > 0:
 		err = s.opts.Queue.Record(e.id, results)
-		s.opts.Monitor.Count(monitor.Deferred, "")
+		s.opts.Monitor.Count(monitor.PutOff, "")
 	case failed > 0:
 		if err = s.opts.Queue.Record(e.id, results); err == nil {
 			err = s.fail(mail)
@@ -634,7 +634,7 @@ func (s *Sender) count(mail *queue.Mail, results []queue.Result) {
 			s.opts.Monitor.Errorf("mail %s from %q to %q has failed: %q answered %d %s %q",
 				mail.ID, mail.From, mail.To[r.Recipient], r.Host, r.Code, r.Status, r.Text)
 		default:
-			s.opts.Monitor.Count(monitor.DeferredBy, fmt.Sprintf("%s %d", r.Host, r.Code))
+			s.opts.Monitor.Count(monitor.Deferred, fmt.Sprintf("%s %d", r.Host, r.Code))
 			s.opts.Monitor.LimitedWarnf("deferred "+r.Host, "mail %s to %q waits: %s answered %d %s %q",
 				mail.ID, mail.To[r.Recipient], r.Host, r.Code, r.Status, r.Text)
 		}

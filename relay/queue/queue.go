@@ -403,7 +403,7 @@ func (q *Queue) Add(env *Envelope, body []byte) error {
 		q.mon.Count(monitor.SpoolErrors, "commit")
 		return err
 	}
-	q.mon.Count(monitor.Queued, env.Origin)
+	q.mon.Count(monitor.Stored, env.Origin)
 	return nil
 }
 

@@ -17,9 +17,9 @@ import (
 )
 
 // Pcap writes datagrams exactly as they were received to rotating pcap files that
-// Wireshark, tcpdump and tcpreplay read: link type 101 (raw IP), times in
-// nanoseconds, an IP and a UDP header made from the exporter's address and port
-// before each payload. Files are named pcap.YYYYMMDDhhmm.pcap after their slot, or
+// Wireshark, tcpdump and tcpreplay read: link type 1 (Ethernet, for tcpreplay sends
+// nothing else as it should be), times in nanoseconds, an IP and a UDP header made
+// from the exporter's address and port before each payload. Files are named pcap.YYYYMMDDhhmm.pcap after their slot, or
 // …pcap.zst, of which each batch is one zstd frame, and pcap.current.… while they
 // are written.
 //
@@ -63,7 +63,7 @@ const (
 	pcapMagic      = 0xA1B23C4D
 	pcapHeadSize   = 24
 	pcapPacketSize = 16
-	pcapRawIP      = 101
+	pcapEthernet   = 1
 	pcapSnap       = 1 << 18
 	pcapCurrent    = "pcap.current."
 )
@@ -264,7 +264,7 @@ func (p *Pcap) Close() error {
 func (p *Pcap) Add(dg flow.Datagram) {
 	n := len(p.batch)
 	p.batch = append(p.batch, make([]byte, pcapPacketSize)...)
-	p.batch = appendIP(p.batch, dg, p.opt.Port)
+	p.batch = appendFrame(p.batch, dg, p.opt.Port)
 	head, size := p.batch[n:], uint32(len(p.batch)-n-pcapPacketSize)
 	ns := max(dg.Received.UnixNano(), 0)
 	le := binary.LittleEndian
@@ -348,15 +348,28 @@ func pcapHead() []byte {
 	le.PutUint16(b[4:], 2)
 	le.PutUint16(b[6:], 4)
 	le.PutUint32(b[16:], pcapSnap)
-	le.PutUint32(b[20:], pcapRawIP)
+	le.PutUint32(b[20:], pcapEthernet)
 	return b
 }
 
-// appendIP appends the datagram as an IP packet. The destination is the loopback
-// address of the family: where it was received is not known.
-func appendIP(b []byte, dg flow.Datagram, port uint16) []byte {
+// The Ethernet addresses of frames: locally administered ones, where from and to.
+const (
+	frameTo   = "\x02\x00\x00\x00\x00\x02"
+	frameFrom = "\x02\x00\x00\x00\x00\x01"
+)
+
+// appendFrame appends the datagram as an Ethernet frame with an IP packet. The
+// destination is the loopback address of the family: where it was received is not
+// known.
+func appendFrame(b []byte, dg flow.Datagram, port uint16) []byte {
 	be := binary.BigEndian
 	src := dg.Exporter.Addr()
+	b = append(b, frameTo+frameFrom...)
+	if src.Is4() {
+		b = append(b, 0x08, 0x00)
+	} else {
+		b = append(b, 0x86, 0xdd)
+	}
 	udp := 8 + len(dg.Payload)
 	at := len(b)
 	if src.Is4() {

@@ -54,6 +54,26 @@ func tshark(t *testing.T, file string) string {
 	return string(out)
 }
 
+// TestPcapReplays: tcpreplay sends every frame of a file.
+func TestPcapReplays(t *testing.T) {
+	tcpreplay := peers.Path(t, "tcpreplay")
+	if os.Getuid() != 0 {
+		t.Skip("tcpreplay sends as root only")
+	}
+	dir := t.TempDir()
+	p := openPcap(t, PcapOptions{Dir: dir, Port: 9})
+	for i := range 20 {
+		writePcap(t, p, datagram("192.0.2.1:50000", strings.Repeat("x", 60*i)), datagram("[2001:db8::1]:50001", strings.Repeat("y", 60*i)))
+	}
+	must(t, p.Close())
+	files, err := filepath.Glob(filepath.Join(dir, "*.pcap"))
+	must(t, err)
+	out, err := exec.Command(tcpreplay, append([]string{"--topspeed", "-i", "lo"}, files...)...).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "Successful packets:        40") || !strings.Contains(string(out), "Failed packets:            0") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // TestPcap: Wireshark reads what was received, plain and compressed, with right
 // checksums; a batch that is taken back is not there.
 func TestPcap(t *testing.T) {

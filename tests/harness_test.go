@@ -254,7 +254,7 @@ func startAgent(t testing.TB, dir, config string, data map[string]string) *agent
 		t.Fatal(err)
 	}
 	a.process = start(t, flowgraf, "agent", "--config", file)
-	a.waitReady(t, strings.Contains(config, "inputs.netflow"), strings.Contains(config, "{{ .Relay }}"))
+	a.waitReady(t, strings.Contains(config, "{{ .Flows }}"), strings.Contains(config, "{{ .Relay }}"))
 	return a
 }
 

@@ -3,6 +3,7 @@ package tests
 import (
 	"encoding/binary"
 	"flag"
+	"io"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -22,7 +23,7 @@ var lossMessages = flag.Int("messages", 20000, "how many IPFIX messages are sent
 // and 42).
 type exporterBooks struct {
 	t        *testing.T
-	conn     net.Conn
+	conn     io.Writer
 	e        ipfix.Encoder
 	data     *ipfix.Template
 	books    *ipfix.Template
@@ -32,12 +33,18 @@ type exporterBooks struct {
 
 func newExporterBooks(t *testing.T, network, addr string) *exporterBooks {
 	t.Helper()
-	x := &exporterBooks{t: t, e: ipfix.Encoder{Domain: 42}}
-	var err error
-	if x.conn, err = net.Dial(network, addr); err != nil {
+	conn, err := net.Dial(network, addr)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { x.conn.Close() })
+	t.Cleanup(func() { conn.Close() })
+	return newExporterBooksOn(t, conn)
+}
+
+func newExporterBooksOn(t *testing.T, conn io.Writer) *exporterBooks {
+	t.Helper()
+	x := &exporterBooks{t: t, conn: conn, e: ipfix.Encoder{Domain: 42}}
+	var err error
 	x.data, err = ipfix.NewTemplate(256, []ipfix.FieldSpec{{ID: 8, Length: 4}, {ID: 12, Length: 4}, {ID: 1, Length: 8}, {ID: 2, Length: 8}, {ID: 152, Length: 8}, {ID: 153, Length: 8}})
 	if err != nil {
 		t.Fatal(err)

@@ -50,6 +50,8 @@ type Options struct {
 	// SenderDomains are those that mail may come from, with "<>" for the null
 	// sender; none: all.
 	SenderDomains []string
+	// LongLines is smtpd's.
+	LongLines bool
 	// Limits are those of each client.
 	Limits smtpd.Limits
 	// CommandTimeout, DataTimeout and SessionTimeout are smtpd's.
@@ -288,7 +290,7 @@ func (r *Relay) Start(ctx context.Context) error {
 		Known: r.known, Users: r.opts.Users, RequireAuth: len(r.opts.Users) > 0 && r.opts.Auth != AuthOptional,
 		Helo: smtpd.HeloRule(r.opts.Helo), Senders: r.senders, Limits: r.opts.Limits,
 		CommandTimeout: r.opts.CommandTimeout, DataTimeout: r.opts.DataTimeout, SessionTimeout: r.opts.SessionTimeout,
-		MaxMessageSize: r.opts.MaxMessageSize, MaxConnections: r.opts.MaxConnections,
+		LongLines: r.opts.LongLines, MaxMessageSize: r.opts.MaxMessageSize, MaxConnections: r.opts.MaxConnections,
 		Instance: q.Instance(), NewID: q.NewID, Submit: r.Submit, Monitor: r.opts.Monitor,
 	})
 	if err := server.Start(); err != nil {

@@ -71,6 +71,7 @@ type SMTPRelay struct {
 	DKIMSelector         string              `toml:"dkim_selector"`
 	DKIMKey              string              `toml:"dkim_key"`
 	MaxMessageSize       config.Size         `toml:"max_message_size"`
+	LongLines            string              `toml:"long_lines"`
 	MaxConnections       int                 `toml:"max_connections"`
 	MaxClientConnections int                 `toml:"max_client_connections"`
 	MaxClientMessages    int                 `toml:"max_client_messages"`
@@ -97,6 +98,11 @@ func (p *SMTPRelay) options() (relay.Options, error) {
 	tlsConfig, err := p.tlsConfig()
 	if err != nil {
 		return relay.Options{}, err
+	}
+	switch p.LongLines {
+	case "", "refuse", "relay":
+	default:
+		return relay.Options{}, fmt.Errorf(`long_lines is %q: expected "refuse" or "relay"`, p.LongLines)
 	}
 	users, err := p.verifiers()
 	if err != nil {
@@ -125,7 +131,7 @@ func (p *SMTPRelay) options() (relay.Options, error) {
 		Credentials: credentials, AuthInClear: p.SmarthostAuthOver == "any",
 		LocalDomains: p.LocalDomains, VisibleDomain: p.VisibleDomain, Aliases: aliases,
 		DKIMDomain: p.DKIMDomain, DKIMSelector: p.DKIMSelector, DKIMKey: p.DKIMKey,
-		MaxMessageSize: int64(p.MaxMessageSize), MaxConnections: p.MaxConnections,
+		LongLines: p.LongLines == "relay", MaxMessageSize: int64(p.MaxMessageSize), MaxConnections: p.MaxConnections,
 		ExpireAfter: time.Duration(p.ExpireAfter), Monitor: p.monitor,
 	}, nil
 }

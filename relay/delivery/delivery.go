@@ -229,8 +229,9 @@ func (s *Sender) Add(env *queue.Envelope) {
 	if _, ok := s.known[env.ID]; ok {
 		return
 	}
+	now := time.Now() // on the monotonic clock from here on: the other one may jump
 	e := &entry{
-		id: env.ID, received: env.Received, due: time.Now(), index: -1,
+		id: env.ID, received: now.Add(-max(0, now.Sub(env.Received))), due: now, index: -1,
 		critical: env.Critical, held: s.opts.Queue.IsHeld(env.ID), destination: s.domainOf(env),
 	}
 	s.known[env.ID] = e

@@ -465,6 +465,60 @@ func TestSilence(t *testing.T) {
 	})
 }
 
+// A mail whose time of arrival lies in the future, because the clock was set back, has
+// its whole time to expire, and no age below zero.
+func TestClockSetBack(t *testing.T) {
+	bubble(t, 1, func(o *Options) { o.ExpireAfter = time.Hour }, func(b *bench) {
+		b.servers[0].down = true
+		env := &queue.Envelope{ID: b.queue.NewID(), To: []string{"x@example.com"}, Received: time.Now().Add(48 * time.Hour)}
+		if err := b.queue.Add(env, []byte("x\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		b.sender.Add(env)
+		if age := b.sender.Oldest(); age != 0 {
+			t.Errorf("age %v", age)
+		}
+		b.start()
+		time.Sleep(59 * time.Minute)
+		if b.sender.Waiting() != 1 || b.sender.Oldest() != 59*time.Minute {
+			t.Errorf("%d wait, the oldest for %v", b.sender.Waiting(), b.sender.Oldest())
+		}
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if len(b.failed()) != 1 {
+			t.Errorf("failed: %v", b.failed())
+		}
+	})
+}
+
+// After 30 minutes without a smarthost all that waits leaves within a minute of its
+// return, or of the next probe, which is at most 12 minutes later.
+func TestDrain(t *testing.T) {
+	const mails = 2000
+	bubble(t, 1, nil, func(b *bench) {
+		b.servers[0].down = true
+		b.start()
+		for range mails {
+			b.add("x\r\n", "x@example.com")
+		}
+		time.Sleep(30 * time.Minute)
+		b.servers[0].clear()
+		dials := b.servers[0].count("dial")
+		for b.servers[0].count("dial") == dials {
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		b.want(mails, 1)
+		if again := b.servers[0].count("dial"); again > dials+mails/100+2 {
+			t.Errorf("%d connections for %d mails", again-dials, mails)
+		}
+		if b.mon.Total(monitor.PutOff) != 0 {
+			t.Errorf("%d mails were put off", b.mon.Total(monitor.PutOff))
+		}
+	})
+}
+
 func TestRestart(t *testing.T) {
 	bubble(t, 1, nil, func(b *bench) {
 		b.servers[0].down = true

@@ -136,6 +136,10 @@ func (q *Queue) load() ([]Envelope, error) {
 		q.journal.close()
 		return nil, err
 	}
+	if err := q.resumeIDs(found); err != nil {
+		q.journal.close()
+		return nil, err
+	}
 	waiting := make([]Envelope, 0, len(found))
 	for _, env := range found {
 		waiting = append(waiting, env)
@@ -147,6 +151,28 @@ func (q *Queue) load() ([]Envelope, error) {
 		return strings.Compare(a.ID, b.ID)
 	})
 	return waiting, nil
+}
+
+// resumeIDs makes sure that no id is given that a mail of this spool has, although the
+// clock may have been set back.
+func (q *Queue) resumeIDs(found map[string]Envelope) error {
+	failed, err := q.FailedIDs()
+	if err != nil {
+		return err
+	}
+	note := func(id string) {
+		_, serial, _ := strings.Cut(id, "-")
+		if n, err := strconv.ParseInt(serial, 16, 64); err == nil {
+			q.lastID = max(q.lastID, n)
+		}
+	}
+	for _, id := range failed {
+		note(id)
+	}
+	for id := range found {
+		note(id)
+	}
+	return nil
 }
 
 func (q *Queue) path(parts ...string) string {

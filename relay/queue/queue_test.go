@@ -375,6 +375,28 @@ func TestNewIDsDiffer(t *testing.T) {
 	}
 }
 
+// With the clock set back, no id is given twice.
+func TestClockSetBack(t *testing.T) {
+	for _, keep := range []func(q *Queue, id string) error{
+		func(*Queue, string) error { return nil },
+		func(q *Queue, id string) error { return q.spill(id) },
+		func(q *Queue, id string) error { return q.Fail(id) },
+	} {
+		dir := t.TempDir()
+		q, _ := open(t, dir)
+		q.lastID = time.Now().Add(24 * time.Hour).UnixNano()
+		future := add(t, q, "from tomorrow")
+		if err := keep(q, future.ID); err != nil {
+			t.Fatal(err)
+		}
+		q.Close()
+		q, _ = open(t, dir)
+		if id := q.NewID(); id <= future.ID {
+			t.Errorf("id %s after %s", id, future.ID)
+		}
+	}
+}
+
 func FuzzDecodeFile(f *testing.F) {
 	record, _ := encodeMail(&Envelope{ID: "0-1", From: "a@b", To: []string{"c@d"}}, []byte("body\r\n"))
 	f.Add(record)

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	maxReceived   = 30  // RFC 5321 section 6.3 asks for a limit, at least 100; alert mail has short ways
-	maxHeaderLine = 998 // octets without CRLF, RFC 5322 section 2.1.1
+	maxReceived = 30  // RFC 5321 section 6.3 asks for a limit, at least 100; alert mail has short ways
+	maxLine     = 998 // octets without CRLF, RFC 5322 section 2.1.1
 )
 
 // traceInfo is what the Received field of RFC 5321 section 4.4 tells.
@@ -46,8 +46,8 @@ func editHeader(message []byte, trace traceInfo) ([]byte, *smtp.SMTPError) {
 		name := fieldName(field)
 		seen[name]++
 		for line := range bytes.SplitSeq(bytes.TrimSuffix(field, []byte("\r\n")), []byte("\r\n")) {
-			if len(line) > maxHeaderLine {
-				return nil, reply(554, smtp.EnhancedCode{5, 6, 0}, "header line over %d octets", maxHeaderLine)
+			if len(line) > maxLine {
+				return nil, reply(554, smtp.EnhancedCode{5, 6, 0}, "header line over %d octets", maxLine)
 			}
 		}
 		switch {

@@ -45,6 +45,9 @@ type Options struct {
 	Known func(recipient address.Address) bool
 	// MaxMessageSize is the largest message in octets; default 10 MiB.
 	MaxMessageSize int64
+	// LongLines takes messages with lines over 998 octets in their body, which some
+	// servers refuse; else they are refused with 554 5.6.0.
+	LongLines bool
 	// MaxConnections is the number of connections at a time; default 100. Another
 	// client gets 421.
 	MaxConnections int

@@ -115,6 +115,19 @@ func hasBare(b []byte) bool {
 	return bytes.Count(b, []byte{'\r'}) != pairs || bytes.Count(b, []byte{'\n'}) != pairs
 }
 
+// hasLongLine tells whether a line is longer than RFC 5321 section 4.5.3.1.6 lets every
+// server take. Lines end with CRLF.
+func hasLongLine(b []byte) bool {
+	for len(b) > maxLine {
+		end := bytes.LastIndexByte(b[:maxLine+2], '\n')
+		if end < 0 {
+			return true
+		}
+		b = b[end+1:]
+	}
+	return false
+}
+
 // accept checks a whole message, edits its header and hands it over.
 func (s *session) accept(b *body) error {
 	opts := &s.srv.opts
@@ -126,6 +139,10 @@ func (s *session) accept(b *body) error {
 	if b.bare {
 		count("bare line feed")
 		return reply(554, smtp.EnhancedCode{5, 5, 2}, "message has a bare CR or LF")
+	}
+	if !opts.LongLines && hasLongLine(b.octets) {
+		count("line length")
+		return reply(554, smtp.EnhancedCode{5, 6, 0}, "message has a line over %d octets", maxLine)
 	}
 	env := &queue.Envelope{
 		ID: opts.NewID(), From: s.from.String(), To: slices.Clone(s.to),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/outputs/query"
 	"github.com/flowgraf/flowgraf/outputs/report"
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -16,23 +18,37 @@ import (
 
 // dumpOptions are the flags of flowgraf dump, named as nfdump's.
 type dumpOptions struct {
-	file      string
-	directory string
-	stats     []string
-	top       int
-	count     uint64
-	quiet     bool
-	report    report.Options
+	files       query.Selection
+	window      string
+	stats       []string
+	top         int
+	count       uint64
+	info        bool
+	write       string
+	compression string
+	quiet       bool
+	report      report.Options
 }
 
 func newDumpCommand() *cobra.Command {
 	var o dumpOptions
 	cmd := &cobra.Command{
-		Use:   "dump -r FILE | -R DIR",
+		Use:   "dump -r FILE | -R DIR|FIRST:LAST",
 		Short: "List and rank the flows of nfdump files",
-		Long: `Dump reads files of flowgraf and of nfdump 1.7 and prints as nfdump does: the
-flows, a line each, or with -s a table of the elements with most flows, packets
-or bytes. Its options are nfdump's.
+		Long: `Dump reads files of flowgraf and of nfdump 1.6, 1.7 and 1.8 and prints as nfdump
+does: the flows, a line each, or with -s a table of the elements with most flows,
+packets or bytes. Its options are nfdump's.
+
+-R takes a directory (all files of its tree), a file (it and those behind it in its
+directory), or FIRST:LAST, where LAST is a name beside FIRST. With sub-directories
+both have them, or they are guessed from the times in the names. -M base/a:b does
+the same in base/a and base/b.
+
+-t takes START or START-END, as 2026/11/22.13:30:00 or less of it, or +N or -N, the
+first or last N seconds of the files. Flows pass that begin and end within it.
+
+-w writes the flows into a new file that nfdump 1.7 reads, whatever the layout of
+those read; -I prints the sums that the files keep of themselves.
 
 -s takes element[:p][/order...], as in srcip, dstport/bytes or ip:p/packets.
 Elements: ` + wrap(strings.Join(query.Elements(), " "), 70) + `
@@ -41,6 +57,9 @@ Files that cannot be read, or are damaged, are named on standard error; what can
 be read of the others is printed, and the exit code is 1.`,
 		Example: `  flowgraf dump -r nfcapd.202611221200
   flowgraf dump -R /var/lib/flowgraf/flows -s srcip/bytes -n 5
+  flowgraf dump -R flows/nfcapd.202611221200:nfcapd.202611221255 -t 2026/11/22.12:30
+  flowgraf dump -M /var/lib/flowgraf/flows/rtr1:rtr2 -R . -I
+  flowgraf dump -R old -w nfcapd.202611220000 -z zstd
   flowgraf dump -R /var/lib/flowgraf/flows -s dstport -s proto -n 20`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,8 +67,13 @@ be read of the others is printed, and the exit code is 1.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.file, "read", "r", "", "read one `file`")
-	f.StringVarP(&o.directory, "tree", "R", "", "read all files below a `directory`")
+	f.StringVarP(&o.files.File, "read", "r", "", "read one `file`, or a directory")
+	f.StringVarP(&o.files.Range, "tree", "R", "", "read all files of a `range`: a directory, FILE, or FIRST:LAST")
+	f.StringVarP(&o.files.Sources, "sources", "M", "", "look for -r or -R in each of `base/a:b:c`")
+	f.StringVarP(&o.window, "time", "t", "", "only flows within a `window`: START[-END], +N, -N")
+	f.BoolVarP(&o.info, "info", "I", false, "the statistics that the files keep")
+	f.StringVarP(&o.write, "write", "w", "", "write the flows into a new `file`")
+	f.StringVarP(&o.compression, "compression", "z", "lz4", "of the new file: lz4, none, lzo, bz2 or zstd, as lz4:9 with a `level`")
 	f.StringArrayVarP(&o.stats, "stat", "s", nil, "rank this `element`, may be repeated")
 	f.IntVarP(&o.top, "top", "n", 10, "how many rows of a table, 0 is all")
 	f.Uint64VarP(&o.count, "count", "c", 0, "end after so many flows of a list, 0 is all")
@@ -58,6 +82,7 @@ be read of the others is printed, and the exit code is 1.`,
 	f.BoolVarP(&o.report.LongIPv6, "long-ipv6", "6", false, "IPv6 addresses in full")
 	cmd.MarkFlagsMutuallyExclusive("read", "tree")
 	cmd.MarkFlagsOneRequired("read", "tree")
+	cmd.MarkFlagsMutuallyExclusive("info", "write", "stat")
 	return cmd
 }
 
@@ -90,21 +115,42 @@ func (o *dumpOptions) run(ctx context.Context, out io.Writer) error {
 	if o.top < 0 {
 		return usageError{fmt.Errorf("-n is %d: expected a number of rows, or 0 for all", o.top)}
 	}
-	files, err := query.Files(o.file + o.directory)
+	compression, level, err := nffile.ParseCompression(o.compression)
+	if err != nil {
+		return usageError{err}
+	}
+	files, err := o.files.Files()
 	if err != nil {
 		return err
 	}
 	if len(files) == 0 {
-		return fmt.Errorf("%s: no flow files below this directory (files being written, nfcapd.current.*, are left out)", o.directory)
+		return fmt.Errorf("%s%s: no flow files here (files being written, nfcapd.current.*, are left out)", o.files.File, o.files.Range)
 	}
-	if len(stats) > 0 {
-		return o.rank(ctx, out, files, stats)
+	in := query.Input{Files: files}
+	if o.window != "" {
+		if in.Window, err = query.ParseWindow(o.window, files, time.Local); err != nil {
+			return usageError{err}
+		}
 	}
-	return o.list(ctx, out, files)
+	switch {
+	case o.info:
+		ident, stat, readErr := query.Info(files)
+		return errors.Join(report.Info(out, ident, &stat), readErr)
+	case o.write != "":
+		started := time.Now()
+		totals, err := in.Write(ctx, o.write, nffile.Options{Compression: compression, Level: level})
+		if err != nil && totals.Read == 0 {
+			return err
+		}
+		return o.finish(out, &totals, started, err)
+	case len(stats) > 0:
+		return o.rank(ctx, out, in, stats)
+	}
+	return o.list(ctx, out, in)
 }
 
 // list prints the flows of the files.
-func (o *dumpOptions) list(ctx context.Context, out io.Writer, files []string) error {
+func (o *dumpOptions) list(ctx context.Context, out io.Writer, in query.Input) error {
 	started := time.Now()
 	line := report.NewLine(out, o.report)
 	if !o.quiet {
@@ -113,7 +159,7 @@ func (o *dumpOptions) list(ctx context.Context, out io.Writer, files []string) e
 		}
 	}
 	var listed uint64
-	totals, err := query.Each(ctx, files, func(r *flow.Record) error {
+	totals, err := in.Each(ctx, func(r *flow.Record) error {
 		if err := line.Flow(r); err != nil {
 			return err
 		}
@@ -129,9 +175,9 @@ func (o *dumpOptions) list(ctx context.Context, out io.Writer, files []string) e
 }
 
 // rank prints the tables of the statistics.
-func (o *dumpOptions) rank(ctx context.Context, out io.Writer, files []string, stats []query.Stat) error {
+func (o *dumpOptions) rank(ctx context.Context, out io.Writer, in query.Input, stats []query.Stat) error {
 	started := time.Now()
-	tables, totals, readErr := query.Top(ctx, files, stats, o.top)
+	tables, totals, readErr := in.Top(ctx, stats, o.top)
 	for i := range tables {
 		if err := report.Stat(out, &tables[i], &totals, o.report); err != nil {
 			return err

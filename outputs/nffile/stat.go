@@ -84,3 +84,17 @@ func (s *Stat) words() [18]*uint64 {
 		&s.First, &s.Last, &s.SequenceFailures,
 	}
 }
+
+// Add adds the counters of o, and takes its time in.
+func (s *Stat) Add(o Stat) {
+	if o.First != 0 && (s.First == 0 || o.First < s.First) {
+		s.First = o.First
+	}
+	s.Last = max(s.Last, o.Last)
+	first, last := s.First, s.Last
+	to, from := s.words(), o.words()
+	for i := range to {
+		*to[i] += *from[i]
+	}
+	s.First, s.Last = first, last
+}

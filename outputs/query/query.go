@@ -67,7 +67,8 @@ func skipped(name string) bool {
 
 // Totals are the sums over the flows of a query, as nfdump's summary has them.
 type Totals struct {
-	Records uint64 // flow records read
+	Read    uint64 // flow records read
+	Records uint64 // of them, those in the window of the query
 	Flows   uint64 // flows they stand for
 	Packets uint64 // both directions
 	Bytes   uint64
@@ -102,6 +103,7 @@ func (t *Totals) merge(o *Totals) {
 		t.First = o.First
 	}
 	t.Last = max(t.Last, o.Last)
+	t.Read += o.Read
 	t.Records += o.Records
 	t.Flows += o.Flows
 	t.Packets += o.Packets
@@ -139,6 +141,7 @@ const maxProblems = 20
 type source struct {
 	mu       sync.Mutex
 	files    []string
+	limit    Window
 	cur      *nffile.File
 	totals   Totals // window and damage only
 	problems []error
@@ -157,6 +160,10 @@ func (s *source) next(ctx context.Context, b *nffile.Block) bool {
 			s.files = s.files[1:]
 			if err != nil {
 				s.problem(err)
+				continue
+			}
+			if !s.limit.overlaps(f) {
+				f.Close()
 				continue
 			}
 			s.totals.window(f)
@@ -200,7 +207,10 @@ func (s *source) finish(ctx context.Context, t *Totals) error {
 		s.cur = nil
 	}
 	t.Skipped += s.totals.Skipped
-	t.WindowFirst, t.WindowLast, t.HasWindow = s.totals.WindowFirst, s.totals.WindowLast, s.totals.HasWindow
+	t.WindowFirst, t.WindowLast, t.HasWindow = max(s.totals.WindowFirst, s.limit.From), s.totals.WindowLast, s.totals.HasWindow
+	if s.limit.To > 0 {
+		t.WindowLast = min(t.WindowLast, s.limit.To)
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -217,18 +227,34 @@ const aheadBlocks = 4
 // error.
 var ErrStop = errors.New("stop")
 
-// Each calls fn for every flow of the files, in order. The record is reused: it is
+// Input is what a query reads: files, and of their flows those in a window.
+type Input struct {
+	Files  []string
+	Window Window
+}
+
+// Each is Input.Each for all flows of the files.
+func Each(ctx context.Context, files []string, fn func(*flow.Record) error) (Totals, error) {
+	return Input{Files: files}.Each(ctx, fn)
+}
+
+// Each calls fn for every flow of the input, in order. The record is reused: it is
 // valid, and may only be read, until fn returns. An error of fn ends the query
 // and is returned, ErrStop ends it without one.
 //
 // The error otherwise joins what was wrong with the files; flows of other files
 // and blocks have been handed out nevertheless.
-func Each(ctx context.Context, files []string, fn func(*flow.Record) error) (Totals, error) {
+func (in Input) Each(ctx context.Context, fn func(*flow.Record) error) (Totals, error) {
+	return in.each(ctx, func(d *nffile.Decoder) error { return fn(d.Record()) }, func(*nffile.Decoder) error { return nil })
+}
+
+// each calls fn for every flow, and end after the last of each file.
+func (in Input) each(ctx context.Context, fn, end func(*nffile.Decoder) error) (Totals, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	src := &source{files: files}
+	src := &source{files: in.Files, limit: in.Window}
 	blocks, free := unpackAhead(ctx, src)
 	var totals Totals
-	err := drain(blocks, free, &totals, src, fn)
+	err := drain(blocks, free, &totals, src, fn, end)
 	stopped := err != nil
 	if stopped {
 		cancel()
@@ -281,19 +307,26 @@ func unpackAhead(ctx context.Context, src *source) (blocks <-chan *nffile.Block,
 }
 
 // drain decodes blocks and calls fn for their flows.
-func drain(blocks <-chan *nffile.Block, free chan<- *nffile.Block, t *Totals, src *source, fn func(*flow.Record) error) error {
+func drain(blocks <-chan *nffile.Block, free chan<- *nffile.Block, t *Totals, src *source, fn, end func(*nffile.Decoder) error) error {
 	dec := nffile.NewDecoder()
-	path := ""
+	all, path := src.limit.isZero(), ""
 	for b := range blocks {
 		if b.Path() != path {
+			if err := end(dec); err != nil {
+				return err
+			}
 			dec.Reset()
 			path = b.Path()
 		}
 		t.BytesRead += uint64(b.Size())
 		for dec.Next(b) {
 			r := dec.Record()
+			t.Read++
+			if !all && !src.limit.has(r) {
+				continue
+			}
 			t.add(r)
-			if err := fn(r); err != nil {
+			if err := fn(dec); err != nil {
 				return err
 			}
 		}
@@ -302,7 +335,7 @@ func drain(blocks <-chan *nffile.Block, free chan<- *nffile.Block, t *Totals, sr
 		}
 		free <- b
 	}
-	return nil
+	return end(dec)
 }
 
 // workers is how many goroutines a query without order uses.

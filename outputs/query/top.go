@@ -86,14 +86,19 @@ type Table struct {
 	Rows  []Row
 }
 
-// Top counts all flows of the files by the elements of stats and returns a table
+// Top is Input.Top for all flows of the files.
+func Top(ctx context.Context, files []string, stats []Stat, n int) ([]Table, Totals, error) {
+	return Input{Files: files}.Top(ctx, stats, n)
+}
+
+// Top counts all flows of the input by the elements of stats and returns a table
 // for each statistic and order, with the first n rows, all when n is 0. Sums are
 // exact. Rows of equal value come in the order of their keys.
 //
 // Files are read with as many goroutines as there are processors. The error joins
 // what was wrong with files; the tables hold all that could be read.
-func Top(ctx context.Context, files []string, stats []Stat, n int) ([]Table, Totals, error) {
-	src := &source{files: files}
+func (in Input) Top(ctx context.Context, stats []Stat, n int) ([]Table, Totals, error) {
+	src := &source{files: in.Files, limit: in.Window}
 	all := make([]counter, workers())
 	var wg sync.WaitGroup
 	for i := range all {
@@ -137,7 +142,7 @@ func (c *counter) run(ctx context.Context, src *source, stats []Stat) {
 	for src.next(ctx, &b) {
 		err := b.Unpack()
 		if err == nil {
-			c.count(dec, &b, stats)
+			c.count(dec, &b, stats, src.limit)
 			err = dec.Err()
 		}
 		if err != nil {
@@ -147,10 +152,15 @@ func (c *counter) run(ctx context.Context, src *source, stats []Stat) {
 }
 
 // count counts the flows of one block.
-func (c *counter) count(dec *nffile.Decoder, b *nffile.Block, stats []Stat) {
+func (c *counter) count(dec *nffile.Decoder, b *nffile.Block, stats []Stat, limit Window) {
 	c.totals.BytesRead += uint64(b.Size())
+	all := limit.isZero()
 	for dec.Next(b) {
 		r := dec.Record()
+		c.totals.Read++
+		if !all && !limit.has(r) {
+			continue
+		}
 		c.totals.add(r)
 		for i := range stats {
 			s := &stats[i]

@@ -184,3 +184,29 @@ func TestLiveStat(t *testing.T) {
 		}
 	}
 }
+
+// TestInfoIsNfdumps compares the sums that files keep with what nfdump -I prints, of
+// one file and of all.
+func TestInfoIsNfdumps(t *testing.T) {
+	dir := samples(t)
+	files, err := filepath.Glob(filepath.Join(dir, "*.nf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.Contains(file, "zstd") {
+			continue // nfdump 1.7.1 does not read it
+		}
+		ident, stat, err := query.Info([]string{file})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := Info(&out, ident, &stat); err != nil {
+			t.Fatal(err)
+		}
+		if want := nfdump(t, "-I", "-r", file); out.String() != want {
+			t.Errorf("%s:\n%s\nexpected\n%s", filepath.Base(file), out.String(), want)
+		}
+	}
+}

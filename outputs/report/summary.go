@@ -31,11 +31,11 @@ func Summary(w io.Writer, t *query.Totals, u Usage, opt Options) error {
 	}
 	var rate float64
 	if u.Wall > 0 {
-		rate = float64(t.Records) / u.Wall.Seconds()
+		rate = float64(t.Read) / u.Wall.Seconds()
 	}
 	_, err = fmt.Fprintf(w, "Time window: %s\nTotal flows processed: %d, passed: %d, Blocks skipped: %d, Bytes read: %d\n"+
 		"Sys: %.4fs User: %.4fs Wall: %.4fs flows/second: %.1f Runtime: %.4fs\n",
-		opt.window(t), t.Records, t.Records, t.Skipped, t.BytesRead,
+		opt.window(t), t.Read, t.Records, t.Skipped, t.BytesRead,
 		u.System.Seconds(), u.User.Seconds(), u.Wall.Seconds(), rate, u.Runtime.Seconds())
 	return err
 }

@@ -1,0 +1,85 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+)
+
+// Write writes the flows of the input into a new file of layout 2, with their
+// exporters, samplers and names: what nfdump's -w does. The ident is that of the
+// first file unless opt has one. Files of all layouts are read, and all elements
+// written that opt allows.
+//
+// The file must not exist. It is removed again when it cannot be written; damage in
+// a file that is read is an error too, but what could be read is in the new file.
+func (in Input) Write(ctx context.Context, path string, opt nffile.Options) (Totals, error) {
+	if opt.Ident == "" && len(in.Files) > 0 {
+		if f, err := nffile.OpenFile(in.Files[0]); err == nil { // reading says what is wrong
+			if nffile.CheckIdent(f.Ident()) == nil {
+				opt.Ident = f.Ident()
+			}
+			f.Close()
+		}
+	}
+	w, err := nffile.Create(path, opt)
+	if err != nil {
+		return Totals{}, err
+	}
+	c := copier{w: w, whole: in.Window.isZero(), samplers: map[nffile.Sampler]bool{}, names: map[nffile.Name]bool{}}
+	totals, readErr := in.each(ctx, c.flow, c.tables)
+	if err = c.err; err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return totals, errors.Join(fmt.Errorf("writing %s: %w", path, err), w.Abandon(), os.Remove(path))
+	}
+	return totals, readErr
+}
+
+// copier writes what a query reads.
+type copier struct {
+	w        *nffile.Writer
+	whole    bool // all flows are copied: the counts of datagrams belong to them
+	samplers map[nffile.Sampler]bool
+	names    map[nffile.Name]bool
+	err      error
+}
+
+// flow copies a flow.
+func (c *copier) flow(d *nffile.Decoder) error {
+	c.err = c.w.AppendExtra(d.Record(), d.Extra())
+	return c.err
+}
+
+// tables copies what a file has besides flows, once.
+func (c *copier) tables(d *nffile.Decoder) error {
+	for _, s := range d.Samplers() {
+		if !c.samplers[s] && c.err == nil {
+			c.samplers[s] = true
+			c.err = c.w.Sampler(s)
+		}
+	}
+	var names []nffile.Name
+	for _, n := range d.Names() {
+		if !c.names[n] {
+			c.names[n] = true
+			names = append(names, n)
+		}
+	}
+	if c.err == nil {
+		c.err = c.w.Names(names)
+	}
+	for i, s := range d.ExporterStats() {
+		if c.whole && c.err == nil {
+			c.w.Datagrams(d.Exporters()[i], s.Datagrams, s.Failures)
+		}
+	}
+	return c.err
+}

@@ -2,8 +2,10 @@ package tests
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -98,6 +100,28 @@ func certificates(t *testing.T, openssl string) (dir string) {
 	return dir
 }
 
+// sendTLS lets openssl s_client send bytes to an address; it ends a second later.
+func sendTLS(t *testing.T, openssl, addr, authority string, b []byte, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, openssl, append([]string{"s_client", "-connect", addr, "-quiet", "-no_ign_eof", "-CAfile", authority}, args...)...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = in.Write(b) // the collector may have closed the connection
+	time.Sleep(time.Second)
+	in.Close()
+	_ = cmd.Wait()
+	if ctx.Err() != nil {
+		t.Fatal("openssl s_client did not end")
+	}
+}
+
 // IPFIX over TLS from openssl s_client with a certificate that the collector asks
 // for; without one, and in plain text, the connection is refused and counted.
 func TestIPFIXOverTLS(t *testing.T) {
@@ -114,15 +138,10 @@ func TestIPFIXOverTLS(t *testing.T) {
 	books := newExporterBooksOn(t, &x)
 	books.tell()
 	books.send(100)
-	input := filepath.Join(t.TempDir(), "messages")
-	if err := os.WriteFile(input, x.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	send := "(cat '" + input + "'; sleep 1) | "
-	s := openssl + " s_client -connect " + a.relay + " -quiet -CAfile '" + file("ca.pem") + "'"
-	run(t, "sh", "-c", send+s+" -verify_return_error -cert '"+file("exporter.pem")+"' -key '"+file("exporter.key")+"' || true")
+	own := []string{"-verify_return_error", "-cert", file("exporter.pem"), "-key", file("exporter.key")}
+	sendTLS(t, openssl, a.relay, file("ca.pem"), x.Bytes(), own...)
 	waitFor(t, 20*time.Second, "the flows", func() bool { return len(points(t, metrics, "netflow")) >= int(books.flows) })
-	run(t, "sh", "-c", send+s+" || true") // without a certificate
+	sendTLS(t, openssl, a.relay, file("ca.pem"), x.Bytes()) // without a certificate
 	plain, err := net.Dial("tcp", a.relay)
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +172,7 @@ func TestCheckOfTCP(t *testing.T) {
 		{"tcp4://" + freePort(t, "tcp"), `tls_cert = "nowhere"` + "\n" + `tls_key = "nowhere"`, "nowhere"},
 		{"tcp4://" + freePort(t, "tcp"), "", ""},
 	} {
-		text := "[[inputs.netflow]]\nservice_address = \"" + c.address + "\"\n" + c.tls + "\n[[outputs.discard]]\n"
+		text := "[[inputs.netflow]]\nservice_address = \"" + c.address + "\"\n" + c.tls + "\n[[outputs.file]]\n"
 		if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

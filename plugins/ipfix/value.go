@@ -133,24 +133,24 @@ func isText(f FieldSpec) bool {
 // octetsOf returns the values that are no numbers: addresses and octets.
 func octetsOf(f FieldSpec, r *flow.Record, buf *[16]byte) ([]byte, bool) {
 	if f.PEN == ie.VMwarePEN {
-		return tunnelOctets(f.ID, r, buf)
+		return tunnelOctets(f, r, buf)
 	}
 	if f.PEN != 0 {
 		return nil, false
 	}
 	switch f.ID {
 	case 8, 27:
-		return addrBytes(r.Src, f.ID == 8, buf), true
+		return addrBytes(r.Src, four(f, 8), buf), true
 	case 12, 28:
-		return addrBytes(r.Dst, f.ID == 12, buf), true
+		return addrBytes(r.Dst, four(f, 12), buf), true
 	case 15, 62:
-		return addrBytes(r.NextHop, f.ID == 15, buf), true
+		return addrBytes(r.NextHop, four(f, 15), buf), true
 	case 18, 63:
-		return addrBytes(r.BGPNextHop, f.ID == 18, buf), true
+		return addrBytes(r.BGPNextHop, four(f, 18), buf), true
 	case 225, 281:
-		return addrBytes(r.XlateSrc, f.ID == 225, buf), true
+		return addrBytes(r.XlateSrc, four(f, 225), buf), true
 	case 226, 282:
-		return addrBytes(r.XlateDst, f.ID == 226, buf), true
+		return addrBytes(r.XlateDst, four(f, 226), buf), true
 	case 56:
 		return append(buf[:0], r.InSrcMAC[:]...), true
 	case 57:
@@ -173,18 +173,30 @@ func octetsOf(f FieldSpec, r *flow.Record, buf *[16]byte) ([]byte, bool) {
 
 // tunnelOctets returns the addresses of VMware's elements: with a tenant's
 // elements in the template, the record's flow is the tenant's.
-func tunnelOctets(id uint16, r *flow.Record, buf *[16]byte) ([]byte, bool) {
-	switch id {
+func tunnelOctets(f FieldSpec, r *flow.Record, buf *[16]byte) ([]byte, bool) {
+	switch f.ID {
 	case 881, 883:
-		return addrBytes(r.Src, id == 881, buf), true
+		return addrBytes(r.Src, four(f, 881), buf), true
 	case 882, 884:
-		return addrBytes(r.Dst, id == 882, buf), true
+		return addrBytes(r.Dst, four(f, 882), buf), true
 	case 893:
-		return addrBytes(r.TunSrc, true, buf), true
+		return addrBytes(r.TunSrc, four(f, 893), buf), true
 	case 894:
-		return addrBytes(r.TunDst, true, buf), true
+		return addrBytes(r.TunDst, four(f, 894), buf), true
 	}
 	return nil, false
+}
+
+// four says whether a field is an IPv4 address: by its length, as the decoder sees it,
+// else by its element, of which v4 is the one for IPv4.
+func four(f FieldSpec, v4 uint16) bool {
+	switch f.Length {
+	case 4:
+		return true
+	case 16:
+		return false
+	}
+	return f.ID == v4
 }
 
 // addrBytes returns the bytes of a in the wanted family, none when it is of the

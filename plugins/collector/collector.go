@@ -78,6 +78,12 @@ type Options struct {
 	// ones the tunnel.
 	OuterFlows bool
 
+	// Enrich is called for every flow before the handler gets it. It may set the
+	// flow's sampling rate and its source, and the names, of which n has those
+	// that are known otherwise; that n goes with the flow. It must not wait, and is
+	// called by every decoder that has it.
+	Enrich func(r *flow.Record, n *flow.Names)
+
 	// TemplatesOnly reads templates and option records, for Known, and decodes no
 	// flows and counts nothing else.
 	TemplatesOnly bool

@@ -145,9 +145,9 @@ func (dom *domain) name(kind nameKind, id uint64) string {
 
 // join gives the flow at hand the names of its numbers.
 func (d *Decoder) join(dom *domain, r *flow.Record) {
-	c := dom.exporter.config
+	c, enrich := dom.exporter.config, d.opt.Enrich
 	tables := dom.exporter.known.hasNames.Load()
-	if !tables && (c == nil || c.Name == "" && c.Interfaces == nil && !c.SeparatePorts) {
+	if !tables && enrich == nil && (c == nil || c.Name == "" && c.Interfaces == nil && !c.SeparatePorts) {
 		return
 	}
 	n := &d.names
@@ -163,6 +163,9 @@ func (d *Decoder) join(dom *domain, r *flow.Record) {
 		if name := c.Interfaces[r.Output]; name != "" && r.Has(flow.Output) {
 			n.Output = name
 		}
+	}
+	if enrich != nil {
+		enrich(r, n)
 	}
 	r.Names = n
 }

@@ -77,7 +77,7 @@ func (v Version) String() string {
 // RateSource says where a sampling rate came from.
 type RateSource uint8
 
-// The sources of a sampling rate, from none to the one that beats all.
+// The sources of a sampling rate.
 const (
 	RateUnknown  RateSource = iota // no rate known: the counters are as sent
 	RateHeader                     // the NetFlow v5 header
@@ -85,6 +85,7 @@ const (
 	RateSelector                   // an option record for the sampler the flow names
 	RateRecord                     // the flow record itself (element 34)
 	RateConfig                     // configuration
+	RateVCenter                    // the switch's settings in vCenter
 )
 
 // Element is an information element as it was on the wire. Value points into
@@ -269,7 +270,15 @@ type Names struct {
 	App        string
 	Sampler    string
 	User       string // behind one of the addresses
-	Port       uint16 // source port of the exporter, where its ports are kept apart
+
+	// What stands behind the ports of a VMware switch.
+	InputVM         string // virtual machine that sent the flow
+	OutputVM        string // virtual machine that got it
+	InputPortgroup  string
+	OutputPortgroup string
+	Host            string // ESXi host
+
+	Port uint16 // source port of the exporter, where its ports are kept apart
 }
 
 // OptionRecord is one option data record (RFC 7011, section 3.4.2.2): what an

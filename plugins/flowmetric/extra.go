@@ -17,7 +17,8 @@ import (
 // field of flow.Record.
 var addedNames = []string{"sampling_source", "scaled_bytes", "scaled_packets", "exporter_name", "in_interface", "out_interface",
 	"in_vrf_name", "out_vrf_name", "app_name", "sampler_name", "exporter_port", "agent_ip", "agent_subid", "l2_protocol", "datalink_frame_type",
-	"vlan_id", "vlan_outer_id", "vni", "reason", "acl_name", "function", "ingress_role", "egress_role"}
+	"vlan_id", "vlan_outer_id", "vni", "reason", "acl_name", "function", "ingress_role", "egress_role",
+	"in_vm", "out_vm", "in_portgroup", "out_portgroup", "esxi_host"}
 
 // added says whether a field has one of these names, or that of an element of
 // VMware's, which has its own name without being asked for.
@@ -33,6 +34,7 @@ func (b *Builder) joined(n *flow.Names) {
 	for _, f := range [...]struct{ name, value string }{
 		{"exporter_name", n.Exporter}, {"in_interface", n.Input}, {"out_interface", n.Output},
 		{"in_vrf_name", n.IngressVRF}, {"out_vrf_name", n.EgressVRF}, {"app_name", n.App}, {"sampler_name", n.Sampler}, {"username", n.User},
+		{"in_vm", n.InputVM}, {"out_vm", n.OutputVM}, {"in_portgroup", n.InputPortgroup}, {"out_portgroup", n.OutputPortgroup}, {"esxi_host", n.Host},
 	} {
 		if f.value != "" && b.find(f.name) < 0 {
 			b.add(f.name, f.value)

@@ -315,6 +315,7 @@ func (b *Builder) counters(r *flow.Record) {
 var rateSources = [8]any{
 	flow.RateUnknown: "unknown", flow.RateHeader: "header", flow.RateDomain: "domain", flow.RateSelector: "selector",
 	flow.RateRecord: "record", flow.RateConfig: "config",
+	flow.RateVCenter: "vcenter",
 }
 
 // forwarding writes where the flow went.

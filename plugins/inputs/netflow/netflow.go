@@ -60,6 +60,7 @@ type NetFlow struct {
 	Workers        int             `toml:"workers"`
 	MaxConnections int             `toml:"max_connections"`
 	IdleTimeout    config.Duration `toml:"idle_timeout"`
+	VCenter        *VCenter        `toml:"vcenter"`
 	common_tls.ServerConfig
 	Log telegraf.Logger `toml:"-"`
 
@@ -118,7 +119,13 @@ func (n *NetFlow) Init() error {
 	if err := n.listenerOptions(); err != nil {
 		return err
 	}
-	return n.makeWorkers(o, flowmetric.Options{FlowTags: n.FlowTags, PEN: pen, Stock: stock, ExtraFields: n.ExtraFields})
+	metrics := flowmetric.Options{FlowTags: n.FlowTags, PEN: pen, Stock: stock, ExtraFields: n.ExtraFields}
+	if n.VCenter != nil {
+		if err := n.VCenter.init(n.Log, &o, &metrics); err != nil {
+			return fmt.Errorf("vcenter: %w", err)
+		}
+	}
+	return n.makeWorkers(o, metrics)
 }
 
 // protocols returns the versions that the option protocol leaves; none is all.
@@ -184,6 +191,9 @@ func (n *NetFlow) Start(acc telegraf.Accumulator) error {
 		return &startupError{err}
 	}
 	n.listener = l
+	if n.VCenter != nil {
+		n.VCenter.client.Start()
+	}
 	if n.StateFile != "" || n.wants.datagrams {
 		done := make(chan struct{})
 		n.done = done
@@ -206,6 +216,9 @@ func (n *NetFlow) Stop() {
 		n.listener.Stop()
 	}
 	n.stopPool()
+	if n.VCenter != nil {
+		n.VCenter.client.Stop()
+	}
 	if n.done != nil {
 		close(n.done)
 		n.wg.Wait()
@@ -260,6 +273,9 @@ func (n *NetFlow) Gather(acc telegraf.Accumulator) error {
 	fields["workers"], fields["queue_full"] = uint64(len(n.workers)), uint64(0)
 	if pool := n.pool; pool != nil {
 		fields["queue_full"] = pool.Full()
+	}
+	if n.VCenter != nil {
+		n.VCenter.count(fields)
 	}
 	acc.AddFields(flowmetric.ExporterMeasurement, fields, map[string]string{"listener": n.ServiceAddress}, now)
 	return nil

@@ -140,17 +140,17 @@ func octetsOf(f FieldSpec, r *flow.Record, buf *[16]byte) ([]byte, bool) {
 	}
 	switch f.ID {
 	case 8, 27:
-		return addrBytes(r.Src, four(f, 8), buf), true
+		return addrBytes(r.Src, four(f, 8, r.Src), buf), true
 	case 12, 28:
-		return addrBytes(r.Dst, four(f, 12), buf), true
+		return addrBytes(r.Dst, four(f, 12, r.Dst), buf), true
 	case 15, 62:
-		return addrBytes(r.NextHop, four(f, 15), buf), true
+		return addrBytes(r.NextHop, four(f, 15, r.NextHop), buf), true
 	case 18, 63:
-		return addrBytes(r.BGPNextHop, four(f, 18), buf), true
+		return addrBytes(r.BGPNextHop, four(f, 18, r.BGPNextHop), buf), true
 	case 225, 281:
-		return addrBytes(r.XlateSrc, four(f, 225), buf), true
+		return addrBytes(r.XlateSrc, four(f, 225, r.XlateSrc), buf), true
 	case 226, 282:
-		return addrBytes(r.XlateDst, four(f, 226), buf), true
+		return addrBytes(r.XlateDst, four(f, 226, r.XlateDst), buf), true
 	case 56:
 		return append(buf[:0], r.InSrcMAC[:]...), true
 	case 57:
@@ -176,25 +176,28 @@ func octetsOf(f FieldSpec, r *flow.Record, buf *[16]byte) ([]byte, bool) {
 func tunnelOctets(f FieldSpec, r *flow.Record, buf *[16]byte) ([]byte, bool) {
 	switch f.ID {
 	case 881, 883:
-		return addrBytes(r.Src, four(f, 881), buf), true
+		return addrBytes(r.Src, four(f, 881, r.Src), buf), true
 	case 882, 884:
-		return addrBytes(r.Dst, four(f, 882), buf), true
+		return addrBytes(r.Dst, four(f, 882, r.Dst), buf), true
 	case 893:
-		return addrBytes(r.TunSrc, four(f, 893), buf), true
+		return addrBytes(r.TunSrc, four(f, 893, r.TunSrc), buf), true
 	case 894:
-		return addrBytes(r.TunDst, four(f, 894), buf), true
+		return addrBytes(r.TunDst, four(f, 894, r.TunDst), buf), true
 	}
 	return nil, false
 }
 
 // four says whether a field is an IPv4 address: by its length, as the decoder sees it,
-// else by its element, of which v4 is the one for IPv4.
-func four(f FieldSpec, v4 uint16) bool {
+// else by the address itself; where no length is given, by its element, of which v4 is
+// the one for IPv4.
+func four(f FieldSpec, v4 uint16, a netip.Addr) bool {
 	switch f.Length {
 	case 4:
 		return true
 	case 16:
 		return false
+	case Variable:
+		return a.Is4()
 	}
 	return f.ID == v4
 }

@@ -84,7 +84,7 @@ func ended(t *testing.T, conn net.Conn) {
 }
 
 // streamMessages is what an exporter with two templates sends.
-func streamMessages(t *testing.T) (list [][]byte, flows int) {
+func streamMessages(t testing.TB) (list [][]byte, flows int) {
 	t.Helper()
 	e := ipfix.Encoder{Domain: 7}
 	tmpl := compiled(t, 256, spec(1, 4), spec(2, 4))
@@ -242,4 +242,37 @@ func TestStopHandsOverWhatAConnectionHolds(t *testing.T) {
 	}
 	l.Stop()
 	NewStreamListener(StreamOptions{}).Stop() // without Start
+}
+
+// FuzzStream takes bytes as what a connection sends, with every option that makes
+// more of a record. After its end nothing of the connection may be left.
+func FuzzStream(f *testing.F) {
+	list, _ := streamMessages(f)
+	f.Add(bytes.Join(list, nil))
+	for _, s := range streams(f) {
+		f.Add(bytes.Join([][]byte{s.templates, s.data}, nil))
+	}
+	e := ipfix.Encoder{Domain: 1}
+	e.Begin(nil, exported)
+	e.AddTemplates(compiled(f, 256, ipfix.FieldSpec{PEN: vmwarePEN, ID: 881, Length: 4}, ipfix.FieldSpec{PEN: vmwarePEN, ID: 896, Length: 2}, spec(8, 4)))
+	e.Withdraw(256, ipfix.TemplateSet)
+	f.Add(e.End())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s := &session{from: from, buf: b, have: len(b)}
+		used, _ := s.cut(received)
+		if used > len(b) {
+			t.Fatalf("used %d of %d bytes", used, len(b))
+		}
+		d := NewDecoder(Options{OuterFlows: true, SplitBiflows: true, MaxTemplates: 50, MaxBytes: 1 << 20})
+		sum := 0
+		for _, dg := range s.list {
+			_ = d.Decode(dg, use(&sum))
+		}
+		_ = d.Decode(Datagram{Exporter: from, Received: received, Stream: true}, Handler{})
+		templates, waiting := 0, 0
+		d.Exporters(func(s *ExporterStats) { templates, waiting = templates+s.TemplatesKnown, waiting+s.SetsWaiting })
+		if templates != 0 || waiting != 0 || d.waitingBytes != 0 || d.bytes != 0 {
+			t.Fatalf("after the connection: %d templates, %d sets, %d and %d bytes", templates, waiting, d.bytes, d.waitingBytes)
+		}
+	})
 }

@@ -173,7 +173,6 @@ type Decoder struct {
 	flow    flow.Record
 	reverse flow.Record // of a biflow
 	outer   flow.Record // with OuterFlows
-	tenant  tenantBytes // of outer
 	names   flow.Names
 	option  flow.OptionRecord
 	inner   inner
@@ -609,7 +608,7 @@ func (d *Decoder) emit(m *message) {
 		return
 	}
 	if d.opt.OuterFlows && r.Sample == nil && r.Has(flow.TunSrc) {
-		turnOut(r, &d.outer, &d.tenant)
+		turnOut(r, &d.outer)
 		r = &d.outer
 	}
 	if !d.opt.SplitBiflows || !isBiflow(r) {

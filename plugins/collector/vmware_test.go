@@ -2,6 +2,7 @@ package collector
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -45,5 +46,39 @@ func TestVMware(t *testing.T) {
 		if got[i] != want[i] {
 			t.Errorf("record %d:\n got %s\nwant %s", i+1, got[i], want[i])
 		}
+	}
+}
+
+// TestVMwareHostsBehindASwitchIP gives the captured datagrams to a collector as of
+// two hosts behind one address: each port is an exporter with its own templates, and
+// counting what was delivered counts every flow of the capture, once per host.
+func TestVMwareHostsBehindASwitchIP(t *testing.T) {
+	d := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32), SeparatePorts: true, Count: CountDelivered, Rate: 4096}}})
+	flows := map[uint16]int{}
+	h := Handler{Flow: func(r *flow.Record) {
+		flows[r.Names.Port]++
+		if r.SamplingRate != 4096 || r.SamplingSource != flow.RateConfig {
+			t.Errorf("sampling rate %d from %d", r.SamplingRate, r.SamplingSource)
+		}
+	}}
+	decode := func(port uint16, name string) {
+		dg := datagram(sample(t, name))
+		dg.Exporter = netip.AddrPortFrom(dg.Exporter.Addr(), port)
+		if err := d.Decode(dg, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	decode(1001, "ipfix_test_vmware_vds_tpl.dat")
+	decode(1002, "ipfix_test_vmware_vds_data264.dat") // another host, whose templates have not come
+	if len(flows) != 0 {
+		t.Fatal("a host was decoded by another's templates")
+	}
+	decode(1002, "ipfix_test_vmware_vds_tpl.dat")
+	decode(1001, "ipfix_test_vmware_vds_data266_267.dat")
+	decode(1002, "ipfix_test_vmware_vds_data266.dat")
+	var uncounted uint64
+	d.Exporters(func(s *ExporterStats) { uncounted += s.Uncounted })
+	if flows[1001] != 2 || flows[1002] != 3 || uncounted != 0 {
+		t.Errorf("flows by port: %v, %d not counted", flows, uncounted)
 	}
 }

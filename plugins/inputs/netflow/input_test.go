@@ -362,7 +362,7 @@ func TestWriteCases(t *testing.T) {
 	if os.Getenv("UPDATE_EXPECTED") == "" {
 		t.Skip("UPDATE_EXPECTED is not set")
 	}
-	for name, list := range map[string][][]byte{"ipfix": datagrams(t, 2), "netflow_v5": v5Datagrams(2), "flow_tags": datagrams(t, 2), "vmware": vmwareDatagrams(t), "exporter": vmwareDatagrams(t), "netflow_v9_sampled": v9Datagrams(t), "sflow": sflowDatagrams(), "sflow_stock": sflowDatagrams(), "events": eventDatagrams(t), "netflow_v1_v7": v1v7Datagrams()} {
+	for name, list := range map[string][][]byte{"ipfix": datagrams(t, 2), "netflow_v5": v5Datagrams(2), "flow_tags": datagrams(t, 2), "vmware": vmwareDatagrams(t), "vmware_outer": vmwareDatagrams(t), "vmware_ports": vmwareDatagrams(t), "exporter": vmwareDatagrams(t), "netflow_v9_sampled": v9Datagrams(t), "sflow": sflowDatagrams(), "sflow_stock": sflowDatagrams(), "events": eventDatagrams(t), "netflow_v1_v7": v1v7Datagrams()} {
 		folder := filepath.Join("testcases", name)
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			t.Fatal(err)

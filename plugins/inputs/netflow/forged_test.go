@@ -1,0 +1,67 @@
+package netflow
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/flowgraf/flowgraf/plugins/collector"
+)
+
+// TestForgedSourcesAreBounded lets 100,000 forged addresses send templates, data, and
+// data without a template: memory stays where it was after the first 20,000, what is
+// dropped is counted, and a real exporter is decoded throughout.
+func TestForgedSourcesAreBounded(t *testing.T) {
+	const forged, settled = 100_000, 20_000
+	n := newPlugin(t, func(n *NetFlow) { n.Workers = 2 })
+	good := datagrams(t, 1)
+	orphan := append([]byte(nil), good[1]...)
+	binary.BigEndian.PutUint16(orphan[16:], 999) // of a template that never comes
+	flows := 0
+	send := func(addr netip.Addr, payload []byte) {
+		dg := collector.Datagram{Exporter: netip.AddrPortFrom(addr, 2055), Received: time.Unix(1767323045, 0), Payload: payload}
+		flows += len(n.workers[n.shard(&dg)].decodeAll([]collector.Datagram{dg}))
+	}
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	start, plateau := heap(), uint64(0)
+	known := netip.MustParseAddr("192.0.2.1")
+	for i := range uint32(forged) {
+		addr := netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, 10<<24+i)))
+		for _, b := range [][]byte{good[0], good[1], orphan} {
+			send(addr, b)
+		}
+		if i%1000 == 0 {
+			send(known, good[0])
+			send(known, good[1])
+		}
+		if i == settled {
+			plateau = heap()
+		}
+	}
+	end := heap()
+	t.Logf("heap: %d MiB before, %d MiB after %d addresses, %d MiB after %d", start>>20, plateau>>20, settled, end>>20, forged)
+	if end > plateau+plateau/4 {
+		t.Errorf("the heap grows: %d bytes after %d addresses, %d after %d", plateau, settled, end, forged)
+	}
+	if want := forged + forged/1000; flows != want {
+		t.Errorf("%d flows, want %d", flows, want)
+	}
+	domains := n.exporters()
+	var forgotten, waiting uint64
+	for _, w := range n.workers {
+		forgotten += w.decoder.Forgotten()
+	}
+	for _, d := range domains {
+		waiting += uint64(d.SetsWaiting)
+	}
+	if len(domains) > defaultMaxExporters || forgotten+uint64(len(domains)) != forged+1 || waiting == 0 {
+		t.Errorf("%d domains, %d forgotten, %d sets waiting", len(domains), forgotten, waiting)
+	}
+}

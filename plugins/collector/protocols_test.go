@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
 	"github.com/flowgraf/flowgraf/plugins/sflow"
 )
@@ -81,5 +82,45 @@ func TestSFlow(t *testing.T) {
 	s := only(t, d)
 	if flows != 18 || packets != 1800 || counters != 36 || s.Counters != 18 || s.SequenceLost != 2 || s.SequenceGaps != 2 || s.SequenceRestarts != 0 || s.SamplingRate != 100 {
 		t.Errorf("%d flows, %d packets, %d counters, %+v", flows, packets, counters, s)
+	}
+}
+
+// TestScopesAreNoElements learns from NetFlow v9's option records with scopes whose
+// numbers are those of elements: scope 2 is an interface, scope 1 no counter, and
+// none of them the sampler that elements 48 and 302 name.
+func TestScopesAreNoElements(t *testing.T) {
+	options := func(id uint16, fields ...ipfix.FieldSpec) *ipfix.Template {
+		tmpl, err := ipfix.NewOptionsTemplate(id, fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tmpl
+	}
+	interfaces := options(300, ipfix.FieldSpec{ID: 2, Length: 4, Scope: true}, ipfix.FieldSpec{ID: 82, Length: 4})
+	cache := options(301, ipfix.FieldSpec{ID: 4, Length: 2, Scope: true}, ipfix.FieldSpec{ID: 34, Length: 4})
+	flows := mustTemplate(t, []ipfix.FieldSpec{{ID: 10, Length: 4}, {ID: 1, Length: 4}, {ID: 2, Length: 4}})
+	e := netflow.V9Encoder{SourceID: 1}
+	e.Boot = exported - 1e9
+	e.Begin(nil, exported)
+	e.AddTemplates(interfaces, cache, flows)
+	e.AddOptions(interfaces, []flow.OptionRecord{{Scope: []flow.Element{{ID: 2, Value: []byte{3}}}, Fields: []flow.Element{{ID: 82, Value: []byte("eth3")}}}})
+	e.AddOptions(cache, []flow.OptionRecord{{Scope: []flow.Element{{ID: 4, Value: []byte{6}}}, Fields: []flow.Element{{ID: 34, Value: []byte{100}}}}})
+	e.AddData(flows, []flow.Record{{Input: 3, Bytes: 50, Packets: 1}})
+	got := 0
+	h := Handler{
+		Flow: func(r *flow.Record) {
+			got++
+			if r.Names == nil || r.Names.Input != "eth3" || r.Bytes != 50 || r.Packets != 1 || r.Proto != 0 || r.SamplingRate != 100 || r.SamplingSource != flow.RateDomain {
+				t.Errorf("got %+v, %+v", r, r.Names)
+			}
+		},
+		Option: func(o *flow.OptionRecord) {
+			if len(o.Scope) != 1 || len(o.Fields) != 1 || o.Scope[0].ID != 2 && o.Scope[0].ID != 4 {
+				t.Errorf("got %+v", o)
+			}
+		},
+	}
+	if err := NewDecoder(Options{}).Decode(datagram(e.End()), h); err != nil || got != 1 {
+		t.Errorf("got %d flows, %v", got, err)
 	}
 }

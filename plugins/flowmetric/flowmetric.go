@@ -584,17 +584,21 @@ func (b *Builder) field(pen uint32, id uint16, v9 bool) stockField {
 // (RFC 5103, section 6.2, in vendors' spaces).
 const reverseBit = 0x4000
 
-// Option returns the metric of an option record: netflow_options as the stock
-// plugin has it. That one takes NetFlow v9's scope types for field types, which
-// names a system in_bytes and an interface in_packets; these names are kept, and
-// the scope is written again as scope_system, scope_interface and so on.
+// Option returns the metric of an option record: netflow_options. NetFlow v9's scope
+// types are scope_system, scope_interface and so on. The stock plugin takes them for
+// field types, which names a system in_bytes and an interface in_packets: Stock adds
+// that.
 func (b *Builder) Option(o *flow.OptionRecord, at time.Time) telegraf.Metric {
 	b.fields = b.fields[:0]
 	v9 := o.Version == flow.V9
 	for i := range o.Scope {
-		b.optionElement(&o.Scope[i], v9)
-		if id := o.Scope[i].ID; v9 && int(id) < len(scopeNames) && len(o.Scope[i].Value) > 0 && len(o.Scope[i].Value) <= 8 {
-			b.uint(scopeNames[id], wire.Uint(o.Scope[i].Value))
+		e := &o.Scope[i]
+		scope := v9 && int(e.ID) < len(scopeNames)
+		if !scope || b.stock {
+			b.optionElement(e, v9)
+		}
+		if scope && len(e.Value) > 0 && len(e.Value) <= 8 {
+			b.uint(scopeNames[e.ID], wire.Uint(e.Value))
 		}
 	}
 	for i := range o.Fields {

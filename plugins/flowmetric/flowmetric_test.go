@@ -237,10 +237,34 @@ func TestOption(t *testing.T) {
 	o := &flow.OptionRecord{Version: flow.V9, Exporter: netip.MustParseAddr("192.0.2.9"),
 		Scope:  []flow.Element{{ID: 2, Value: []byte{0, 0, 0, 7}}},
 		Fields: []flow.Element{{ID: 10, Value: []byte{7}}, {ID: 82, Value: []byte("eth0\x00")}, {ID: 291, Value: []byte{1}}, {ID: 43, Value: []byte{1}}}}
-	m := builder(t, Options{}).Option(o, time.Unix(0, 1))
-	want := map[string]any{"in_packets": uint64(7), "scope_interface": uint64(7), "in_snmp": uint64(7), "interface": "eth0", "type_43": "0x01"}
-	if !reflect.DeepEqual(m.Fields(), want) || m.Name() != "netflow_options" {
-		t.Errorf("got %s %v, want %v", m.Name(), m.Fields(), want)
+	for _, stock := range []bool{false, true} {
+		m := builder(t, Options{Stock: stock}).Option(o, time.Unix(0, 1))
+		want := map[string]any{"scope_interface": uint64(7), "in_snmp": uint64(7), "interface": "eth0", "type_43": "0x01"}
+		if stock {
+			want["in_packets"] = uint64(7)
+		}
+		if !reflect.DeepEqual(m.Fields(), want) || m.Name() != "netflow_options" {
+			t.Errorf("got %s %v, want %v", m.Name(), m.Fields(), want)
+		}
+	}
+}
+
+// TestScopes sends NetFlow v9's scope types, whose numbers are those of elements: of
+// a system, an interface and so on nothing is counted. In IPFIX they are elements.
+func TestScopes(t *testing.T) {
+	o := &flow.OptionRecord{Version: flow.V9, Fields: []flow.Element{{ID: 34, Value: []byte{100}}}}
+	for id := uint16(1); id <= 5; id++ {
+		o.Scope = append(o.Scope, flow.Element{ID: id, Value: []byte{byte(10 + id)}})
+	}
+	want := map[string]any{"scope_system": uint64(11), "scope_interface": uint64(12), "scope_linecard": uint64(13), "scope_cache": uint64(14), "scope_template": uint64(15),
+		"sampling_interval": uint64(100)}
+	if got := builder(t, Options{}).Option(o, time.Unix(0, 1)).Fields(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	o.Version, o.Scope = flow.IPFIX, o.Scope[1:2]
+	want = map[string]any{"in_packets": uint64(12), "sampling_interval": uint64(100)}
+	if got := builder(t, Options{}).Option(o, time.Unix(0, 1)).Fields(); !reflect.DeepEqual(got, want) {
+		t.Errorf("IPFIX: got  %v\nwant %v", got, want)
 	}
 }
 

@@ -32,7 +32,6 @@ type nameServer struct {
 	names   map[string]bool
 	refuse  map[string]int // rcode by name
 	asked   map[string]int
-	silent  bool
 }
 
 func newNameServer(t testing.TB, zone ...string) *nameServer {
@@ -80,9 +79,6 @@ func (s *nameServer) ServeDNS(w dns.ResponseWriter, r *dns.Msg) {
 	question := r.Question[0]
 	name := strings.ToLower(question.Name)
 	s.asked[dns.TypeToString[question.Qtype]+" "+name]++
-	if s.silent {
-		return
-	}
 	answer := new(dns.Msg).SetReply(r)
 	answer.Authoritative = true
 	answer.Answer = s.records[name+dns.TypeToString[question.Qtype]]
@@ -244,6 +240,7 @@ func TestDirect(t *testing.T) {
 		{"neither MX nor address", []string{"example.net. TXT x"}, nil, nil, "", "5.1.2", false},
 		{"SERVFAIL", []string{"example.net. A 127.0.0.2"}, []string{"127.0.0.2"}, func(s *nameServer, _ *Options) { s.refuse["example.net."] = dns.RcodeServerFailure }, "", "", true},
 		{"SERVFAIL of the address", []string{"example.net. MX 10 a.example.net.", "a.example.net. A 127.0.0.2"}, []string{"127.0.0.2"}, func(s *nameServer, _ *Options) { s.refuse["a.example.net."] = dns.RcodeServerFailure }, "", "", true},
+		{"no DNS server", []string{"example.net. A 127.0.0.2"}, []string{"127.0.0.2"}, func(_ *nameServer, o *Options) { o.DNSServers = []string{"127.0.0.1:1"} }, "", "", true},
 		{"all down", []string{"example.net. MX 10 a.example.net.", "a.example.net. A 127.0.0.2"}, nil, nil, "", "", true},
 		{"we are the best MX", []string{"example.net. MX 10 relay.example.com.", "relay.example.com. A 127.0.0.2", "example.net. MX 20 b.example.net.", "b.example.net. A 127.0.0.3"},
 			[]string{"127.0.0.2", "127.0.0.3"}, nil, "", "5.4.6", false},

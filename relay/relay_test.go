@@ -293,6 +293,8 @@ func TestBounce(t *testing.T) {
 func TestTLS(t *testing.T) {
 	cert, roots := certificate(t, "127.0.0.1")
 	wrongCert, wrongRoots := certificate(t, "192.0.2.1")
+	authority := newAuthority(t)
+	expired := authority.issue(t, "127.0.0.1", time.Now().Add(-time.Hour))
 	tests := []struct {
 		name   string
 		mode   string
@@ -304,6 +306,8 @@ func TestTLS(t *testing.T) {
 		{"required by default", "", &cert, roots, true},
 		{"required, unknown authority", "required", &cert, x509.NewCertPool(), false},
 		{"required, other name", "required", &wrongCert, wrongRoots, false},
+		{"required, expired", "required", &expired, authority.pool, false},
+		{"opportunistic, expired", "opportunistic", &expired, authority.pool, true},
 		{"required, not offered", "required", nil, roots, false},
 		{"opportunistic, not verified", "opportunistic", &wrongCert, roots, true},
 		{"opportunistic, not offered", "opportunistic", nil, roots, true},

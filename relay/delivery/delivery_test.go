@@ -32,6 +32,12 @@ type server struct {
 	conns   int
 }
 
+// What a server does in the place of an answer: nothing, or an octet a second.
+const (
+	stall = "stall"
+	drip  = "drip "
+)
+
 func newServer() *server {
 	return &server{answers: map[string]string{}, times: map[string][]time.Time{}}
 }
@@ -92,8 +98,21 @@ func (s *server) serve(c net.Conn) {
 	defer c.Close()
 	r := bufio.NewReader(c)
 	say := func(text string) bool {
-		if text == "" {
+		switch text {
+		case "":
 			return false
+		case stall:
+			io.Copy(io.Discard, c)
+			return false
+		}
+		if slow, ok := strings.CutPrefix(text, drip); ok {
+			for _, b := range []byte(slow + "\r\n") {
+				time.Sleep(time.Second)
+				if _, err := c.Write([]byte{b}); err != nil {
+					return false
+				}
+			}
+			return true
 		}
 		_, err := io.WriteString(c, text+"\r\n")
 		return err == nil
@@ -124,7 +143,7 @@ func (s *server) serve(c net.Conn) {
 		case "DATA":
 			answer := s.answer("DATA", "354 go")
 			ok = say(answer)
-			if !strings.HasPrefix(answer, "354") {
+			if !strings.HasPrefix(strings.TrimPrefix(answer, drip), "354") {
 				break
 			}
 			var body strings.Builder
@@ -135,7 +154,7 @@ func (s *server) serve(c net.Conn) {
 				body.WriteString(line)
 			}
 			answer = s.answer("dot", "250 taken")
-			if strings.HasPrefix(answer, "250") {
+			if strings.HasPrefix(strings.TrimPrefix(answer, drip), "250") {
 				s.mu.Lock()
 				s.mails = append(s.mails, strings.TrimSuffix(body.String(), ".\r\n"))
 				s.mu.Unlock()
@@ -463,6 +482,50 @@ func TestSilence(t *testing.T) {
 		synctest.Wait()
 		b.want(1, 2)
 	})
+}
+
+// Every sickness at every step of the dialogue: no mail is lost, none fails that the
+// smarthost has not refused at the recipient or the message, and all have left half an
+// hour after it is well again. Only a connection that breaks behind the final dot costs
+// a second delivery.
+func TestSickSmarthost(t *testing.T) {
+	healthy := map[string]string{"banner": "220 x", "EHLO": "250 x", "MAIL": "250 x", "RCPT": "250 x", "DATA": "354 x", "dot": "250 x"}
+	for verb, well := range healthy {
+		for _, answer := range []string{
+			"451 4.3.0 later", "421 4.3.2 closing", "554 5.7.1 no", "550 no", "521 no mail here", "", stall, drip + well,
+			"hello", "999 what", "250", strings.Repeat("x", 3000), "250-" + strings.Repeat("x\r\n250-", 200) + "x",
+		} {
+			name := verb + " " + answer[:min(len(answer), 20)]
+			t.Run(name, func(t *testing.T) {
+				bubble(t, 1, nil, func(b *bench) {
+					b.servers[0].set(verb, answer)
+					b.start()
+					const mails = 3
+					for range mails {
+						b.add("x\r\n", "x@example.com", "y@example.com")
+					}
+					time.Sleep(30 * time.Minute)
+					final := strings.HasPrefix(answer, "5") && (verb == "RCPT" || verb == "DATA" || verb == "dot")
+					if final != (len(b.failed()) == mails) || (!final && len(b.failed()) > 0) {
+						t.Fatalf("failed: %v", b.failed())
+					}
+					b.servers[0].clear()
+					time.Sleep(30 * time.Minute)
+					synctest.Wait()
+					if n := b.sender.Waiting(); n != 0 {
+						t.Fatalf("%d mails wait", n)
+					}
+					want := mails
+					if final {
+						want = 0
+					}
+					if n := len(b.servers[0].got()); n != want && (verb != "dot" || n < want) {
+						t.Fatalf("%d mails have arrived, want %d", n, want)
+					}
+				})
+			})
+		}
+	}
 }
 
 // A mail whose time of arrival lies in the future, because the clock was set back, has

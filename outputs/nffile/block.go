@@ -151,7 +151,12 @@ func (f *File) Header() Header { return f.head }
 // Ident returns the ident in the appendix, "" without one.
 func (f *File) Ident() string { return f.ident }
 
-// Stat returns the statistics in the appendix, zeros without one.
+// HasStat says whether the file has statistics: one that is being written has none.
+func (f *File) HasStat() bool {
+	return f.head.Appendix > 0 || f.head.Layout == layout1 && f.head.Blocks > 0
+}
+
+// Stat returns the statistics of the file, zeros without them.
 func (f *File) Stat() Stat { return f.stat }
 
 // ReadBlock reads the next data block into b, still packed, and returns io.EOF

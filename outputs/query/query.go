@@ -114,7 +114,7 @@ func (t *Totals) merge(o *Totals) {
 
 // window widens the time of the files by that of one.
 func (t *Totals) window(f *nffile.File) {
-	if f.Header().Appendix == 0 {
+	if !f.HasStat() {
 		return
 	}
 	s := f.Stat()

@@ -201,7 +201,7 @@ func (w Window) has(r *flow.Record) bool {
 // overlaps says whether a file may hold flows in the window. A file without
 // statistics may.
 func (w Window) overlaps(f *nffile.File) bool {
-	if f.Header().Appendix == 0 {
+	if !f.HasStat() {
 		return true
 	}
 	s := f.Stat()

@@ -88,8 +88,7 @@ func layout2(t *testing.T, dir string) []string {
 	for _, f := range files {
 		name := filepath.Base(f)
 		switch {
-		case strings.Contains(name, "1.6.25"), strings.Contains(name, "zstd"), strings.Contains(name, "lzo"),
-			name == "nfcapd-1.7.1-z.nf":
+		case strings.Contains(name, "zstd"): // nfdump 1.7.1 does not read it
 		case name == "softflowd-v10.nf", strings.Contains(name, "1.7.8"):
 			// Flows with last < first: nfdump 1.7.1 prints a negative duration.
 		default:
@@ -102,7 +101,8 @@ func layout2(t *testing.T, dir string) []string {
 // nfdump runs nfdump, without the line of its summary that tells the time it took.
 func nfdump(t *testing.T, args ...string) string {
 	t.Helper()
-	return usageLine.ReplaceAllString(peers.Run(t, "nfdump", args...), "")
+	out := usageLine.ReplaceAllString(peers.Run(t, "nfdump", args...), "")
+	return strings.ReplaceAll(out, "Skip unknown record type 9\n\n", "") // a sampler of nfdump 1.6
 }
 
 // stat prints tables as `nfdump -s … -n N` does.

@@ -1,13 +1,18 @@
 package tests
 
 import (
+	"context"
 	"flag"
 	"math/rand/v2"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/flowgraf/flowgraf/outputs/query"
+	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
 // wroteBatch is what Telegraf's agent logs, with debug on, after a Write of an
@@ -55,6 +60,9 @@ func TestKilledManyTimesAndNothingAcknowledgedIsLost(t *testing.T) {
 		run(t, nfdump, "-v", file)
 	}
 	flows, _, _ := nfdumpSums(t, nfdump, archive)
+	if twice := flowsTwice(t, archive); twice != 0 {
+		t.Errorf("%d flows are in the archive more than once", twice)
+	}
 	if flows < acked*flowsPerDatagram {
 		t.Errorf("%d flows are in the archive, %d datagrams of %d flows were acknowledged", flows, acked, flowsPerDatagram)
 	}
@@ -65,4 +73,30 @@ func TestKilledManyTimesAndNothingAcknowledgedIsLost(t *testing.T) {
 		t.Errorf("nfdump -I says %d flows, the records are %d", sums["flows"], flows)
 	}
 	t.Logf("%d datagrams (%d flows) acknowledged in %d runs, %d flows in the archive", acked, acked*flowsPerDatagram, *kills, flows)
+}
+
+// flowsTwice returns how many flows of an archive were there before. Generated ones
+// differ in addresses, ports, counters or times.
+func flowsTwice(t *testing.T, dir string) int {
+	t.Helper()
+	type key struct {
+		src, dst         netip.Addr
+		sport, dport     uint16
+		proto            uint8
+		packets, bytes   uint64
+		first, last, got flow.Time
+	}
+	seen, twice := map[key]bool{}, 0
+	_, err := query.Each(context.Background(), archiveFiles(t, dir), func(r *flow.Record) error {
+		k := key{r.Src, r.Dst, r.SrcPort, r.DstPort, r.Proto, r.Packets, r.Bytes, r.First, r.Last, r.Received}
+		if seen[k] {
+			twice++
+		}
+		seen[k] = true
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return twice
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -94,12 +95,59 @@ func TestSampleConfig(t *testing.T) {
 		t.Error("README.md does not show sample.conf as it is")
 	}
 	for i, line := range strings.Split(string(readme), "\n") {
-		if len([]rune(line)) > 80 && !strings.Contains(line, ",version=") && !strings.HasPrefix(line, "netflow") {
+		if len([]rune(line)) > 80 && !strings.HasPrefix(line, "| ") && !strings.Contains(line, ",version=") && !strings.HasPrefix(line, "netflow") {
 			t.Errorf("README.md:%d is longer than 80", i+1)
 		}
 	}
 	if inputs.Inputs["netflow"] == nil {
 		t.Error("inputs.netflow is not registered")
+	}
+}
+
+// TestReadmeNamesTests looks for every test that the README's table of features
+// names.
+func TestReadmeNamesTests(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, pattern := range []string{"../../*/*_test.go", "../../*/*/*_test.go", "../../../tests/*_test.go"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: no tests: %v", pattern, err)
+		}
+		files = append(files, found...)
+	}
+	known := map[string]bool{}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllSubmatch(b, -1) {
+			known[string(m[1])] = true
+		}
+	}
+	rows := 0
+	for _, line := range strings.Split(string(readme), "\n") {
+		cells := strings.Split(line, "|")
+		if len(cells) != 5 || strings.HasPrefix(line, "|---") || strings.Contains(line, "| Feature |") {
+			continue
+		}
+		rows++
+		names := regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(cells[3], -1)
+		if len(names) == 0 {
+			t.Errorf("no test for %s", cells[1])
+		}
+		for _, name := range names {
+			if !known[name[1]] {
+				t.Errorf("%s: there is no test %s", cells[1], name[1])
+			}
+		}
+	}
+	if rows < 20 {
+		t.Errorf("the table of features has %d rows", rows)
 	}
 }
 

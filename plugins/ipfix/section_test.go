@@ -2,6 +2,7 @@ package ipfix
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -43,6 +44,54 @@ func TestSections(t *testing.T) {
 		if got.Src != in.Src || got.Dst != in.Dst || got.SrcPort != 53 || got.DstPort != 1024 || got.Proto != 17 || got.Packets != 1 ||
 			got.Bytes != c.want || got.Input != 7 || got.Sample == nil || got.Sample.Kind != flow.SampleSection {
 			t.Errorf("element %d of %d bytes: got %+v", c.id, c.length, got)
+		}
+	}
+}
+
+// TestTunnelsInSections sends packets in tunnels in the elements 315 and 313: they go
+// through the same dissector as sFlow's (see TestDissect of package sflow).
+func TestTunnelsInSections(t *testing.T) {
+	inner := flow.Record{Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("10.0.0.2"), SrcPort: 1024, DstPort: 80, Proto: 6, Bytes: 200}
+	frame := sflow.AppendPacket(nil, &inner) // Ethernet, IPv4, TCP
+	outer := func(proto uint8, dst uint16) []byte {
+		r := flow.Record{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2"), SrcPort: 50000, DstPort: dst, Proto: proto, Bytes: 300}
+		return sflow.AppendPacket(nil, &r)
+	}
+	const ethernet, ip = 14, 20
+	for _, c := range []struct {
+		name  string
+		frame []byte
+		vni   uint64
+	}{
+		{"VXLAN", slices.Concat(outer(17, 4789), []byte{8, 0, 0, 0, 0, 0x13, 0x89, 0}, frame), 5001},
+		{"GRE", slices.Concat(outer(47, 0)[:ethernet+ip], []byte{0, 0, 8, 0}, frame[ethernet:]), 0},
+		{"IP in IP", slices.Concat(outer(4, 0)[:ethernet+ip], frame[ethernet:]), 0},
+		{"QinQ and MPLS", slices.Concat(frame[:12], []byte{0x88, 0xa8, 0, 5, 0x81, 0, 0, 7, 0x88, 0x47, 0, 1, 0x11, 64}, frame[ethernet:]), 0},
+	} {
+		for _, id := range []uint16{frameSection, ipHeaderSection} {
+			packet := c.frame
+			if id == ipHeaderSection {
+				if c.name == "QinQ and MPLS" {
+					continue
+				}
+				packet = packet[ethernet:]
+			}
+			tmpl, err := NewTemplate(256, []FieldSpec{{ID: id, Length: Variable}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got flow.Record
+			var d RecordDecoder
+			if _, err := d.Decode(tmpl, &got, encodeOne(tmpl, &flow.Record{Extra: []flow.Element{{ID: id, Value: packet}}})); err != nil {
+				t.Fatal(err)
+			}
+			tunnel := c.name != "QinQ and MPLS"
+			if got.Src != inner.Src || got.DstPort != 80 || got.Proto != 6 || got.Has(flow.TunSrc) != tunnel || got.SegmentID != c.vni || got.Packets != 1 {
+				t.Errorf("%s in element %d: got %+v", c.name, id, got)
+			}
+			if !tunnel && (got.SrcVLAN != 7 || got.Sample.OuterVLAN != 5 || got.MPLSDepth != 1) {
+				t.Errorf("%s: got VLAN %d, outer %d, %d labels", c.name, got.SrcVLAN, got.Sample.OuterVLAN, got.MPLSDepth)
+			}
 		}
 	}
 }

@@ -63,7 +63,7 @@ func TestPorts(t *testing.T) {
 	s := vcentertest.New(t)
 	c, l := newClient(t, s, Options{})
 	exporter := netip.MustParseAddr(vcentertest.SwitchIP)
-	if c.Port(exporter, 7, 17) != nil || c.Rate(exporter, 7) != 0 {
+	if c.Port(exporter, 7, vcentertest.FirstPort) != nil || c.Rate(exporter, 7) != 0 {
 		t.Error("a name before the first answer")
 	}
 	c.Start()
@@ -72,26 +72,26 @@ func TestPorts(t *testing.T) {
 	if got := c.Stats(); got.Refreshes != 1 || got.Ports != 3 || got.Switches != 1 || got.Refreshed.IsZero() || l.String() != "" {
 		t.Fatalf("got %+v, %s", got, l)
 	}
-	for _, a := range []string{vcentertest.SwitchIP, "192.0.2.20", "2001:db8::20"} {
+	for _, a := range []string{vcentertest.SwitchIP, vcentertest.HostIP, vcentertest.HostIPv6} {
 		exporter := netip.MustParseAddr(a)
-		for i, port := range []uint32{17, 18} {
+		for i, port := range []uint32{vcentertest.FirstPort, vcentertest.FirstPort + 1} {
 			want := Port{VM: s.VMs[i], Portgroup: vcentertest.Portgroup, Host: s.Host}
 			if got := c.Port(exporter, 7, port); got == nil || *got != want {
 				t.Errorf("port %d by %s: got %+v, want %+v", port, a, got, want)
 			}
 		}
-		if got := c.Port(exporter, 7, 3); got == nil || got.VM != "" || got.Host != s.Host {
-			t.Errorf("port 3: got %+v", got)
+		if got := c.Port(exporter, 7, vcentertest.ManagementPort); got == nil || got.VM != "" || got.Host != s.Host {
+			t.Errorf("management: got %+v", got)
 		}
 		if got := c.Rate(exporter, 99); got != 4096 {
 			t.Errorf("rate by %s: got %d", a, got)
 		}
 	}
 	other := netip.MustParseAddr("192.0.2.99")
-	if c.Port(exporter, 7, 99) != nil || c.Port(other, 7, 17) != nil || c.Rate(other, 7) != 0 {
+	if c.Port(exporter, 7, 99) != nil || c.Port(other, 7, vcentertest.FirstPort) != nil || c.Rate(other, 7) != 0 {
 		t.Error("got what is not there")
 	}
-	if n := testing.AllocsPerRun(100, func() { c.Port(exporter, 7, 17); c.Rate(exporter, 7) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { c.Port(exporter, 7, vcentertest.FirstPort); c.Rate(exporter, 7) }); n != 0 {
 		t.Errorf("%v allocations in a look-up", n)
 	}
 }
@@ -129,7 +129,7 @@ func TestAway(t *testing.T) {
 	if text := l.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "answers again") {
 		t.Errorf("expected three lines, got %s", text)
 	}
-	if c.Port(netip.MustParseAddr(vcentertest.SwitchIP), 0, 17) == nil {
+	if c.Port(netip.MustParseAddr(vcentertest.SwitchIP), 0, vcentertest.FirstPort) == nil {
 		t.Error("a name is gone")
 	}
 	after := c.Stats()

@@ -17,12 +17,12 @@ const (
 	Name, Password = "flows", "secret" // of the one user
 	SwitchIP       = "192.0.2.10"      // address that the switch exports from
 	HostIP         = "192.0.2.20"      // address of a VMkernel interface of the host
-	HostIPv6       = "2001:db8::20"    // another one
+	HostIPv6       = "2001:db8::20"    // another one; 127.0.0.1 is a third, for exporters on this machine
 	Portgroup      = "web/servers"     // of all ports
 	Sampling       = 4096              // rate of the switch
 	Domain         = 7                 // observation domain of the switch
-	FirstPort      = 17                // of the first virtual machine; the second's is the next
-	ManagementPort = 3                 // of a port that is no virtual machine's
+	FirstPort      = 1                 // of the first virtual machine; the second's is the next
+	ManagementPort = 19                // of a port that is no virtual machine's
 )
 
 // Site is a vCenter with a distributed switch and two virtual machines at it.
@@ -64,8 +64,11 @@ func (s *Site) furnish(registry *simulator.Registry) {
 	config.SwitchIpAddress = SwitchIP
 	config.IpfixConfig = &types.VMwareIpfixConfig{SamplingRate: Sampling, ObservationDomainId: Domain}
 	config.Host = []types.DistributedVirtualSwitchHostMember{{Config: types.DistributedVirtualSwitchHostMemberConfigInfo{Host: &host.Self}}}
-	host.Config.Network.Vnic = []types.HostVirtualNic{{Spec: types.HostVirtualNicSpec{Ip: &types.HostIpConfig{IpAddress: HostIP,
-		IpV6Config: &types.HostIpConfigIpV6AddressConfiguration{IpV6Address: []types.HostIpConfigIpV6Address{{IpAddress: HostIPv6}}}}}}}
+	host.Config.Network.Vnic = []types.HostVirtualNic{
+		{Spec: types.HostVirtualNicSpec{Ip: &types.HostIpConfig{IpAddress: HostIP,
+			IpV6Config: &types.HostIpConfigIpV6AddressConfiguration{IpV6Address: []types.HostIpConfigIpV6Address{{IpAddress: HostIPv6}}}}}},
+		{Spec: types.HostVirtualNicSpec{Ip: &types.HostIpConfig{IpAddress: "127.0.0.1"}}},
+	}
 	port := func(key int, entity types.ManagedObjectReference) types.DistributedVirtualPort {
 		return types.DistributedVirtualPort{Key: strconv.Itoa(key), PortgroupKey: group.Key, ProxyHost: &host.Self,
 			Connectee: &types.DistributedVirtualSwitchPortConnectee{ConnectedEntity: &entity}}

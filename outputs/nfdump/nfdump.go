@@ -61,6 +61,7 @@ type Nfdump struct {
 	waiting *waitLog // nil when sets without a template cannot be kept on the disk
 	tables  tables
 	saved   uint64                       // revision of the decoder that is in the state file
+	savedAt time.Time                    // when the state file was written last
 	resume  bool                         // look through all that waits at the next Write
 	counted map[nffile.Exporter]counters // as of the last batch that was written
 	spare   map[nffile.Exporter]counters

@@ -3,12 +3,17 @@ package nfdump
 import (
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
 )
 
 // stateFile is what the decoder knows of the exporters, in the state directory.
 const stateFile = "exporters.json"
+
+// stateInterval is how often the state is written at most: with many exporters it is
+// large, and a set whose template went with a kill waits on the disk for the next.
+const stateInterval = 10 * time.Second
 
 // stateDirectory is where the decoder's state is kept, and what waits for its
 // templates: beside the archive, for nfdump -R stops at foreign files.
@@ -34,6 +39,7 @@ func (p *Nfdump) restore() {
 // saveState writes what the decoder knows to the disk.
 func (p *Nfdump) saveState() {
 	dir, revision := p.stateDirectory(), p.decoder.Revision()
+	p.savedAt = time.Now()
 	var list []collector.Datagram
 	p.decoder.Known(func(dg collector.Datagram) { list = append(list, dg) })
 	err := os.MkdirAll(dir, 0o755)

@@ -40,7 +40,7 @@ func (p *Nfdump) Write(metrics []telegraf.Metric) error {
 	})
 	p.endPcap(err == nil)
 	p.endWaiting(err == nil)
-	if p.decoder.Revision() != p.saved {
+	if p.decoder.Revision() != p.saved && time.Since(p.savedAt) >= stateInterval {
 		p.saveState()
 	}
 	if err != nil {

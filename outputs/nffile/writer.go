@@ -81,7 +81,7 @@ type Writer struct {
 	records uint32
 	packed  []byte // header and compressed payload of the block being written
 	packer  *packer
-	extra   Extra // none, for Append
+	extra   Extra // of a flow of Append
 
 	sysids      map[Exporter]uint16
 	lastID      Exporter // whose flow was the last one, its number and its element
@@ -155,7 +155,20 @@ func (w *Writer) Kept() int64 { return w.kept.off }
 // Counters are written multiplied by r.Rate(); Last is at least First; of an
 // event, both are the event's time. An application id of more than 1024 bytes is
 // left out, a user name is cut to 65 bytes.
-func (w *Writer) Append(r *flow.Record) error { return w.AppendExtra(r, &w.extra) }
+//
+// Of r.Extra, what has an element in the file goes there: delays that nprobe
+// measures, and with Options.Extended the VLANs and physical interfaces of layer 2,
+// frames, and Nokia's service ids.
+func (w *Writer) Append(r *flow.Record) error {
+	if len(r.Extra) == 0 {
+		return w.AppendExtra(r, &noExtra)
+	}
+	w.extra.take(r, w.opt.Extended)
+	return w.AppendExtra(r, &w.extra)
+}
+
+// noExtra is the Extra of a flow that has none; it is only read.
+var noExtra Extra
 
 // AppendExtra adds a flow with what flow.Record has no field for. It keeps to what
 // Append says; texts and payloads that would make a record longer than 2048 bytes

@@ -1,0 +1,134 @@
+package nffile
+
+import (
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/wire"
+)
+
+// Private enterprise numbers whose elements have a place in a file.
+const (
+	penNokia  = 637
+	penNprobe = 35632
+)
+
+// Information elements that have a place in a file, but no field in flow.Record.
+// nprobe's delays of NetFlow v9 are seconds and microseconds, its later ones, in
+// IPFIX too, milliseconds (nfdump-tools.md, section 1.4).
+const (
+	ieVLAN             = 243
+	ieCustomerVLAN     = 245
+	iePhysicalIn       = 252
+	iePhysicalOut      = 253
+	iePostVLAN         = 254
+	iePostCustomerVLAN = 255
+	ieEtherType        = 256
+	ieFrameSize        = 312
+	ieFrame            = 315
+	ieFrameType        = 408
+	ieClientDelay      = 57554 // seconds; then microseconds, and both of server and application
+	ieAppDelayMicro    = 57559
+	ieClientMilli      = 57595 // then server and application
+	ieAppMilli         = 57597
+
+	nprobeClientMilli = 123
+	nprobeAppMilli    = 125
+
+	nokiaIn   = 91
+	nokiaOut  = 92
+	nokiaText = 93
+)
+
+// take makes x what the elements of r that have no field in flow.Record say. The
+// slices are those of r.
+func (x *Extra) take(r *flow.Record, extended bool) {
+	*x = Extra{}
+	for i := range r.Extra {
+		e := &r.Extra[i]
+		switch e.PEN {
+		case 0:
+			if e.ID >= ieClientDelay {
+				x.takeDelay(e)
+			} else if extended {
+				x.takeLayer2(e)
+			}
+		case penNprobe:
+			if e.ID >= nprobeClientMilli && e.ID <= nprobeAppMilli {
+				x.delay(int(e.ID-nprobeClientMilli), 1000*wire.Uint(e.Value))
+			}
+		case penNokia:
+			if extended {
+				x.takeNokia(e)
+			}
+		}
+	}
+	if x.Has&(1<<elLayer2) != 0 {
+		x.Layer2.IPVersion = r.IPVersion
+	}
+}
+
+// takeDelay takes one of nprobe's delays in NetFlow v9.
+func (x *Extra) takeDelay(e *flow.Element) {
+	switch {
+	case e.ID <= ieAppDelayMicro:
+		n, factor := int(e.ID-ieClientDelay), uint64(1)
+		if n%2 == 0 {
+			factor = 1e6
+		}
+		x.delay(n/2, factor*wire.Uint(e.Value))
+	case e.ID >= ieClientMilli && e.ID <= ieAppMilli:
+		x.delay(int(e.ID-ieClientMilli), 1000*wire.Uint(e.Value))
+	}
+}
+
+// delay adds microseconds to the delay of the client, the server or the
+// application, 0 to 2.
+func (x *Extra) delay(of int, micro uint64) {
+	*[...]*uint64{&x.ClientDelay, &x.ServerDelay, &x.AppDelay}[of] += micro
+	x.Has |= 1 << elLatency
+}
+
+// takeLayer2 takes what an exporter says of layer 2.
+func (x *Extra) takeLayer2(e *flow.Element) {
+	v := wire.Uint(e.Value)
+	has := uint64(1 << elLayer2)
+	switch e.ID {
+	case ieVLAN:
+		x.Layer2.VLAN = uint16(v)
+	case ieCustomerVLAN:
+		x.Layer2.CustomerVLAN = uint16(v)
+	case iePostVLAN:
+		x.Layer2.PostVLAN = uint16(v)
+	case iePostCustomerVLAN:
+		x.Layer2.PostCustomerVLAN = uint16(v)
+	case iePhysicalIn:
+		x.Layer2.Ingress = uint32(v)
+	case iePhysicalOut:
+		x.Layer2.Egress = uint32(v)
+	case ieEtherType:
+		x.Layer2.EtherType = uint16(v)
+	case ieFrameSize:
+		x.FrameSize, has = uint16(v), 1<<elInmonMeta
+	case ieFrameType:
+		x.LinkType, has = uint16(v), 1<<elInmonMeta
+	case ieFrame:
+		x.Frame, has = e.Value, 1<<elInmonFrame
+	default:
+		has = 0
+	}
+	x.Has |= has
+}
+
+// takeNokia takes what Nokia's address translators say.
+func (x *Extra) takeNokia(e *flow.Element) {
+	switch e.ID {
+	case nokiaIn:
+		x.NokiaIn = uint16(wire.Uint(e.Value))
+		x.Has |= 1 << elNokia
+	case nokiaOut:
+		x.NokiaOut = uint16(wire.Uint(e.Value))
+		x.Has |= 1 << elNokia
+	case nokiaText:
+		x.NokiaText = cutNUL(e.Value)
+		x.Has |= 1 << elNokiaText
+	}
+}

@@ -432,13 +432,9 @@ func FuzzScanSegment(f *testing.F) {
 }
 
 // On a full disk Add says so, nothing acknowledged is lost, and when mails have left
-// the queue takes new ones without a restart. FLOWGRAF_SMALL_DIR names a directory
-// on a file system of a few MB that the test may fill.
+// the queue takes new ones without a restart.
 func TestFullDisk(t *testing.T) {
-	small := os.Getenv("FLOWGRAF_SMALL_DIR")
-	if small == "" {
-		t.Skip("FLOWGRAF_SMALL_DIR is not set: name a directory on a small file system, such as a tmpfs of 3 MB")
-	}
+	small := smallDir(t)
 	dir, err := os.MkdirTemp(small, "spool")
 	if err != nil {
 		t.Fatal(err)

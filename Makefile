@@ -27,6 +27,7 @@ lint:
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	tests/bench/cpu.sh
+	tests/bench/relay.sh
 
 # Every fuzz target of every package, one after the other, for FUZZTIME each.
 fuzz:

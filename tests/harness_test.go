@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -72,20 +74,23 @@ func executable(path string) bool {
 // freePort returns "127.0.0.1:port" on which nothing listens now.
 func freePort(t testing.TB, network string) string {
 	t.Helper()
-	if network == "udp" {
-		conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	var err error
+	for range 100 {
+		// Below the range from which the system gives ports to whoever asks for any.
+		addr := "127.0.0.1:" + strconv.Itoa(10000+rand.IntN(20000))
+		var c io.Closer
+		if network == "udp" {
+			c, err = net.ListenPacket("udp4", addr)
+		} else {
+			c, err = net.Listen("tcp4", addr)
 		}
-		defer conn.Close()
-		return conn.LocalAddr().String()
+		if err == nil {
+			c.Close()
+			return addr
+		}
 	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatalf("no free port: %v", err)
+	return ""
 }
 
 // waitFor polls until done returns true, and fails the test after limit.

@@ -273,13 +273,20 @@ func (a *agent) waitReady(t testing.TB, flows, relay bool) {
 	})
 }
 
-// taken says whether some process holds the UDP address.
+// taken says whether some process holds the UDP port of an address. It looks into
+// the kernel's tables: to try to bind the port could take it from who is about to.
 func taken(addr string) bool {
-	conn, err := net.ListenPacket("udp4", addr)
-	if err == nil {
-		conn.Close()
+	_, text, _ := net.SplitHostPort(addr)
+	port, _ := strconv.Atoi(text)
+	for _, table := range []string{"/proc/net/udp", "/proc/net/udp6"} {
+		b, _ := os.ReadFile(table)
+		for line := range strings.Lines(string(b)) {
+			if f := strings.Fields(line); len(f) > 1 && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) {
+				return true
+			}
+		}
 	}
-	return err != nil
+	return false
 }
 
 func answers(addr string) bool {

@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,12 +97,13 @@ type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	pool *x509.CertPool
-	last int64
+	last atomic.Int64
 }
 
 func newAuthority(t testing.TB) *authority {
 	t.Helper()
-	a := &authority{pool: x509.NewCertPool(), last: 1}
+	a := &authority{pool: x509.NewCertPool()}
+	a.last.Store(1)
 	a.cert = &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
@@ -124,8 +126,7 @@ func newAuthority(t testing.TB) *authority {
 // issue gives a certificate for a name, or an address, that is good until then.
 func (a *authority) issue(t testing.TB, name string, until time.Time) tls.Certificate {
 	t.Helper()
-	a.last++
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(a.last), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-47 * time.Hour), NotAfter: until}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(a.last.Add(1)), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-47 * time.Hour), NotAfter: until}
 	if ip := net.ParseIP(name); ip != nil {
 		leaf.IPAddresses = []net.IP{ip}
 	} else {
@@ -265,7 +266,9 @@ func TestDirect(t *testing.T) {
 			}
 			opts := directOptions(t, s, port)
 			if tt.edit != nil {
+				s.mu.Lock()
 				tt.edit(s, &opts)
+				s.mu.Unlock()
 			}
 			r := start(t, opts)
 			dial(t, r).mail("a@example.com", "ops@example.net", "Subject: direct\r\n\r\n")

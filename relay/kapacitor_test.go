@@ -51,7 +51,7 @@ func TestKapacitor(t *testing.T) {
 	l.Close()
 	opts := testOptions(t, k.addr)
 	opts.Listen, opts.Monitor = []string{addr}, monitor.New(nil, nil)
-	opts.CommandTimeout, opts.SessionTimeout = 40*time.Millisecond, 400*time.Millisecond
+	opts.CommandTimeout, opts.SessionTimeout = 250*time.Millisecond, 900*time.Millisecond
 	r := start(t, opts)
 	host, port, _ := net.SplitHostPort(addr)
 	n, _ := strconv.Atoi(port)
@@ -69,7 +69,7 @@ func TestKapacitor(t *testing.T) {
 			r.Stop() // with the client's connection open
 			r = start(t, opts)
 		case i%50 == 20:
-			time.Sleep(60 * time.Millisecond) // longer than the relay waits
+			time.Sleep(300 * time.Millisecond) // longer than the relay waits
 		case i == 333:
 			refuse(150) // more than a session may err
 		case i%10 == 3:

@@ -61,7 +61,10 @@ func TestIPFIXOverTCP(t *testing.T) {
 	want := int(first.flows + second.flows)
 	waitFor(t, 20*time.Second, "the flows", func() bool { return len(points(t, metrics, "netflow")) >= want })
 	waitFor(t, 20*time.Second, "the closed connection", func() bool { p, _ := latest(t, metrics, "listener"); return p.uint("connections_failed") == 1 })
-	waitFor(t, 20*time.Second, "the counters", func() bool { p, _ := latest(t, metrics, "domain"); return p.uint("datagrams") == first.messages+second.messages })
+	waitFor(t, 20*time.Second, "the counters", func() bool {
+		p, _ := latest(t, metrics, "domain")
+		return p.uint("datagrams") == first.messages+second.messages
+	})
 	port, _ := latest(t, metrics, "listener")
 	domain, _ := latest(t, metrics, "domain")
 	if port.uint("connections") != 2 || port.uint("connections_accepted") < 3 {

@@ -1,10 +1,15 @@
 package smtpd
 
 import (
+	"bufio"
 	"flag"
 	"fmt"
+	"io"
 	"net"
+	"os"
+	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -124,8 +129,47 @@ func TestDrippingChunk(t *testing.T) {
 	}
 }
 
+// idlersVar makes a run of the test binary a process with idle clients: its value is
+// the server's address and their number.
+const idlersVar = "FLOWGRAF_SMTPD_IDLERS"
+
+func TestMain(m *testing.M) {
+	if addr, n, ok := strings.Cut(os.Getenv(idlersVar), " "); ok {
+		if err := idle(addr, n); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// idle opens connections, says "ready" when all have been greeted, and holds them
+// until its standard input ends.
+func idle(addr, number string) error {
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return err
+	}
+	greeting := make([]byte, 100)
+	for i := range n {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			return fmt.Errorf("after %d connections: %w", i, err)
+		}
+		defer c.Close()
+		if got, err := c.Read(greeting); err != nil || !strings.HasPrefix(string(greeting[:got]), "220") {
+			return fmt.Errorf("connection %d: %q, %w", i, greeting[:got], err)
+		}
+	}
+	fmt.Println("ready")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
 // Idle clients cost a bounded memory each, clients over the limit get 421 and cost
-// nothing, and those who talk are served all the while.
+// nothing, and those who talk are served all the while. The clients are another
+// process: descriptors are counted by process.
 func TestIdleConnections(t *testing.T) {
 	s, mails := serve(t, func(o *Options) { o.MaxConnections = *idlers + 1 })
 	memory := func() uint64 {
@@ -135,21 +179,28 @@ func TestIdleConnections(t *testing.T) {
 		return m.HeapAlloc + m.StackInuse
 	}
 	before := memory()
-	conns := make([]net.Conn, *idlers)
-	greeting := make([]byte, 100)
-	for i := range conns {
-		c, err := net.Dial("tcp", s.Addrs()[0].String())
-		if err != nil {
-			t.Fatalf("after %d connections: %v", i, err)
-		}
-		defer c.Close()
-		if n, err := c.Read(greeting); err != nil || !strings.HasPrefix(string(greeting[:n]), "220") {
-			t.Fatalf("connection %d: %q, %v", i, greeting[:n], err)
-		}
-		conns[i] = c
+	clients := exec.Command(os.Args[0])
+	clients.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d", idlersVar, s.Addrs()[0], *idlers))
+	in, err := clients.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := clients.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := clients.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		in.Close()
+		clients.Wait()
+	}()
+	if said, err := bufio.NewReader(out).ReadString('\n'); said != "ready\n" {
+		t.Fatalf("the clients say %q, %v", said, err)
 	}
 	each := (memory() - before) / uint64(*idlers)
-	t.Logf("%d idle connections: %d octets of memory each, both ends", *idlers, each)
+	t.Logf("%d idle connections: %d octets of memory each", *idlers, each)
 	if each > 64<<10 {
 		t.Errorf("an idle connection costs %d octets", each)
 	}

@@ -21,7 +21,7 @@ import (
 
 	"github.com/influxdata/line-protocol/v2/lineprotocol"
 
-	"github.com/flowgraf/flowgraf/internal/peers"
+	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
 // flowgraf is flowgraf, built once for all tests.

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -18,7 +19,7 @@ var importLayers = [][]string{
 	{"plugins/collector", "plugins/vcenter", "plugins/vcenter/vcentertest", "outputs/archive", "outputs/query", "outputs/report"},
 	{"outputs/nffile", "plugins/netflow", "plugins/ipfix", "plugins/sflow"},
 	{"plugins/ie/generate"},
-	{"plugins/flow", "plugins/ie", "plugins/wire", "internal/peers"},
+	{"plugins/flow", "plugins/ie", "plugins/wire", "tests/peers"},
 }
 
 // telegrafLayers is how many layers from the top may import Telegraf.
@@ -26,10 +27,13 @@ const telegrafLayers = 3
 
 func layerOf(pkg string) int {
 	for i, names := range importLayers {
-		for _, name := range names {
-			if pkg == name || i == 0 && strings.HasPrefix(pkg, name+"/") {
-				return i
-			}
+		if slices.Contains(names, pkg) {
+			return i
+		}
+	}
+	for _, name := range importLayers[0] {
+		if strings.HasPrefix(pkg, name+"/") {
+			return 0
 		}
 	}
 	return -1

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/flowgraf/flowgraf/internal/peers"
+	"github.com/flowgraf/flowgraf/tests/peers"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowgraf/flowgraf/internal/peers"
+	"github.com/flowgraf/flowgraf/tests/peers"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 

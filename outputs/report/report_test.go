@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowgraf/flowgraf/internal/peers"
+	"github.com/flowgraf/flowgraf/tests/peers"
 	"github.com/flowgraf/flowgraf/outputs/query"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )

@@ -34,7 +34,7 @@ type agentOptions struct {
 
 // gcPercent lets the heap grow to three times what is in use before garbage is
 // collected, unless GOGC says otherwise: most of an agent's garbage is datagrams and
-// metrics that have just gone out, and collecting it rarely saves a tenth of the time.
+// metrics that have just gone out, and collecting it rarely saves a twentieth of the time.
 const gcPercent = 200
 
 func newAgentCommand() *cobra.Command {

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowgraf/flowgraf/tests/peers"
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
 // datagram returns a datagram of an exporter.

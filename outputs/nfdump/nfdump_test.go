@@ -19,11 +19,11 @@ import (
 	"github.com/influxdata/telegraf/metric"
 	_ "github.com/influxdata/telegraf/plugins/parsers/influx" // configurations need it
 
-	"github.com/flowgraf/flowgraf/tests/peers"
 	"github.com/flowgraf/flowgraf/outputs/query"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
+	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
 var exporter = netip.MustParseAddrPort("192.0.2.254:50000")

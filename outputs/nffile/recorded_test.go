@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowgraf/flowgraf/tests/peers"
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
 // jsonText is what nfdump -o json prints of a flow, by its keys, as text.

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowgraf/flowgraf/tests/peers"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
 // hourly makes an archive: two sources with a file for every hour around midnight,

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowgraf/flowgraf/tests/peers"
 	"github.com/flowgraf/flowgraf/outputs/query"
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
 // samples returns the directory with files and outputs of nfdump. The test is

@@ -259,7 +259,8 @@ func startAgent(t testing.TB, dir, config string, data map[string]string) *agent
 		t.Fatal(err)
 	}
 	a.process = start(t, flowgraf, "agent", "--config", file)
-	a.waitReady(t, strings.Contains(config, "{{ .Flows }}"), strings.Contains(config, "{{ .Relay }}"))
+	_, given := data["Flows"]
+	a.waitReady(t, given || strings.Contains(config, "{{ .Flows }}"), strings.Contains(config, "{{ .Relay }}"))
 	return a
 }
 

@@ -7,7 +7,6 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -31,11 +30,6 @@ type agentOptions struct {
 	quiet       bool
 	pidfile     string
 }
-
-// gcPercent lets the heap grow to three times what is in use before garbage is
-// collected, unless GOGC says otherwise: most of an agent's garbage is datagrams and
-// metrics that have just gone out, and collecting it rarely saves a twentieth of the time.
-const gcPercent = 200
 
 func newAgentCommand() *cobra.Command {
 	var o agentOptions
@@ -85,9 +79,6 @@ func (o *agentOptions) run(ctx context.Context) error {
 	}
 	defer remove()
 
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)

@@ -96,7 +96,8 @@ func freePort(t testing.TB, network string) string {
 // waitFor polls until done returns true, and fails the test after limit.
 func waitFor(t testing.TB, limit time.Duration, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	const patience = 3 // limits are for a machine with nothing else to do
+	for deadline := time.Now().Add(patience * limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if done() {
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"iter"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -200,11 +201,11 @@ func (l *waitLog) take(body []byte, base int64) {
 		}
 		gone[r.uint()] = true
 	}
-	l.each(func(s *waitingSet) {
+	for s := range l.all() {
 		if gone[s.number] {
 			l.finish(s)
 		}
-	})
+	}
 	l.dropEnded()
 	for range r.uint() {
 		s := waitingSet{number: r.uint(), since: time.Unix(0, int64(r.uint()))}
@@ -257,13 +258,15 @@ func (l *waitLog) account(addr netip.Addr, sets, size int) {
 	}
 }
 
-// each calls fn for the sets that wait, those of the transaction at hand included,
-// in the order in which they came. fn may end them.
-func (l *waitLog) each(fn func(*waitingSet)) {
-	for _, list := range [][]waitingSet{l.sets, l.added} {
-		for i := range list {
-			if s := &list[i]; !l.ended[s.number] {
-				fn(s)
+// all are the sets that wait, those of the transaction at hand included, in the order
+// in which they came. The loop may end them.
+func (l *waitLog) all() iter.Seq[*waitingSet] {
+	return func(yield func(*waitingSet) bool) {
+		for _, list := range [][]waitingSet{l.sets, l.added} {
+			for i := range list {
+				if s := &list[i]; !l.ended[s.number] && !yield(s) {
+					return
+				}
 			}
 		}
 	}

@@ -40,7 +40,9 @@ func waits(t testing.TB, last byte, source uint32, size int) (collector.SetKey, 
 
 // sources returns the source ids of what waits.
 func sources(l *waitLog) (ids []uint32) {
-	l.each(func(s *waitingSet) { ids = append(ids, s.key.Domain) })
+	for s := range l.all() {
+		ids = append(ids, s.key.Domain)
+	}
 	return ids
 }
 
@@ -103,11 +105,11 @@ func TestWaitLogTransactions(t *testing.T) {
 	change := func() {
 		key, dg := waits(t, 9, 9, 0)
 		l.add(key, dg)
-		l.each(func(s *waitingSet) {
+		for s := range l.all() {
 			if s.key.Domain%2 == 0 {
 				l.finish(s)
 			}
-		})
+		}
 		must(t, l.undo(archive.Position{Path: file, Size: 40}))
 		must(t, l.undo(archive.Position{Path: file, Size: 60}))
 		if got := sources(l); !slices.Equal(got, []uint32{1, 3, 9}) {
@@ -142,12 +144,12 @@ func TestWaitLogTransactions(t *testing.T) {
 	if info, _ := os.Stat(file); info.Size() != 100 {
 		t.Errorf("a committed transaction was undone")
 	}
-	l.each(func(s *waitingSet) {
+	for s := range l.all() {
 		_, want := waits(t, byte(s.key.Domain), s.key.Domain, 0)
 		if got, err := l.datagram(s); err != nil || !bytes.Equal(got.Payload, want.Payload) || got.Exporter != want.Exporter || !got.Received.Equal(want.Received) {
 			t.Errorf("got %+v, %v, want %+v", got, err, want)
 		}
-	})
+	}
 	if _, err := openWaitLog(dir, false); err == nil {
 		t.Error("a second one opens the log")
 	}
@@ -184,11 +186,11 @@ func TestWaitLogBounds(t *testing.T) {
 		t.Errorf("%d bytes wait, %d of one source; %d refused", l.bytes, l.sources[netip.AddrFrom4([4]byte{10})], refused)
 	}
 	left := 0
-	l.each(func(s *waitingSet) {
+	for s := range l.all() {
 		if left++; left > 20 {
 			l.finish(s)
 		}
-	})
+	}
 	must(t, l.prepare())
 	must(t, l.commit())
 	if info, _ := os.Stat(l.path); info.Size() > 4<<20 {
@@ -200,12 +202,12 @@ func TestWaitLogBounds(t *testing.T) {
 	if l.count != 20 {
 		t.Errorf("%d sets wait, expected 20", l.count)
 	}
-	l.each(func(s *waitingSet) {
+	for s := range l.all() {
 		dg, err := l.datagram(s)
 		if key, ok := collector.Key(dg); err != nil || !ok || key != s.key {
 			t.Errorf("%v: %v", s.key, err)
 		}
-	})
+	}
 	must(t, l.close())
 }
 
@@ -264,11 +266,11 @@ func FuzzWaitLog(f *testing.F) {
 		if err != nil {
 			return
 		}
-		l.each(func(s *waitingSet) {
+		for s := range l.all() {
 			if dg, err := l.datagram(s); err != nil || len(dg.Payload) != s.size {
 				t.Errorf("%v: %d bytes, %v", s.key, len(dg.Payload), err)
 			}
-		})
+		}
 		before := l.count
 		key, dg := waits(t, 200, 1<<31, 0)
 		l.add(key, dg)

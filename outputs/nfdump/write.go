@@ -2,6 +2,7 @@ package nfdump
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/influxdata/telegraf"
@@ -56,11 +57,9 @@ func (p *Nfdump) Write(metrics []telegraf.Metric) error {
 // write decodes metrics into the archive.
 func (b *writing) write(metrics []telegraf.Metric) error {
 	p := b.p
-	if err := b.expire(); err != nil {
-		return err
-	}
+	b.expire()
 	if p.resume {
-		b.resume()
+		b.resume(netip.Addr{})
 	}
 	known := p.decoder.Revision()
 	for _, m := range metrics {
@@ -75,7 +74,7 @@ func (b *writing) write(metrics []telegraf.Metric) error {
 		p.decoder.Decode(dg, b.handler) // what it could not decode, it counts and logs
 		if now := p.decoder.Revision(); now != known {
 			known = now
-			b.resume()
+			b.resume(dg.Exporter.Addr())
 		}
 		if b.failed != nil {
 			return b.failed
@@ -115,36 +114,39 @@ func (b *writing) missing(key collector.SetKey, dg collector.Datagram) {
 	}
 }
 
-// expire ends the waiting of sets that have waited long enough.
-func (b *writing) expire() error {
+// expire ends the waiting of sets that have waited long enough; or since a time that
+// the clock has not reached, as it was set back.
+func (b *writing) expire() {
 	if b.p.waiting == nil {
-		return nil
-	}
-	now := time.Now()
-	b.p.waiting.each(func(s *waitingSet) {
-		if age := now.Sub(s.since); age > time.Duration(b.p.TemplateWait) || age < -time.Hour {
-			b.p.waiting.finish(s)
-			b.expired++
-		}
-	})
-	return nil
-}
-
-// resume decodes the sets whose template is known by now.
-func (b *writing) resume() {
-	w := b.p.waiting
-	if w == nil || w.count == 0 {
 		return
 	}
-	w.each(func(s *waitingSet) {
-		if b.failed != nil || !b.p.decoder.Knows(s.key, s.dg.Received) {
+	now := time.Now()
+	for s := range b.p.waiting.all() {
+		if age := now.Sub(s.since); age >= -time.Hour && age <= time.Duration(b.p.TemplateWait) {
+			return // those behind it came later
+		}
+		b.p.waiting.finish(s)
+		b.expired++
+	}
+}
+
+// resume decodes the sets of an exporter, or with the zero address of all, whose
+// template is known by now.
+func (b *writing) resume(exporter netip.Addr) {
+	w := b.p.waiting
+	if w == nil || exporter.IsValid() && w.sources[exporter] == 0 {
+		return
+	}
+	for s := range w.all() {
+		if exporter.IsValid() && s.key.Exporter.Addr() != exporter || !b.p.decoder.Knows(s.key, s.dg.Received) {
+			continue
+		}
+		if b.failed = b.decodeLate(s); b.failed != nil {
 			return
 		}
-		if b.failed = b.decodeLate(s); b.failed == nil {
-			w.finish(s)
-			b.resumed++
-		}
-	})
+		w.finish(s)
+		b.resumed++
+	}
 }
 
 // decodeLate decodes a set that has waited.

@@ -1,5 +1,5 @@
-// Mailclient measures how long a mail server takes to accept a mail: from the end of
-// the message to the answer 250. It sends mails over several sessions at a time, each
+// Command mailclient measures how long a mail server takes to accept a mail: from the
+// end of the message to the answer 250. It sends mails over several sessions at a time, each
 // over one connection, and prints the rate and the percentiles.
 //
 //	mailclient ADDRESS SESSIONS MAILS OCTETS

@@ -12,27 +12,12 @@
 # traffic runs. A collector that loses flows does less work, so what each has
 # written is counted, and the figure is per flow written.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+. "$(dirname "$0")/setup.sh"
+need nfcapd nfdump
 flows=${1:-1000000} rate=${2:-100000} protocol=${3:-v9}
-work=$(mktemp -d)
-pid=
-cleanup() {
-	[ -z "$pid" ] || kill "$pid" 2>/dev/null || true
-	rm -rf "$work"
-}
-trap cleanup EXIT
-for program in nfcapd nfdump; do
-	command -v "$program" >/dev/null || {
-		echo "$program is not installed: run make packages as root" >&2
-		exit 1
-	}
-done
-go build -o "$work/flowgraf" ./cmd/flowgraf
 go build -o "$work/stockagent" ./tests/bench/stockagent
 hz=$(getconf CLK_TCK)
 port=29900
-
-ticks() { awk '{print $14 + $15}' "/proc/$1/stat"; }
 
 # measure NAME COUNT FLOWS RATE: sends flows to the collector in $pid on $port,
 # ends it, and lets the command COUNT print how many flows it has written.
@@ -59,14 +44,7 @@ count_lines() { grep -c '^netflow,.*in_bytes=' "$work/lines.out"; }
 # agent_config FILE METRICS OUTPUT: a configuration for either agent.
 agent_config() {
 	cat >"$1" <<EOF
-[agent]
-  interval = "10s"
-  flush_interval = "1s"
-  metric_batch_size = 5000
-  metric_buffer_limit = 1000000
-  omit_hostname = true
-  quiet = true
-  skip_processors_after_aggregators = true
+$(agent_section)
 [[inputs.netflow]]
   service_address = "udp4://127.0.0.1:$port"
   read_buffer_size = "16MB"

@@ -6,30 +6,12 @@
 #
 #   tests/bench/rate.sh [RATE [SECONDS [PROTOCOL [EXPORTERS]]]]
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+. "$(dirname "$0")/setup.sh"
+need nfdump
 rate=${1:-400000} seconds=${2:-20} protocol=${3:-v9} exporters=${4:-1}
 port=29960
-work=$(mktemp -d)
-pid=
-cleanup() {
-	[ -z "$pid" ] || kill "$pid" 2>/dev/null || true
-	rm -rf "$work"
-}
-trap cleanup EXIT
-command -v nfdump >/dev/null || {
-	echo "nfdump is not installed: run make packages as root" >&2
-	exit 1
-}
-go build -o "$work/flowgraf" ./cmd/flowgraf
 cat >"$work/agent.conf" <<CONF
-[agent]
-  interval = "1s"
-  flush_interval = "1s"
-  metric_batch_size = 5000
-  metric_buffer_limit = 1000000
-  omit_hostname = true
-  quiet = true
-  skip_processors_after_aggregators = true
+$(agent_section 1s)
 [[inputs.netflow]]
   service_address = "udp4://127.0.0.1:$port"
   read_buffer_size = "4MiB"
@@ -45,8 +27,7 @@ CONF
 "$work/flowgraf" agent --config "$work/agent.conf" >"$work/agent.log" 2>&1 &
 pid=$!
 sleep 2
-ticks() { awk '{print $14 + $15}' "/proc/$pid/stat"; }
-before=$(ticks)
+before=$(ticks "$pid")
 begin=$(date +%s.%N)
 senders=
 for i in $(seq "$exporters"); do
@@ -57,7 +38,7 @@ done
 for s in $senders; do wait "$s"; done
 end=$(date +%s.%N)
 sleep 4
-after=$(ticks)
+after=$(ticks "$pid")
 kill -TERM "$pid"
 wait "$pid" || true
 pid=

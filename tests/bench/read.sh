@@ -9,22 +9,9 @@
 # time of the whole process, the least of three runs; wall time is that of the same
 # run. nfdump 1.7.1 does not read ZSTD.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+. "$(dirname "$0")/setup.sh"
+need nfcapd nfdump
 flows=${1:-2000000}
-work=$(mktemp -d)
-pid=
-cleanup() {
-	[ -z "$pid" ] || kill "$pid" 2>/dev/null || true
-	rm -rf "$work"
-}
-trap cleanup EXIT
-for program in nfcapd nfdump; do
-	command -v "$program" >/dev/null || {
-		echo "$program is not installed: run make packages as root" >&2
-		exit 1
-	}
-done
-go build -o "$work/flowgraf" ./cmd/flowgraf
 mkdir "$work/in"
 nfcapd -w "$work/in" -b 127.0.0.1 -p 29940 -B 64000000 -t 7200 >"$work/nfcapd.log" 2>&1 &
 pid=$!

@@ -7,6 +7,7 @@ package smtp_relay
 import (
 	_ "embed"
 	"strings"
+	"time"
 
 	"github.com/influxdata/telegraf"
 	"github.com/influxdata/telegraf/plugins/inputs"
@@ -32,27 +33,55 @@ type totals struct{ latencyMS, delivered int64 }
 // SampleConfig implements telegraf.PluginDescriber.
 func (*SMTPRelay) SampleConfig() string { return sampleConfig }
 
+// series are counters with the same tags, of one relay or of several that have no
+// alias to tell them apart.
+type series struct {
+	tags   map[string]string
+	fields map[string]any
+	at     time.Time
+}
+
 // Gather implements telegraf.Input: a metric for each series of each relay.
 func (p *SMTPRelay) Gather(acc telegraf.Accumulator) error {
-	now := map[string]totals{}
+	all := map[string]*series{}
 	for _, m := range selfstat.Metrics() {
 		if m.Name() != registered {
 			continue
 		}
-		fields := m.Fields()
-		latency, hasLatency := fields["latency_ms"].(int64)
-		delivered, hasDelivered := fields["delivered"].(int64)
+		m.RemoveTag("_id") // Telegraf's: another one after each change of the configuration
+		key := nameOf(m)
+		if all[key] == nil {
+			all[key] = &series{m.Tags(), map[string]any{}, m.Time()}
+		}
+		all[key].add(m.FieldList())
+	}
+	now := map[string]totals{}
+	for key, s := range all {
+		latency, hasLatency := s.fields["latency_ms"].(int64)
+		delivered, hasDelivered := s.fields["delivered"].(int64)
 		if hasLatency && hasDelivered {
-			relay := nameOf(m)
-			now[relay] = totals{latency, delivered}
-			if n := delivered - p.before[relay].delivered; n > 0 {
-				fields["latency_mean_ms"] = float64(latency-p.before[relay].latencyMS) / float64(n)
+			now[key] = totals{latency, delivered}
+			if n := delivered - p.before[key].delivered; n > 0 {
+				s.fields["latency_mean_ms"] = float64(latency-p.before[key].latencyMS) / float64(n)
 			}
 		}
-		acc.AddFields(measurement, fields, m.Tags(), m.Time())
+		acc.AddFields(measurement, s.fields, s.tags, s.at)
 	}
 	p.before = now
 	return nil
+}
+
+// add adds counters up; of ages, it keeps the highest.
+func (s *series) add(fields []*telegraf.Field) {
+	for _, f := range fields {
+		value, _ := f.Value.(int64)
+		have, _ := s.fields[f.Key].(int64)
+		if f.Key == "oldest_s" {
+			s.fields[f.Key] = max(have, value)
+		} else {
+			s.fields[f.Key] = have + value
+		}
+	}
 }
 
 // nameOf tells the series of one relay from those of others.

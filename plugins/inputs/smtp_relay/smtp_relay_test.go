@@ -14,11 +14,13 @@ type collected struct {
 	telegraf.Accumulator
 	fields map[string]map[string]any
 	names  map[string]bool
+	tags   map[string]string // of the last one
 }
 
 // AddFields implements telegraf.Accumulator.
 func (c *collected) AddFields(name string, fields map[string]any, tags map[string]string, _ ...time.Time) {
 	c.names[name] = true
+	c.tags = tags
 	c.fields[tags["reason"]] = fields
 }
 
@@ -58,5 +60,25 @@ func TestGather(t *testing.T) {
 		if !reflect.DeepEqual(acc.fields, want) || !reflect.DeepEqual(acc.names, map[string]bool{"smtp_relay": true}) {
 			t.Errorf("%v %v, want %v", acc.names, acc.fields, want)
 		}
+	}
+}
+
+// Two relays without an alias are one series: their counters are added up, the age is
+// the higher one, and Telegraf's own number of a plugin is no tag.
+func TestRelaysWithoutAlias(t *testing.T) {
+	for i, id := range []string{"a", "b"} {
+		for field, value := range map[string]int64{"queued": 3, "oldest_s": int64(10 * i)} {
+			tags := map[string]string{"output": "smtp_relay", "_id": id}
+			selfstat.Register("smtp_relay", field, tags).Set(value)
+			t.Cleanup(func() { selfstat.Unregister("smtp_relay", field, tags) })
+		}
+	}
+	acc := &collected{fields: map[string]map[string]any{}, names: map[string]bool{}}
+	if err := (&SMTPRelay{}).Gather(acc); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]map[string]any{"": {"queued": int64(6), "oldest_s": int64(10)}}
+	if !reflect.DeepEqual(acc.fields, want) || len(acc.tags) != 1 {
+		t.Errorf("%v with tags %v, want %v with the tag output alone", acc.fields, acc.tags, want)
 	}
 }

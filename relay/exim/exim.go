@@ -85,11 +85,11 @@ func unquote(s string) (string, error) {
 	return s, nil
 }
 
-// list parts a list of exim's, at semicolons, or at colons when it has none and they
-// cannot belong to an IPv6 address or a port.
+// list parts a list of exim's, at semicolons, or in the manner of the past at colons
+// (update-exim4.conf(8)) when it has none and is no IPv6 address and has no port.
 func list(s string) []string {
 	separator := ";"
-	if !strings.Contains(s, ";") && !strings.Contains(s, "::") && strings.Contains(s, " : ") {
+	if !strings.Contains(s, ";") && !strings.Contains(s, "::") && !isAddress(s) {
 		separator = ":"
 	}
 	var out []string
@@ -99,6 +99,13 @@ func list(s string) []string {
 		}
 	}
 	return out
+}
+
+// isAddress says whether a value as a whole is one address, or one network.
+func isAddress(s string) bool {
+	_, addrErr := netip.ParseAddr(s)
+	_, prefixErr := netip.ParsePrefix(s)
+	return addrErr == nil || prefixErr == nil
 }
 
 // writer builds the configuration.

@@ -3,6 +3,7 @@ package exim
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -80,4 +81,24 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Lists are parted at semicolons; old ones at colons, where these are no part of an
+// address or a port.
+func TestList(t *testing.T) {
+	for text, want := range map[string][]string{
+		"a.example ; b.example":    {"a.example", "b.example"},
+		"a.example:*.b.example":    {"a.example", "*.b.example"},
+		"192.0.2.0/24 : 192.0.2.7": {"192.0.2.0/24", "192.0.2.7"},
+		"<; 2001:db8::1":           {"2001:db8::1"},
+		"2001:db8:0:0:0:0:0:1":     {"2001:db8:0:0:0:0:0:1"},
+		"2001:db8:1:2:3:4:5:0/112": {"2001:db8:1:2:3:4:5:0/112"},
+		"mail.example.com::587":    {"mail.example.com::587"},
+		"127.0.0.1 ; ::1":          {"127.0.0.1", "::1"},
+		" ":                        nil,
+	} {
+		if got := list(text); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
 }

@@ -27,6 +27,8 @@ lint:
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	tests/bench/cpu.sh
+	tests/bench/rate.sh
+	tests/bench/read.sh
 	tests/bench/relay.sh
 
 # Every fuzz target of every package, one after the other, for FUZZTIME each.

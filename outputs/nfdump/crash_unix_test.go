@@ -20,6 +20,7 @@ import (
 	"github.com/influxdata/telegraf/config"
 	"golang.org/x/sys/unix"
 
+	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/query"
 )
 
@@ -44,6 +45,8 @@ func TestMain(m *testing.M) {
 		err = full(dir)
 	case "wait":
 		err = wait(dir, n)
+	case "resume":
+		err = resumeHalf(dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -99,6 +102,53 @@ func wait(dir string, run int) error {
 		}
 		if _, err := fmt.Println(n + 1); err != nil {
 			return err
+		}
+	}
+}
+
+// resumeHalf lets a flow wait, and ends when it has been decoded into the archive, but
+// the log does not know yet.
+func resumeHalf(dir string) error {
+	p, err := childOutput(dir)
+	if err != nil {
+		return err
+	}
+	p.TemplateWait = config.Duration(time.Hour)
+	if err := p.Write(metricsOf(v9(false, true, 1))); err != nil {
+		return err
+	}
+	b := p.newWriting()
+	if err := p.archive.Write(func(out archive.GroupBatch) error {
+		b.out = out
+		return b.write(metricsOf(v9(true, true, 2)))
+	}); err != nil {
+		return err
+	}
+	fmt.Println(b.resumed)
+	os.Exit(0)
+	return nil
+}
+
+// TestKillBetweenFileAndLog: a set that was decoded into the archive in a Write that
+// was not acknowledged waits on after a kill, and is there once in the end.
+func TestKillBetweenFileAndLog(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "flows")
+	out, err := child("resume", dir, 0).Output()
+	if err != nil || string(out) != "1\n" {
+		t.Fatalf("the child resumed %q sets, %v", out, err)
+	}
+	p, err := childOutput(dir)
+	must(t, err)
+	p.TemplateWait = config.Duration(time.Hour)
+	if p.waiting.count != 1 {
+		t.Errorf("%d sets wait after the kill, expected 1", p.waiting.count)
+	}
+	must(t, p.Write(metricsOf(v9(true, true, 2))))
+	must(t, p.Close())
+	got := flowsOf(t, dir)
+	for n := uint32(1); n <= 2; n++ {
+		if c := got[[2]uint32{0, n}]; c != 1 {
+			t.Errorf("flow %d is there %d times, expected once", n, c)
 		}
 	}
 }

@@ -30,11 +30,7 @@ func (p *Nfdump) Write(metrics []telegraf.Metric) error {
 	if p.archive == nil {
 		return p.writeRaw(metrics)
 	}
-	b := &writing{p: p}
-	b.handler.Flow, b.late.Flow = b.flow, b.flow
-	if p.waiting != nil {
-		b.handler.Missing = b.missing
-	}
+	b := p.newWriting()
 	err := p.archive.Write(func(out archive.GroupBatch) error {
 		b.out = out
 		return b.write(metrics)
@@ -52,6 +48,15 @@ func (p *Nfdump) Write(metrics []telegraf.Metric) error {
 	p.counted, p.spare = p.spare, p.counted
 	b.report()
 	return nil
+}
+
+func (p *Nfdump) newWriting() *writing {
+	b := &writing{p: p}
+	b.handler.Flow, b.late.Flow = b.flow, b.flow
+	if p.waiting != nil {
+		b.handler.Missing = b.missing
+	}
+	return b
 }
 
 // write decodes metrics into the archive.

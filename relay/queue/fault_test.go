@@ -31,6 +31,8 @@ type sickDisk struct {
 	at    int      // the call that fails, from 1; 0: none
 	last  int      // the last one that fails
 	err   error
+
+	before func(call string) // called before each call, and amid each write; may be nil
 }
 
 type sickFile struct {
@@ -39,6 +41,9 @@ type sickFile struct {
 }
 
 func (d *sickDisk) fails(call, name string) error {
+	if d.before != nil {
+		d.before(call + " " + filepath.Base(filepath.Dir(name)))
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.calls = append(d.calls, call+" "+filepath.Base(filepath.Dir(name)))
@@ -98,6 +103,12 @@ func (f *sickFile) WriteAt(b []byte, offset int64) (int, error) {
 	if err := f.disk.fails("write", f.Name()); err != nil {
 		n, _ := f.diskFile.WriteAt(b[:len(b)/2], offset)
 		return n, err
+	}
+	if f.disk.before != nil {
+		if n, err := f.diskFile.WriteAt(b[:len(b)/2], offset); err != nil {
+			return n, err
+		}
+		f.disk.before("half a write")
 	}
 	return f.diskFile.WriteAt(b, offset)
 }
@@ -170,11 +181,11 @@ func (l *life) live() {
 			l.gone[id] = l.note(q.Remove(id))
 		}
 		if id, ok := l.add(); ok {
+			l.either[id] = true // also after an error
 			if l.gone[id] = l.note(q.Fail(id)); l.gone[id] {
 				l.aside[id] = l.want[id]
 				delete(l.want, id)
-			} else {
-				l.either[id] = true
+				delete(l.either, id)
 			}
 		}
 		if id, ok := l.add(); ok {
@@ -226,6 +237,41 @@ func (l *life) check(t *testing.T, dir string) {
 			t.Errorf("acknowledged mail %s is not listed", id)
 		}
 	}
+}
+
+// A kill before each call to the file system, and amid each write, keeps every mail
+// acknowledged by then (section 8, no 1). What a kill leaves is what a copy of the spool
+// has at that moment.
+func TestKillAtEachCall(t *testing.T) {
+	type moment struct {
+		call, dir string
+		life      *life
+	}
+	var moments []moment
+	dir := t.TempDir()
+	d := &sickDisk{}
+	q, _, err := openOn(d, dir, monitor.New(nil, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLife(q)
+	d.before = func(call string) {
+		then := newLife(nil)
+		then.want, then.gone, then.aside, then.either = maps.Clone(l.want), maps.Clone(l.gone), maps.Clone(l.aside), maps.Clone(l.either)
+		moments = append(moments, moment{call, copySpool(t, dir), then})
+	}
+	l.live()
+	d.before = nil
+	q.Close()
+	if len(l.errs) > 0 || len(moments) < 50 {
+		t.Fatalf("%d moments, errors %v", len(moments), l.errs)
+	}
+	for i, m := range moments {
+		if m.life.check(t, m.dir); t.Failed() {
+			t.Fatalf("killed at call %d, %s, with %d mails acknowledged", i+1, m.call, len(m.life.want))
+		}
+	}
+	t.Logf("%d moments", len(moments))
 }
 
 // Every call to the file system fails once, and then from it on for a while, with each

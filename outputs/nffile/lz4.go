@@ -28,7 +28,7 @@ func lz4Bound(n int) int { return n + n/255 + 64 }
 //
 //   - the record before that has the same size: flows of one template differ in
 //     few places. Matches of 4 to 7 bytes come from there alone;
-//   - the last place where the same 8 bytes stood: the same packets, the same
+//   - the last even place where the same 8 bytes stood: the same packets, the same
 //     ports, the same address, in whatever record;
 //   - the last record with the same tail: elements with interfaces, masks, AS and
 //     exporter take few values together, and go on into the head of the next
@@ -114,7 +114,7 @@ func (s *lz4Writer) findTail(r *record) {
 	if (a^le.Uint64(t[8:]))|(b^le.Uint64(t[16:]))|(c^le.Uint64(t[24:]))|(d^le.Uint64(t[32:]))|(e^le.Uint64(t[40:])) != 0 {
 		return
 	}
-	before := le.Uint64(t) ^ le.Uint64(s.src[r.end-tailSize-8:])
+	before := le.Uint64(t) ^ load(s.src, r.end-tailSize-8)
 	r.tail = r.end - tailSize - bits.LeadingZeros64(before)>>3
 	r.tailDist = r.end - end
 }
@@ -128,6 +128,9 @@ const (
 	prime5 = 0x27D4EB2F165667C5
 )
 
+// equalBytes returns how many bytes of two words are the same, from the first on.
+func equalBytes(a, b uint64) int { return bits.TrailingZeros64(a^b) >> 3 }
+
 // matches finds and writes the matches from p to the end of the record. It returns
 // where the search goes on: there, or behind a match that runs on into the next
 // record.
@@ -138,22 +141,19 @@ func (s *lz4Writer) matches(p int, r *record) int {
 		n, distance := 8, r.distance
 		if p >= r.tail && p <= r.end-minMatch {
 			n, distance = r.end-p, r.tailDist
-		} else {
-			word := le.Uint64(src[p:])
+		} else if word := load(src, p); p&1 == 0 { // numbers begin at even places
 			place := &s.places[word*prime1>>(64-tableBits)]
 			d := int(uint16(p) - *place)
 			*place = uint16(p)
-			if at := p - d; at >= 0 && d != 0 && le.Uint64(src[at:]) == word {
+			if d != 0 && d <= p && load(src, p-d) == word {
 				distance = d
-			} else if distance == 0 {
+			} else if n = equalBytes(word, load(src, p-distance)); n < minMatch || distance == 0 {
 				p++
 				continue
-			} else if diff := word ^ le.Uint64(src[p-distance:]); diff != 0 {
-				if n = bits.TrailingZeros64(diff) >> 3; n < minMatch {
-					p++
-					continue
-				}
 			}
+		} else if n = equalBytes(word, load(src, p-distance)); n < minMatch || distance == 0 {
+			p++
+			continue
 		}
 		if n >= 8 {
 			for {
@@ -163,7 +163,7 @@ func (s *lz4Writer) matches(p int, r *record) int {
 					}
 					break
 				}
-				if diff := le.Uint64(src[p+n:]) ^ le.Uint64(src[p+n-distance:]); diff != 0 {
+				if diff := load(src, p+n) ^ load(src, p+n-distance); diff != 0 {
 					n += bits.TrailingZeros64(diff) >> 3
 					break
 				}
@@ -177,13 +177,13 @@ func (s *lz4Writer) matches(p int, r *record) int {
 			o = putLength(dst, o, literals-15)
 		}
 		if literals <= 16 {
-			le.PutUint64(dst[o:], le.Uint64(src[anchor:]))
-			le.PutUint64(dst[o+8:], le.Uint64(src[anchor+8:]))
+			le.PutUint64(dst[o:o+8], load(src, anchor))
+			le.PutUint64(dst[o+8:o+16], load(src, anchor+8))
 		} else {
 			copy(dst[o:], src[anchor:p])
 		}
 		o += literals
-		le.PutUint16(dst[o:], uint16(distance))
+		le.PutUint16(dst[o:o+2], uint16(distance))
 		o += 2
 		if match >= 15 {
 			o = putLength(dst, o, match-15)
@@ -204,3 +204,7 @@ func putLength(dst []byte, o, n int) int {
 	dst[o] = byte(n)
 	return o + 1
 }
+
+// load returns the eight bytes at p as a number. To slice both ends costs one check;
+// without the second end there are two, and a mask.
+func load(b []byte, p int) uint64 { return le.Uint64(b[p : p+8]) }

@@ -13,16 +13,19 @@ import (
 // packFile names a flow file whose blocks BenchmarkPack packs too.
 var packFile = flag.String("pack", "", "flow file for BenchmarkPack")
 
-// recordsOf returns the records of n flows, and what next fills in last.
+// recordsOf returns the records of n flows, as a Writer makes them of what next
+// fills in.
 func recordsOf(n int, next func(*flow.Record)) []byte {
-	b := make([]byte, 0, n*256+maxRecord)
+	var b []byte
 	var r flow.Record
+	w := newWriter(nil, "", Options{})
 	for range n {
 		next(&r)
-		w := Writer{plan: planOf(r.Present, r.Event, false)}
-		w.counts.of(&r)
-		size := w.encode(b[len(b):len(b)+maxRecord], &r, &w.extra, &w.counts, 1)
-		b = b[:len(b)+size]
+		if err := w.Append(&r); err != nil {
+			panic(err)
+		}
+		b = append(b, w.block...)
+		w.block, w.records = w.block[:0], 0
 	}
 	return b
 }

@@ -29,8 +29,8 @@ const batchSize = 64
 // all when that is less than gatherLeast.
 const (
 	gatherLeast = time.Millisecond
-	gatherMost  = 20 * time.Millisecond
-	gatherSpeed = 10e9 / 8 // bytes per second
+	gatherMost  = 50 * time.Millisecond
+	gatherSpeed = 2.5e9 / 8 // bytes per second
 )
 
 // gatherWait returns how long datagrams may gather in a receive buffer of so many

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -24,7 +25,8 @@ const (
 // is not safe for concurrent use, its metrics are.
 type DatagramBuilder struct {
 	blocks []datagramBlock
-	text   []byte
+	text   strings.Builder // the payloads of several metrics
+	code   []byte          // of the payload at hand
 	cache  cache
 }
 
@@ -62,16 +64,17 @@ func (b *DatagramBuilder) Metric(dg flow.Datagram) telegraf.Metric {
 // encode returns base64 in the builder's memory.
 func (b *DatagramBuilder) encode(payload []byte) string {
 	n := base64.StdEncoding.EncodedLen(len(payload))
-	if n == 0 {
-		return ""
+	if len(b.code) < n {
+		b.code = make([]byte, n)
 	}
-	if len(b.text) < n {
-		b.text = make([]byte, max(n, datagramBytes))
+	base64.StdEncoding.Encode(b.code, payload)
+	if b.text.Cap()-b.text.Len() < n {
+		b.text = strings.Builder{}
+		b.text.Grow(max(n, datagramBytes)) // which does not clear it, as make would
 	}
-	text := b.text[:n]
-	b.text = b.text[n:]
-	base64.StdEncoding.Encode(text, payload)
-	return unsafe.String(&text[0], n) // nobody writes to text again
+	begin := b.text.Len()
+	b.text.Write(b.code[:n])
+	return b.text.String()[begin:]
 }
 
 // DatagramParser reads metrics netflow_datagram. The zero value is ready. It is not

@@ -122,7 +122,7 @@ func (d *Decoder) Counters(o *flow.CounterRecord, h *Header, s Sample, fn func(*
 	if err := b.Err(); err != nil {
 		return fmt.Errorf("sflow: counter sample: %w", err)
 	}
-	records := Samples{r: wire.NewReader(b.Rest()), left: count}
+	records := Samples{b: b.Rest(), left: count}
 	var failed error
 	for {
 		rec, ok := records.Next()

@@ -13,6 +13,7 @@
 package sflow
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -47,39 +48,53 @@ type Header struct {
 
 // ParseHeader reads the header of a datagram and returns the samples behind it.
 func ParseHeader(b []byte) (Header, Samples, error) {
-	r := wire.NewReader(b)
-	if v := r.Uint32(); v != Version && r.Err() == nil {
+	if len(b) < 4 {
+		return Header{}, Samples{}, fmt.Errorf("sflow: header: %w", short(b, 4))
+	}
+	if v := word(b, 0); v != Version {
 		return Header{}, Samples{}, fmt.Errorf("sflow: header: expected version %d, got %d", Version, v)
 	}
-	var h Header
-	var err error
-	if h.Agent, err = address(&r); err != nil {
+	agent, b, err := address(b[4:])
+	if err != nil {
 		return Header{}, Samples{}, fmt.Errorf("sflow: address of the agent: %w", err)
 	}
-	h.SubAgent, h.Sequence, h.Uptime, h.Samples = r.Uint32(), r.Uint32(), r.Uint32(), r.Uint32()
-	if err := r.Err(); err != nil {
-		return Header{}, Samples{}, fmt.Errorf("sflow: header: %w", err)
+	if len(b) < 16 {
+		return Header{}, Samples{}, fmt.Errorf("sflow: header: %w", short(b, 16))
 	}
-	return h, Samples{r: wire.NewReader(r.Rest()), left: h.Samples}, nil
+	h := Header{Agent: agent, SubAgent: word(b, 0), Sequence: word(b, 1), Uptime: word(b, 2), Samples: word(b, 3)}
+	return h, Samples{b: b[16:], left: h.Samples}, nil
 }
 
-// address reads an address: its type and 4 or 16 bytes; type 0 is none.
-func address(r *wire.Reader) (netip.Addr, error) {
-	switch kind := r.Uint32(); kind {
-	case 0:
-		return netip.Addr{}, r.Err()
-	case 1:
-		if b := r.Bytes(4); b != nil {
-			return netip.AddrFrom4([4]byte(b)), nil
-		}
-	case 2:
-		if b := r.Bytes(16); b != nil {
-			return netip.AddrFrom16([16]byte(b)), nil
-		}
-	default:
-		return netip.Addr{}, fmt.Errorf("%w: expected 1 (IPv4) or 2 (IPv6), got %d", ErrAddress, kind)
+// word returns the i-th word of b.
+func word(b []byte, i int) uint32 { return binary.BigEndian.Uint32(b[4*i:]) }
+
+// short says that b has fewer bytes than are wanted of it.
+func short(b []byte, want uint64) error {
+	return fmt.Errorf("%w: expected at least %d bytes, got %d", wire.ErrShort, want, len(b))
+}
+
+// address reads an address, its type and 4 or 16 bytes, and returns what is behind
+// it. Type 0 is none.
+func address(b []byte) (netip.Addr, []byte, error) {
+	if len(b) < 4 {
+		return netip.Addr{}, nil, short(b, 4)
 	}
-	return netip.Addr{}, r.Err()
+	switch kind := word(b, 0); kind {
+	case 0:
+		return netip.Addr{}, b[4:], nil
+	case 1:
+		if len(b) < 8 {
+			return netip.Addr{}, nil, short(b, 8)
+		}
+		return netip.AddrFrom4([4]byte(b[4:])), b[8:], nil
+	case 2:
+		if len(b) < 20 {
+			return netip.Addr{}, nil, short(b, 20)
+		}
+		return netip.AddrFrom16([16]byte(b[4:])), b[20:], nil
+	default:
+		return netip.Addr{}, nil, fmt.Errorf("%w: expected 1 (IPv4) or 2 (IPv6), got %d", ErrAddress, kind)
+	}
 }
 
 // opaque reads bytes behind their length, padded to 4.
@@ -103,7 +118,7 @@ type Sample struct {
 // Samples walks over the samples of a datagram, or over the records of a sample.
 // The zero value has none.
 type Samples struct {
-	r    wire.Reader
+	b    []byte
 	left uint32
 	err  error
 }
@@ -115,16 +130,18 @@ func (s *Samples) Next() (Sample, bool) {
 		return Sample{}, false
 	}
 	s.left--
-	format, n := s.r.Uint32(), s.r.Uint32()
-	if n > uint32(s.r.Len()) {
-		n = uint32(s.r.Len()) + 1
-	}
-	body := s.r.Bytes(int(n))
-	if err := s.r.Err(); err != nil {
-		s.err = fmt.Errorf("sflow: sample of format %d: %w", format, err)
+	b := s.b
+	if len(b) < 8 {
+		s.err = fmt.Errorf("sflow: head of a sample: %w", short(b, 8))
 		return Sample{}, false
 	}
-	return Sample{Format: format, Body: body}, true
+	end := 8 + uint64(word(b, 1))
+	if end > uint64(len(b)) {
+		s.err = fmt.Errorf("sflow: sample of format %d: %w", word(b, 0), short(b, end))
+		return Sample{}, false
+	}
+	s.b = b[end:]
+	return Sample{Format: word(b, 0), Body: b[8:end:end]}, true
 }
 
 // Err returns why the walk ended early, or nil.
@@ -142,21 +159,20 @@ type Decoder struct {
 // from base. Bytes and Packets are those of the one packet; SamplingRate scales
 // them. r.Sample is valid until the next call.
 func (d *Decoder) Flow(r, base *flow.Record, h *Header, s Sample) error {
-	extra := r.Extra[:0]
+	extra, p := r.Extra[:0], &d.sample
 	*r = *base
 	r.Extra = extra
-	d.sample = flow.Sample{Agent: h.Agent, SubAgent: h.SubAgent, Uptime: h.Uptime}
-	r.Sample = &d.sample
+	*p = flow.Sample{} // in place: with fields it would be made elsewhere and copied
+	p.Agent, p.SubAgent, p.Uptime = h.Agent, h.SubAgent, h.Uptime
+	r.Sample = p
 	r.Sequence, r.SysUptime = h.Sequence, h.Uptime
 	r.First, r.Last = r.Received, r.Received
-	b := wire.NewReader(s.Body)
-	count := d.head(r, &b, s.Format)
-	if err := b.Err(); err != nil {
-		return fmt.Errorf("sflow: sample of format %d: %w", s.Format, err)
+	records, err := d.head(r, s)
+	if err != nil {
+		return err
 	}
 	r.Packets = 1
 	r.Present.Add(flow.Packets)
-	records := Samples{r: wire.NewReader(b.Rest()), left: count}
 	var failed error
 	for {
 		rec, ok := records.Next()
@@ -179,30 +195,56 @@ func (d *Decoder) Flow(r, base *flow.Record, h *Header, s Sample) error {
 	return failed
 }
 
-// head reads a sample up to its records, of which it returns the number.
-func (d *Decoder) head(r *flow.Record, b *wire.Reader, format uint32) uint32 {
-	p := &d.sample
-	var in, out uint32
-	inFormat := uint8(0)
-	p.Sequence = b.Uint32()
-	if format == FlowSample {
-		source := b.Uint32()
-		p.SourceType, p.Source = uint8(source>>24), source&0xffffff
-		p.Interval, p.Pool, p.Drops = b.Uint32(), b.Uint32(), b.Uint32()
-		in, out = b.Uint32(), b.Uint32()
-		inFormat, p.OutFormat = uint8(in>>30), uint8(out>>30)
-		in, out = in&0x3fffffff, out&0x3fffffff
-	} else {
-		p.SourceType, p.Source = uint8(b.Uint32()), b.Uint32()
-		if format == ExpandedFlowSample {
-			p.Interval, p.Pool, p.Drops = b.Uint32(), b.Uint32(), b.Uint32()
-			inFormat, in = uint8(b.Uint32()), b.Uint32()
-			p.OutFormat, out = uint8(b.Uint32()), b.Uint32()
-		} else {
-			p.Kind = flow.SampleDiscarded
-			p.Drops, in, out, p.Reason = b.Uint32(), b.Uint32(), b.Uint32(), b.Uint32()
-		}
+// The bytes of a sample before its records.
+const (
+	flowHead      = 32
+	expandedHead  = 44
+	discardedHead = 32
+)
+
+// head reads a sample up to its records, which it returns.
+func (d *Decoder) head(r *flow.Record, s Sample) (Samples, error) {
+	size := flowHead
+	switch s.Format {
+	case ExpandedFlowSample:
+		size = expandedHead
+	case DiscardedPacket:
+		size = discardedHead
 	}
+	if len(s.Body) < size {
+		return Samples{}, fmt.Errorf("sflow: sample of format %d: %w", s.Format, short(s.Body, uint64(size)))
+	}
+	p, b := &d.sample, s.Body[:size]
+	p.Sequence = word(b, 0)
+	var in, out uint32
+	var inFormat uint8
+	switch s.Format {
+	case FlowSample:
+		p.SourceType, p.Source = b[4], word(b, 1)&0xffffff
+		p.Interval, p.Pool, p.Drops = word(b, 2), word(b, 3), word(b, 4)
+		in, out = word(b, 5)&0x3fffffff, word(b, 6)&0x3fffffff
+		inFormat, p.OutFormat = b[20]>>6, b[24]>>6
+	case ExpandedFlowSample:
+		p.SourceType, p.Source = b[7], word(b, 2)
+		p.Interval, p.Pool, p.Drops = word(b, 3), word(b, 4), word(b, 5)
+		inFormat, in = uint8(min(word(b, 6), 0xff)), word(b, 7)
+		p.OutFormat, out = uint8(min(word(b, 8), 0xff)), word(b, 9)
+	case DiscardedPacket:
+		p.Kind = flow.SampleDiscarded
+		p.SourceType, p.Source = b[7], word(b, 2)
+		p.Drops, in, out, p.Reason = word(b, 3), word(b, 4), word(b, 5), word(b, 6)
+	}
+	d.interfaces(r, in, out, inFormat)
+	if p.Interval != 0 {
+		r.SamplingRate, r.SamplingSource = p.Interval, flow.RateRecord
+		r.Present.Add(flow.SamplingRate)
+	}
+	return Samples{b: s.Body[size:], left: word(b, size/4-1)}, nil
+}
+
+// interfaces sets where the packet came in and where it left or was dropped.
+func (d *Decoder) interfaces(r *flow.Record, in, out uint32, inFormat uint8) {
+	p := &d.sample
 	if inFormat == 0 {
 		r.Input = in
 		r.Present.Add(flow.Input)
@@ -223,20 +265,25 @@ func (d *Decoder) head(r *flow.Record, b *wire.Reader, format uint32) uint32 {
 		r.Direction = 0
 	}
 	r.Present.Add(flow.Direction)
-	if p.Interval != 0 {
-		r.SamplingRate, r.SamplingSource = p.Interval, flow.RateRecord
-		r.Present.Add(flow.SamplingRate)
-	}
-	return b.Uint32()
 }
 
 // record decodes one flow record of a sample.
 func (d *Decoder) record(r *flow.Record, rec Sample) error {
+	switch rec.Format {
+	case 1:
+		return d.header(r, rec.Body)
+	case 1001:
+		return d.vlans(r, rec.Body)
+	case 1002:
+		return d.router(r, rec.Body)
+	case 1003:
+		return d.gateway(r, rec.Body)
+	case 1007:
+		return d.nat(r, rec.Body)
+	}
 	b := wire.NewReader(rec.Body)
 	p := &d.sample
 	switch rec.Format {
-	case 1:
-		return d.header(r, &b)
 	case 2:
 		p.Extended |= flow.HasEthernetSample
 		p.EthLength = b.Uint32()
@@ -245,30 +292,10 @@ func (d *Decoder) record(r *flow.Record, rec Sample) error {
 		p.EtherType = uint16(b.Uint32())
 	case 3, 4:
 		return d.packet(r, &b, rec.Format == 4)
-	case 1001:
-		p.Extended |= flow.HasSwitch
-		p.SrcVLAN, p.SrcPriority, p.DstVLAN, p.DstPriority = b.Uint32(), b.Uint32(), b.Uint32(), b.Uint32()
-		r.SrcVLAN, r.DstVLAN = uint16(p.SrcVLAN), uint16(p.DstVLAN)
-		r.Present.Add(flow.SrcVLAN)
-		r.Present.Add(flow.DstVLAN)
-	case 1002:
-		p.Extended |= flow.HasRouter
-		hop, err := address(&b)
-		if err != nil {
-			return err
-		}
-		r.NextHop, r.SrcMask, r.DstMask = hop, uint8(b.Uint32()), uint8(b.Uint32())
-		r.Present.Add(flow.SrcMask)
-		r.Present.Add(flow.DstMask)
-		have(r, flow.NextHop, hop)
-	case 1003:
-		return d.gateway(r, &b)
 	case 1004:
 		b.Uint32() // character set
 		r.User = opaque(&b)
 		r.Present.Add(flow.User)
-	case 1007:
-		return d.nat(r, &b)
 	case 1029, 1030:
 		p.VNI = b.Uint32()
 		p.Headers |= flow.HasVNI
@@ -299,18 +326,53 @@ func (d *Decoder) length(r *flow.Record, n uint32) {
 }
 
 // header decodes a sampled header: the first bytes of the packet.
-func (d *Decoder) header(r *flow.Record, b *wire.Reader) error {
+func (d *Decoder) header(r *flow.Record, b []byte) error {
+	if len(b) < 16 {
+		return short(b, 16)
+	}
 	p := &d.sample
-	p.Protocol, p.FrameLength = b.Uint32(), b.Uint32()
-	b.Uint32() // bytes removed from the packet before counting, such as a checksum
-	head := opaque(b)
-	if err := b.Err(); err != nil {
-		return err
+	p.Protocol, p.FrameLength = word(b, 0), word(b, 1)
+	// Between: bytes removed from the packet before counting, such as a checksum.
+	n := word(b, 3)
+	head := b[16:]
+	if uint64(n) > uint64(len(head)) {
+		return short(b, 16+uint64(n))
 	}
 	r.Bytes = uint64(p.FrameLength)
 	r.Present.Add(flow.Bytes)
 	p.Headers |= flow.HasFrame
-	Dissect(r, p, p.Protocol, head)
+	Dissect(r, p, p.Protocol, head[:n:n])
+	return nil
+}
+
+// vlans decodes what a switch says of the packet's VLANs.
+func (d *Decoder) vlans(r *flow.Record, b []byte) error {
+	if len(b) < 16 {
+		return short(b, 16)
+	}
+	p := &d.sample
+	p.Extended |= flow.HasSwitch
+	p.SrcVLAN, p.SrcPriority, p.DstVLAN, p.DstPriority = word(b, 0), word(b, 1), word(b, 2), word(b, 3)
+	r.SrcVLAN, r.DstVLAN = uint16(p.SrcVLAN), uint16(p.DstVLAN)
+	r.Present.Add(flow.SrcVLAN)
+	r.Present.Add(flow.DstVLAN)
+	return nil
+}
+
+// router decodes the route that the packet took.
+func (d *Decoder) router(r *flow.Record, b []byte) error {
+	d.sample.Extended |= flow.HasRouter
+	hop, b, err := address(b)
+	if err != nil {
+		return err
+	}
+	if len(b) < 8 {
+		return short(b, 8)
+	}
+	r.NextHop, r.SrcMask, r.DstMask = hop, b[3], b[7]
+	r.Present.Add(flow.SrcMask)
+	r.Present.Add(flow.DstMask)
+	have(r, flow.NextHop, hop)
 	return nil
 }
 
@@ -334,9 +396,13 @@ func (d *Decoder) packet(r *flow.Record, b *wire.Reader, v6 bool) error {
 	r.Dst, _ = netip.AddrFromSlice(dst)
 	r.Proto, r.SrcPort, r.DstPort = uint8(proto), uint16(srcPort), uint16(dstPort)
 	r.TCPFlags, r.SrcTOS = uint16(uint8(flags)), uint8(tos)
-	for _, f := range [...]flow.Field{flow.Src, flow.Dst, flow.Proto, flow.SrcPort, flow.DstPort, flow.TCPFlags, flow.SrcTOS} {
-		r.Present.Add(f)
-	}
+	r.Present.Add(flow.Src)
+	r.Present.Add(flow.Dst)
+	r.Present.Add(flow.Proto)
+	r.Present.Add(flow.SrcPort)
+	r.Present.Add(flow.DstPort)
+	r.Present.Add(flow.TCPFlags)
+	r.Present.Add(flow.SrcTOS)
 	return nil
 }
 
@@ -352,10 +418,10 @@ func setMAC(r *flow.Record, b *wire.Reader) {
 }
 
 // gateway decodes BGP's view of the flow.
-func (d *Decoder) gateway(r *flow.Record, b *wire.Reader) error {
+func (d *Decoder) gateway(r *flow.Record, b []byte) error {
 	p := &d.sample
 	p.Extended |= flow.HasGateway
-	hop, err := address(b)
+	hop, b, err := address(b)
 	if err != nil {
 		return err
 	}
@@ -363,47 +429,80 @@ func (d *Decoder) gateway(r *flow.Record, b *wire.Reader) error {
 	if hop.Is6() {
 		p.GatewayVersion = 2
 	}
-	p.AS, r.SrcAS, r.PrevAS = b.Uint32(), b.Uint32(), b.Uint32()
 	r.BGPNextHop = hop
+	have(r, flow.BGPNextHop, hop)
 	if !r.NextHop.IsValid() {
 		r.NextHop = hop
 		have(r, flow.NextHop, hop)
 	}
-	have(r, flow.BGPNextHop, hop)
-	first := true
-	for segments := b.Uint32(); segments > 0 && b.Err() == nil; segments-- {
-		kind, n := b.Uint32(), b.Uint32()
-		for ; n > 0 && b.Err() == nil; n-- {
-			as := b.Uint32()
-			if first {
-				r.NextAS, p.ASPathType, first = as, kind, false
-			}
-			r.DstAS = as
-			p.ASPathLength++
-		}
+	if len(b) < 16 {
+		return short(b, 16)
 	}
-	n := b.Uint32()
-	if n > uint32(b.Len())/4 {
-		b.Skip(b.Len() + 1)
-	}
-	p.Communities = b.Bytes(4 * int(n&0xffff))
-	p.LocalPref = b.Uint32()
-	if err := b.Err(); err != nil {
+	p.AS, r.SrcAS, r.PrevAS = word(b, 0), word(b, 1), word(b, 2)
+	if b, err = d.path(r, b[16:], word(b, 3)); err != nil {
 		return err
 	}
-	for _, f := range [...]flow.Field{flow.SrcAS, flow.DstAS, flow.PrevAS, flow.NextAS} {
-		r.Present.Add(f)
-	}
-	return nil
-}
-
-// nat decodes translated addresses.
-func (d *Decoder) nat(r *flow.Record, b *wire.Reader) error {
-	src, err := address(b)
+	communities, b, err := words(b)
 	if err != nil {
 		return err
 	}
-	dst, err := address(b)
+	if len(b) < 4 {
+		return short(b, 4)
+	}
+	p.Communities, p.LocalPref = communities, word(b, 0)
+	r.Present.Add(flow.SrcAS)
+	r.Present.Add(flow.DstAS)
+	r.Present.Add(flow.PrevAS)
+	r.Present.Add(flow.NextAS)
+	return nil
+}
+
+// path reads the segments of an AS path and returns what is behind them.
+func (d *Decoder) path(r *flow.Record, b []byte, segments uint32) ([]byte, error) {
+	p := &d.sample
+	p.ASPathLength = 0
+	for ; segments > 0; segments-- {
+		if len(b) < 4 {
+			return nil, short(b, 4)
+		}
+		kind := word(b, 0)
+		list, rest, err := words(b[4:])
+		if err != nil {
+			return nil, err
+		}
+		b = rest
+		if len(list) == 0 {
+			continue
+		}
+		if p.ASPathLength == 0 {
+			r.NextAS, p.ASPathType = word(list, 0), kind
+		}
+		r.DstAS = word(list, len(list)/4-1)
+		p.ASPathLength += uint32(len(list) / 4)
+	}
+	return b, nil
+}
+
+// words reads words behind their number, and returns their bytes and what is
+// behind them.
+func words(b []byte) (list, rest []byte, err error) {
+	if len(b) < 4 {
+		return nil, nil, short(b, 4)
+	}
+	end := 4 + 4*uint64(word(b, 0))
+	if end > uint64(len(b)) {
+		return nil, nil, short(b, end)
+	}
+	return b[4:end:end], b[end:], nil
+}
+
+// nat decodes translated addresses.
+func (d *Decoder) nat(r *flow.Record, b []byte) error {
+	src, b, err := address(b)
+	if err != nil {
+		return err
+	}
+	dst, _, err := address(b)
 	if err != nil {
 		return err
 	}

@@ -238,18 +238,22 @@ func (k *packet) enter() {
 	r := k.r
 	if k.p.Headers&(flow.HasIPv4|flow.HasIPv6) != 0 {
 		r.TunSrc, r.TunDst, r.TunProto = r.Src, r.Dst, r.Proto
-		for _, f := range [...]flow.Field{flow.TunSrc, flow.TunDst, flow.TunProto} {
-			r.Present.Add(f)
-		}
+		r.Present.Add(flow.TunSrc)
+		r.Present.Add(flow.TunDst)
+		r.Present.Add(flow.TunProto)
 	}
 	k.p.Headers &^= flow.HasIPv4 | flow.HasIPv6 | flow.HasTCP | flow.HasUDP
-	for _, f := range [...]flow.Field{flow.SrcPort, flow.DstPort, flow.TCPFlags, flow.ICMP, flow.FragFlags} {
-		r.Present.Remove(f)
-	}
 	r.SrcPort, r.DstPort, r.TCPFlags, r.ICMP, r.FragFlags = 0, 0, 0, 0, 0
-	for _, f := range [...]flow.Field{flow.Src, flow.Dst, flow.Proto, flow.SrcTOS, flow.IPVersion} {
-		r.Present.Add(f)
-	}
+	r.Present.Remove(flow.SrcPort)
+	r.Present.Remove(flow.DstPort)
+	r.Present.Remove(flow.TCPFlags)
+	r.Present.Remove(flow.ICMP)
+	r.Present.Remove(flow.FragFlags)
+	r.Present.Add(flow.Src)
+	r.Present.Add(flow.Dst)
+	r.Present.Add(flow.Proto)
+	r.Present.Add(flow.SrcTOS)
+	r.Present.Add(flow.IPVersion)
 }
 
 // ipv4 reads an IPv4 header (RFC 791).
@@ -269,9 +273,9 @@ func (k *packet) ipv4(b []byte) (next, []byte) {
 	p.TTL, r.Proto = b[8], b[9]
 	r.MinTTL, r.MaxTTL = b[8], b[8]
 	r.FragFlags = uint8(frag >> 8 & 0xe0)
-	for _, f := range [...]flow.Field{flow.MinTTL, flow.MaxTTL, flow.FragFlags} {
-		r.Present.Add(f)
-	}
+	r.Present.Add(flow.MinTTL)
+	r.Present.Add(flow.MaxTTL)
+	r.Present.Add(flow.FragFlags)
 	r.Src, r.Dst = netip.AddrFrom4([4]byte(b[12:])), netip.AddrFrom4([4]byte(b[16:]))
 	size := int(p.HeaderLen) * 4
 	if size > len(b) {

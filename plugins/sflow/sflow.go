@@ -130,18 +130,33 @@ func (s *Samples) Next() (Sample, bool) {
 		return Sample{}, false
 	}
 	s.left--
-	b := s.b
-	if len(b) < 8 {
-		s.err = fmt.Errorf("sflow: head of a sample: %w", short(b, 8))
+	one, rest, ok := cut(s.b)
+	if !ok {
+		s.err = fmt.Errorf("sflow: sample %w", uncut(s.b))
 		return Sample{}, false
+	}
+	s.b = rest
+	return one, true
+}
+
+// cut returns the sample at the start of b and what is behind it.
+func cut(b []byte) (one Sample, rest []byte, ok bool) {
+	if len(b) < 8 {
+		return one, nil, false
 	}
 	end := 8 + uint64(word(b, 1))
 	if end > uint64(len(b)) {
-		s.err = fmt.Errorf("sflow: sample of format %d: %w", word(b, 0), short(b, end))
-		return Sample{}, false
+		return one, nil, false
 	}
-	s.b = b[end:]
-	return Sample{Format: word(b, 0), Body: b[8:end:end]}, true
+	return Sample{Format: word(b, 0), Body: b[8:end:end]}, b[end:], true
+}
+
+// uncut says why cut found no sample.
+func uncut(b []byte) error {
+	if len(b) < 8 {
+		return fmt.Errorf("without a head: %w", short(b, 8))
+	}
+	return fmt.Errorf("of format %d: %w", word(b, 0), short(b, 8+uint64(word(b, 1))))
 }
 
 // Err returns why the walk ended early, or nil.
@@ -166,21 +181,26 @@ func (d *Decoder) Flow(r, base *flow.Record, h *Header, s Sample) error {
 	p.Agent, p.SubAgent, p.Uptime = h.Agent, h.SubAgent, h.Uptime
 	r.Sample = p
 	r.Sequence, r.SysUptime = h.Sequence, h.Uptime
-	r.First, r.Last = r.Received, r.Received
-	records, err := d.head(r, s)
-	if err != nil {
-		return err
+	r.First, r.Last = base.Received, base.Received
+	size := headSize(s.Format)
+	if len(s.Body) < size {
+		return fmt.Errorf("sflow: sample of format %d: %w", s.Format, short(s.Body, uint64(size)))
 	}
+	count := d.head(r, s.Format, s.Body[:size])
 	r.Packets = 1
 	r.Present.Add(flow.Packets)
 	var failed error
-	for {
-		rec, ok := records.Next()
+	for b := s.Body[size:]; count > 0; count-- {
+		one, rest, ok := cut(b)
 		if !ok {
+			if failed == nil {
+				failed = fmt.Errorf("sflow: flow record %w", uncut(b))
+			}
 			break
 		}
-		if err := d.record(r, rec); err != nil && failed == nil {
-			failed = fmt.Errorf("sflow: flow record of format %d: %w", rec.Format, err)
+		b = rest
+		if err := d.record(r, one); err != nil && failed == nil {
+			failed = fmt.Errorf("sflow: flow record of format %d: %w", one.Format, err)
 		}
 	}
 	if r.IPVersion == 0 && r.Src.IsValid() {
@@ -189,57 +209,48 @@ func (d *Decoder) Flow(r, base *flow.Record, h *Header, s Sample) error {
 			r.IPVersion = 4
 		}
 	}
-	if failed == nil {
-		failed = records.Err()
-	}
 	return failed
 }
 
-// The bytes of a sample before its records.
-const (
-	flowHead      = 32
-	expandedHead  = 44
-	discardedHead = 32
-)
+// headSize returns the bytes of a sample before its records.
+func headSize(format uint32) int {
+	if format == ExpandedFlowSample {
+		return 44
+	}
+	return 32
+}
 
-// head reads a sample up to its records, which it returns.
-func (d *Decoder) head(r *flow.Record, s Sample) (Samples, error) {
-	size := flowHead
-	switch s.Format {
-	case ExpandedFlowSample:
-		size = expandedHead
-	case DiscardedPacket:
-		size = discardedHead
-	}
-	if len(s.Body) < size {
-		return Samples{}, fmt.Errorf("sflow: sample of format %d: %w", s.Format, short(s.Body, uint64(size)))
-	}
-	p, b := &d.sample, s.Body[:size]
-	p.Sequence = word(b, 0)
+// head reads a sample up to its records, of which it returns the number.
+func (d *Decoder) head(r *flow.Record, format uint32, b []byte) uint32 {
+	p := &d.sample
 	var in, out uint32
 	var inFormat uint8
-	switch s.Format {
+	switch format {
 	case FlowSample:
+		b = b[:32]
 		p.SourceType, p.Source = b[4], word(b, 1)&0xffffff
 		p.Interval, p.Pool, p.Drops = word(b, 2), word(b, 3), word(b, 4)
 		in, out = word(b, 5)&0x3fffffff, word(b, 6)&0x3fffffff
 		inFormat, p.OutFormat = b[20]>>6, b[24]>>6
 	case ExpandedFlowSample:
+		b = b[:44]
 		p.SourceType, p.Source = b[7], word(b, 2)
 		p.Interval, p.Pool, p.Drops = word(b, 3), word(b, 4), word(b, 5)
 		inFormat, in = uint8(min(word(b, 6), 0xff)), word(b, 7)
 		p.OutFormat, out = uint8(min(word(b, 8), 0xff)), word(b, 9)
-	case DiscardedPacket:
+	default:
+		b = b[:32]
 		p.Kind = flow.SampleDiscarded
 		p.SourceType, p.Source = b[7], word(b, 2)
 		p.Drops, in, out, p.Reason = word(b, 3), word(b, 4), word(b, 5), word(b, 6)
 	}
+	p.Sequence = word(b, 0)
 	d.interfaces(r, in, out, inFormat)
 	if p.Interval != 0 {
 		r.SamplingRate, r.SamplingSource = p.Interval, flow.RateRecord
 		r.Present.Add(flow.SamplingRate)
 	}
-	return Samples{b: s.Body[size:], left: word(b, size/4-1)}, nil
+	return word(b, len(b)/4-1)
 }
 
 // interfaces sets where the packet came in and where it left or was dropped.

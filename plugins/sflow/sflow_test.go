@@ -2,9 +2,11 @@ package sflow
 
 import (
 	"encoding/binary"
+	"maps"
 	"math"
 	"net/netip"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -350,24 +352,61 @@ func FuzzDissect(f *testing.F) {
 	})
 }
 
-func BenchmarkFlow(b *testing.B) {
-	r := flow.Record{Src: addr("192.0.2.1"), Dst: addr("198.51.100.2"), SrcPort: 1024, DstPort: 443, Proto: 6, Input: 3, SamplingRate: 512, Bytes: 900}
-	e := Encoder{Agent: addr("192.0.2.254")}
-	e.Begin(nil, 0)
-	for range 7 {
-		e.Flow(&r, ProtocolEthernet, AppendPacket(nil, &r), 900)
-	}
-	dg := e.End()
-	var d Decoder
-	var out, base flow.Record
-	b.ReportAllocs()
-	for b.Loop() {
-		h, list, _ := ParseHeader(dg)
-		for s, ok := list.Next(); ok; s, ok = list.Next() {
-			if err := d.Flow(&out, &base, &h, s); err != nil {
-				b.Fatal(err)
-			}
+// routed are the records that a switch or router adds to the packet's header.
+func routed() []byte {
+	hop := addr("10.9.9.9").AsSlice()
+	return cat(
+		rec(1001, u32s(10, 1, 20, 2)),
+		rec(1002, cat(u32s(1), hop, u32s(24, 16))),
+		rec(1003, cat(u32s(1), hop, u32s(64500, 64501, 64502, 1, 2, 3, 64503, 64504, 64505, 2, 0xfde80001, 0xfde80002, 100))))
+}
+
+// packets are datagrams of seven samples each of one packet.
+func packets() map[string][]byte {
+	mac := [6]byte{2, 0, 0, 0, 0, 1}
+	four := flow.Record{Src: addr("192.0.2.1"), Dst: addr("198.51.100.2"), SrcPort: 1024, DstPort: 443, Proto: 6, InSrcMAC: mac, OutDstMAC: mac}
+	six := flow.Record{Src: addr("2001:db8::1"), Dst: addr("2001:db8::2"), SrcPort: 53, DstPort: 5353, Proto: 17, SrcVLAN: 7}
+	tunnel := four
+	tunnel.Proto, tunnel.DstPort = 17, 4789
+	list := map[string][]byte{}
+	for name, c := range map[string]struct{ head, more []byte }{
+		"ipv4 tcp":        {AppendPacket(nil, &four), nil},
+		"ipv4 tcp routed": {AppendPacket(nil, &four), routed()},
+		"802.1Q ipv6 udp": {AppendPacket(nil, &six), nil},
+		"vxlan":           {cat(AppendPacket(nil, &tunnel), []byte{8, 0, 0, 0, 0, 0x13, 0x89, 0}, AppendPacket(nil, &four)), nil},
+	} {
+		head := append(c.head, make([]byte, 128-len(c.head))...)
+		header := rec(1, cat(u32s(1, 900, 4, 128), head))
+		count := uint32(1)
+		if c.more != nil {
+			count = 4
 		}
+		b := cat(u32s(5, 1), addr("192.0.2.254").AsSlice(), u32s(1, 77, 5000, 7))
+		for i := range uint32(7) {
+			b = append(b, rec(FlowSample, cat(u32s(i, 3, 512, 512*i, 0, 3, 4, count), header, c.more))...)
+		}
+		list[name] = b
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(7*b.N), "ns/record")
+	return list
+}
+
+func BenchmarkFlow(b *testing.B) {
+	list := packets()
+	for _, name := range slices.Sorted(maps.Keys(list)) {
+		b.Run(name, func(b *testing.B) {
+			var d Decoder
+			var out, base flow.Record
+			b.ReportAllocs()
+			for b.Loop() {
+				h, samples, err := ParseHeader(list[name])
+				for s, ok := samples.Next(); ok && err == nil; s, ok = samples.Next() {
+					err = d.Flow(&out, &base, &h, s)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(7*b.N), "ns/record")
+		})
+	}
 }

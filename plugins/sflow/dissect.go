@@ -55,6 +55,9 @@ const (
 	portGENEVE = 6081
 )
 
+// isTunnel says whether a UDP port is a tunnel's.
+func isTunnel(port uint16) bool { return port == portVXLAN || port == portGENEVE }
+
 // next is what the bytes at hand are.
 type next uint8
 
@@ -79,6 +82,13 @@ type packet struct {
 // header is the flow, the outer one its tunnel, as with VMware's tenants. It sets
 // the record's fields and what p has of the packet; what is cut off is left out.
 func Dissect(r *flow.Record, p *flow.Sample, protocol uint32, head []byte) {
+	if protocol != ProtocolEthernet || !usual(r, p, head) {
+		walk(r, p, protocol, head)
+	}
+}
+
+// walk reads any packet, header by header.
+func walk(r *flow.Record, p *flow.Sample, protocol uint32, head []byte) {
 	k := packet{r: r, p: p}
 	what := nothing
 	switch protocol {
@@ -141,23 +151,26 @@ func (k *packet) tags(kind uint16, b []byte, outermost bool) (next, []byte) {
 		if len(b) < 4 || k.depth >= maxHeaders {
 			return k.short()
 		}
-		tag := binary.BigEndian.Uint16(b)
+		if outermost {
+			if p.Headers&flow.HasVLAN != 0 && p.OuterVLAN == 0 {
+				p.OuterVLAN = p.VLAN
+			}
+			tag(r, p, binary.BigEndian.Uint16(b))
+		}
 		kind = binary.BigEndian.Uint16(b[2:])
 		b = b[4:]
-		if !outermost {
-			continue
-		}
-		if p.Headers&flow.HasVLAN != 0 && p.OuterVLAN == 0 {
-			p.OuterVLAN = p.VLAN
-		}
-		p.Headers |= flow.HasVLAN
-		p.VLAN, p.VLANClass = tag&0xfff, uint8(tag>>12)
-		if p.Extended&flow.HasSwitch == 0 {
-			r.SrcVLAN = p.VLAN
-			r.Present.Add(flow.SrcVLAN)
-		}
 	}
 	return byEtherType(kind, b)
+}
+
+// tag sets what an 802.1Q tag says. The VLAN that the agent names itself is better.
+func tag(r *flow.Record, p *flow.Sample, v uint16) {
+	p.Headers |= flow.HasVLAN
+	p.VLAN, p.VLANClass = v&0xfff, uint8(v>>12)
+	if p.Extended&flow.HasSwitch == 0 {
+		r.SrcVLAN = p.VLAN
+		r.Present.Add(flow.SrcVLAN)
+	}
 }
 
 // byEtherType says what follows a type of Ethernet's.
@@ -387,7 +400,7 @@ func (k *packet) transport(proto uint8, b []byte) (next, []byte) {
 
 // udp looks for tunnels by their port.
 func (k *packet) udp(b []byte) (next, []byte) {
-	if k.r.DstPort != portVXLAN && k.r.DstPort != portGENEVE || len(b) < 8 {
+	if !isTunnel(k.r.DstPort) || len(b) < 8 {
 		return nothing, nil
 	}
 	if k.r.DstPort == portVXLAN { // RFC 7348, section 5

@@ -14,6 +14,7 @@ const (
 	ProtocolIPv4     = 11
 	ProtocolIPv6     = 12
 	ProtocolMPLS     = 13
+	ProtocolPOS      = 14 // PPP over SONET (RFC 2615)
 )
 
 // maxHeaders bounds the headers of one packet that are looked at.
@@ -100,7 +101,7 @@ func walk(r *flow.Record, p *flow.Sample, protocol uint32, head []byte) {
 		what = ipv6
 	case ProtocolMPLS:
 		what = mpls
-	case ProtocolPPP:
+	case ProtocolPPP, ProtocolPOS:
 		what, head = ppp(head)
 	}
 	for what != nothing && k.depth < maxHeaders {
@@ -432,8 +433,8 @@ func (k *packet) gre(b []byte) (next, []byte) {
 		return k.short()
 	}
 	flags, kind := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
-	if flags&7 != 0 {
-		return nothing, nil // another version: PPTP
+	if flags&0x4007 != 0 {
+		return nothing, nil // another version, PPTP's, or routes that RFC 2784 abolished
 	}
 	size := 4
 	if flags&0x8000 != 0 {

@@ -50,12 +50,17 @@ func (r *Reader) Bytes(n int) []byte {
 		return nil
 	}
 	if n < 0 || n > len(r.buf)-r.off {
-		r.err = fmt.Errorf("%w: %d bytes wanted at offset %d of %d", ErrShort, n, r.off, len(r.buf))
-		return nil
+		return r.short(n)
 	}
 	b := r.buf[r.off : r.off+n : r.off+n]
 	r.off += n
 	return b
+}
+
+// short sets the error of a read of n bytes that does not fit.
+func (r *Reader) short(n int) []byte {
+	r.err = fmt.Errorf("%w: %d bytes wanted at offset %d of %d", ErrShort, n, r.off, len(r.buf))
+	return nil
 }
 
 // Skip passes over n bytes.

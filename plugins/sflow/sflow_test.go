@@ -410,3 +410,26 @@ func BenchmarkFlow(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkCounters(b *testing.B) {
+	e := Encoder{Agent: addr("192.0.2.254")}
+	e.Begin(nil, 0)
+	for range 7 {
+		e.Counters(1, flow.CounterRecord{Kind: "interface"}, flow.CounterRecord{Kind: "ethernet"})
+	}
+	dg := e.End()
+	var d Decoder
+	var o flow.CounterRecord
+	n := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		h, samples, err := ParseHeader(dg)
+		for s, ok := samples.Next(); ok && err == nil; s, ok = samples.Next() {
+			err = d.Counters(&o, &h, s, func(*flow.CounterRecord) { n++ })
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/record")
+}

@@ -26,8 +26,11 @@ func decodeAll(t testing.TB, b []byte) (flows []flow.Record, samples []flow.Samp
 	base := flow.Record{Received: 1}
 	for {
 		s, ok := list.Next()
+		if !ok && err == nil {
+			err = list.Err()
+		}
 		if !ok {
-			return flows, samples, counters, list.Err()
+			return flows, samples, counters, err
 		}
 		switch s.Format {
 		case FlowSample, ExpandedFlowSample, DiscardedPacket:

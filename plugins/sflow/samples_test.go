@@ -1,0 +1,214 @@
+package sflow
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/wire"
+)
+
+// one is a datagram with one sample.
+func one(format uint32, body ...[]byte) []byte {
+	return cat(u32s(5, 1), addr("192.0.2.254").AsSlice(), u32s(1, 77, 5000, 1), rec(format, cat(body...)))
+}
+
+// decodeOne decodes a datagram with one flow sample.
+func decodeOne(t *testing.T, b []byte) (flow.Record, flow.Sample) {
+	t.Helper()
+	flows, samples, _, err := decodeAll(t, b)
+	if err != nil || len(flows) != 1 {
+		t.Fatalf("got %d flows, %v", len(flows), err)
+	}
+	return flows[0], samples[0]
+}
+
+// TestHeads has every word of the three heads at its place.
+func TestHeads(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		format uint32
+		head   []byte
+		want   flow.Sample
+		in     uint32
+		out    uint32
+		rate   uint32
+	}{
+		{"flow", FlowSample, u32s(11, 2<<24|0x123456, 13, 14, 15, 16, 17, 0),
+			flow.Sample{Sequence: 11, SourceType: 2, Source: 0x123456, Interval: 13, Pool: 14, Drops: 15}, 16, 17, 13},
+		{"expanded flow", ExpandedFlowSample, u32s(11, 1, 0x12345678, 13, 14, 15, 0, 16, 0, 17, 0),
+			flow.Sample{Sequence: 11, SourceType: 1, Source: 0x12345678, Interval: 13, Pool: 14, Drops: 15}, 16, 17, 13},
+		{"discarded packet", DiscardedPacket, u32s(11, 2, 0x12345678, 15, 16, 17, 18, 0),
+			flow.Sample{Kind: flow.SampleDiscarded, Sequence: 11, SourceType: 2, Source: 0x12345678, Drops: 15, Reason: 18}, 16, 17, 0},
+	} {
+		r, p := decodeOne(t, one(c.format, c.head))
+		c.want.Agent, c.want.SubAgent, c.want.Uptime = addr("192.0.2.254"), 1, 5000
+		if p.Communities = nil; !equalSamples(p, c.want) {
+			t.Errorf("%s: got %+v\nwant %+v", c.name, p, c.want)
+		}
+		if r.Input != c.in || r.Output != c.out || r.SamplingRate != c.rate || r.Has(flow.SamplingRate) != (c.rate != 0) || r.Sequence != 77 || r.Packets != 1 {
+			t.Errorf("%s: got %+v", c.name, r)
+		}
+		if dropped := c.format == DiscardedPacket; r.Has(flow.FwdStatus) != dropped || dropped && r.FwdStatus != 128 {
+			t.Errorf("%s: forwarding status %d", c.name, r.FwdStatus)
+		}
+		for n := range c.head {
+			flows, _, _, err := decodeAll(t, one(c.format, c.head[:n:n]))
+			if !errors.Is(err, wire.ErrShort) || flows[0].Has(flow.Packets) {
+				t.Fatalf("%s of %d bytes: got %v", c.name, n, err)
+			}
+		}
+	}
+}
+
+// equalSamples compares samples without slices.
+func equalSamples(a, b flow.Sample) bool {
+	return a.Kind == b.Kind && a.Agent == b.Agent && a.SubAgent == b.SubAgent && a.Uptime == b.Uptime && a.Sequence == b.Sequence &&
+		a.SourceType == b.SourceType && a.Source == b.Source && a.Interval == b.Interval && a.Pool == b.Pool && a.Drops == b.Drops &&
+		a.Reason == b.Reason && a.OutFormat == b.OutFormat && a.Headers == b.Headers && a.Extended == b.Extended
+}
+
+// TestInterfaces has every format of an interface, in both encodings. An interface
+// inside the agent keeps the number that its encoding has for it.
+func TestInterfaces(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		format         uint32
+		head           []byte
+		in, out        uint32
+		hasIn, hasOut  bool
+		reason, status uint32
+		direction      uint8
+	}{
+		{"interfaces", FlowSample, u32s(0, 3, 1, 0, 0, 3, 4, 0), 3, 4, true, true, 0, 0, 0},
+		{"egress", FlowSample, u32s(0, 4, 1, 0, 0, 3, 4, 0), 3, 4, true, true, 0, 0, 1},
+		{"discarded", FlowSample, u32s(0, 3, 1, 0, 0, 3, 1<<30|0x102, 0), 3, 0, true, false, 0x102, 128, 0},
+		{"seven interfaces", FlowSample, u32s(0, 3, 1, 0, 0, 3, 2<<30|7, 0), 3, 0, true, false, 0, 0, 0},
+		{"internal", FlowSample, u32s(0, 3, 1, 0, 0, 0x3fffffff, 0x3fffffff, 0), 0x3fffffff, 0x3fffffff, true, true, 0, 0, 1},
+		{"input of format 2", FlowSample, u32s(0, 3, 1, 0, 0, 2<<30|3, 4, 0), 0, 4, false, true, 0, 0, 0},
+		{"expanded", ExpandedFlowSample, u32s(0, 0, 1<<24, 1, 0, 0, 0, 1<<24, 0, 1<<31, 0), 1 << 24, 1 << 31, true, true, 0, 0, 0},
+		{"expanded, discarded", ExpandedFlowSample, u32s(0, 0, 3, 1, 0, 0, 0, 3, 1, 0x102, 0), 3, 0, true, false, 0x102, 128, 0},
+		{"expanded, seven interfaces", ExpandedFlowSample, u32s(0, 0, 3, 1, 0, 0, 0, 3, 2, 7, 0), 3, 0, true, false, 0, 0, 0},
+		{"expanded, internal", ExpandedFlowSample, u32s(0, 0, 3, 1, 0, 0, 0, 0xffffffff, 0, 0xffffffff, 0), 0xffffffff, 0xffffffff, true, true, 0, 0, 1},
+		{"expanded, format 256", ExpandedFlowSample, u32s(0, 0, 3, 1, 0, 0, 256, 3, 256, 4, 0), 0, 0, false, false, 0, 0, 0},
+	} {
+		r, p := decodeOne(t, one(c.format, c.head))
+		if r.Input != c.in || r.Output != c.out || r.Has(flow.Input) != c.hasIn || r.Has(flow.Output) != c.hasOut ||
+			p.Reason != c.reason || uint32(r.FwdStatus) != c.status || r.Direction != c.direction {
+			t.Errorf("%s: got input %d (%v), output %d (%v), reason %#x, status %d, direction %d", c.name, r.Input, r.Has(flow.Input), r.Output, r.Has(flow.Output), p.Reason, r.FwdStatus, r.Direction)
+		}
+	}
+}
+
+// TestUnknownIsSkipped puts samples and records that nobody knows before those that
+// are decoded.
+func TestUnknownIsSkipped(t *testing.T) {
+	packet := flow.Record{Src: addr("192.0.2.1"), Dst: addr("192.0.2.2"), Proto: 17, DstPort: 53}
+	head := AppendPacket(nil, &packet)
+	header := rec(1, cat(u32s(1, 1400, 4, uint32(len(head))), head, make([]byte, -len(head)&3)))
+	r, _ := decodeOne(t, one(FlowSample, u32s(1, 3, 100, 0, 0, 3, 4, 4),
+		rec(4242, u32s(1, 2, 3)), rec(4711<<12|1, []byte{1, 2, 3, 4}), rec(2222, nil), header))
+	if r.Src != packet.Src || r.DstPort != 53 || r.Bytes != 1400 || r.Scale(r.Bytes) != 140000 || r.Scale(r.Packets) != 100 {
+		t.Errorf("got %+v", r)
+	}
+	b := cat(u32s(5, 1), addr("192.0.2.254").AsSlice(), u32s(1, 77, 5000, 3),
+		rec(99, u32s(1)), rec(4711<<12|FlowSample, u32s(1, 2)), rec(CounterSample, cat(u32s(1, 7, 2), rec(4711<<12|1, u32s(5)), rec(2002, u32s(1, 2)))))
+	flows, _, counters, err := decodeAll(t, b)
+	if err != nil || len(flows) != 0 || len(counters) != 1 || counters[0].Kind != "host_parent" || counters[0].Counters[1].Value != 2 {
+		t.Errorf("got %d flows, %+v, %v", len(flows), counters, err)
+	}
+}
+
+// TestShortRecords cuts every record at every length: an error, and nothing that
+// is half there.
+func TestShortRecords(t *testing.T) {
+	hop := cat(u32s(2), addr("2001:db8::1").AsSlice())
+	for _, c := range []struct {
+		format uint32
+		body   []byte
+		field  flow.Field
+	}{
+		{1, cat(u32s(1, 100, 0, 16), make([]byte, 16)), flow.Bytes},
+		{1001, u32s(1, 2, 3, 4), flow.SrcVLAN},
+		{1002, cat(hop, u32s(24, 16)), flow.SrcMask},
+		{1003, cat(hop, u32s(1, 2, 3, 2, 1, 1, 9, 2, 2, 10, 11, 1, 77, 100)), flow.SrcAS},
+		{1007, cat(hop, hop), flow.XlateSrc},
+	} {
+		head := u32s(1, 3, 100, 0, 0, 3, 4, 1)
+		if r, _ := decodeOne(t, one(FlowSample, head, rec(c.format, c.body))); !r.Has(c.field) {
+			t.Errorf("record %d: %s is missing", c.format, c.field.Name())
+		}
+		for n := range c.body {
+			flows, _, _, err := decodeAll(t, one(FlowSample, head, rec(c.format, c.body[:n:n])))
+			if !errors.Is(err, wire.ErrShort) || flows[0].Has(c.field) {
+				t.Errorf("record %d of %d bytes: got %v, %s: %v", c.format, n, err, c.field.Name(), flows[0].Has(c.field))
+			}
+		}
+	}
+}
+
+func TestGateway(t *testing.T) {
+	hop := cat(u32s(2), addr("2001:db8::1").AsSlice())
+	head := u32s(1, 3, 100, 0, 0, 3, 4, 1)
+	r, p := decodeOne(t, one(FlowSample, head, rec(1003, cat(hop, u32s(1, 2, 3, 3, 2, 0, 2, 1, 9, 1, 2, 10, 11, 2, 77, 78, 100)))))
+	if r.SrcAS != 2 || r.PrevAS != 3 || r.NextAS != 9 || r.DstAS != 11 || r.BGPNextHop != addr("2001:db8::1") || r.NextHop != r.BGPNextHop ||
+		p.AS != 1 || p.ASPathType != 2 || p.ASPathLength != 3 || p.GatewayVersion != 2 || !slices.Equal(p.Communities, u32s(77, 78)) || p.LocalPref != 100 {
+		t.Errorf("got %+v\n%+v", r, p)
+	}
+	if r, p := decodeOne(t, one(FlowSample, head, rec(1003, u32s(0, 1, 2, 3, 0, 0, 100)))); r.DstAS != 0 || !r.Has(flow.DstAS) || r.Has(flow.BGPNextHop) || p.ASPathLength != 0 || p.LocalPref != 100 {
+		t.Errorf("without a path: got %+v\n%+v", r, p)
+	}
+	_, _, _, err := decodeAll(t, one(FlowSample, head, rec(1003, u32s(3, 1))))
+	if !errors.Is(err, ErrAddress) {
+		t.Errorf("address of type 3: got %v", err)
+	}
+}
+
+// TestCountsAreBounded claims as many of everything as fits the field.
+func TestCountsAreBounded(t *testing.T) {
+	const many = 0xffffffff
+	head := u32s(1, 3, 100, 0, 0, 3, 4, 1)
+	for name, b := range map[string][]byte{
+		"samples":         cat(u32s(5, 1), addr("192.0.2.254").AsSlice(), u32s(1, 77, 5000, many)),
+		"bytes of sample": cat(u32s(5, 1), addr("192.0.2.254").AsSlice(), u32s(1, 77, 5000, 1, 1, many)),
+		"records":         one(FlowSample, u32s(1, 3, 100, 0, 0, 3, 4, many)),
+		"bytes of record": one(FlowSample, head, u32s(1, many)),
+		"bytes of packet": one(FlowSample, head, rec(1, u32s(1, 100, 0, many))),
+		"segments":        one(FlowSample, head, rec(1003, u32s(0, 1, 2, 3, many))),
+		"AS numbers":      one(FlowSample, head, rec(1003, u32s(0, 1, 2, 3, 1, 2, many))),
+		"communities":     one(FlowSample, head, rec(1003, u32s(0, 1, 2, 3, 0, many))),
+		"name":            one(FlowSample, head, rec(1004, u32s(0, many))),
+		"counter records": one(CounterSample, u32s(1, 7, many)),
+		"bytes of name":   one(CounterSample, u32s(1, 7, 1), rec(2000, u32s(many))),
+	} {
+		if _, _, _, err := decodeAll(t, b); !errors.Is(err, wire.ErrShort) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// TestInterfaceCounters has the words of an interface's counters as they are on the
+// wire, behind both heads.
+func TestInterfaceCounters(t *testing.T) {
+	body := rec(1, u32s(7, 6, 1, 2, 1, 3, 4, 5, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 23, 24, 25))
+	want := map[string]uint64{
+		"interface": 7, "interface_type": 6, "speed": 1<<32 | 2, "interface_direction": 1, "interface_status": 3, "in_bytes": 4<<32 | 5,
+		"in_unicast_packets_total": 10, "in_mcast_packets_total": 11, "in_broadcast_packets_total": 12, "in_dropped_packets": 13, "in_errors": 14, "in_unknown_protocol": 15,
+		"out_bytes": 16<<32 | 17, "out_unicast_packets_total": 20, "out_mcast_packets_total": 21, "out_broadcast_packets_total": 22, "out_dropped_packets": 23, "out_errors": 24, "promiscuous": 25,
+	}
+	for _, b := range [][]byte{
+		one(CounterSample, u32s(9, 2<<24|7, 1), body),
+		one(ExpandedCounterSample, u32s(9, 2, 7, 1), body),
+	} {
+		_, _, got, err := decodeAll(t, b)
+		if err != nil || len(got) != 1 || got[0].Sequence != 9 || got[0].SourceType != 2 || got[0].Source != 7 || len(got[0].Counters) != len(want) {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		for _, c := range got[0].Counters {
+			if v, ok := want[c.Name]; !ok || v != c.Value {
+				t.Errorf("%s: got %d, want %d", c.Name, c.Value, v)
+			}
+		}
+	}
+}

@@ -180,6 +180,27 @@ func TestTransports(t *testing.T) {
 	}
 }
 
+// TestNoHeader has bytes that are none of the header they are said to be.
+func TestNoHeader(t *testing.T) {
+	four, six := cat(ip4("10.0.0.1", "10.0.0.2", 6), ports(1024, 80)), cat(ip6("2001:db8::1", "2001:db8::2", 6), ports(1024, 80))
+	less := append([]byte(nil), four...)
+	less[0] = 0x44 // a header of 16 bytes
+	for name, c := range map[string]struct {
+		protocol uint32
+		head     []byte
+	}{
+		"IPv6 as IPv4":   {ProtocolIPv4, six},
+		"IPv4 as IPv6":   {ProtocolIPv6, four},
+		"IPv4 too small": {ProtocolIPv4, less},
+		"nothing":        {ProtocolEthernet, nil},
+		"an end in tags": {ProtocolEthernet, eth(etherVLAN, 1)},
+	} {
+		if r, p := dissected(c.protocol, c.head); r.Has(flow.Src) || p.Headers&flow.HasShort == 0 {
+			t.Errorf("%s: got %+v\n%+v", name, r, p)
+		}
+	}
+}
+
 func TestLinks(t *testing.T) {
 	tcp := cat(ip4("10.0.0.1", "10.0.0.2", 6), ports(1024, 80))
 	for _, c := range []struct {

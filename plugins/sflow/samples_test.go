@@ -50,6 +50,9 @@ func TestHeads(t *testing.T) {
 		if r.Input != c.in || r.Output != c.out || r.SamplingRate != c.rate || r.Has(flow.SamplingRate) != (c.rate != 0) || r.Sequence != 77 || r.Packets != 1 {
 			t.Errorf("%s: got %+v", c.name, r)
 		}
+		if !r.Has(flow.Packets) || r.Has(flow.Bytes) || p.Headers != 0 {
+			t.Errorf("%s: without records, but %+v", c.name, r)
+		}
 		if dropped := c.format == DiscardedPacket; r.Has(flow.FwdStatus) != dropped || dropped && r.FwdStatus != 128 {
 			t.Errorf("%s: forwarding status %d", c.name, r.FwdStatus)
 		}
@@ -87,6 +90,7 @@ func TestInterfaces(t *testing.T) {
 		{"seven interfaces", FlowSample, u32s(0, 3, 1, 0, 0, 3, 2<<30|7, 0), 3, 0, true, false, 0, 0, 0},
 		{"internal", FlowSample, u32s(0, 3, 1, 0, 0, 0x3fffffff, 0x3fffffff, 0), 0x3fffffff, 0x3fffffff, true, true, 0, 0, 1},
 		{"input of format 2", FlowSample, u32s(0, 3, 1, 0, 0, 2<<30|3, 4, 0), 0, 4, false, true, 0, 0, 0},
+		{"input of format 1", FlowSample, u32s(0, 3, 1, 0, 0, 1<<30|3, 4, 0), 0, 4, false, true, 0, 0, 0},
 		{"expanded", ExpandedFlowSample, u32s(0, 0, 1<<24, 1, 0, 0, 0, 1<<24, 0, 1<<31, 0), 1 << 24, 1 << 31, true, true, 0, 0, 0},
 		{"expanded, discarded", ExpandedFlowSample, u32s(0, 0, 3, 1, 0, 0, 0, 3, 1, 0x102, 0), 3, 0, true, false, 0x102, 128, 0},
 		{"expanded, seven interfaces", ExpandedFlowSample, u32s(0, 0, 3, 1, 0, 0, 0, 3, 2, 7, 0), 3, 0, true, false, 0, 0, 0},
@@ -95,7 +99,7 @@ func TestInterfaces(t *testing.T) {
 	} {
 		r, p := decodeOne(t, one(c.format, c.head))
 		if r.Input != c.in || r.Output != c.out || r.Has(flow.Input) != c.hasIn || r.Has(flow.Output) != c.hasOut ||
-			p.Reason != c.reason || uint32(r.FwdStatus) != c.status || r.Direction != c.direction {
+			!r.Has(flow.Direction) || p.Reason != c.reason || uint32(r.FwdStatus) != c.status || r.Direction != c.direction {
 			t.Errorf("%s: got input %d (%v), output %d (%v), reason %#x, status %d, direction %d", c.name, r.Input, r.Has(flow.Input), r.Output, r.Has(flow.Output), p.Reason, r.FwdStatus, r.Direction)
 		}
 	}
@@ -107,9 +111,9 @@ func TestUnknownIsSkipped(t *testing.T) {
 	packet := flow.Record{Src: addr("192.0.2.1"), Dst: addr("192.0.2.2"), Proto: 17, DstPort: 53}
 	head := AppendPacket(nil, &packet)
 	header := rec(1, cat(u32s(1, 1400, 4, uint32(len(head))), head, make([]byte, -len(head)&3)))
-	r, _ := decodeOne(t, one(FlowSample, u32s(1, 3, 100, 0, 0, 3, 4, 4),
+	r, p := decodeOne(t, one(FlowSample, u32s(1, 3, 100, 0, 0, 3, 4, 4),
 		rec(4242, u32s(1, 2, 3)), rec(4711<<12|1, []byte{1, 2, 3, 4}), rec(2222, nil), header))
-	if r.Src != packet.Src || r.DstPort != 53 || r.Bytes != 1400 || r.Scale(r.Bytes) != 140000 || r.Scale(r.Packets) != 100 {
+	if p.Headers&flow.HasFrame == 0 || p.Protocol != 1 || p.FrameLength != 1400 || r.Src != packet.Src || r.DstPort != 53 || r.Bytes != 1400 || r.Scale(r.Bytes) != 140000 || r.Scale(r.Packets) != 100 {
 		t.Errorf("got %+v", r)
 	}
 	b := cat(u32s(5, 1), addr("192.0.2.254").AsSlice(), u32s(1, 77, 5000, 3),
@@ -144,6 +148,61 @@ func TestShortRecords(t *testing.T) {
 			if !errors.Is(err, wire.ErrShort) || flows[0].Has(c.field) {
 				t.Errorf("record %d of %d bytes: got %v, %s: %v", c.format, n, err, c.field.Name(), flows[0].Has(c.field))
 			}
+		}
+	}
+}
+
+// TestWhatRecordsSet has the fields of every record of a sample, and says of each
+// that it was sent.
+func TestWhatRecordsSet(t *testing.T) {
+	four, six := addr("192.0.2.1").AsSlice(), addr("2001:db8::1").AsSlice()
+	mac := func(n byte) []byte { return []byte{2, 0, 0, 0, 0, n, 0, 0} }
+	hop := cat(u32s(1), four)
+	for _, c := range []struct {
+		format uint32
+		body   []byte
+		fields []flow.Field
+		ok     func(r *flow.Record, p *flow.Sample) bool
+	}{
+		{2, cat(u32s(64), mac(1), mac(2), u32s(0x86dd)), []flow.Field{flow.Bytes, flow.InSrcMAC, flow.OutDstMAC}, func(r *flow.Record, p *flow.Sample) bool {
+			return r.Bytes == 64 && p.EthLength == 64 && r.InSrcMAC[5] == 1 && r.OutDstMAC[5] == 2 && p.EtherType == 0x86dd && p.Extended == flow.HasEthernetSample
+		}},
+		{3, cat(u32s(60, 6), four, four, u32s(5, 6, 0x12, 4)), []flow.Field{flow.Bytes, flow.Src, flow.Dst, flow.Proto, flow.SrcPort, flow.DstPort, flow.TCPFlags, flow.SrcTOS}, func(r *flow.Record, p *flow.Sample) bool {
+			return r.Bytes == 60 && r.Proto == 6 && r.Src.Is4() && r.Dst.Is4() && r.SrcPort == 5 && r.DstPort == 6 && r.TCPFlags == 0x12 && r.SrcTOS == 4 && r.IPVersion == 4 && p.Extended == flow.HasIPv4Sample
+		}},
+		{4, cat(u32s(60, 6), six, six, u32s(5, 6, 0x12, 4)), []flow.Field{flow.Bytes, flow.Src, flow.Dst, flow.Proto, flow.SrcPort, flow.DstPort, flow.TCPFlags, flow.SrcTOS}, func(r *flow.Record, p *flow.Sample) bool {
+			return r.Src.Is6() && r.Dst.Is6() && r.SrcPort == 5 && r.SrcTOS == 4 && r.IPVersion == 6 && p.IPLength == 60 && p.Extended == flow.HasIPv6Sample
+		}},
+		{1001, u32s(10, 1, 20, 2), []flow.Field{flow.SrcVLAN, flow.DstVLAN}, func(r *flow.Record, p *flow.Sample) bool {
+			return r.SrcVLAN == 10 && r.DstVLAN == 20 && p.SrcVLAN == 10 && p.SrcPriority == 1 && p.DstVLAN == 20 && p.DstPriority == 2 && p.Extended == flow.HasSwitch
+		}},
+		{1002, cat(hop, u32s(24, 16)), []flow.Field{flow.NextHop, flow.SrcMask, flow.DstMask}, func(r *flow.Record, p *flow.Sample) bool {
+			return r.NextHop == addr("192.0.2.1") && r.SrcMask == 24 && r.DstMask == 16 && p.Extended == flow.HasRouter
+		}},
+		{1003, cat(hop, u32s(1, 2, 3, 1, 2, 1, 9, 0, 100)), []flow.Field{flow.SrcAS, flow.DstAS, flow.PrevAS, flow.NextAS, flow.NextHop, flow.BGPNextHop}, func(r *flow.Record, p *flow.Sample) bool {
+			return r.DstAS == 9 && r.NextAS == 9 && p.ASPathLength == 1 && p.GatewayVersion == 1 && p.Extended == flow.HasGateway
+		}},
+		{1004, cat(u32s(106, 5), []byte("anna1\x00\x00\x00"), u32s(106, 1), []byte("b\x00\x00\x00")), []flow.Field{flow.User}, func(r *flow.Record, p *flow.Sample) bool {
+			return string(r.User) == "anna1"
+		}},
+		{1007, cat(hop, u32s(2), six), []flow.Field{flow.XlateSrc, flow.XlateDst}, func(r *flow.Record, p *flow.Sample) bool {
+			return r.XlateSrc == addr("192.0.2.1") && r.XlateDst == addr("2001:db8::1")
+		}},
+		{1029, u32s(5001), []flow.Field{flow.SegmentID}, func(r *flow.Record, p *flow.Sample) bool {
+			return r.SegmentID == 5001 && p.VNI == 5001 && p.Headers == flow.HasVNI
+		}},
+		{1037, cat(u32s(9, 5), []byte("deny1\x00\x00\x00"), u32s(1)), nil, func(r *flow.Record, p *flow.Sample) bool {
+			return p.ACL == 9 && string(p.ACLName) == "deny1" && p.ACLDirection == 1 && r.Direction == 0 && p.Extended == flow.HasACL
+		}},
+	} {
+		// What the head says of every sample, and IPVersion, which is made of Src.
+		want := flow.Set{}
+		for _, f := range append(c.fields, flow.Packets, flow.Input, flow.Output, flow.Direction, flow.SamplingRate) {
+			want.Add(f)
+		}
+		r, p := decodeOne(t, one(FlowSample, u32s(1, 3, 100, 0, 0, 4, 3, 2), rec(c.format, c.body), rec(c.format, c.body)))
+		if !c.ok(&r, &p) || r.Present != want {
+			t.Errorf("record %d: got fields %b, want %b\n%+v\n%+v", c.format, r.Present, want, r, p)
 		}
 	}
 }

@@ -220,7 +220,7 @@ func headSize(format uint32) int {
 	return 32
 }
 
-// head reads a sample up to its records, of which it returns the number.
+// head reads b, which is a sample up to its records, and returns their number.
 func (d *Decoder) head(r *flow.Record, format uint32, b []byte) uint32 {
 	p := &d.sample
 	var in, out uint32
@@ -280,7 +280,7 @@ func (d *Decoder) interfaces(r *flow.Record, in, out uint32, inFormat uint8) {
 
 // record decodes one flow record of a sample.
 func (d *Decoder) record(r *flow.Record, rec Sample) error {
-	switch rec.Format {
+	switch rec.Format { // those that many samples have, or that have addresses
 	case 1:
 		return d.header(r, rec.Body)
 	case 1001:

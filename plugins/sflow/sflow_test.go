@@ -302,24 +302,30 @@ func TestCutAndFlipped(t *testing.T) {
 }
 
 func TestDecodeDoesNotAllocate(t *testing.T) {
-	b := sampleDatagram()
-	var d Decoder
-	var r flow.Record
-	var o flow.CounterRecord
-	base := flow.Record{}
-	n := testing.AllocsPerRun(100, func() {
-		h, list, err := ParseHeader(b)
-		for s, ok := list.Next(); ok && err == nil; s, ok = list.Next() {
-			switch s.Format {
-			case FlowSample, ExpandedFlowSample, DiscardedPacket:
-				err = d.Flow(&r, &base, &h, s)
-			case CounterSample, ExpandedCounterSample:
-				err = d.Counters(&o, &h, s, func(*flow.CounterRecord) {})
+	list := packets()
+	list["all records"] = sampleDatagram()
+	for name, b := range list {
+		var d Decoder
+		var r flow.Record
+		var o flow.CounterRecord
+		base := flow.Record{}
+		n := testing.AllocsPerRun(100, func() {
+			h, samples, err := ParseHeader(b)
+			for s, ok := samples.Next(); ok && err == nil; s, ok = samples.Next() {
+				switch s.Format {
+				case FlowSample, ExpandedFlowSample, DiscardedPacket:
+					err = d.Flow(&r, &base, &h, s)
+				case CounterSample, ExpandedCounterSample:
+					err = d.Counters(&o, &h, s, func(*flow.CounterRecord) {})
+				}
 			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		if n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
 		}
-	})
-	if n != 0 {
-		t.Errorf("%v allocations", n)
 	}
 }
 

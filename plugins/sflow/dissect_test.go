@@ -93,6 +93,7 @@ func TestTunnelView(t *testing.T) {
 		{"VXLAN without a network", [][]byte{outer(17), udp(portVXLAN), {0, 0, 0, 0, 0, 0, 9, 0}, eth(etherIPv6), inner}, false, 17},
 		{"VXLAN of ARP", [][]byte{outer(17), udp(portVXLAN), {8, 0, 0, 0, 0, 0, 9, 0}, eth(0x806), inner}, false, 17},
 		{"GENEVE with options", [][]byte{outer(17), udp(portGENEVE), {2, 0, 0x86, 0xdd, 0, 0, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8}, inner}, true, 17},
+		{"GENEVE with as many options as fit", [][]byte{outer(17), udp(portGENEVE), {0x3f, 0, 0x86, 0xdd, 0, 0, 9, 0, 8 + 4*63 - 1: 0}, inner}, true, 17},
 		{"GENEVE of another version", [][]byte{outer(17), udp(portGENEVE), {0x40, 0, 0x86, 0xdd, 0, 0, 9, 0}, inner}, false, 17},
 		{"ESP", [][]byte{outer(50), inner}, false, 50},
 		{"UDP to another port", [][]byte{outer(17), udp(4790), {8, 0, 0, 0, 0, 0, 9, 0}, eth(etherIPv6), inner}, false, 17},
@@ -108,7 +109,7 @@ func TestTunnelView(t *testing.T) {
 		if r.Src != src || r.Proto != proto || r.IPVersion != version || p.Headers&(flow.HasIPv4|flow.HasIPv6|flow.HasUDP|flow.HasTCP) != headers || r.SrcVLAN != 7 || r.OutDstMAC[0] != 2 {
 			t.Errorf("%s: got %+v\n%+v", c.name, r, p)
 		}
-		if c.entered != r.Has(flow.TunSrc) || c.entered && (r.TunSrc != addr("192.0.2.1") || r.TunDst != addr("192.0.2.2") || r.TunProto != c.proto || r.DstPort != 53 || r.Has(flow.FragFlags)) {
+		if c.entered != r.Has(flow.TunSrc) || c.entered && (r.TunSrc != addr("192.0.2.1") || r.TunDst != addr("192.0.2.2") || r.TunProto != c.proto || !r.Has(flow.TunDst) || !r.Has(flow.TunProto) || r.DstPort != 53 || r.Has(flow.FragFlags)) {
 			t.Errorf("%s: tunnel %s to %s, %d; port %d", c.name, r.TunSrc, r.TunDst, r.TunProto, r.DstPort)
 		}
 	}

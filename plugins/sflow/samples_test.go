@@ -35,8 +35,8 @@ func TestHeads(t *testing.T) {
 		out    uint32
 		rate   uint32
 	}{
-		{"flow", FlowSample, u32s(11, 2<<24|0x123456, 13, 14, 15, 16, 17, 0),
-			flow.Sample{Sequence: 11, SourceType: 2, Source: 0x123456, Interval: 13, Pool: 14, Drops: 15}, 16, 17, 13},
+		{"flow", FlowSample, u32s(11, 2<<24|0xfedcba, 13, 14, 15, 16, 17, 0),
+			flow.Sample{Sequence: 11, SourceType: 2, Source: 0xfedcba, Interval: 13, Pool: 14, Drops: 15}, 16, 17, 13},
 		{"expanded flow", ExpandedFlowSample, u32s(11, 1, 0x12345678, 13, 14, 15, 0, 16, 0, 17, 0),
 			flow.Sample{Sequence: 11, SourceType: 1, Source: 0x12345678, Interval: 13, Pool: 14, Drops: 15}, 16, 17, 13},
 		{"discarded packet", DiscardedPacket, u32s(11, 2, 0x12345678, 15, 16, 17, 18, 0),

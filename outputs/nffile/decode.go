@@ -152,30 +152,51 @@ func (d *Decoder) Exporters() []Exporter { return d.exporters }
 // taken in or passed over. At the end of the block it returns false, as it does
 // at a damaged record: Err tells them apart.
 func (d *Decoder) Next(b *Block) bool {
+	d.begin(b)
+	for b.next() {
+		if d.take(b) {
+			return true
+		}
+	}
+	d.end(b)
+	return false
+}
+
+// begin prepares for records of b.
+func (d *Decoder) begin(b *Block) {
 	d.err = nil
 	if d.block != b || d.blockOff != b.off || d.file != b.file {
 		d.enter(b)
 	}
-	for b.next() {
-		switch {
-		case b.isFlow():
-			if reason := d.flow(b.rec); reason != "" {
-				b.pos -= len(b.rec)
-				d.err = b.errorf("flow record of %d bytes: %s", len(b.rec), reason)
-				b.left = 0
-				return false
-			}
+}
+
+// take decodes the record at hand and says whether it is a flow. After a damaged
+// one the block has no more records.
+func (d *Decoder) take(b *Block) bool {
+	switch {
+	case b.isFlow():
+		reason := d.flow(b.rec)
+		if reason == "" {
 			return true
-		case b.kind == recordExporter:
-			if len(b.rec) >= exporterSize {
-				d.know(decodeExporter(b.rec))
-			}
-		default:
-			d.table(b.kind, b.rec)
 		}
+		b.pos -= len(b.rec)
+		d.err = b.errorf("flow record of %d bytes: %s", len(b.rec), reason)
+		b.left = 0
+	case b.kind == recordExporter:
+		if len(b.rec) >= exporterSize {
+			d.know(decodeExporter(b.rec))
+		}
+	default:
+		d.table(b.kind, b.rec)
 	}
-	d.err = b.err
 	return false
+}
+
+// end takes over what was wrong with the block, behind its last record.
+func (d *Decoder) end(b *Block) {
+	if d.err == nil {
+		d.err = b.err
+	}
 }
 
 // know takes in an exporter.
@@ -212,7 +233,9 @@ func (d *Decoder) flow(rec []byte) string {
 	}
 	r := &d.rec
 	have, reason := d.fields(rec)
-	if reason != "" {
+	if reason != "" { // what it has filled is not the next flow's
+		r.Reset()
+		d.have, d.base = 0, flow.Set{}
 		return reason
 	}
 	if have != d.have {

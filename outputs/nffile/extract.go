@@ -1,0 +1,381 @@
+package nffile
+
+import (
+	"math"
+	"net/netip"
+	"time"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// Brief is what a ranking needs of a flow: its times and counters, and the values
+// of a few fields.
+type Brief struct {
+	First, Last          uint64 // milliseconds since 1970
+	Flows                uint64 // that it stands for
+	Packets, Bytes       uint64 // of the flow's direction
+	RevPackets, RevBytes uint64
+	Proto                uint8
+	Values               []Value // of the fields of the Extractor, in their order
+}
+
+// Value is the value of a field: a number in Lo, or an address, IPv4 as its
+// IPv4-mapped one. A field that a flow lacks is 0, or 0.0.0.0.
+type Value struct{ Hi, Lo uint64 }
+
+// mapped4 is the upper part of the low word of an IPv4-mapped address.
+const mapped4 = 0xFFFF << 32
+
+// Addr returns the value as an address.
+func (v Value) Addr() netip.Addr {
+	var b [16]byte
+	be.PutUint64(b[:], v.Hi)
+	be.PutUint64(b[8:], v.Lo)
+	return netip.AddrFrom16(b).Unmap()
+}
+
+// Router is the field for the address that a flow was received from, which is
+// always there.
+const Router = flow.Field(flow.NumFields)
+
+// width is how the value of a field lies in its element.
+type width uint8
+
+const (
+	absent     width = iota // it is 0
+	noAddr                  // it is 0.0.0.0
+	byExporter              // it is the address of the exporter with the flow's sysid
+	number1
+	number2
+	number4
+	addrIPv4
+	addrIPv6
+)
+
+// places are where the fields lie that an Extractor knows. An address is in one
+// element or the other, the second has an offset of its own.
+var places = [Router + 1]struct {
+	id, id6   uint16
+	off, off6 uint16
+	width     width
+}{
+	flow.Src:        {elIPv4, elIPv6, 0, 0, addrIPv4},
+	flow.Dst:        {elIPv4, elIPv6, 4, 16, addrIPv4},
+	flow.NextHop:    {elNext4, elNext6, 0, 0, addrIPv4},
+	flow.BGPNextHop: {elBGPNext4, elBGPNext6, 0, 0, addrIPv4},
+	Router:          {elReceived4, elReceived6, 0, 0, addrIPv4},
+	flow.SrcPort:    {elGeneric, 0, 40, 0, number2},
+	flow.DstPort:    {elGeneric, 0, 42, 0, number2},
+	flow.Proto:      {elGeneric, 0, 44, 0, number1},
+	flow.TCPFlags:   {elGeneric, 0, 45, 0, number1},
+	flow.SrcTOS:     {elGeneric, 0, 47, 0, number1},
+	flow.Input:      {elMisc, 0, 0, 0, number4},
+	flow.Output:     {elMisc, 0, 4, 0, number4},
+	flow.SrcMask:    {elMisc, 0, 8, 0, number1},
+	flow.DstMask:    {elMisc, 0, 9, 0, number1},
+	flow.Direction:  {elMisc, 0, 10, 0, number1},
+	flow.DstTOS:     {elMisc, 0, 11, 0, number1},
+	flow.SrcVLAN:    {elVLAN, 0, 0, 0, number2},
+	flow.DstVLAN:    {elVLAN, 0, 4, 0, number2},
+	flow.SrcAS:      {elAS, 0, 0, 0, number4},
+	flow.DstAS:      {elAS, 0, 4, 0, number4},
+	flow.NextAS:     {elASAdjacent, 0, 0, 0, number4},
+	flow.PrevAS:     {elASAdjacent, 0, 4, 0, number4},
+}
+
+// valueOf returns the value of a field in r: what an Extractor reads.
+func valueOf(r *flow.Record, f flow.Field) Value {
+	switch f {
+	case flow.Src:
+		return addrValue(r.Src)
+	case flow.Dst:
+		return addrValue(r.Dst)
+	case flow.NextHop:
+		return addrValue(r.NextHop)
+	case flow.BGPNextHop:
+		return addrValue(r.BGPNextHop)
+	case Router:
+		return addrValue(r.Exporter)
+	}
+	return Value{Lo: numberOf(r, f)}
+}
+
+// addrValue returns an address as a value; a missing one is 0.0.0.0.
+func addrValue(a netip.Addr) Value {
+	if !a.IsValid() {
+		return Value{Lo: mapped4}
+	}
+	b := a.As16()
+	return Value{be.Uint64(b[:]), be.Uint64(b[8:])}
+}
+
+// numberOf is valueOf for the fields that are numbers.
+func numberOf(r *flow.Record, f flow.Field) uint64 {
+	switch f {
+	case flow.SrcPort:
+		return uint64(r.SrcPort)
+	case flow.DstPort:
+		return uint64(r.DstPort)
+	case flow.Proto:
+		return uint64(r.Proto)
+	case flow.TCPFlags:
+		return uint64(r.TCPFlags)
+	case flow.SrcTOS:
+		return uint64(r.SrcTOS)
+	case flow.DstTOS:
+		return uint64(r.DstTOS)
+	case flow.Input:
+		return uint64(r.Input)
+	case flow.Output:
+		return uint64(r.Output)
+	case flow.SrcMask:
+		return uint64(r.SrcMask)
+	case flow.DstMask:
+		return uint64(r.DstMask)
+	case flow.Direction:
+		return uint64(r.Direction)
+	case flow.SrcVLAN:
+		return uint64(r.SrcVLAN)
+	case flow.DstVLAN:
+		return uint64(r.DstVLAN)
+	case flow.SrcAS:
+		return uint64(r.SrcAS)
+	case flow.DstAS:
+		return uint64(r.DstAS)
+	case flow.NextAS:
+		return uint64(r.NextAS)
+	case flow.PrevAS:
+		return uint64(r.PrevAS)
+	}
+	return 0
+}
+
+// Extractor reads the flows of blocks in brief. Flows of layout 2 with elements
+// that were seen before are read at known places, without a look at the others;
+// all others by a Decoder.
+type Extractor struct {
+	dec      *Decoder
+	fields   []flow.Field
+	outlines [1 << outlineBits][2]outline
+}
+
+// NewExtractor returns an Extractor for some fields, of those that are in places.
+func NewExtractor(fields []flow.Field) *Extractor {
+	x := &Extractor{dec: NewDecoder(), fields: fields}
+	var set flow.Set
+	for _, f := range fields {
+		if f != Router { // always read
+			set.Add(f)
+		}
+	}
+	x.dec.Only(set)
+	values := make([]place, 2*len(x.outlines)*len(fields))
+	for i := range x.outlines {
+		for j := range x.outlines[i] {
+			x.outlines[i][j].values, values = values[:len(fields):len(fields)], values[len(fields):]
+		}
+	}
+	return x
+}
+
+// NewBrief returns a Brief for Next.
+func (x *Extractor) NewBrief() Brief { return Brief{Values: make([]Value, len(x.fields))} }
+
+// Err is Decoder.Err.
+func (x *Extractor) Err() error { return x.dec.err }
+
+// Next reads the next flow of an unpacked block into f, as Decoder.Next does.
+func (x *Extractor) Next(b *Block, f *Brief) bool {
+	d := x.dec
+	d.begin(b)
+	for b.next() {
+		if b.kind == recordFlow && b.file.head.Layout == layout2 {
+			if o := x.outline(b.rec); o != nil {
+				o.read(b.rec, d.exporters, f)
+				return true
+			}
+		}
+		if d.take(b) {
+			x.plain(f)
+			return true
+		}
+	}
+	d.end(b)
+	return false
+}
+
+// plain sets f to the flow that the Decoder has read.
+func (x *Extractor) plain(f *Brief) {
+	r := x.dec.Record()
+	f.First, f.Last = r.First.Milli(), r.Last.Milli()
+	f.Packets, f.Bytes, f.RevPackets, f.RevBytes = r.Packets, r.Bytes, r.RevPackets, r.RevBytes
+	f.Flows, f.Proto = 1, r.Proto
+	if r.Has(flow.Flows) {
+		f.Flows = r.Flows
+	}
+	for i, field := range x.fields {
+		f.Values[i] = valueOf(r, field)
+	}
+}
+
+// outline is what flow records of one size with the same elements in the same order
+// have in common: where what is wanted lies in them.
+type outline struct {
+	head           uint32 // size and number of elements, as in the record; 0 is none
+	n              int    // of the elements
+	offsets        [outlineElements]uint16
+	heads          [outlineElements]uint32 // id and length, as in the record
+	generic, count uint16                  // offsets of payloads; no count is 0
+	values         []place                 // of the fields
+}
+
+// place is where the value of a field lies in a record.
+type place struct {
+	off   uint16
+	width width
+}
+
+// An Extractor remembers so many pairs of outlines, as a power of two, each of at
+// most so many elements.
+const (
+	outlineBits     = 5
+	outlineElements = 16
+)
+
+// outline returns the outline of a record, nil when it has to be decoded: one that
+// is damaged, or has too many elements.
+func (x *Extractor) outline(rec []byte) *outline {
+	if len(rec) < recordHeadSize {
+		return nil
+	}
+	head := le.Uint32(rec[2:])
+	pair := &x.outlines[head*0x9E3779B1>>(32-outlineBits)]
+	if pair[0].fits(rec, head) {
+		return &pair[0]
+	}
+	if pair[1].fits(rec, head) {
+		return &pair[1]
+	}
+	pair[0], pair[1] = pair[1], pair[0]
+	o := &pair[0]
+	o.head = 0
+	if !o.measure(rec, x.dec.want) {
+		return nil
+	}
+	for i, f := range x.fields {
+		o.values[i] = o.place(f)
+	}
+	o.head = head
+	return o
+}
+
+// fits says whether the record has the elements of the outline.
+func (o *outline) fits(rec []byte, head uint32) bool {
+	if o.head != head {
+		return false
+	}
+	for i := range o.n & (outlineElements - 1) {
+		if off := int(o.offsets[i]); off+4 > len(rec) || le.Uint32(rec[off:]) != o.heads[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// measure notes the elements of a record. It returns false when there are too many,
+// or when something is wrong with those in want: see Decoder.elements.
+func (o *outline) measure(rec []byte, want uint64) bool {
+	n, off := le.Uint16(rec[4:]), recordHeadSize
+	o.n, o.generic, o.count = 0, 0, 0
+	for ; n > 0 && off+4 <= len(rec); n-- {
+		id, size := le.Uint16(rec[off:]), int(le.Uint16(rec[off+2:]))
+		if size < 4 || size > len(rec)-off || o.n == outlineElements-1 {
+			return false
+		}
+		if id < numElements && want&(1<<id) != 0 && size-4 < int(payloadSizes[id]) {
+			return false
+		}
+		switch id {
+		case elGeneric:
+			o.generic = uint16(off + 4)
+		case elCount:
+			o.count = uint16(off + 4)
+		}
+		o.offsets[o.n], o.heads[o.n] = uint16(off), le.Uint32(rec[off:])
+		o.n++
+		off += size
+	}
+	return o.generic != 0 && (n == 0 || off == len(rec))
+}
+
+// place returns where a field is. Of elements that have the same field the last one
+// counts, as for a Decoder.
+func (o *outline) place(f flow.Field) place {
+	w := &places[f]
+	for i := o.n - 1; i >= 0; i-- {
+		off := o.offsets[i] + 4
+		switch id := uint16(o.heads[i]); {
+		case id == w.id:
+			return place{off + w.off, w.width}
+		case id == w.id6 && id != 0:
+			return place{off + w.off6, addrIPv6}
+		}
+	}
+	switch {
+	case f == Router:
+		return place{8, byExporter}
+	case w.width == addrIPv4:
+		return place{0, noAddr}
+	}
+	return place{0, absent}
+}
+
+// read sets f to the flow in rec, which fits the outline.
+func (o *outline) read(rec []byte, exporters []Exporter, f *Brief) {
+	g := rec[o.generic:][:48]
+	f.First, f.Last = milli(le.Uint64(g)), milli(le.Uint64(g[8:]))
+	f.Last = max(f.Last, f.First)
+	f.Packets, f.Bytes = le.Uint64(g[24:]), le.Uint64(g[32:])
+	f.Proto = g[44]
+	f.Flows, f.RevPackets, f.RevBytes = 1, 0, 0
+	if o.count != 0 {
+		c := rec[o.count:][:24]
+		f.Flows, f.RevPackets, f.RevBytes = le.Uint64(c), le.Uint64(c[8:]), le.Uint64(c[16:])
+	}
+	for i, p := range o.values {
+		f.Values[i] = p.value(rec, exporters)
+	}
+}
+
+// milli returns a time that flow.Milli takes, 0 for others.
+func milli(ms uint64) uint64 {
+	if ms > math.MaxInt64/uint64(time.Millisecond) {
+		return 0
+	}
+	return ms
+}
+
+// value reads the value at a place.
+func (p place) value(rec []byte, exporters []Exporter) Value {
+	v := rec[p.off:]
+	switch p.width {
+	case number1:
+		return Value{Lo: uint64(v[0])}
+	case number2:
+		return Value{Lo: uint64(le.Uint16(v))}
+	case number4:
+		return Value{Lo: uint64(le.Uint32(v))}
+	case addrIPv4:
+		return Value{Lo: mapped4 | uint64(le.Uint32(v))}
+	case addrIPv6:
+		return Value{le.Uint64(v), le.Uint64(v[8:])}
+	case byExporter:
+		if sysid := int(le.Uint16(v)); sysid > 0 && sysid <= len(exporters) {
+			return addrValue(exporters[sysid-1].Addr)
+		}
+		return Value{Lo: mapped4}
+	case noAddr:
+		return Value{Lo: mapped4}
+	}
+	return Value{}
+}

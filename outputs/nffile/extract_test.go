@@ -1,0 +1,178 @@
+package nffile
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// extractable returns all fields that an Extractor knows.
+func extractable() (fields []flow.Field) {
+	for f := range places {
+		if places[f].id != 0 {
+			fields = append(fields, flow.Field(f))
+		}
+	}
+	return fields
+}
+
+// comparer reads files twice: with an Extractor, and with a Decoder alone.
+type comparer struct {
+	block, again Block
+	fast, plain  *Extractor
+}
+
+func newComparer() *comparer {
+	return &comparer{fast: NewExtractor(extractable()), plain: NewExtractor(extractable())}
+}
+
+// equalBriefs says whether two flows are the same.
+func equalBriefs(a, b *Brief) bool {
+	return a.First == b.First && a.Last == b.Last && a.Flows == b.Flows && a.Packets == b.Packets && a.Bytes == b.Bytes &&
+		a.RevPackets == b.RevPackets && a.RevBytes == b.RevBytes && a.Proto == b.Proto && slices.Equal(a.Values, b.Values)
+}
+
+// compare returns how many flows of a file the two read, and how many of them the
+// Extractor has read without its Decoder. They must be the same flows, with the same
+// end.
+func (c *comparer) compare(t *testing.T, name string, content []byte) (flows, fast int) {
+	t.Helper()
+	f, err := newFile("memory", memory{bytes.NewReader(content)}, int64(len(content)))
+	if err != nil {
+		return 0, 0
+	}
+	got, want := c.fast.NewBrief(), c.plain.NewBrief()
+	for f.ReadBlock(&c.block) == nil && c.block.Unpack() == nil {
+		c.again = Block{file: f, off: c.block.off, data: c.block.data, left: c.block.left, Records: c.block.Records,
+			maps: c.block.maps, raw: c.block.raw, compression: c.block.compression}
+		for {
+			if more := c.fast.Next(&c.block, &got); more != c.plain.dec.Next(&c.again) {
+				t.Fatalf("%s: flow %d: the Extractor has one: %v", name, flows, more)
+			} else if !more {
+				break
+			}
+			c.plain.plain(&want)
+			if !equalBriefs(&got, &want) {
+				t.Fatalf("%s: flow %d is\n%+v, expected\n%+v", name, flows, got, want)
+			}
+			flows++
+			if c.block.kind == recordFlow && c.fast.outline(c.block.rec) != nil {
+				fast++
+			}
+		}
+		if got, want := fmt.Sprint(c.fast.Err()), fmt.Sprint(c.plain.Err()); got != want {
+			t.Fatalf("%s: ends with %s, expected %s", name, got, want)
+		}
+	}
+	return flows, fast
+}
+
+// TestExtractor: an Extractor reads what a Decoder reads, of whole files and of
+// those that are damaged in many places.
+func TestExtractor(t *testing.T) {
+	files := map[string][]byte{"layout 1": file1(t, None), "layout 3": file3(t, None)}
+	files["wide"], _ = smallFile(t, None)
+	traffic := newBorder(1, true)
+	w := mustCreate(t, Options{})
+	var r flow.Record
+	for range 100 {
+		traffic.next(&r)
+		must(t, w.Append(&r))
+	}
+	must(t, w.Close())
+	content, err := os.ReadFile(w.Path())
+	must(t, err)
+	files["traffic"] = content
+	c := newComparer()
+	for name, content := range files {
+		if flows, fast := c.compare(t, name, content); name == "traffic" && (flows != 100 || fast != flows) {
+			t.Errorf("%s: %d flows, %d read without a Decoder", name, flows, fast)
+		}
+		bad := slices.Clone(content)
+		step := 7
+		if *allOffsets {
+			step = 1
+		}
+		for i := 0; i < len(content); i += step {
+			for _, v := range []byte{0, 0xff, content[i] ^ 0x04, content[i] + 1} {
+				bad[i] = v
+				c.compare(t, fmt.Sprintf("%s with %#x at %d", name, v, i), bad)
+			}
+			bad[i] = content[i]
+		}
+	}
+}
+
+// TestExtractorSamples does that with nfdump's samples.
+func TestExtractorSamples(t *testing.T) {
+	c := newComparer()
+	for _, sample := range sampleFiles(t) {
+		content, err := os.ReadFile(sample)
+		must(t, err)
+		c.compare(t, sample, content)
+	}
+}
+
+// TestExtractorManyElements: flows with more elements than an outline has, and more
+// kinds of flows than are remembered.
+func TestExtractorManyElements(t *testing.T) {
+	content, ends := smallFile(t, None)
+	file := content[:ends[0]]
+	var payload []byte
+	records := uint32(0)
+	for kinds := range 200 {
+		b := put(nil, uint16(recordFlow), uint16(0), uint16(kinds+2), uint32(0), uint16(0))
+		b = put(b, uint16(elAS), uint16(12), uint32(kinds), uint32(2))
+		for range kinds % 40 {
+			b = put(b, uint16(60+kinds%9), uint16(4))
+		}
+		b = put(b, uint16(elGeneric), uint16(52))
+		b = append(b, bytes.Repeat([]byte{byte(kinds)}, 48)...)
+		le.PutUint16(b[2:], uint16(len(b)))
+		le.PutUint16(b[4:], uint16(2+kinds%40))
+		payload = append(payload, b...)
+		records++
+	}
+	file = append(put(slices.Clone(file), records, uint32(len(payload)), uint16(blockNormal), uint16(0)), payload...)
+	h := Header{Layout: layout2, NfdumpVersion: nfdumpVersion, Blocks: 1}
+	h.encode(file)
+	c := newComparer()
+	for range 2 {
+		if flows, fast := c.compare(t, "many", file); flows != 200 || fast == 0 || fast == 200 {
+			t.Errorf("%d flows, %d read without a Decoder", flows, fast)
+		}
+	}
+}
+
+// TestExtractorAllocates nothing for a flow.
+func TestExtractorAllocates(t *testing.T) {
+	content, _ := smallFile(t, None)
+	f, err := newFile("memory", memory{bytes.NewReader(content)}, int64(len(content)))
+	must(t, err)
+	x, block := NewExtractor(extractable()), new(Block)
+	brief := x.NewBrief()
+	for f.ReadBlock(block) != io.EOF {
+		must(t, block.Unpack())
+		if n := testing.AllocsPerRun(10, func() {
+			block.pos, block.left = 0, block.Records
+			for x.Next(block, &brief) {
+			}
+		}); n != 0 {
+			t.Errorf("%v allocations a block", n)
+		}
+	}
+}
+
+// FuzzExtractor: an Extractor reads what a Decoder reads.
+func FuzzExtractor(f *testing.F) {
+	content, _ := smallFile(f, None)
+	f.Add(content)
+	f.Add(file1(f, None))
+	f.Add(file3(f, None))
+	f.Fuzz(func(t *testing.T, content []byte) { newComparer().compare(t, "input", content) })
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
@@ -56,7 +57,7 @@ const (
 )
 
 // elements are their names in nfdump, their titles, how the value looks, and the
-// fields they need besides ports and protocol.
+// fields whose values they are: two for the "any" kinds.
 var elements = [numElements]struct {
 	name, title string
 	form        form
@@ -65,10 +66,10 @@ var elements = [numElements]struct {
 	SrcIP:      {"srcip", "Src IP Addr", address, []flow.Field{flow.Src}},
 	DstIP:      {"dstip", "Dst IP Addr", address, []flow.Field{flow.Dst}},
 	IP:         {"ip", "IP Addr", address, []flow.Field{flow.Src, flow.Dst}},
-	SrcPort:    {"srcport", "Src Port", number, nil},
-	DstPort:    {"dstport", "Dst Port", number, nil},
-	Port:       {"port", "Port", number, nil},
-	Proto:      {"proto", "Protocol", number, nil},
+	SrcPort:    {"srcport", "Src Port", number, []flow.Field{flow.SrcPort}},
+	DstPort:    {"dstport", "Dst Port", number, []flow.Field{flow.DstPort}},
+	Port:       {"port", "Port", number, []flow.Field{flow.SrcPort, flow.DstPort}},
+	Proto:      {"proto", "Protocol", number, []flow.Field{flow.Proto}},
 	SrcAS:      {"srcas", "Src AS", number, []flow.Field{flow.SrcAS}},
 	DstAS:      {"dstas", "Dst AS", number, []flow.Field{flow.DstAS}},
 	AS:         {"as", "AS", number, []flow.Field{flow.SrcAS, flow.DstAS}},
@@ -78,12 +79,12 @@ var elements = [numElements]struct {
 	SrcVLAN:    {"srcvlan", "Src Vlan", number, []flow.Field{flow.SrcVLAN}},
 	DstVLAN:    {"dstvlan", "Dst Vlan", number, []flow.Field{flow.DstVLAN}},
 	VLAN:       {"vlan", "Vlan", number, []flow.Field{flow.SrcVLAN, flow.DstVLAN}},
-	TOS:        {"tos", "Tos", number, nil},
-	SrcTOS:     {"srctos", "Tos", number, nil},
+	TOS:        {"tos", "Tos", number, []flow.Field{flow.SrcTOS}},
+	SrcTOS:     {"srctos", "Tos", number, []flow.Field{flow.SrcTOS}},
 	DstTOS:     {"dsttos", "Dst Tos", number, []flow.Field{flow.DstTOS}},
-	Flags:      {"flags", "TCP Flags", flags, nil},
+	Flags:      {"flags", "TCP Flags", flags, []flow.Field{flow.TCPFlags}},
 	Dir:        {"dir", "Dir", number, []flow.Field{flow.Direction}},
-	Router:     {"router", "Router IP", address, nil},
+	Router:     {"router", "Router IP", address, []flow.Field{nffile.Router}},
 	NextHop:    {"nhip", "Nexthop IP", address, []flow.Field{flow.NextHop}},
 	BGPNextHop: {"nhbip", "Nexthop BGP IP", address, []flow.Field{flow.BGPNextHop}},
 	NextAS:     {"nextas", "Next AS", number, []flow.Field{flow.NextAS}},
@@ -207,142 +208,25 @@ func ParseStat(s string) (Stat, error) {
 	return stat, nil
 }
 
-// fields returns what the decoder has to read for this statistic.
-func (s Stat) fields() (set flow.Set) {
-	for _, f := range elements[s.Element].fields {
-		set.Add(f)
-	}
-	return set
-}
-
 // Key is the value of an element in a row, with the protocol where rows are split
 // by it.
 type Key struct {
-	hi, lo uint64
-	proto  uint8
-	Known  bool // the protocol is part of the key
+	value nffile.Value
+	proto uint8
+	Known bool // the protocol is part of the key
 }
 
 // Proto returns the protocol of the row, false when it is for any.
 func (k Key) Proto() (uint8, bool) { return k.proto, k.Known }
 
 // Number returns the value of an element that is a number.
-func (k Key) Number() uint64 { return k.lo }
+func (k Key) Number() uint64 { return k.value.Lo }
 
 // Addr returns the value of an element that is an address.
-func (k Key) Addr() netip.Addr {
-	var b [16]byte
-	for i := range 8 {
-		b[i], b[8+i] = byte(k.hi>>(56-8*i)), byte(k.lo>>(56-8*i))
-	}
-	return netip.AddrFrom16(b).Unmap()
-}
+func (k Key) Addr() netip.Addr { return k.value.Addr() }
 
 // IsAddr says whether the values of e are addresses.
 func (e Element) IsAddr() bool { return elements[e].form == address }
 
 // IsFlags says whether the values of e are TCP flags.
 func (e Element) IsFlags() bool { return elements[e].form == flags }
-
-// mapped4 is the upper part of the low word of an IPv4-mapped address.
-const mapped4 = 0xFFFF << 32
-
-// setAddr makes the key's value an address; a missing one is 0.0.0.0.
-func (k *Key) setAddr(a netip.Addr) {
-	switch {
-	case a.Is4():
-		b := a.As4()
-		k.hi, k.lo = 0, mapped4|uint64(b[0])<<24|uint64(b[1])<<16|uint64(b[2])<<8|uint64(b[3])
-	case a.Is6():
-		b := a.As16()
-		k.hi, k.lo = be.Uint64(b[0:]), be.Uint64(b[8:])
-	default:
-		k.hi, k.lo = 0, mapped4
-	}
-}
-
-// keys sets a, and for the "any" kinds b, to the values of the element in r. It
-// returns how many there are.
-func (e Element) keys(r *flow.Record, a, b *Key) int {
-	switch e {
-	case SrcIP:
-		a.setAddr(r.Src)
-	case DstIP:
-		a.setAddr(r.Dst)
-	case IP:
-		a.setAddr(r.Src)
-		b.setAddr(r.Dst)
-		return 2
-	case Router:
-		a.setAddr(r.Exporter)
-	case NextHop:
-		a.setAddr(r.NextHop)
-	case BGPNextHop:
-		a.setAddr(r.BGPNextHop)
-	default:
-		return e.numbers(r, a, b)
-	}
-	return 1
-}
-
-// numbers is keys for the elements that are numbers.
-func (e Element) numbers(r *flow.Record, a, b *Key) int {
-	switch e {
-	case SrcPort:
-		a.lo = uint64(r.SrcPort)
-	case DstPort:
-		a.lo = uint64(r.DstPort)
-	case Port:
-		a.lo, b.lo = uint64(r.SrcPort), uint64(r.DstPort)
-		return 2
-	case Proto:
-		a.lo = uint64(r.Proto)
-	case SrcAS:
-		a.lo = uint64(r.SrcAS)
-	case DstAS:
-		a.lo = uint64(r.DstAS)
-	case AS:
-		a.lo, b.lo = uint64(r.SrcAS), uint64(r.DstAS)
-		return 2
-	case InIf:
-		a.lo = uint64(r.Input)
-	case OutIf:
-		a.lo = uint64(r.Output)
-	case If:
-		a.lo, b.lo = uint64(r.Input), uint64(r.Output)
-		return 2
-	case SrcVLAN:
-		a.lo = uint64(r.SrcVLAN)
-	case DstVLAN:
-		a.lo = uint64(r.DstVLAN)
-	case VLAN:
-		a.lo, b.lo = uint64(r.SrcVLAN), uint64(r.DstVLAN)
-		return 2
-	default:
-		a.lo = e.rareNumber(r)
-	}
-	return 1
-}
-
-// rareNumber returns the value of the other elements.
-func (e Element) rareNumber(r *flow.Record) uint64 {
-	switch e {
-	case TOS, SrcTOS:
-		return uint64(r.SrcTOS)
-	case DstTOS:
-		return uint64(r.DstTOS)
-	case Flags:
-		return uint64(r.TCPFlags)
-	case Dir:
-		return uint64(r.Direction)
-	case NextAS:
-		return uint64(r.NextAS)
-	case PrevAS:
-		return uint64(r.PrevAS)
-	case SrcMask:
-		return uint64(r.SrcMask)
-	case DstMask:
-		return uint64(r.DstMask)
-	}
-	return 0
-}

@@ -84,17 +84,16 @@ type Totals struct {
 	BytesRead uint64 // of unpacked blocks
 }
 
-// add counts a flow.
-func (t *Totals) add(r *flow.Record) {
-	first, last := r.First.Milli(), r.Last.Milli()
+// add counts a flow record from first to last.
+func (t *Totals) add(first, last, flows, packets, bytes uint64) {
 	if t.Records == 0 || first < t.First {
 		t.First = first
 	}
 	t.Last = max(t.Last, last)
 	t.Records++
-	t.Flows += flowsOf(r)
-	t.Packets += r.Packets + r.RevPackets
-	t.Bytes += r.Bytes + r.RevBytes
+	t.Flows += flows
+	t.Packets += packets
+	t.Bytes += bytes
 }
 
 // merge adds the flows of o.
@@ -309,7 +308,7 @@ func unpackAhead(ctx context.Context, src *source) (blocks <-chan *nffile.Block,
 // drain decodes blocks and calls fn for their flows.
 func drain(blocks <-chan *nffile.Block, free chan<- *nffile.Block, t *Totals, src *source, fn, end func(*nffile.Decoder) error) error {
 	dec := nffile.NewDecoder()
-	all, path := src.limit.isZero(), ""
+	path := ""
 	for b := range blocks {
 		if b.Path() != path {
 			if err := end(dec); err != nil {
@@ -322,10 +321,11 @@ func drain(blocks <-chan *nffile.Block, free chan<- *nffile.Block, t *Totals, sr
 		for dec.Next(b) {
 			r := dec.Record()
 			t.Read++
-			if !all && !src.limit.has(r) {
+			first, last := r.First.Milli(), r.Last.Milli()
+			if !src.limit.has(first, last) {
 				continue
 			}
-			t.add(r)
+			t.add(first, last, flowsOf(r), r.Packets+r.RevPackets, r.Bytes+r.RevBytes)
 			if err := fn(dec); err != nil {
 				return err
 			}

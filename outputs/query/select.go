@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
-	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
 // Selection says which files a query reads, as nfdump's options do.
@@ -193,9 +192,9 @@ type Window struct{ From, To uint64 }
 // isZero says whether everything passes.
 func (w Window) isZero() bool { return w == Window{} }
 
-// has says whether a flow lies in the window.
-func (w Window) has(r *flow.Record) bool {
-	return r.First.Milli() >= w.From && (w.To == 0 || r.Last.Milli() <= w.To)
+// has says whether a flow from first to last lies in the window.
+func (w Window) has(first, last uint64) bool {
+	return first >= w.From && (w.To == 0 || last <= w.To)
 }
 
 // overlaps says whether a file may hold flows in the window. A file without

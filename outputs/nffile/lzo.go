@@ -33,150 +33,136 @@ func (u *unpacker) unpackLZO(raw []byte) ([]byte, error) {
 	}
 }
 
-// lzoReader is a place in a stream and in what comes out of it.
-type lzoReader struct {
-	src, dst []byte
-	i, o     int
-}
-
 // decodeLZO unpacks src into dst and returns how many bytes came out.
 func decodeLZO(dst, src []byte) (int, error) {
-	r := lzoReader{src: src, dst: dst}
+	i, o := 0, 0
 	state := 0 // literals of the instruction before; 4 stands for more than 3
 	if len(src) > 0 && src[0] > 17 {
 		n := int(src[0]) - 17
-		r.i = 1
-		if err := r.literals(n); err != nil {
+		i = 1
+		if err := lzoLiterals(dst, src, o, i, n); err != nil {
 			return 0, err
 		}
-		state = min(n, 4)
+		i, o, state = i+n, o+n, min(n, 4)
 	}
 	for {
-		if r.i+2 > len(src) {
+		if i+2 > len(src) {
 			return 0, errLZOTorn
 		}
-		op := int(src[r.i])
-		r.i++
+		op := int(src[i])
+		i++
 		if op < 16 && state == 0 {
-			n, err := r.length(op, 15)
+			n, at, err := lzoLength(src, i, op, 15)
 			if err == nil {
-				err = r.literals(n + 3)
+				n, i = n+3, at
+				err = lzoLiterals(dst, src, o, i, n)
 			}
 			if err != nil {
 				return 0, err
 			}
-			state = 4
+			i, o, state = i+n, o+n, 4
 			continue
 		}
-		length, distance, next, err := r.match(op, state)
-		if err != nil {
-			return 0, err
-		}
-		if distance == 0 {
-			if r.i != len(src) {
-				return 0, fmt.Errorf("LZO: %d bytes behind the end of the stream", len(src)-r.i)
+		var length, distance int
+		switch {
+		case op >= 64:
+			length, distance, state = op>>5+1, int(src[i])<<3+op>>2&7+1, op&3
+			i++
+		case op >= 16:
+			bits := 31
+			if op < 32 {
+				bits = 7
 			}
-			return r.o, nil
+			var err error
+			if length, i, err = lzoLength(src, i, op&bits, bits); err != nil {
+				return 0, err
+			}
+			if i+2 > len(src) {
+				return 0, errLZOTorn
+			}
+			v := int(binary.LittleEndian.Uint16(src[i:]))
+			i += 2
+			length, distance, state = length+2, v>>2+1, v&3
+			if op < 32 {
+				distance += op&8<<11 + 16383
+				if distance == 16384 {
+					if i != len(src) {
+						return 0, fmt.Errorf("LZO: %d bytes behind the end of the stream", len(src)-i)
+					}
+					return o, nil
+				}
+			}
+		default:
+			length, distance = 2, int(src[i])<<2+op>>2+1
+			if state == 4 {
+				length, distance = 3, distance+2048
+			}
+			i, state = i+1, op&3
 		}
-		if err := r.copyMatch(length, distance); err != nil {
+		if err := lzoMatch(dst, o, length, distance); err != nil {
 			return 0, err
 		}
-		if err := r.literals(next); err != nil {
+		o += length
+		if err := lzoLiterals(dst, src, o, i, state); err != nil {
 			return 0, err
 		}
-		state = next
+		i, o = i+state, o+state
 	}
 }
 
-// match reads the operands of the instruction op: the length of the match, its
-// distance, 0 at the end of the stream, and the literals behind it.
-func (r *lzoReader) match(op, state int) (length, distance, next int, err error) {
-	switch {
-	case op >= 64:
-		length = op>>5 + 1
-		distance = int(r.src[r.i])<<3 + op>>2&7 + 1
-		r.i++
-		return length, distance, op & 3, nil
-	case op >= 16:
-		bits := 31
-		if op < 32 {
-			bits = 7
-		}
-		if length, err = r.length(op&bits, bits); err != nil {
-			return 0, 0, 0, err
-		}
-		if r.i+2 > len(r.src) {
-			return 0, 0, 0, errLZOTorn
-		}
-		v := int(binary.LittleEndian.Uint16(r.src[r.i:]))
-		r.i += 2
-		distance = v>>2 + 1
-		if op < 32 {
-			distance = op&8<<11 + v>>2
-			if distance != 0 {
-				distance += 16384
-			}
-		}
-		return length + 2, distance, v & 3, nil
-	}
-	distance = int(r.src[r.i])<<2 + op>>2 + 1
-	r.i++
-	if state == 4 {
-		return 3, distance + 2048, op & 3, nil
-	}
-	return 2, distance, op & 3, nil
-}
-
-// length completes a length of which the instruction has the low bits.
-func (r *lzoReader) length(low, most int) (int, error) {
+// lzoLength completes a length of which the instruction has the low bits. It returns
+// where the stream goes on.
+func lzoLength(src []byte, i, low, most int) (n, next int, err error) {
 	if low != 0 {
-		return low, nil
+		return low, i, nil
 	}
-	n := most
-	for r.i < len(r.src) {
-		b := r.src[r.i]
-		r.i++
-		if b != 0 {
-			return n + int(b), nil
+	for n = most; i < len(src); i++ {
+		if src[i] != 0 {
+			return n + int(src[i]), i + 1, nil
 		}
 		if n += 255; n > MaxBlock {
-			return 0, errTooLarge
+			return 0, 0, errTooLarge
 		}
 	}
-	return 0, errLZOTorn
+	return 0, 0, errLZOTorn
 }
 
-// literals copies n bytes from the stream.
-func (r *lzoReader) literals(n int) error {
-	if n > len(r.src)-r.i {
+// lzoWide is how many bytes are copied at once. Where there is room for it, more are
+// copied than wanted: the next instruction writes over them.
+const lzoWide = 16
+
+// lzoLiterals copies n bytes from src[i:] to dst[o:].
+func lzoLiterals(dst, src []byte, o, i, n int) error {
+	if n <= lzoWide && i+lzoWide <= len(src) && o+lzoWide <= len(dst) {
+		*(*[lzoWide]byte)(dst[o:]) = [lzoWide]byte(src[i:])
+		return nil
+	}
+	if n > len(src)-i {
 		return errLZOTorn
 	}
-	if n > len(r.dst)-r.o {
+	if n > len(dst)-o {
 		return errLZOShort
 	}
-	copy(r.dst[r.o:], r.src[r.i:r.i+n])
-	r.i += n
-	r.o += n
+	copy(dst[o:], src[i:i+n])
 	return nil
 }
 
-// copyMatch copies n bytes from distance bytes back; they may overlap.
-func (r *lzoReader) copyMatch(n, distance int) error {
-	if distance > r.o {
+// lzoMatch copies n bytes from distance bytes back to dst[o:]; they may overlap.
+func lzoMatch(dst []byte, o, n, distance int) error {
+	from := o - distance
+	if from < 0 {
 		return errLZOCorrupt
 	}
-	if n > len(r.dst)-r.o {
+	if n <= lzoWide && distance >= lzoWide && o+lzoWide <= len(dst) {
+		*(*[lzoWide]byte)(dst[o:]) = [lzoWide]byte(dst[from:])
+		return nil
+	}
+	if n > len(dst)-o {
 		return errLZOShort
 	}
-	from := r.o - distance
-	if distance >= n {
-		copy(r.dst[r.o:r.o+n], r.dst[from:from+n])
-	} else {
-		for i := range n {
-			r.dst[r.o+i] = r.dst[from+i]
-		}
+	for end := o + n; o < end; { // twice as many with each turn
+		o += copy(dst[o:end], dst[from:o])
 	}
-	r.o += n
 	return nil
 }
 

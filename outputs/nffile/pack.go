@@ -2,13 +2,11 @@ package nffile
 
 import (
 	"bytes"
-	"compress/bzip2"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 
-	bzip2w "github.com/dsnet/compress/bzip2"
+	"github.com/dsnet/compress/bzip2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 )
@@ -21,7 +19,7 @@ type packer struct {
 	lz4   *lz4Writer
 	lzo   *lzoWriter
 	zstd  *zstd.Encoder
-	bz2   *bzip2w.Writer
+	bz2   *bzip2.Writer
 	out   bytes.Buffer // of bz2
 }
 
@@ -56,7 +54,7 @@ func newPacker(kind Compression, level int) (*packer, error) {
 		if level == 0 {
 			level = 9
 		}
-		p.bz2, err = bzip2w.NewWriter(&p.out, &bzip2w.WriterConfig{Level: level})
+		p.bz2, err = bzip2.NewWriter(&p.out, &bzip2.WriterConfig{Level: level})
 	}
 	return p, err
 }
@@ -114,6 +112,7 @@ var errTooLarge = fmt.Errorf("unpacks to more than %d bytes", MaxBlock)
 // unpacker holds the memory for unpacking: at most MaxBlock bytes.
 type unpacker struct {
 	buf []byte
+	bz2 *bzip2Reader
 }
 
 // unpack returns the payload of a block. The slice is raw itself or valid until
@@ -125,7 +124,7 @@ func (u *unpacker) unpack(c Compression, raw []byte) ([]byte, error) {
 	case LZ4:
 		return u.unpackLZ4(raw)
 	case BZ2:
-		return u.readAll(bzip2.NewReader(bytes.NewReader(raw)))
+		return u.unpackBZ2(raw)
 	case ZSTD:
 		return u.unpackZSTD(raw)
 	case LZO:
@@ -155,30 +154,6 @@ func (u *unpacker) grow(n int) {
 		u.buf = make([]byte, n)
 	}
 	u.buf = u.buf[:cap(u.buf)]
-}
-
-// readAll reads r to its end, at most MaxBlock bytes.
-func (u *unpacker) readAll(r io.Reader) ([]byte, error) {
-	u.grow(1 << 16)
-	n := 0
-	for {
-		m, err := r.Read(u.buf[n:])
-		n += m
-		if err == io.EOF {
-			return u.buf[:n], nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if n > MaxBlock {
-			return nil, errTooLarge
-		}
-		if n == len(u.buf) {
-			buf := make([]byte, min(2*n, MaxBlock+1))
-			copy(buf, u.buf)
-			u.buf = buf
-		}
-	}
 }
 
 // zstdDecoder is made when the first file needs it; DecodeAll is safe for

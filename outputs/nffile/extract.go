@@ -189,7 +189,7 @@ func (x *Extractor) Next(b *Block, f *Brief) bool {
 	d := x.dec
 	d.begin(b)
 	for b.next() {
-		if b.kind == recordFlow && b.file.head.Layout == layout2 {
+		if b.isFlow() && b.kind == recordFlow {
 			if o := x.outline(b.rec); o != nil {
 				o.read(b.rec, d.exporters, f)
 				return true
@@ -221,12 +221,14 @@ func (x *Extractor) plain(f *Brief) {
 // outline is what flow records of one size with the same elements in the same order
 // have in common: where what is wanted lies in them.
 type outline struct {
-	head           uint32 // size and number of elements, as in the record; 0 is none
-	n              int    // of the elements
-	offsets        [outlineElements]uint16
-	heads          [outlineElements]uint32 // id and length, as in the record
-	generic, count uint16                  // offsets of payloads; no count is 0
-	values         []place                 // of the fields
+	head    uint32 // size and number of elements, as in the record; 0 is none
+	n       int    // of the elements
+	offsets [outlineElements]uint16
+	heads   [outlineElements]uint32 // id and length, as in the record
+	values  []place                 // of the fields
+	writers bool                    // the elements are as the Writer writes them
+
+	generic, misc, count uint16 // offsets of their payloads, 0 without
 }
 
 // place is where the value of a field lies in a record.
@@ -265,6 +267,7 @@ func (x *Extractor) outline(rec []byte) *outline {
 	for i, f := range x.fields {
 		o.values[i] = o.place(f)
 	}
+	o.writers = o.isWriters(rec)
 	o.head = head
 	return o
 }
@@ -286,7 +289,7 @@ func (o *outline) fits(rec []byte, head uint32) bool {
 // or when something is wrong with those in want: see Decoder.elements.
 func (o *outline) measure(rec []byte, want uint64) bool {
 	n, off := le.Uint16(rec[4:]), recordHeadSize
-	o.n, o.generic, o.count = 0, 0, 0
+	o.n, o.generic, o.misc, o.count = 0, 0, 0, 0
 	for ; n > 0 && off+4 <= len(rec); n-- {
 		id, size := le.Uint16(rec[off:]), int(le.Uint16(rec[off+2:]))
 		if size < 4 || size > len(rec)-off || o.n == outlineElements-1 {
@@ -298,6 +301,8 @@ func (o *outline) measure(rec []byte, want uint64) bool {
 		switch id {
 		case elGeneric:
 			o.generic = uint16(off + 4)
+		case elMisc:
+			o.misc = uint16(off + 4)
 		case elCount:
 			o.count = uint16(off + 4)
 		}

@@ -77,17 +77,7 @@ func (c *comparer) compare(t *testing.T, name string, content []byte) (flows, fa
 func TestExtractor(t *testing.T) {
 	files := map[string][]byte{"layout 1": file1(t, None), "layout 3": file3(t, None)}
 	files["wide"], _ = smallFile(t, None)
-	traffic := newBorder(1, true)
-	w := mustCreate(t, Options{})
-	var r flow.Record
-	for range 100 {
-		traffic.next(&r)
-		must(t, w.Append(&r))
-	}
-	must(t, w.Close())
-	content, err := os.ReadFile(w.Path())
-	must(t, err)
-	files["traffic"] = content
+	files["traffic"] = trafficFile(t, true)
 	c := newComparer()
 	for name, content := range files {
 		if flows, fast := c.compare(t, name, content); name == "traffic" && (flows != 100 || fast != flows) {

@@ -174,10 +174,8 @@ var noExtra Extra
 // Append says; texts and payloads that would make a record longer than 2048 bytes
 // are left out.
 func (w *Writer) AppendExtra(r *flow.Record, x *Extra) error {
-	if len(w.block)+maxRecord > blockLimit {
-		if err := w.writeBlock(); err != nil {
-			return w.rollback(err)
-		}
+	if err := w.makeRoom(); err != nil {
+		return err
 	}
 	if r.Present != w.planFor || r.Event != w.planEvnt || w.plan == 0 {
 		w.planFor, w.planEvnt = r.Present, r.Event
@@ -190,12 +188,43 @@ func (w *Writer) AppendExtra(r *flow.Record, x *Extra) error {
 	n := len(w.block)
 	n += w.encode(w.block[n:n+maxRecord], r, x, c, sysid)
 	w.block = w.block[:n]
-	w.records++
 	w.stat.add(r.Proto, c.first, c.last, c.packets, c.bytes, c.revPackets, c.revBytes)
+	w.counted(sysid)
+	return nil
+}
+
+// appendAsIs adds a flow by its record, of which only the number of the exporter
+// changes.
+func (w *Writer) appendAsIs(rec []byte, id Exporter, f *Brief) error {
+	if err := w.makeRoom(); err != nil {
+		return err
+	}
+	sysid := w.sysid(id)
+	n := len(w.block)
+	w.block = append(slices.Grow(w.block, maxRecord), rec...)
+	le.PutUint16(w.block[n+8:], sysid)
+	w.stat.add(f.Proto, f.First, f.Last, f.Packets, f.Bytes, f.RevPackets, f.RevBytes)
+	w.counted(sysid)
+	return nil
+}
+
+// makeRoom writes the open block when it has no room for another flow.
+func (w *Writer) makeRoom() error {
+	if len(w.block)+maxRecord <= blockLimit {
+		return nil
+	}
+	if err := w.writeBlock(); err != nil {
+		return w.rollback(err)
+	}
+	return nil
+}
+
+// counted counts a flow record of an exporter that is in the block.
+func (w *Writer) counted(sysid uint16) {
+	w.records++
 	if sysid > 0 {
 		w.exporters[sysid-1].flows++
 	}
-	return nil
 }
 
 // Datagrams counts datagrams received from an exporter and its sequence failures

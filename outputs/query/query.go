@@ -244,16 +244,44 @@ func Each(ctx context.Context, files []string, fn func(*flow.Record) error) (Tot
 // The error otherwise joins what was wrong with the files; flows of other files
 // and blocks have been handed out nevertheless.
 func (in Input) Each(ctx context.Context, fn func(*flow.Record) error) (Totals, error) {
-	return in.each(ctx, func(d *nffile.Decoder) error { return fn(d.Record()) }, func(*nffile.Decoder) error { return nil })
+	return in.each(ctx, &lister{nffile.NewDecoder(), fn})
 }
 
-// each calls fn for every flow, and end after the last of each file.
-func (in Input) each(ctx context.Context, fn, end func(*nffile.Decoder) error) (Totals, error) {
+// cursor steps through the flows of blocks and does something with them.
+type cursor interface {
+	Next(*nffile.Block) bool // steps to the next flow of a block
+	Err() error              // what was wrong with the block
+
+	sums() (first, last, flows, packets, bytes uint64) // of the flow
+	use() error                                        // does it, for the flow
+	end() error                                        // is called behind each file
+}
+
+// lister is the cursor that calls a function.
+type lister struct {
+	*nffile.Decoder
+	fn func(*flow.Record) error
+}
+
+func (l *lister) sums() (first, last, flows, packets, bytes uint64) {
+	r := l.Record()
+	return r.First.Milli(), r.Last.Milli(), flowsOf(r), r.Packets + r.RevPackets, r.Bytes + r.RevBytes
+}
+
+func (l *lister) use() error { return l.fn(l.Record()) }
+
+func (l *lister) end() error {
+	l.Reset()
+	return nil
+}
+
+// each uses all flows of the input, in order.
+func (in Input) each(ctx context.Context, c cursor) (Totals, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	src := &source{files: in.Files, limit: in.Window}
 	blocks, free := unpackAhead(ctx, src)
 	var totals Totals
-	err := drain(blocks, free, &totals, src, fn, end)
+	err := drain(blocks, free, &totals, src, c)
 	stopped := err != nil
 	if stopped {
 		cancel()
@@ -305,37 +333,34 @@ func unpackAhead(ctx context.Context, src *source) (blocks <-chan *nffile.Block,
 	return out, back
 }
 
-// drain decodes blocks and calls fn for their flows.
-func drain(blocks <-chan *nffile.Block, free chan<- *nffile.Block, t *Totals, src *source, fn, end func(*nffile.Decoder) error) error {
-	dec := nffile.NewDecoder()
+// drain uses the flows of blocks.
+func drain(blocks <-chan *nffile.Block, free chan<- *nffile.Block, t *Totals, src *source, c cursor) error {
 	path := ""
 	for b := range blocks {
 		if b.Path() != path {
-			if err := end(dec); err != nil {
+			if err := c.end(); err != nil {
 				return err
 			}
-			dec.Reset()
 			path = b.Path()
 		}
 		t.BytesRead += uint64(b.Size())
-		for dec.Next(b) {
-			r := dec.Record()
+		for c.Next(b) {
 			t.Read++
-			first, last := r.First.Milli(), r.Last.Milli()
+			first, last, flows, packets, bytes := c.sums()
 			if !src.limit.has(first, last) {
 				continue
 			}
-			t.add(first, last, flowsOf(r), r.Packets+r.RevPackets, r.Bytes+r.RevBytes)
-			if err := fn(dec); err != nil {
+			t.add(first, last, flows, packets, bytes)
+			if err := c.use(); err != nil {
 				return err
 			}
 		}
-		if err := dec.Err(); err != nil {
+		if err := c.Err(); err != nil {
 			src.damaged(err)
 		}
 		free <- b
 	}
-	return end(dec)
+	return c.end()
 }
 
 // workers is how many goroutines a query without order uses.

@@ -29,8 +29,8 @@ func (in Input) Write(ctx context.Context, path string, opt nffile.Options) (Tot
 	if err != nil {
 		return Totals{}, err
 	}
-	c := copier{w: w, whole: in.Window.isZero(), samplers: map[nffile.Sampler]bool{}, names: map[nffile.Name]bool{}}
-	totals, readErr := in.each(ctx, c.flow, c.tables)
+	c := copier{Copier: nffile.NewCopier(w), w: w, whole: in.Window.isZero(), samplers: map[nffile.Sampler]bool{}, names: map[nffile.Name]bool{}}
+	totals, readErr := in.each(ctx, &c)
 	if err = c.err; err == nil {
 		err = ctx.Err()
 	}
@@ -43,8 +43,9 @@ func (in Input) Write(ctx context.Context, path string, opt nffile.Options) (Tot
 	return totals, readErr
 }
 
-// copier writes what a query reads.
+// copier is the cursor that writes what a query reads.
 type copier struct {
+	*nffile.Copier
 	w        *nffile.Writer
 	whole    bool // all flows are copied: the counts of datagrams belong to them
 	samplers map[nffile.Sampler]bool
@@ -52,14 +53,21 @@ type copier struct {
 	err      error
 }
 
-// flow copies a flow.
-func (c *copier) flow(d *nffile.Decoder) error {
-	c.err = c.w.AppendExtra(d.Record(), d.Extra())
+func (c *copier) sums() (first, last, flows, packets, bytes uint64) {
+	f := c.Flow()
+	return f.First, f.Last, f.Flows, f.Packets + f.RevPackets, f.Bytes + f.RevBytes
+}
+
+// use copies a flow.
+func (c *copier) use() error {
+	c.err = c.Copy()
 	return c.err
 }
 
-// tables copies what a file has besides flows, once.
-func (c *copier) tables(d *nffile.Decoder) error {
+// end copies what a file has besides flows, once.
+func (c *copier) end() error {
+	d := c.Decoder()
+	defer d.Reset()
 	for _, s := range d.Samplers() {
 		if !c.samplers[s] && c.err == nil {
 			c.samplers[s] = true

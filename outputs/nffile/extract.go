@@ -154,6 +154,11 @@ func numberOf(r *flow.Record, f flow.Field) uint64 {
 // that were seen before are read at known places, without a look at the others;
 // all others by a Decoder.
 type Extractor struct {
+	// Flows that begin before From or end after To, in milliseconds since 1970, are
+	// passed over and counted in Passed. A To of 0 is open.
+	From, To uint64
+	Passed   uint64
+
 	dec      *Decoder
 	fields   []flow.Field
 	outlines [1 << outlineBits][2]outline
@@ -191,16 +196,28 @@ func (x *Extractor) Next(b *Block, f *Brief) bool {
 	for b.next() {
 		if b.isFlow() && b.kind == recordFlow {
 			if o := x.outline(b.rec); o != nil {
+				if !x.within(o.times(b.rec)) {
+					continue
+				}
 				o.read(b.rec, d.exporters, f)
 				return true
 			}
 		}
-		if d.take(b) {
+		if d.take(b) && x.within(d.rec.First.Milli(), d.rec.Last.Milli()) {
 			x.plain(f)
 			return true
 		}
 	}
 	d.end(b)
+	return false
+}
+
+// within says whether a flow is wanted by its times, and counts it if not.
+func (x *Extractor) within(first, last uint64) bool {
+	if first >= x.From && (x.To == 0 || last <= x.To) {
+		return true
+	}
+	x.Passed++
 	return false
 }
 
@@ -337,9 +354,8 @@ func (o *outline) place(f flow.Field) place {
 
 // read sets f to the flow in rec, which fits the outline.
 func (o *outline) read(rec []byte, exporters []Exporter, f *Brief) {
+	f.First, f.Last = o.times(rec)
 	g := rec[o.generic:][:48]
-	f.First, f.Last = milli(le.Uint64(g)), milli(le.Uint64(g[8:]))
-	f.Last = max(f.Last, f.First)
 	f.Packets, f.Bytes = le.Uint64(g[24:]), le.Uint64(g[32:])
 	f.Proto = g[44]
 	f.Flows, f.RevPackets, f.RevBytes = 1, 0, 0
@@ -350,6 +366,13 @@ func (o *outline) read(rec []byte, exporters []Exporter, f *Brief) {
 	for i, p := range o.values {
 		f.Values[i] = p.value(rec, exporters)
 	}
+}
+
+// times returns when the flow in rec began and ended.
+func (o *outline) times(rec []byte) (first, last uint64) {
+	g := rec[o.generic:][:16]
+	first, last = milli(le.Uint64(g)), milli(le.Uint64(g[8:]))
+	return first, max(first, last)
 }
 
 // milli returns a time that flow.Milli takes, 0 for others.

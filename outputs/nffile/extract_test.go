@@ -108,6 +108,41 @@ func TestExtractorSamples(t *testing.T) {
 	}
 }
 
+// TestExtractorWindow: flows outside of a window are passed over, those of every layout.
+func TestExtractorWindow(t *testing.T) {
+	traffic, _ := smallFile(t, None)
+	for name, content := range map[string][]byte{"layout 1": file1(t, None), "layout 2": traffic, "layout 3": file3(t, None), "traffic": trafficFile(t, true)} {
+		read := func(from, to uint64) (flows []Brief, passed uint64) {
+			f, err := newFile("memory", memory{bytes.NewReader(content)}, int64(len(content)))
+			must(t, err)
+			x, block := NewExtractor(nil), new(Block)
+			x.From, x.To = from, to
+			for f.ReadBlock(block) == nil {
+				must(t, block.Unpack())
+				for brief := x.NewBrief(); x.Next(block, &brief); {
+					flows = append(flows, brief)
+				}
+			}
+			return flows, x.Passed
+		}
+		all, passed := read(0, 0)
+		if len(all) == 0 || passed != 0 {
+			t.Fatalf("%s: %d flows, %d passed over", name, len(all), passed)
+		}
+		for _, f := range all {
+			for _, window := range [][2]uint64{{f.First, 0}, {f.First + 1, 0}, {0, f.Last}, {0, f.Last - 1}, {f.First, f.Last}} {
+				got, passed := read(window[0], window[1])
+				want := slices.DeleteFunc(slices.Clone(all), func(f Brief) bool {
+					return f.First < window[0] || window[1] != 0 && f.Last > window[1]
+				})
+				if !slices.EqualFunc(got, want, func(a, b Brief) bool { return equalBriefs(&a, &b) }) || len(got)+int(passed) != len(all) {
+					t.Fatalf("%s: %v: %d flows and %d, expected %d of %d", name, window, len(got), passed, len(want), len(all))
+				}
+			}
+		}
+	}
+}
+
 // TestExtractorManyElements: flows with more elements than an outline has, and more
 // kinds of flows than are remembered.
 func TestExtractorManyElements(t *testing.T) {

@@ -310,3 +310,19 @@ func BenchmarkEach(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/flow")
 }
+
+// TestTopWindow: Top counts the flows of a window that Each has.
+func TestTopWindow(t *testing.T) {
+	files := tree(t)
+	start := uint64(time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC).UnixMilli())
+	for _, w := range []Window{{}, {From: start + 100000}, {To: start + 200000}, {From: start + 100000, To: start + 150000}, {From: start + 1e9}} {
+		in := Input{Files: files, Window: w}
+		want, err := in.Each(context.Background(), func(*flow.Record) error { return nil })
+		must(t, err)
+		_, got, err := in.Top(context.Background(), []Stat{{Orders: []Order{ByFlows}}}, 1)
+		must(t, err)
+		if got != want {
+			t.Errorf("%v: %+v, expected %+v", w, got, want)
+		}
+	}
+}

@@ -147,6 +147,7 @@ func (c *counter) init(stats []Stat) {
 // run counts the flows of blocks until there are no more.
 func (c *counter) run(ctx context.Context, src *source, stats []Stat) {
 	x := nffile.NewExtractor(c.fields)
+	x.From, x.To = src.limit.From, src.limit.To
 	for i := range c.flows {
 		c.flows[i] = x.NewBrief()
 	}
@@ -154,25 +155,22 @@ func (c *counter) run(ctx context.Context, src *source, stats []Stat) {
 	for src.next(ctx, &b) {
 		err := b.Unpack()
 		if err == nil {
-			c.block(x, &b, stats, src.limit)
+			c.block(x, &b, stats)
 			err = x.Err()
 		}
 		if err != nil {
 			src.damaged(err)
 		}
 	}
+	c.totals.Read = c.totals.Records + x.Passed
 }
 
 // block counts the flows of one block.
-func (c *counter) block(x *nffile.Extractor, b *nffile.Block, stats []Stat, limit Window) {
+func (c *counter) block(x *nffile.Extractor, b *nffile.Block, stats []Stat) {
 	c.totals.BytesRead += uint64(b.Size())
 	n := 0
 	for x.Next(b, &c.flows[n]) {
 		f := &c.flows[n]
-		c.totals.Read++
-		if !limit.has(f.First, f.Last) {
-			continue
-		}
 		c.totals.add(f.First, f.Last, f.Flows, f.Packets+f.RevPackets, f.Bytes+f.RevBytes)
 		if n++; n == batchSize {
 			c.count(n, stats)

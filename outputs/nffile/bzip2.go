@@ -53,7 +53,7 @@ func (u *unpacker) unpackBZ2(raw []byte) ([]byte, error) {
 	}
 	z := u.bz2
 	z.bitReader = bitReader{src: raw}
-	u.grow(1 << 20)
+	u.grow(64 << 10)
 	out := u.buf[:0]
 	for {
 		var err error
@@ -75,9 +75,6 @@ func (z *bzip2Reader) stream(out []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: it does not begin with BZh1 to BZh9", errBzip2Corrupt)
 	}
 	size := int(head&0xff-'0') * 100000
-	if cap(z.column) < size {
-		z.column, z.next, z.prev = make([]byte, size), make([]uint32, size), make([]uint32, size)
-	}
 	var all uint32
 	for {
 		kind := z.read(24)<<24 | z.read(24)
@@ -92,7 +89,7 @@ func (z *bzip2Reader) stream(out []byte) ([]byte, error) {
 		case kind != bzip2Block:
 			return nil, errBzip2Corrupt
 		}
-		n, origin, err := z.block(z.column[:size])
+		n, origin, err := z.block(size)
 		if err != nil {
 			return nil, err
 		}
@@ -108,9 +105,9 @@ func (z *bzip2Reader) stream(out []byte) ([]byte, error) {
 	}
 }
 
-// block reads a block up to its last column. It returns the length of that and the
-// row of the text.
-func (z *bzip2Reader) block(column []byte) (n int, origin uint32, err error) {
+// block reads a block of at most size bytes up to its last column. It returns the
+// length of that and the row of the text.
+func (z *bzip2Reader) block(size int) (n int, origin uint32, err error) {
 	if z.read(1) != 0 {
 		return 0, 0, fmt.Errorf("%w: a randomised block, which no bzip2 since 1998 writes", errBzip2Corrupt)
 	}
@@ -128,7 +125,7 @@ func (z *bzip2Reader) block(column []byte) (n int, origin uint32, err error) {
 			return 0, 0, err
 		}
 	}
-	if n, err = z.symbols(column); err != nil {
+	if n, err = z.symbols(size); err != nil {
 		return 0, 0, err
 	}
 	if int(origin) >= n {
@@ -249,10 +246,11 @@ func (c *bzip2Code) long(acc uint64) (symbol, length int) {
 	return 0, 0
 }
 
-// symbols reads the symbols of a block into column and returns how many bytes they
-// are, counted in z.counts.
-func (z *bzip2Reader) symbols(column []byte) (n int, err error) {
+// symbols reads the symbols of a block into z.column and returns how many bytes they
+// are, at most size, counted in z.counts.
+func (z *bzip2Reader) symbols(size int) (n int, err error) {
 	clear(z.counts[:])
+	column := z.column[:min(len(z.column), size)]
 	last, end := z.alphabet, z.used+1
 	b := z.bitReader
 	run, power := 0, 1
@@ -272,11 +270,14 @@ func (z *bzip2Reader) symbols(column []byte) (n int, err error) {
 			b.acc <<= length & 31
 			b.n -= length
 			if symbol <= 1 { // digits 1 and 2 of a number with base 2
-				if run += power << symbol; run > len(column)-n {
+				if run += power << symbol; run > size-n {
 					return 0, errBzip2Corrupt
 				}
 				power <<= 1
 				continue
+			}
+			if n+run >= len(column) && len(column) < size {
+				column = z.grow(n, run+1, size)
 			}
 			if run > 0 {
 				z.counts[last[0]] += uint32(run)
@@ -301,6 +302,15 @@ func (z *bzip2Reader) symbols(column []byte) (n int, err error) {
 		}
 	}
 	return 0, fmt.Errorf("%w: a block without an end", errBzip2Corrupt)
+}
+
+// grow makes room for more bytes in the column, of which n are in use, but not for
+// more than size.
+func (z *bzip2Reader) grow(n, more, size int) []byte {
+	column := make([]byte, min(size, max(n+more, 2*n, 64<<10)))
+	copy(column, z.column[:n])
+	z.column = column
+	return column
 }
 
 // toFront moves the byte at place i to the front, and returns it.
@@ -332,6 +342,9 @@ func (z *bzip2Reader) unsort(n int, origin uint32) {
 	for i, c := range &z.counts {
 		z.counts[i] = sum
 		sum += c
+	}
+	if len(z.next) < n {
+		z.next, z.prev = make([]uint32, n), make([]uint32, n)
 	}
 	column, next, prev := z.column[:n], z.next[:n], z.prev[:n]
 	for i, c := range column {

@@ -19,7 +19,7 @@ var (
 
 // unpackLZO unpacks one LZO1X stream.
 func (u *unpacker) unpackLZO(raw []byte) ([]byte, error) {
-	size := max(cap(u.buf), min(MaxBlock, max(4*len(raw), 1<<16)))
+	size := max(cap(u.buf), firstSize(len(raw)))
 	for {
 		u.grow(size)
 		n, err := decodeLZO(u.buf[:min(len(u.buf), MaxBlock)], raw)

@@ -133,8 +133,19 @@ func (u *unpacker) unpack(c Compression, raw []byte) ([]byte, error) {
 	return nil, fmt.Errorf("%w: %s", ErrUnsupported, c)
 }
 
+// firstSize returns how many bytes to unpack n bytes into at first. Those of a block
+// of flows are mostly nfdump's 1 or 2 MiB and some records: what is not used of the
+// buffer is never touched.
+func firstSize(n int) int {
+	size := max(4*n, 64<<10)
+	if size > 512<<10 {
+		size = max(size, 2<<20+64<<10)
+	}
+	return min(size, MaxBlock)
+}
+
 func (u *unpacker) unpackLZ4(raw []byte) ([]byte, error) {
-	size := max(cap(u.buf), min(MaxBlock, max(4*len(raw), 1<<16)))
+	size := max(cap(u.buf), firstSize(len(raw)))
 	for {
 		u.grow(size)
 		n, err := lz4.UncompressBlock(raw, u.buf[:size])

@@ -169,15 +169,11 @@ type Decoder struct {
 	revision  uint64
 	log       logLimiter
 
-	rec     ipfix.RecordDecoder
-	flow    flow.Record
-	reverse flow.Record // of a biflow
-	outer   flow.Record // with OuterFlows
-	names   flow.Names
+	own     *lane
+	message message // of Decode
+	work    work    // of own
+	batch   *Batch  // nil outside of a batch
 	option  flow.OptionRecord
-	inner   inner
-	counter flow.CounterRecord
-	samples sflow.Decoder
 	scratch []ipfix.FieldSpec
 	scope   []byte // of the option record at hand
 
@@ -203,7 +199,7 @@ func newDecoder(o Options, shared *registry) *Decoder {
 		separate:  separate,
 		log:       logLimiter{print: o.Log},
 	}
-	d.rec.Templates = &d.inner
+	d.own = newLane(&d.opt)
 	return d
 }
 
@@ -229,14 +225,17 @@ func (d *Decoder) Refused() uint64 { return d.refused }
 // no error. dg.Received drives the clock of expiry, so a datagram can be decoded
 // long after its receipt.
 func (d *Decoder) Decode(dg Datagram, h Handler) error {
-	return d.decode(&message{resent: dg.Resent, past: dg.Resent, handler: h}, dg)
+	d.message = message{resent: dg.Resent, past: dg.Resent, handler: h, base: &d.own.rec.Base}
+	return d.decode(&d.message, dg)
 }
 
 // decode decodes a datagram.
 func (d *Decoder) decode(m *message, dg Datagram) error {
 	d.err = nil
+	d.own.handler = m.handler
 	addr := dg.Exporter.Addr().Unmap()
 	if dg.Stream && len(dg.Payload) == 0 {
+		d.settle()
 		d.endStream(netip.AddrPortFrom(addr, dg.Exporter.Port()))
 		return nil
 	}
@@ -286,10 +285,14 @@ type message struct {
 	past     bool   // one of the two: nothing about the exporter's present
 	handler  Handler
 
-	dom     *domain
-	flows   uint32 // data records decoded
-	options uint32 // option records decoded
-	unsure  bool   // sets were not decoded, so the number of records is unknown
+	dom      *domain
+	base     *flow.Record // what its records share
+	sflow    sflow.Header
+	sequence uint32
+	count    uint32 // of records, as the header of NetFlow v5 or v7 has it
+	flows    uint32 // data records decoded
+	options  uint32 // option records decoded
+	unsure   bool   // sets were not decoded, so the number of records is unknown
 }
 
 // version reads the protocol version off a datagram; 0 is none that is known.
@@ -349,7 +352,7 @@ func (d *Decoder) begin(m *message, v flow.Version, id uint32) {
 
 // base prepares what the records of a datagram share.
 func (d *Decoder) base(m *message, exported flow.Time) *flow.Record {
-	b := &d.rec.Base
+	b := m.base
 	*b = flow.Record{
 		Exporter:     m.addr,
 		ExporterPort: m.port,
@@ -399,17 +402,9 @@ func (d *Decoder) fixed(m *message, f *fixed, b []byte) {
 	if base.Exported == 0 {
 		base.Exported = m.received
 	}
-	for ; len(records) >= f.record; records = records[f.record:] {
-		f.decode(&d.flow, base, records[:f.record])
-		d.emit(m)
-		if m.handler.Flow == nil {
-			m.count(len(records)/f.record - 1)
-			break
-		}
-	}
-	if f.version != flow.V1 { // which has no sequence numbers
-		m.dom.sequence(m).records(&m.dom.stats, head.Sequence, uint32(head.Count), false)
-	}
+	d.assign(work{m: m, fixed: f, body: records})
+	m.sequence, m.count = head.Sequence, uint32(head.Count)
+	d.conclude(m)
 }
 
 // sflow decodes an sFlow datagram. The domain is the sub-agent.
@@ -420,44 +415,11 @@ func (d *Decoder) sflow(m *message, b []byte) {
 		d.fail(m, err)
 		return
 	}
-	m.agent = head.Agent
+	m.agent, m.sflow, m.sequence = head.Agent, head, head.Sequence
 	d.begin(m, flow.SFlow, head.SubAgent)
-	base := d.base(m, 0)
-	for {
-		s, ok := samples.Next()
-		if !ok {
-			break
-		}
-		err = nil
-		switch s.Format {
-		case sflow.FlowSample, sflow.ExpandedFlowSample, sflow.DiscardedPacket:
-			if err = d.samples.Flow(&d.flow, base, &head, s); err == nil || d.flow.Has(flow.Packets) {
-				d.emit(m)
-			}
-		case sflow.CounterSample, sflow.ExpandedCounterSample:
-			d.counters(m, &head, s)
-		}
-		if err != nil {
-			d.fail(m, err)
-		}
-	}
-	if err := samples.Err(); err != nil {
-		d.fail(m, err)
-	}
-	m.dom.sequence(m).datagrams(&m.dom.stats, head.Sequence)
-}
-
-// counters decodes a counter sample, where anybody wants it.
-func (d *Decoder) counters(m *message, head *sflow.Header, s sflow.Sample) {
-	m.dom.stats.Counters++
-	if m.handler.Counter == nil {
-		return
-	}
-	o := &d.counter
-	o.Exporter, o.ExporterPort, o.Received = m.addr, m.port, m.received
-	if err := d.samples.Counters(o, head, s, m.handler.Counter); err != nil {
-		d.fail(m, err)
-	}
+	d.base(m, 0)
+	d.assign(work{m: m, packets: samples, body: b})
+	d.conclude(m)
 }
 
 // v9 decodes a NetFlow v9 datagram.
@@ -476,11 +438,9 @@ func (d *Decoder) v9(m *message, b []byte) {
 		m.dom.uptime.Set(base.Exported, head.SysUptime)
 		m.dom.sysUptime = head.SysUptime
 	}
+	m.sequence = head.Sequence
 	d.sets(m, sets)
-	if d.opt.TemplatesOnly || m.past {
-		return
-	}
-	m.dom.sequence(m).learn(&m.dom.stats, head.Sequence, m.flows, m.unsure)
+	d.conclude(m)
 }
 
 // ipfix decodes an IPFIX message.
@@ -497,12 +457,9 @@ func (d *Decoder) ipfix(m *message, b []byte) {
 		d.fail(m, err)
 	}
 	d.base(m, head.ExportTime()).Sequence = head.Sequence
+	m.sequence = head.Sequence
 	d.sets(m, sets)
-	m.dom.exporter.known.flows.Add(uint64(m.flows))
-	if d.opt.TemplatesOnly || m.past {
-		return
-	}
-	m.dom.sequence(m).records(&m.dom.stats, head.Sequence, m.flows+m.options, m.unsure)
+	d.conclude(m)
 }
 
 // sets decodes the sets of a v9 datagram or an IPFIX message.
@@ -511,7 +468,6 @@ func (d *Decoder) sets(m *message, body []byte) {
 	if m.dom.key.version == flow.V9 {
 		data, options = netflow.V9TemplateSet, netflow.V9OptionsTemplateSet
 	}
-	d.rec.Uptime = &m.dom.uptime
 	sets := ipfix.NewSets(body)
 	for {
 		set, ok := sets.Next()
@@ -543,89 +499,28 @@ func (d *Decoder) dataSet(m *message, set ipfix.Set) {
 	if m.late {
 		m.dom.stats.SetsResumed++
 	}
-	if d.opt.TemplatesOnly && !t.Options() {
+	if !t.Options() {
+		if !d.opt.TemplatesOnly {
+			d.assign(work{m: m, template: t, body: set.Body})
+		}
 		return
 	}
-	if t.Lists() {
-		d.inner = inner{m.dom, m.port}
-	}
-	body := set.Body
-	for first := true; len(body) >= t.MinLength(); first = false {
-		n, err := 0, error(nil)
-		switch {
-		case t.Options():
-			n, err = ipfix.DecodeOption(t, &d.option, body)
-		case first:
-			n, err = d.rec.Decode(t, &d.flow, body)
-		default:
-			n, err = d.rec.Next(t, &d.flow, body)
-		}
+	d.settle() // what the options say is of what comes behind them
+	for body := set.Body; len(body) >= t.MinLength(); {
+		n, err := ipfix.DecodeOption(t, &d.option, body)
 		if err != nil {
 			d.fail(m, err)
 			m.unsure = true
 			return
 		}
-		raw := body[:n]
+		d.emitOption(m, body[:n])
 		body = body[n:]
-		if t.Options() {
-			d.emitOption(m, raw)
-			continue
-		}
-		if t.Lists() && d.rec.ListErr() != nil {
-			d.fail(m, d.rec.ListErr())
-		}
-		d.emit(m)
-		if m.handler.Flow == nil && t.FixedSize() {
-			m.count(len(body) / t.MinLength())
-			return
-		}
-	}
-}
-
-// count counts n flows that are not decoded.
-func (m *message) count(n int) {
-	m.flows += uint32(n)
-	m.dom.stats.Flows += uint64(n)
-}
-
-// emit completes the flow at hand and gives it to the handler.
-func (d *Decoder) emit(m *message) {
-	r, s := &d.flow, &m.dom.stats
-	m.dom.rate(r)
-	if r.SamplingRate != 0 {
-		s.SamplingRate = r.SamplingRate
-	}
-	if r.Has(flow.TimeRepair) {
-		s.TimeRepairs++
-	}
-	s.Flows++
-	m.flows++
-	if m.handler.Flow == nil {
-		return
-	}
-	if c := m.dom.exporter.config; c != nil && !c.Count.counts(r) {
-		s.Uncounted++
-		return
-	}
-	if d.opt.OuterFlows && r.Sample == nil && r.Has(flow.TunSrc) {
-		turnOut(r, &d.outer)
-		r = &d.outer
-	}
-	if !d.opt.SplitBiflows || !isBiflow(r) {
-		d.join(m.dom, r)
-		m.handler.Flow(r)
-		return
-	}
-	split(r, &d.reverse)
-	for _, one := range [...]*flow.Record{r, &d.reverse} {
-		d.join(m.dom, one)
-		m.handler.Flow(one)
 	}
 }
 
 // emitOption learns from the option record at hand and gives it to the handler.
 func (d *Decoder) emitOption(m *message, raw []byte) {
-	o, b := &d.option, &d.rec.Base
+	o, b := &d.option, m.base
 	o.Exporter, o.ExporterPort, o.Domain, o.Version = b.Exporter, b.ExporterPort, b.Domain, b.Version
 	o.Exported, o.Received = b.Exported, b.Received
 	m.dom.learn(o)

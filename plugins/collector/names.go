@@ -144,13 +144,13 @@ func (dom *domain) name(kind nameKind, id uint64) string {
 }
 
 // join gives the flow at hand the names of its numbers.
-func (d *Decoder) join(dom *domain, r *flow.Record) {
-	c, enrich := dom.exporter.config, d.opt.Enrich
+func (l *lane) join(dom *domain, r *flow.Record) {
+	c, enrich := dom.exporter.config, l.opt.Enrich
 	tables := dom.exporter.known.hasNames.Load()
 	if !tables && enrich == nil && (c == nil || c.Name == "" && c.Interfaces == nil && !c.SeparatePorts) {
 		return
 	}
-	n := &d.names
+	n := &l.names
 	*n = flow.Names{}
 	if tables {
 		dom.joinTables(r, n)

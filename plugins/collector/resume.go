@@ -49,7 +49,8 @@ func (d *Decoder) Knows(k SetKey, received time.Time) bool {
 // It was counted when it came: now only its records are, and that its sets were
 // resumed. It says nothing about the present: not about sequence numbers nor clocks.
 func (d *Decoder) Resume(dg Datagram, h Handler) error {
-	return d.decode(&message{late: true, past: true, handler: h}, dg)
+	d.message = message{late: true, past: true, handler: h, base: &d.own.rec.Base}
+	return d.decode(&d.message, dg)
 }
 
 // Key returns what the first set of a datagram of Handler.Missing needs; false when

@@ -69,6 +69,7 @@ func (d *Decoder) defineOne(m *message, id uint16, fields []ipfix.FieldSpec, opt
 		d.contradict(m, known, at)
 		return
 	}
+	d.settle() // records inside structured data are of the templates at their time
 	t, err := compile(known, id, fields, options)
 	if err != nil {
 		d.fail(m, err)

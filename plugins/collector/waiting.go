@@ -45,7 +45,7 @@ func (d *Decoder) wait(m *message, set ipfix.Set) {
 			return
 		}
 	}
-	w := &waiting{dom: m.dom, id: set.ID, port: m.port, base: d.rec.Base, body: slices.Clone(set.Body)}
+	w := &waiting{dom: m.dom, id: set.ID, port: m.port, base: *m.base, body: slices.Clone(set.Body)}
 	w.base.Extra = nil
 	d.compact()
 	d.queue = append(d.queue, w)
@@ -114,7 +114,8 @@ func (d *Decoder) resume(m *message, id uint16) {
 		return
 	}
 	d.expire(m.received)
-	base := d.rec.Base
+	batch, base := d.batch, d.own.rec.Base
+	d.batch = nil
 	for _, w := range slices.Clone(m.dom.waiting) {
 		then := *m
 		then.port, then.received, then.flows, then.options, then.resent = w.port, w.base.Received, 0, 0, false
@@ -124,9 +125,9 @@ func (d *Decoder) resume(m *message, id uint16) {
 		body := w.body
 		d.endWait(w, false)
 		m.dom.stats.SetsResumed++
-		d.rec.Base = w.base
+		then.base = &w.base
 		d.dataSet(&then, ipfix.Set{ID: id, Body: body})
 		m.dom.exporter.known.flows.Add(uint64(then.flows))
 	}
-	d.rec.Base = base
+	d.batch, d.own.rec.Base = batch, base
 }

@@ -425,6 +425,7 @@ type plan struct {
 	segments  []segment
 	present   flow.Set // of the fields of fixed size
 	uptime    bool     // first or last count from the start of the exporter
+	boot      bool     // the start of the exporter is told
 	hasICMP   bool
 	hasTenant bool
 	event     bool // state changes of a firewall or an address translator
@@ -604,6 +605,8 @@ func (p *plan) note(m *move) {
 		p.hasICMP = true
 	case opFirstUptime, opLastUptime:
 		p.uptime = true
+	case opBoot:
+		p.boot = true
 	case opTenantSrc, opTenantDst:
 		p.hasTenant = true
 	case opFwEvent, opNATEvent:

@@ -105,6 +105,10 @@ func (t *Template) Size() int { return 256 + 48*len(t.Fields) + 96*len(t.plan.se
 // exporter (elements 21 and 22).
 func (t *Template) NeedsUptime() bool { return t.plan.uptime }
 
+// Teaches says whether records of t may change what u knows: they tell the start of
+// the exporter, or it is estimated from them.
+func (t *Template) Teaches(u *Uptime) bool { return t.plan.boot || t.plan.uptime && !u.Known() }
+
 // TemplateReader walks over the templates of a template set (RFC 7011, section
 // 3.4.1) or an options template set (section 3.4.2.2).
 type TemplateReader struct {

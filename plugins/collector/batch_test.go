@@ -1,0 +1,226 @@
+package collector
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// mixture returns datagrams of everything there is: all protocols, templates that
+// change between data, options, samples of real exporters where they are, in an order
+// that a number decides.
+func mixture(t testing.TB, seed uint64) []Datagram {
+	list, _ := feed(t, 3, 12)
+	for round := range 3 {
+		for i, s := range streams(t) {
+			from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), 2055)
+			for _, b := range [][]byte{s.data, s.templates, s.data, s.data} {
+				if b != nil {
+					list = append(list, Datagram{Exporter: from, Received: received, Payload: b, Resent: round == 2 && len(list)%5 == 0})
+				}
+			}
+		}
+	}
+	files, err := filepath.Glob("../../../shared/samples/flows/*.dat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i / 3)}), 2055)
+		list = append(list, Datagram{Exporter: from, Received: received, Payload: b})
+	}
+	// Neighbours change places, so that sequences have gaps and templates come late.
+	rng := rand.New(rand.NewPCG(seed, 1))
+	for range len(list) / 4 {
+		i := rng.IntN(len(list) - 1)
+		list[i], list[i+1] = list[i+1], list[i]
+	}
+	return list
+}
+
+// told returns a handler that writes down what it gets.
+func told(lines *[]string) Handler {
+	return Handler{
+		Flow:    func(r *flow.Record) { *lines = append(*lines, fmt.Sprintf("%+v %+v %+v", *r, r.Sample, r.Names)) },
+		Option:  func(o *flow.OptionRecord) { *lines = append(*lines, fmt.Sprintf("%+v", *o)) },
+		Counter: func(c *flow.CounterRecord) { *lines = append(*lines, fmt.Sprintf("%+v", *c)) },
+	}
+}
+
+// statsOf returns the counters of all domains as text.
+func statsOf(d *Decoder) string {
+	all := map[string]string{}
+	d.Exporters(func(s *ExporterStats) {
+		all[fmt.Sprint(s.Exporter, s.Version, s.Domain, s.Port)] = fmt.Sprintf("%+v\n", *s)
+	})
+	text := ""
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		text += all[k]
+	}
+	return text
+}
+
+// plain leaves out of a line where things lie in memory.
+func plain(lines []string) []string {
+	for i, l := range lines {
+		fields := strings.Fields(l)
+		for j, f := range fields {
+			if at := strings.Index(f, "0x"); at >= 0 {
+				fields[j] = f[:at]
+			}
+		}
+		lines[i] = strings.Join(fields, " ")
+	}
+	return lines
+}
+
+// TestBatchGivesWhatDecodeGives decodes the same datagrams one by one and in batches
+// with several goroutines: records, their order, and all counters are the same.
+func TestBatchGivesWhatDecodeGives(t *testing.T) {
+	o := Options{SplitBiflows: true, MaxDomains: 100, Exporters: []ExporterConfig{
+		{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Name: "router", Rate: 100},
+	}}
+	for seed := range uint64(20) {
+		list := mixture(t, seed)
+		var want []string
+		one := NewDecoder(o)
+		for _, dg := range list {
+			_ = one.Decode(dg, told(&want))
+		}
+		lanes := 1 + int(seed%4)
+		got, parts := []string(nil), make([][]string, lanes)
+		many := NewDecoder(o)
+		bo := BatchOptions{Panicked: func(_ netip.AddrPort, _ []byte, p any, stack []byte) { t.Errorf("%v\n%s", p, stack) }}
+		for i := range parts {
+			bo.Handlers = append(bo.Handlers, told(&parts[i]))
+		}
+		collect := func() {
+			for i := range parts {
+				got = append(got, parts[i]...)
+				parts[i] = nil
+			}
+		}
+		bo.Joined = collect
+		b := many.NewBatch(bo)
+		b.least = 1
+		for rest := list; len(rest) > 0; {
+			n := min(len(rest), 1+int(seed)*3)
+			for _, dg := range rest[:n] {
+				_ = b.Add(dg)
+			}
+			b.Run()
+			collect()
+			rest = rest[n:]
+		}
+		want, got = plain(want), plain(got)
+		if len(want) < 500 || !slices.Equal(want, got) {
+			i := 0
+			for i < min(len(want), len(got)) && want[i] == got[i] {
+				i++
+			}
+			t.Fatalf("seed %d: %d records, expected %d; number %d is\n%s\nexpected\n%s", seed, len(got), len(want), i, line(got, i), line(want, i))
+		}
+		if w, g := statsOf(one), statsOf(many); w != g {
+			t.Fatalf("seed %d: counters are\n%s\nexpected\n%s", seed, g, w)
+		}
+	}
+}
+
+// line returns a line where there is one.
+func line(lines []string, i int) string {
+	if i < len(lines) {
+		return lines[i]
+	}
+	return "nothing"
+}
+
+// TestBatchOutlivesAPanic: a handler that panics costs the records at hand only.
+func TestBatchOutlivesAPanic(t *testing.T) {
+	list, flows := feed(t, 1, 5)
+	got, panics := 0, 0
+	h := Handler{Flow: func(*flow.Record) {
+		if got++; got == 7 {
+			panic("seven")
+		}
+	}}
+	b := NewDecoder(Options{}).NewBatch(BatchOptions{
+		Handlers: []Handler{h},
+		Joined:   func() {},
+		Panicked: func(from netip.AddrPort, records []byte, p any, _ []byte) {
+			if panics++; p != "seven" || len(records) == 0 || from != list[0].Exporter {
+				t.Errorf("%v: %v, %d bytes", from, p, len(records))
+			}
+		},
+	})
+	for _, dg := range list {
+		_ = b.Add(dg)
+	}
+	b.Run()
+	if panics != 1 || got != flows-1 { // the second record of a set is lost
+		t.Errorf("%d panics, %d flows of %d", panics, got, flows)
+	}
+}
+
+// TestBatchDoesNotAllocate holds that a batch needs no memory of its own once it has
+// been as large.
+func TestBatchDoesNotAllocate(t *testing.T) {
+	s := streams(t)[1]
+	flows := 0
+	b := NewDecoder(Options{}).NewBatch(BatchOptions{Handlers: []Handler{{Flow: func(*flow.Record) { flows++ }}}, Joined: func() {}})
+	_ = b.Add(datagram(s.templates))
+	n := testing.AllocsPerRun(100, func() {
+		for range 10 {
+			_ = b.Add(datagram(s.data))
+		}
+		b.Run()
+	})
+	if n != 0 || flows == 0 {
+		t.Errorf("%.1f allocations, %d flows", n, flows)
+	}
+}
+
+// BenchmarkBatch is BenchmarkDecode with as many goroutines as there are processors,
+// for datagrams of one domain.
+func BenchmarkBatch(b *testing.B) {
+	s := streams(b)[1]
+	for _, lanes := range []int{1, 2, 4} {
+		b.Run(fmt.Sprint(lanes, " goroutines"), func(b *testing.B) {
+			handlers := make([]Handler, lanes)
+			sums := make([]struct {
+				bytes uint64
+				_     [56]byte
+			}, lanes)
+			for i := range handlers {
+				handlers[i].Flow = func(r *flow.Record) { sums[i].bytes += r.Bytes }
+			}
+			batch := NewDecoder(Options{}).NewBatch(BatchOptions{Handlers: handlers, Joined: func() {}})
+			if err := batch.Add(datagram(s.templates)); err != nil {
+				b.Fatal(err)
+			}
+			dg := datagram(s.data)
+			const datagrams = 64
+			b.ReportAllocs()
+			for b.Loop() {
+				for range datagrams {
+					if err := batch.Add(dg); err != nil {
+						b.Fatal(err)
+					}
+				}
+				batch.Run()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*s.records*datagrams), "ns/record")
+		})
+	}
+}

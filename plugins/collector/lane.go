@@ -1,0 +1,263 @@
+package collector
+
+import (
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ipfix"
+	"github.com/flowgraf/flowgraf/plugins/sflow"
+)
+
+// lane is what a goroutine decodes data records with: the memory that one record
+// leaves to the next. A Decoder has one, a Batch one for each of its goroutines.
+type lane struct {
+	opt     *Options
+	handler Handler
+
+	rec     ipfix.RecordDecoder
+	flow    flow.Record
+	reverse flow.Record // of a biflow
+	outer   flow.Record // with OuterFlows
+	names   flow.Names
+	inner   inner
+	counter flow.CounterRecord
+	samples sflow.Decoder
+}
+
+// work is the data records of a set, or of a datagram that has no sets, and what came
+// of them. To do it reads the state of the domain and changes nothing there: take
+// does that.
+type work struct {
+	m    *message
+	body []byte
+
+	template *ipfix.Template // of a set
+	fixed    *fixed          // of NetFlow v1, v5 or v7
+	packets  sflow.Samples   // of sFlow: those in body
+
+	later bool         // done by a Batch
+	clock ipfix.Uptime // the exporter's, for a Batch
+
+	flows     uint32
+	counters  uint64
+	uncounted uint64
+	repairs   uint64
+	rate      uint32 // sampling rate of the last flow that had one
+	failures  uint64
+	failure   error // the first
+	unsure    bool  // records were not decoded, so their number is unknown
+}
+
+// fail notes an error.
+func (w *work) fail(err error) {
+	if w.failures++; w.failures == 1 {
+		w.failure = err
+	}
+}
+
+// newLane returns a lane for a decoder with some options.
+func newLane(o *Options) *lane {
+	l := &lane{opt: o}
+	l.rec.Templates = &l.inner
+	return l
+}
+
+// do decodes the records of w.
+func (l *lane) do(w *work) {
+	if w.m.base != &l.rec.Base {
+		l.rec.Base = *w.m.base
+	}
+	switch {
+	case w.template != nil:
+		l.set(w)
+	case w.fixed != nil:
+		l.records(w)
+	default:
+		l.packets(w)
+	}
+}
+
+// set decodes the records of a set.
+func (l *lane) set(w *work) {
+	t, body := w.template, w.body
+	l.rec.Uptime = &w.m.dom.uptime
+	if w.later {
+		l.rec.Uptime = &w.clock
+	}
+	if t.Lists() {
+		l.inner = inner{w.m.dom, w.m.port}
+	}
+	for first := true; len(body) >= t.MinLength(); first = false {
+		n, err := 0, error(nil)
+		if first {
+			n, err = l.rec.Decode(t, &l.flow, body)
+		} else {
+			n, err = l.rec.Next(t, &l.flow, body)
+		}
+		if err != nil {
+			w.fail(err)
+			w.unsure = true
+			return
+		}
+		body = body[n:]
+		if t.Lists() && l.rec.ListErr() != nil {
+			w.fail(l.rec.ListErr())
+		}
+		l.emit(w)
+		if l.handler.Flow == nil && t.FixedSize() {
+			w.flows += uint32(len(body) / t.MinLength())
+			return
+		}
+	}
+}
+
+// records decodes the records of NetFlow v1, v5 or v7.
+func (l *lane) records(w *work) {
+	size := w.fixed.record
+	for b := w.body; len(b) >= size; b = b[size:] {
+		w.fixed.decode(&l.flow, &l.rec.Base, b[:size])
+		l.emit(w)
+		if l.handler.Flow == nil {
+			w.flows += uint32(len(b)/size - 1)
+			break
+		}
+	}
+}
+
+// packets decodes the samples of an sFlow datagram.
+func (l *lane) packets(w *work) {
+	for {
+		s, ok := w.packets.Next()
+		if !ok {
+			break
+		}
+		var err error
+		switch s.Format {
+		case sflow.FlowSample, sflow.ExpandedFlowSample, sflow.DiscardedPacket:
+			if err = l.samples.Flow(&l.flow, &l.rec.Base, &w.m.sflow, s); err == nil || l.flow.Has(flow.Packets) {
+				l.emit(w)
+			}
+		case sflow.CounterSample, sflow.ExpandedCounterSample:
+			err = l.counters(w, s)
+		}
+		if err != nil {
+			w.fail(err)
+		}
+	}
+	if err := w.packets.Err(); err != nil {
+		w.fail(err)
+	}
+}
+
+// counters decodes a counter sample, where anybody wants it.
+func (l *lane) counters(w *work, s sflow.Sample) error {
+	w.counters++
+	if l.handler.Counter == nil {
+		return nil
+	}
+	o := &l.counter
+	o.Exporter, o.ExporterPort, o.Received = w.m.addr, w.m.port, w.m.received
+	return l.samples.Counters(o, &w.m.sflow, s, l.handler.Counter)
+}
+
+// emit completes the flow at hand and gives it to the handler.
+func (l *lane) emit(w *work) {
+	r, dom := &l.flow, w.m.dom
+	dom.rate(r)
+	if r.SamplingRate != 0 {
+		w.rate = r.SamplingRate
+	}
+	if r.Has(flow.TimeRepair) {
+		w.repairs++
+	}
+	w.flows++
+	if l.handler.Flow == nil {
+		return
+	}
+	if c := dom.exporter.config; c != nil && !c.Count.counts(r) {
+		w.uncounted++
+		return
+	}
+	if l.opt.OuterFlows && r.Sample == nil && r.Has(flow.TunSrc) {
+		turnOut(r, &l.outer)
+		r = &l.outer
+	}
+	if !l.opt.SplitBiflows || !isBiflow(r) {
+		l.join(dom, r)
+		l.handler.Flow(r)
+		return
+	}
+	split(r, &l.reverse)
+	for _, one := range [...]*flow.Record{r, &l.reverse} {
+		l.join(dom, one)
+		l.handler.Flow(one)
+	}
+}
+
+// assign lets the batch at hand do w, or does it now.
+func (d *Decoder) assign(w work) {
+	if d.batch != nil && !w.teaches() {
+		w.later, w.clock = true, w.m.dom.uptime
+		d.batch.works = append(d.batch.works, w)
+		return
+	}
+	d.settle()
+	d.work = w
+	d.own.do(&d.work)
+	d.take(&d.work)
+}
+
+// teaches says whether doing w can change the exporter's clock, on which the times of
+// later records depend.
+func (w *work) teaches() bool { return w.template != nil && w.template.Teaches(&w.m.dom.uptime) }
+
+// take takes what came of w into the state of the domain.
+func (d *Decoder) take(w *work) {
+	m, s := w.m, &w.m.dom.stats
+	m.flows += w.flows
+	m.unsure = m.unsure || w.unsure
+	s.Flows += uint64(w.flows)
+	s.Counters += w.counters
+	s.Uncounted += w.uncounted
+	s.TimeRepairs += w.repairs
+	if w.rate != 0 {
+		s.SamplingRate = w.rate
+	}
+	if w.failures > 0 {
+		d.fail(m, w.failure)
+		s.DecodeErrors += w.failures - 1
+	}
+}
+
+// conclude ends a datagram: its sequence number is taken in, once its records are
+// decoded.
+func (d *Decoder) conclude(m *message) {
+	if d.batch == nil {
+		d.account(m)
+		return
+	}
+	d.batch.concluded = append(d.batch.concluded, m)
+}
+
+// account takes in the sequence number of a datagram whose records are decoded.
+func (d *Decoder) account(m *message) {
+	dom := m.dom
+	if dom.key.version == flow.IPFIX {
+		dom.exporter.known.flows.Add(uint64(m.flows))
+	}
+	if d.opt.TemplatesOnly || m.past {
+		return
+	}
+	if dom.key.version == flow.V1 { // which has no sequence numbers
+		return
+	}
+	s, stats := dom.sequence(m), &dom.stats
+	switch dom.key.version {
+	case flow.V5, flow.V7:
+		s.records(stats, m.sequence, m.count, false)
+	case flow.V9:
+		s.learn(stats, m.sequence, m.flows, m.unsure)
+	case flow.IPFIX:
+		s.records(stats, m.sequence, m.flows+m.options, m.unsure)
+	case flow.SFlow:
+		s.datagrams(stats, m.sequence)
+	}
+}

@@ -353,8 +353,8 @@ func TestFlippedBytesMakeMetrics(t *testing.T) {
 			}
 		}
 	}
-	if n.workers[0].panics != 0 {
-		t.Errorf("%d datagrams made the decoder fail", n.workers[0].panics)
+	if panics := n.workers[0].panics.Load(); panics != 0 {
+		t.Errorf("%d datagrams made the decoder fail", panics)
 	}
 }
 
@@ -363,17 +363,13 @@ func TestPanicCostsOneDatagram(t *testing.T) {
 	n := newPlugin(t, nil).workers[0]
 	list := datagrams(t, 19)
 	n.decodeAll([]collector.Datagram{received(list[0])})
-	whole := n.handler.Flow
-	n.handler.Flow = nil
-	n.handler.Option = nil
-	broken := n.builder
-	n.builder = nil
-	n.handler.Flow = whole
+	broken := n.lanes[0].builder
+	n.lanes[0].builder = nil
 	n.decodeAll([]collector.Datagram{received(list[1])})
-	if n.panics != 1 {
-		t.Fatalf("got %d panics, want 1", n.panics)
+	if panics := n.panics.Load(); panics != 1 {
+		t.Fatalf("got %d panics, want 1", panics)
 	}
-	n.builder = broken
+	n.lanes[0].builder = broken
 	if got := len(n.decodeAll([]collector.Datagram{received(list[1])})); got != 19 {
 		t.Errorf("after a panic: got %d metrics, want 19", got)
 	}

@@ -264,7 +264,7 @@ func (n *NetFlow) Gather(acc telegraf.Accumulator) error {
 	var forgotten, refused, panics uint64
 	for _, w := range n.workers {
 		w.mu.Lock()
-		forgotten, refused, panics = forgotten+w.decoder.Forgotten(), refused+w.decoder.Refused(), panics+w.panics
+		forgotten, refused, panics = forgotten+w.decoder.Forgotten(), refused+w.decoder.Refused(), panics+w.panics.Load()
 		w.mu.Unlock()
 	}
 	fields := n.listener.fields()

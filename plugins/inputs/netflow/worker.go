@@ -2,10 +2,11 @@ package netflow
 
 import (
 	"encoding/hex"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/influxdata/telegraf"
 
@@ -22,7 +23,11 @@ const maxWorkers = 64
 // one, which needs no queue, else one less than there are.
 func autoWorkers() int { return max(1, min(runtime.GOMAXPROCS(0)-1, 8)) }
 
-// worker decodes the datagrams of some of the observation domains.
+// maxLanes bounds the goroutines that a worker spreads many datagrams over.
+const maxLanes = 16
+
+// worker decodes the datagrams of some of the observation domains. Where many have
+// come, it lets all processors decode their flows, also those of one domain.
 type worker struct {
 	plugin *NetFlow
 
@@ -31,31 +36,51 @@ type worker struct {
 	// mu guards the decoder: the worker decodes, Gather reads its counters.
 	mu      sync.Mutex
 	decoder *collector.Decoder
-	builder *flowmetric.Builder
-	handler collector.Handler
-	at      time.Time         // receipt of the datagram at hand
-	batch   []telegraf.Metric // of the datagrams at hand
-	panics  uint64
+	batch   *collector.Batch
+	lanes   []*lane
+	metrics []telegraf.Metric // of the datagrams at hand
+	panics  atomic.Uint64
 
 	datagrams flowmetric.DatagramBuilder
 }
 
-// newWorker returns a worker. Builders are not safe for concurrent use, so it has
-// its own.
+// lane makes the metrics of some of the flows, in one goroutine at a time.
+type lane struct {
+	builder *flowmetric.Builder
+	metrics []telegraf.Metric
+}
+
+// newWorker returns a worker.
 func (n *NetFlow) newWorker(d *collector.Decoder, o flowmetric.Options) (*worker, error) {
-	b, err := flowmetric.NewBuilder(o)
-	if err != nil {
-		return nil, err
-	}
-	w := &worker{plugin: n, decoder: d, builder: b}
+	w := &worker{plugin: n, decoder: d}
+	count := 1
 	if n.wants.flows {
-		w.handler.Flow = w.flow
-		w.handler.Counter = w.counter
+		count = max(1, min(runtime.GOMAXPROCS(0), maxLanes))
+	}
+	b := collector.BatchOptions{Joined: w.collect, Panicked: w.panicked}
+	for range count {
+		builder, err := flowmetric.NewBuilder(o) // not safe for concurrent use
+		if err != nil {
+			return nil, err
+		}
+		l := &lane{builder: builder}
+		w.lanes = append(w.lanes, l)
+		b.Handlers = append(b.Handlers, n.handler(l))
+	}
+	w.batch = d.NewBatch(b)
+	return w, nil
+}
+
+// handler returns what takes what a lane has decoded, as far as it is wanted.
+func (n *NetFlow) handler(l *lane) (h collector.Handler) {
+	if n.wants.flows {
+		h.Flow = l.flow
+		h.Counter = l.counter
 	}
 	if n.wants.options {
-		w.handler.Option = w.option
+		h.Option = l.option
 	}
-	return w, nil
+	return h
 }
 
 // receive decodes datagrams and emits their metrics. They are added outside the
@@ -75,54 +100,69 @@ func (w *worker) decodeAll(list []collector.Datagram) []telegraf.Metric {
 	trace := n.DumpPackets || n.Log.Level().Includes(telegraf.Trace)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	clear(w.batch)
-	w.batch = w.batch[:0]
+	clear(w.metrics)
+	w.metrics = w.metrics[:0]
 	for _, dg := range list {
 		if trace {
 			n.Log.Tracef("%s: raw data: %s", dg.Exporter, hex.EncodeToString(dg.Payload))
 		}
-		w.decode(dg)
+		w.add(dg)
 	}
-	return w.batch
+	w.batch.Run()
+	w.collect()
+	return w.metrics
 }
 
-// decode adds the metrics of a datagram to the batch. A panic, which would end
-// the agent, costs the datagram only.
-func (w *worker) decode(dg collector.Datagram) {
+// collect takes over what the lanes have made.
+func (w *worker) collect() {
+	for _, l := range w.lanes {
+		w.metrics = append(w.metrics, l.metrics...)
+		clear(l.metrics)
+		l.metrics = l.metrics[:0]
+	}
+}
+
+// add takes a datagram into the batch. A panic, which would end the agent, costs the
+// datagram only.
+func (w *worker) add(dg collector.Datagram) {
 	defer func() {
 		if p := recover(); p != nil {
-			if w.panics++; w.panics == 1 {
-				w.plugin.Log.Errorf("decoding a datagram of %s failed, please report this: %v; raw data: %s\n%s",
-					dg.Exporter, p, hex.EncodeToString(dg.Payload), debug.Stack())
-			}
+			w.panicked(dg.Exporter, dg.Payload, p, debug.Stack())
 		}
 	}()
-	w.at = dg.Received
 	wants := w.plugin.wants
 	if wants.datagrams && len(dg.Payload) > 0 {
-		w.batch = append(w.batch, w.datagrams.Metric(dg))
+		w.metrics = append(w.metrics, w.datagrams.Metric(dg))
 	}
 	if !wants.decoding() && !wants.datagrams {
 		return
 	}
-	if err := w.decoder.Decode(dg, w.handler); err != nil {
+	if err := w.batch.Add(dg); err != nil {
 		w.plugin.Log.Debugf("%v", err)
 	}
 }
 
-// flow adds a flow to the batch.
-func (w *worker) flow(r *flow.Record) {
-	w.batch = append(w.batch, w.builder.Flow(r, flowmetric.Timestamp(w.at)))
-}
-
-// counter adds a counter record of sFlow to the batch.
-func (w *worker) counter(o *flow.CounterRecord) {
-	if m := w.builder.Counters(o, flowmetric.Timestamp(w.at)); m != nil {
-		w.batch = append(w.batch, m)
+// panicked counts a defect, and tells of the first.
+func (w *worker) panicked(exporter netip.AddrPort, raw []byte, p any, stack []byte) {
+	if w.panics.Add(1) == 1 {
+		w.plugin.Log.Errorf("decoding a datagram of %s failed, please report this: %v; raw data: %s\n%s",
+			exporter, p, hex.EncodeToString(raw), stack)
 	}
 }
 
-// option adds an option record to the batch.
-func (w *worker) option(o *flow.OptionRecord) {
-	w.batch = append(w.batch, w.builder.Option(o, flowmetric.Timestamp(w.at)))
+// flow makes the metric of a flow.
+func (l *lane) flow(r *flow.Record) {
+	l.metrics = append(l.metrics, l.builder.Flow(r, flowmetric.Timestamp(r.Received.Time())))
+}
+
+// counter makes the metric of a counter record of sFlow.
+func (l *lane) counter(o *flow.CounterRecord) {
+	if m := l.builder.Counters(o, flowmetric.Timestamp(o.Received.Time())); m != nil {
+		l.metrics = append(l.metrics, m)
+	}
+}
+
+// option makes the metric of an option record.
+func (l *lane) option(o *flow.OptionRecord) {
+	l.metrics = append(l.metrics, l.builder.Option(o, flowmetric.Timestamp(o.Received.Time())))
 }

@@ -224,3 +224,32 @@ func BenchmarkBatch(b *testing.B) {
 		})
 	}
 }
+
+// FuzzBatch decodes two datagrams in turns, one by one and in a batch: the number of
+// records and all counters are the same.
+func FuzzBatch(f *testing.F) {
+	for _, s := range streams(f) {
+		f.Add(s.templates, s.data)
+	}
+	f.Add(framed(10, set(2, 0, "0100000200080004017bffff")), framed(10, set(256, 0, "01020304ff0001410102030400")))
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		o := Options{MaxTemplates: 50, MaxBytes: 1 << 20, SplitBiflows: true}
+		one, many := NewDecoder(o), NewDecoder(o)
+		var want int
+		var got [2]int
+		batch := many.NewBatch(BatchOptions{
+			Handlers: []Handler{use(&got[0]), use(&got[1])},
+			Joined:   func() {},
+			Panicked: func(_ netip.AddrPort, _ []byte, p any, stack []byte) { t.Errorf("%v\n%s", p, stack) },
+		})
+		batch.least = 1
+		for _, payload := range [][]byte{b, a, b, a, b} {
+			_ = one.Decode(datagram(payload), use(&want))
+			_ = batch.Add(datagram(payload))
+		}
+		batch.Run()
+		if w, g := statsOf(one), statsOf(many); want != got[0]+got[1] || w != g {
+			t.Fatalf("%d+%d, expected %d; counters are\n%s\nexpected\n%s", got[0], got[1], want, g, w)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
+	"github.com/flowgraf/flowgraf/plugins/sflow"
 )
 
 // stream is the datagrams of one exporter: templates first, then data.
@@ -84,7 +85,15 @@ func streams(t testing.TB) []stream {
 		s.data = e.End()
 		list = append(list, s)
 	}
-	return list
+
+	packets := sflow.Encoder{Agent: netip.AddrFrom4([4]byte{192, 0, 2, 1})}
+	packets.Begin(nil, exported)
+	for i := range recs[:10] {
+		r := recs[i]
+		r.SamplingRate = 512
+		packets.Flow(&r, 1, sflow.AppendPacket(nil, &r), uint32(r.Bytes))
+	}
+	return append(list, stream{name: "sflow", data: packets.End(), records: 10})
 }
 
 // vmwareFields are those of a virtual distributed switch.

@@ -19,12 +19,16 @@ type domainKey struct {
 
 // domain is the state of one observation domain.
 type domain struct {
-	key         domainKey
-	exporter    *exporter
-	stats       ExporterStats
-	templates   map[uint16][]entry // of an id: the newest first, one per port
-	entries     int                // in templates
-	bytes       int                // of templates and option records
+	key       domainKey
+	exporter  *exporter
+	stats     ExporterStats
+	templates map[uint16][]entry // of an id: the newest first, one per port
+	recent    [4]struct {        // what template found last, by id; none after a change
+		id   uint16
+		list []entry
+	}
+	entries     int // in templates
+	bytes       int // of templates and option records
 	options     map[optionKey]knownOption
 	exported    flow.Time  // of the last datagram
 	sysUptime   uint32     // of the last datagram

@@ -117,6 +117,7 @@ func (d *Decoder) insert(dom *domain, e entry) {
 		dom.templates = map[uint16][]entry{}
 	}
 	id := e.t.ID
+	clear(dom.recent[:])
 	if n := len(dom.templates[id]); n >= dom.maxPorts() {
 		d.drop(dom, id, n-1)
 	}
@@ -141,6 +142,7 @@ func (d *Decoder) insert(dom *domain, e entry) {
 
 // drop removes entry at of an id.
 func (d *Decoder) drop(dom *domain, id uint16, at int) {
+	clear(dom.recent[:])
 	list := dom.templates[id]
 	size := list[at].t.Size()
 	dom.bytes -= size
@@ -182,7 +184,11 @@ func (d *Decoder) dropIdle(dom *domain) {
 // newest of the domain, unless the exporter's ports contradict each other. It
 // returns nil when there is none.
 func (d *Decoder) template(m *message, id uint16) *ipfix.Template {
-	list := m.dom.templates[id]
+	recent := &m.dom.recent[id&3]
+	if recent.id != id || recent.list == nil {
+		recent.id, recent.list = id, m.dom.templates[id]
+	}
+	list := recent.list
 	at := -1
 	for i := range list {
 		if list[i].port == m.port {

@@ -130,6 +130,7 @@ func (o *agentOptions) runAgent(ctx context.Context, c *config.Config) error {
 	case o.testing():
 		return a.Test(ctx, wait)
 	}
+	keepBytes(c)
 	return a.Run(ctx)
 }
 

@@ -24,6 +24,10 @@ const (
 // time; a piece is free when the last metric in it is. The zero value is ready. It
 // is not safe for concurrent use, its metrics are.
 type DatagramBuilder struct {
+	// Bytes leaves payloads as they are, in the field bytes: for metrics that never
+	// leave the process. What writes text cannot write them.
+	Bytes bool
+
 	blocks []datagramBlock
 	text   strings.Builder // the payloads of several metrics
 	code   []byte          // of the payload at hand
@@ -38,9 +42,9 @@ type datagramBlock struct {
 }
 
 // Metric returns the metric of a datagram: tag source, and the fields port,
-// received (nanoseconds since 1970), payload (base64, RFC 4648 section 4) and,
-// where it is true, resent (see flow.Datagram). The datagram is copied. The metric's
-// own time is unique (see Timestamp).
+// received (nanoseconds since 1970), payload (base64, RFC 4648 section 4), else bytes,
+// and, where it is true, resent (see flow.Datagram). The datagram is copied. The
+// metric's own time is unique (see Timestamp).
 func (b *DatagramBuilder) Metric(dg flow.Datagram) telegraf.Metric {
 	if len(b.blocks) == 0 {
 		b.blocks = make([]datagramBlock, datagramBlocks)
@@ -53,7 +57,7 @@ func (b *DatagramBuilder) Metric(dg flow.Datagram) telegraf.Metric {
 	fields := append(block.fields[:0],
 		telegraf.Field{Key: "port", Value: b.cache.uint(uint64(dg.Exporter.Port()))},
 		telegraf.Field{Key: "received", Value: dg.Received.UnixNano()},
-		telegraf.Field{Key: "payload", Value: b.encode(dg.Payload)})
+		b.payload(dg.Payload))
 	if dg.Resent {
 		fields = append(fields, telegraf.Field{Key: "resent", Value: true})
 	}
@@ -61,19 +65,27 @@ func (b *DatagramBuilder) Metric(dg flow.Datagram) telegraf.Metric {
 	return m
 }
 
-// encode returns base64 in the builder's memory.
-func (b *DatagramBuilder) encode(payload []byte) string {
+// payload returns the field with a payload.
+func (b *DatagramBuilder) payload(payload []byte) telegraf.Field {
+	if b.Bytes {
+		return telegraf.Field{Key: "bytes", Value: b.keep(payload)}
+	}
 	n := base64.StdEncoding.EncodedLen(len(payload))
 	if len(b.code) < n {
 		b.code = make([]byte, n)
 	}
 	base64.StdEncoding.Encode(b.code, payload)
-	if b.text.Cap()-b.text.Len() < n {
+	return telegraf.Field{Key: "payload", Value: b.keep(b.code[:n])}
+}
+
+// keep returns a copy in the builder's memory.
+func (b *DatagramBuilder) keep(value []byte) string {
+	if b.text.Cap()-b.text.Len() < len(value) {
 		b.text = strings.Builder{}
-		b.text.Grow(max(n, datagramBytes)) // which does not clear it, as make would
+		b.text.Grow(max(len(value), datagramBytes)) // which does not clear it, as make would
 	}
 	begin := b.text.Len()
-	b.text.Write(b.code[:n])
+	b.text.Write(value)
 	return b.text.String()[begin:]
 }
 
@@ -101,25 +113,41 @@ func (p *DatagramParser) Parse(m telegraf.Metric) (flow.Datagram, error) {
 	if err != nil {
 		return flow.Datagram{}, err
 	}
-	v, _ := m.GetField("payload")
-	text, ok := v.(string)
-	if !ok {
-		return flow.Datagram{}, fmt.Errorf("%s: field payload: expected a string, got %T", m.Name(), v)
-	}
-	if n := base64.StdEncoding.DecodedLen(len(text)); n > len(p.payload) {
-		p.payload = make([]byte, max(n, datagramBytes))
-	}
-	n, err := base64.StdEncoding.Decode(p.payload, unsafe.Slice(unsafe.StringData(text), len(text)))
+	payload, err := p.decode(m)
 	if err != nil {
-		return flow.Datagram{}, fmt.Errorf("%s: field payload: expected base64: %w", m.Name(), err)
+		return flow.Datagram{}, err
 	}
 	resent, _ := m.GetField("resent")
 	return flow.Datagram{
 		Resent:   resent == true,
 		Exporter: netip.AddrPortFrom(addr.Unmap(), uint16(port)),
 		Received: time.Unix(0, received).UTC(),
-		Payload:  p.payload[:n:n],
+		Payload:  payload,
 	}, nil
+}
+
+// decode returns the payload of a metric, in the parser's memory.
+func (p *DatagramParser) decode(m telegraf.Metric) ([]byte, error) {
+	v, encoded := m.GetField("payload")
+	if !encoded {
+		v, _ = m.GetField("bytes")
+	}
+	text, ok := v.(string)
+	if !ok {
+		return nil, fmt.Errorf("%s: field payload: expected a string, got %T", m.Name(), v)
+	}
+	if len(text) > len(p.payload) {
+		p.payload = make([]byte, max(len(text), datagramBytes))
+	}
+	if !encoded {
+		n := copy(p.payload, text)
+		return p.payload[:n:n], nil
+	}
+	n, err := base64.StdEncoding.Decode(p.payload, unsafe.Slice(unsafe.StringData(text), len(text)))
+	if err != nil {
+		return nil, fmt.Errorf("%s: field payload: expected base64: %w", m.Name(), err)
+	}
+	return p.payload[:n:n], nil
 }
 
 // intField returns a field that is a number from 0 to most.

@@ -305,22 +305,27 @@ func TestTimestampsAreUnique(t *testing.T) {
 
 // Metrics that were made before keep their payload, whatever is made after them.
 func TestDatagramsShareNoMemory(t *testing.T) {
-	var b DatagramBuilder
-	var p DatagramParser
-	from := netip.MustParseAddrPort("192.0.2.1:2055")
-	var metrics []telegraf.Metric
-	for i := range 500 {
-		metrics = append(metrics, b.Metric(flow.Datagram{Exporter: from, Received: time.Unix(1, 0), Payload: bytes.Repeat([]byte{byte(i)}, i*7%3000)}))
-	}
-	for i, m := range metrics {
-		got, err := p.Parse(m)
-		if err != nil || !bytes.Equal(got.Payload, bytes.Repeat([]byte{byte(i)}, i*7%3000)) {
-			t.Fatalf("%d: %d bytes, %v", i, len(got.Payload), err)
+	for _, asBytes := range []bool{false, true} {
+		b := DatagramBuilder{Bytes: asBytes}
+		var p DatagramParser
+		from := netip.MustParseAddrPort("192.0.2.1:2055")
+		var metrics []telegraf.Metric
+		for i := range 500 {
+			metrics = append(metrics, b.Metric(flow.Datagram{Exporter: from, Received: time.Unix(1, 0), Payload: bytes.Repeat([]byte{byte(i)}, i*7%3000)}))
 		}
-	}
-	dg := flow.Datagram{Exporter: from, Received: time.Unix(1, 0), Payload: make([]byte, 1400)}
-	if n := testing.AllocsPerRun(1000, func() { b.Metric(dg) }); n > 2 {
-		t.Errorf("%.1f allocations a datagram, want at most 2: the time and the text, beside shared pieces", n)
+		for i, m := range metrics {
+			got, err := p.Parse(m)
+			if err != nil || !bytes.Equal(got.Payload, bytes.Repeat([]byte{byte(i)}, i*7%3000)) {
+				t.Fatalf("%d: %d bytes, %v", i, len(got.Payload), err)
+			}
+			if m.HasField("bytes") != asBytes || m.HasField("payload") == asBytes {
+				t.Fatalf("Bytes is %v, the fields are %v", asBytes, m.Fields())
+			}
+		}
+		dg := flow.Datagram{Exporter: from, Received: time.Unix(1, 0), Payload: make([]byte, 1400)}
+		if n := testing.AllocsPerRun(1000, func() { b.Metric(dg) }); n > 2 {
+			t.Errorf("%.1f allocations a datagram, want at most 2: the time and the text, beside shared pieces", n)
+		}
 	}
 }
 

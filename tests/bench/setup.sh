@@ -26,7 +26,7 @@ agent_section() {
   interval = "${1:-10s}"
   flush_interval = "1s"
   metric_batch_size = 5000
-  metric_buffer_limit = 1000000
+  metric_buffer_limit = 200000
   omit_hostname = true
   quiet = true
   skip_processors_after_aggregators = true

@@ -72,6 +72,10 @@ type NetFlow struct {
 	wants    wants
 	workers  []*worker
 
+	// DatagramBytes leaves the payload of netflow_datagram bytes instead of base64. The
+	// agent sets it when these metrics go to outputs.nfdump of the same process alone.
+	DatagramBytes bool `toml:"-"`
+
 	stateErrors atomic.Uint64 // failures to read or write the state file
 }
 

@@ -110,7 +110,7 @@ func (n *NetFlow) resend(list []collector.Datagram) {
 	}
 	now := time.Now()
 	metrics := make([]telegraf.Metric, 0, len(list))
-	var builder flowmetric.DatagramBuilder
+	builder := flowmetric.DatagramBuilder{Bytes: n.DatagramBytes}
 	for _, dg := range list {
 		dg.Received = now
 		metrics = append(metrics, builder.Metric(dg))

@@ -132,6 +132,7 @@ func (w *worker) add(dg collector.Datagram) {
 	}()
 	wants := w.plugin.wants
 	if wants.datagrams && len(dg.Payload) > 0 {
+		w.datagrams.Bytes = w.plugin.DatagramBytes
 		w.metrics = append(w.metrics, w.datagrams.Metric(dg))
 	}
 	if !wants.decoding() && !wants.datagrams {

@@ -293,6 +293,7 @@ func FuzzDecode(f *testing.F) {
 		d := NewDecoder(Options{MaxTemplates: 50, MaxBytes: 1 << 20})
 		_ = d.Decode(datagram(a), use(&sum))
 		_ = d.Decode(datagram(b), use(&sum))
-		checkAliveWith(t, d, good)
+		one := len(a) % len(good) // all in turn: each takes longer than the two datagrams
+		checkAliveWith(t, d, good[one:one+1])
 	})
 }

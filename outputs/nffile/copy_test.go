@@ -73,28 +73,40 @@ func (c *copyComparer) compare(t *testing.T, name string, content []byte) (flows
 	return flows, asIs
 }
 
-// TestCopier copies whole files and those that are damaged in many places.
-func TestCopier(t *testing.T) {
+// plainFiles are files of every layout, uncompressed, so that a byte that is changed
+// is one of a record.
+func plainFiles(t testing.TB) map[string][]byte {
 	files := map[string][]byte{"layout 1": file1(t, None), "layout 3": file3(t, None), "traffic": trafficFile(t, false), "mixed": trafficFile(t, true)}
 	files["wide"], _ = smallFile(t, None)
+	return files
+}
+
+// eachDamage calls read for a file with one byte after the other changed; without
+// -all for each seventh.
+func eachDamage(name string, content []byte, read func(name string, content []byte)) {
+	bad := slices.Clone(content)
+	step := 7
+	if *allOffsets {
+		step = 1
+	}
+	for i := 0; i < len(content); i += step {
+		for _, v := range []byte{0, 0xff, content[i] ^ 0x04, content[i] + 1} {
+			bad[i] = v
+			read(fmt.Sprintf("%s with %#x at %d", name, v, i), bad)
+		}
+		bad[i] = content[i]
+	}
+}
+
+// TestCopier copies whole files and those that are damaged in many places.
+func TestCopier(t *testing.T) {
 	c := newCopyComparer(t)
-	for name, content := range files {
+	for name, content := range plainFiles(t) {
 		flows, asIs := c.compare(t, name, content)
 		if name == "traffic" && (flows != 100 || asIs != flows) || name == "mixed" && (asIs == 0 || asIs == flows) {
 			t.Errorf("%s: %d flows, %d copied as they are", name, flows, asIs)
 		}
-		bad := slices.Clone(content)
-		step := 7
-		if *allOffsets {
-			step = 1
-		}
-		for i := 0; i < len(content); i += step {
-			for _, v := range []byte{0, 0xff, content[i] ^ 0x04, content[i] + 1} {
-				bad[i] = v
-				c.compare(t, fmt.Sprintf("%s with %#x at %d", name, v, i), bad)
-			}
-			bad[i] = content[i]
-		}
+		eachDamage(name, content, func(name string, bad []byte) { c.compare(t, name, bad) })
 	}
 }
 

@@ -75,26 +75,13 @@ func (c *comparer) compare(t *testing.T, name string, content []byte) (flows, fa
 // TestExtractor: an Extractor reads what a Decoder reads, of whole files and of
 // those that are damaged in many places.
 func TestExtractor(t *testing.T) {
-	files := map[string][]byte{"layout 1": file1(t, None), "layout 3": file3(t, None)}
-	files["wide"], _ = smallFile(t, None)
-	files["traffic"] = trafficFile(t, true)
 	c := newComparer()
-	for name, content := range files {
-		if flows, fast := c.compare(t, name, content); name == "traffic" && (flows != 100 || fast != flows) {
+	for name, content := range plainFiles(t) {
+		flows, fast := c.compare(t, name, content)
+		if (name == "traffic" || name == "mixed") && (flows != 100 || fast != flows) {
 			t.Errorf("%s: %d flows, %d read without a Decoder", name, flows, fast)
 		}
-		bad := slices.Clone(content)
-		step := 7
-		if *allOffsets {
-			step = 1
-		}
-		for i := 0; i < len(content); i += step {
-			for _, v := range []byte{0, 0xff, content[i] ^ 0x04, content[i] + 1} {
-				bad[i] = v
-				c.compare(t, fmt.Sprintf("%s with %#x at %d", name, v, i), bad)
-			}
-			bad[i] = content[i]
-		}
+		eachDamage(name, content, func(name string, bad []byte) { c.compare(t, name, bad) })
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 )
 
 // Found says what Resume and Recover found in a file.
@@ -27,8 +28,11 @@ func Recover(path string, opt Options) (Found, error) {
 	if err != nil {
 		return found, err
 	}
-	return found, errors.Join(w.Close(), w.Abandon())
+	return found, w.complete()
 }
+
+// complete closes the file, whole or as it is.
+func (w *Writer) complete() error { return errors.Join(w.Close(), w.Abandon()) }
 
 // Resume opens a file, complete or left behind by a kill, to append to it. Blocks
 // are kept, the appendix is dropped and written anew by Close; what is not a whole
@@ -44,7 +48,12 @@ func Resume(path string, opt Options) (*Writer, Found, error) {
 	if err != nil {
 		return nil, Found{}, err
 	}
-	w, found, err := resume(f, path, opt)
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, Found{}, err
+	}
+	w, found, err := resume(f, info.Size(), path, opt)
 	if err != nil {
 		f.Close()
 		return nil, found, err
@@ -52,13 +61,10 @@ func Resume(path string, opt Options) (*Writer, Found, error) {
 	return w, found, nil
 }
 
-func resume(f *os.File, path string, opt Options) (*Writer, Found, error) {
+// resume is Resume of an open file of size bytes.
+func resume(f medium, size int64, path string, opt Options) (*Writer, Found, error) {
 	if err := CheckIdent(opt.Ident); err != nil {
 		return nil, Found{}, fmt.Errorf("%s: %w", path, err)
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, Found{}, err
 	}
 	w := newWriter(f, path, opt)
 	var b [headerSize]byte
@@ -68,8 +74,8 @@ func resume(f *os.File, path string, opt Options) (*Writer, Found, error) {
 	}
 	n = min(n, headerSize)
 	if n < headerSize && strings.HasPrefix("\x0c\xa5\x02\x00", string(b[:min(n, 4)])) {
-		w.head = Header{Layout: layout2, NfdumpVersion: nfdumpVersion, Created: info.ModTime().Unix(), Compression: opt.Compression}
-		return w, Found{Truncated: info.Size()}, w.writeHeader(w.head)
+		w.head = Header{Layout: layout2, NfdumpVersion: nfdumpVersion, Created: time.Now().Unix(), Compression: opt.Compression}
+		return w, Found{Truncated: size}, w.writeHeader(w.head)
 	}
 	if w.head, err = decodeHeader(path, b[:n]); err != nil {
 		return nil, Found{}, err
@@ -77,17 +83,17 @@ func resume(f *os.File, path string, opt Options) (*Writer, Found, error) {
 	if w.head.Layout != layout2 {
 		return nil, Found{}, &FormatError{path, 2, ErrUnsupported, fmt.Sprintf("appending to layout %d, expected 2", w.head.Layout)}
 	}
-	file := &File{path: path, f: f, size: info.Size(), head: w.head, off: headerSize, open: true}
+	file := &File{path: path, f: f, size: size, head: w.head, off: headerSize, open: true}
 	end, err := w.scan(file)
 	if err != nil {
 		return nil, Found{}, err
 	}
 	if w.head.Appendix > 0 && w.off != w.head.AppendixOffset {
-		if _, err := newFile(path, f, info.Size()); err == nil {
+		if _, err := newFile(path, f, size); err == nil {
 			return nil, Found{}, &FormatError{path, w.off, ErrCorrupt, "a block is damaged, but there are more behind it: not appended to"}
 		}
 	}
-	found := Found{Blocks: w.blocks, Flows: w.stat.Flows, Truncated: info.Size() - end}
+	found := Found{Blocks: w.blocks, Flows: w.stat.Flows, Truncated: size - end}
 	w.head.Appendix, w.head.AppendixOffset, w.head.Blocks = 0, 0, 0
 	if err := w.writeHeader(w.head); err != nil {
 		return nil, found, err

@@ -69,7 +69,7 @@ type state struct {
 //
 // A Writer is not safe for concurrent use.
 type Writer struct {
-	f    *os.File
+	f    medium // nil once closed
 	path string
 	opt  Options
 	head Header
@@ -92,6 +92,14 @@ type Writer struct {
 	plan        uint64
 	planFor     flow.Set
 	planEvnt    bool
+}
+
+// medium is what a file is written to.
+type medium interface {
+	storage
+	io.WriterAt
+	Truncate(size int64) error
+	Sync() error
 }
 
 // ErrClosed says that a Writer has been closed.
@@ -121,7 +129,7 @@ func Create(path string, opt Options) (*Writer, error) {
 }
 
 // newWriter returns a Writer for an open file whose data begin after the header.
-func newWriter(f *os.File, path string, opt Options) *Writer {
+func newWriter(f medium, path string, opt Options) *Writer {
 	w := &Writer{f: f, path: path, opt: opt, sysids: map[Exporter]uint16{}}
 	w.off = headerSize
 	w.kept.copyFrom(&w.state)

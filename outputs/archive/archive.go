@@ -289,7 +289,8 @@ func (a *Archive) present() error {
 	if err := os.MkdirAll(a.opt.Dir, 0o755); err != nil {
 		return err
 	}
-	if err := a.lockAgain(); err != nil {
+	var err error
+	if a.lock, err = lockAgain(a.opt.Dir, a.lock); err != nil {
 		return err
 	}
 	gone := a.last
@@ -300,26 +301,24 @@ func (a *Archive) present() error {
 	return gone.Abandon()
 }
 
-// lockAgain takes the directory that has been made in the place of the one that
-// was locked, if there is such a one.
-func (a *Archive) lockAgain() error {
-	if a.lock == nil {
-		return nil
+// lockAgain takes the directory that has been made in the place of the one that is
+// held, if there is such a one, and returns what is held then.
+func lockAgain(dir string, held *os.File) (*os.File, error) {
+	if held == nil {
+		return nil, nil
 	}
-	now, err := os.Stat(a.opt.Dir)
+	now, err := os.Stat(dir)
 	if err != nil {
-		return err
+		return held, err
 	}
-	if held, err := a.lock.Stat(); err == nil && os.SameFile(held, now) {
-		return nil
+	if before, err := held.Stat(); err == nil && os.SameFile(before, now) {
+		return held, nil
 	}
-	held, err := Lock(a.opt.Dir)
+	lock, err := Lock(dir)
 	if err != nil {
-		return err
+		return held, err
 	}
-	a.unlock()
-	a.lock = held
-	return nil
+	return lock, held.Close()
 }
 
 // prepare hands the batch to the operating system, and to the disk where the

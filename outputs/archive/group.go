@@ -48,6 +48,7 @@ const otherDir = "other"
 // safe for concurrent use.
 type Group struct {
 	opt      GroupOptions
+	lock     *os.File // of Dir with PerAddress: the archives lie below it
 	single   *Archive
 	sources  []*Archive // in the order of opt.Sources
 	byAddr   map[netip.Addr]*Archive
@@ -148,8 +149,8 @@ func (g *Group) Open() error {
 	archives := g.sources
 	if !g.opt.PerAddress {
 		archives = append(slices.Clone(archives), g.single)
-	} else if err := g.recoverDirs(); err != nil {
-		return err
+	} else if err := g.openDir(); err != nil {
+		return errors.Join(err, g.Close())
 	}
 	for _, a := range archives {
 		if err := a.Open(); err != nil {
@@ -160,9 +161,13 @@ func (g *Group) Open() error {
 	return nil
 }
 
-// recoverDirs makes whole what a kill left behind in the directories of addresses.
-func (g *Group) recoverDirs() error {
+// openDir takes the directory that has those of addresses, and makes whole what a
+// kill left behind in them.
+func (g *Group) openDir() (err error) {
 	if err := os.MkdirAll(g.opt.Dir, 0o755); err != nil {
+		return err
+	}
+	if g.lock, err = Lock(g.opt.Dir); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(g.opt.Dir)
@@ -190,7 +195,10 @@ func (g *Group) Close() error {
 	for _, a := range g.open {
 		errs = append(errs, a.Close())
 	}
-	g.open, g.byAddr, g.byDir = nil, nil, nil
+	if g.lock != nil {
+		errs = append(errs, g.lock.Close())
+	}
+	g.open, g.byAddr, g.byDir, g.lock = nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 
@@ -205,10 +213,8 @@ func (g *Group) Write(fn func(GroupBatch) error) error {
 		return ErrClosed
 	}
 	g.batch = g.batch[:0]
-	if !g.opt.PerAddress {
-		if err := g.begin(g.single); err != nil {
-			return err
-		}
+	if err := g.beginDir(); err != nil {
+		return err
 	}
 	err := fn(GroupBatch{g})
 	for i := 0; i < len(g.batch) && err == nil; i++ {
@@ -217,6 +223,19 @@ func (g *Group) Write(fn func(GroupBatch) error) error {
 	for _, a := range g.batch {
 		a.end(err == nil)
 	}
+	return err
+}
+
+// beginDir takes the archive for all that goes to no other into the current Write,
+// or sees to it that the directory with those of addresses is there and held.
+func (g *Group) beginDir() (err error) {
+	if !g.opt.PerAddress {
+		return g.begin(g.single)
+	}
+	if err := os.MkdirAll(g.opt.Dir, 0o755); err != nil {
+		return err
+	}
+	g.lock, err = lockAgain(g.opt.Dir, g.lock)
 	return err
 }
 

@@ -61,6 +61,34 @@ func TestGroupPerAddress(t *testing.T) {
 	})
 }
 
+// TestGroupLock: no second group takes a directory that has those of addresses, also
+// when it has none yet, or the directory has been made anew.
+func TestGroupLock(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "flows")
+	opt := GroupOptions{Options: Options{Dir: dir, Interval: time.Minute}, PerAddress: true}
+	g := openGroup(t, opt)
+	refused := func() {
+		t.Helper()
+		for _, split := range []bool{true, false} {
+			opt.PerAddress = split
+			second, err := NewGroup(opt)
+			must(t, err)
+			for _, err := range []error{second.Check(), second.Open()} {
+				if err == nil || !strings.Contains(err.Error(), "another process or output") {
+					t.Errorf("a second writer: %v", err)
+				}
+			}
+		}
+	}
+	refused()
+	must(t, os.RemoveAll(dir))
+	must(t, g.Write(func(b GroupBatch) error { return from(b, "192.0.2.1", 1) }))
+	refused()
+	must(t, g.Close())
+	opt.PerAddress = true
+	openGroup(t, opt)
+}
+
 // TestGroupSources: exporters by name, the others in the group's own directory.
 func TestGroupSources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

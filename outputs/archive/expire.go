@@ -119,13 +119,7 @@ func missing(dir string, l Limits) (int64, error) {
 // storedIn lists the complete files below a directory.
 func storedIn(dir string, loc *time.Location) ([]stored, error) {
 	var files []stored
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, os.ErrNotExist) {
-			return nil
-		}
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
+	err := eachFile(dir, func(path string, d fs.DirEntry) error {
 		slot, ok := slotTime(d.Name(), loc)
 		if !ok {
 			return nil

@@ -175,14 +175,14 @@ func (g *Group) openDir() (err error) {
 		return err
 	}
 	for _, e := range entries {
-		if !e.IsDir() {
+		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
 		a, err := New(g.options(filepath.Join(g.opt.Dir, e.Name()), g.opt.Ident))
 		if err == nil {
 			err = a.recoverOnly()
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, os.ErrPermission) { // that is no archive of this user
 			return err
 		}
 	}

@@ -111,10 +111,10 @@ func (p *Pcap) Open() (err error) {
 
 // recover gives files that a kill left behind their names.
 func (p *Pcap) recover() error {
-	return filepath.WalkDir(p.opt.Dir, func(path string, d fs.DirEntry, err error) error {
+	return eachFile(p.opt.Dir, func(path string, d fs.DirEntry) error {
 		digits, ours := strings.CutPrefix(d.Name(), pcapCurrent)
-		if err != nil || !ours || !d.Type().IsRegular() {
-			return err
+		if !ours {
+			return nil
 		}
 		var slot int64
 		if _, err := fmt.Sscanf(digits, "%d", &slot); err != nil {

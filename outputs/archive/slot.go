@@ -118,17 +118,29 @@ func freeName(final string) (string, error) {
 	return "", fmt.Errorf("no free name for %s: move the files of that minute away", final)
 }
 
+// eachFile calls fn for the regular files below a directory. Hidden directories, as
+// of snapshots, and those that cannot be read, as lost+found, are no part of an
+// archive; what vanishes meanwhile is not there.
+func eachFile(root string, fn func(path string, d fs.DirEntry) error) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		below := path != root
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case below && d.IsDir() && (strings.HasPrefix(d.Name(), ".") || errors.Is(err, fs.ErrPermission)):
+			return fs.SkipDir
+		case err != nil || !d.Type().IsRegular():
+			return err
+		}
+		return fn(path, d)
+	})
+}
+
 // recover makes complete what a kill left open in the whole tree, except the file
 // of the slot that is now, which is opened again.
 func (a *Archive) recover(now int64) error {
-	return filepath.WalkDir(a.opt.Dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() && path != a.opt.Dir && strings.HasPrefix(d.Name(), ".") {
-			return fs.SkipDir
-		}
-		if !d.Type().IsRegular() || !strings.HasPrefix(d.Name(), currentPrefix) {
+	return eachFile(a.opt.Dir, func(path string, d fs.DirEntry) error {
+		if !strings.HasPrefix(d.Name(), currentPrefix) {
 			return nil
 		}
 		slot, ours := currentSlot(d.Name())

@@ -41,7 +41,8 @@ const placeholders = "dftui%"
 // NewCommand returns a Command that runs args, of which the first is the program.
 // In the others stand %d for the archive's directory, %f for the file in it, %t for
 // the slot as YYYYmmddHHMM, %u in seconds since 1970, %i for the ident, and %% for
-// a percent sign. A run that takes longer than limit is killed.
+// a percent sign. A run that takes longer than limit is killed, with all that it has
+// started.
 func NewCommand(args []string, limit time.Duration, errorf func(string, ...any)) (*Command, error) {
 	if limit <= 0 {
 		return nil, fmt.Errorf("command: a time limit of %s, expected more than 0", limit)
@@ -110,6 +111,7 @@ func (c *Command) run(file Complete) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = file.Dir
 	cmd.WaitDelay = time.Second
+	killWithChildren(cmd)
 	var out tail
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()

@@ -224,8 +224,13 @@ func TestCommand(t *testing.T) {
 	if c := run(time.Minute, "/bin/sh", "-c", "echo no such host >&2; exit 3"); c.Failures.Load() != 1 || !strings.Contains(log.String(), `exit status 3; it said "no such host\n"`) {
 		t.Errorf("log %q", log.String())
 	}
-	if c := run(50*time.Millisecond, "/bin/sh", "-c", "exec sleep 60"); c.Failures.Load() != 1 || !strings.Contains(log.String(), "killed after 50ms") {
+	script := "(sleep 2; echo >late) & sleep 60; :" // a shell waits for its programs
+	if c := run(50*time.Millisecond, "/bin/sh", "-c", script); c.Failures.Load() != 1 || !strings.Contains(log.String(), "killed after 50ms") {
 		t.Errorf("log %q", log.String())
+	}
+	time.Sleep(2500 * time.Millisecond)
+	if _, err := os.Stat(filepath.Join(dir, "late")); err == nil {
+		t.Error("what the command has started is not killed with it")
 	}
 	for _, args := range [][]string{nil, {""}, {"x", "%q"}, {"x", "100%"}} {
 		if _, err := NewCommand(args, time.Second, errorf); err == nil {

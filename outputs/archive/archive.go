@@ -66,6 +66,7 @@ type file struct {
 	slot   int64
 	final  string // the name it will have
 	tables uint64 // version that it has, see GroupBatch.Tables
+	linked bool   // its name is on the disk
 }
 
 // New returns an archive after checking its options. It touches nothing.
@@ -97,6 +98,7 @@ func New(opt Options) (*Archive, error) {
 	if err := nffile.CheckIdent(opt.Ident); err != nil {
 		return nil, err
 	}
+	opt.Dir = filepath.Clean(opt.Dir)
 	return &Archive{opt: opt}, nil
 }
 
@@ -201,13 +203,22 @@ func (a *Archive) keepSynced(stop <-chan struct{}) {
 	}
 }
 
-// sync waits until what was written to the open files is on the disk. The lock is
-// held.
+// sync waits until what was written to the open files is on the disk, with their
+// names. The lock is held.
 func (a *Archive) sync() error {
 	for _, f := range a.files {
 		if err := f.Sync(); err != nil {
 			return err
 		}
+		if f.linked {
+			continue
+		}
+		for dir := filepath.Dir(f.Path()); within(dir, a.opt.Dir); dir = filepath.Dir(dir) {
+			if err := syncDir(dir); err != nil {
+				return err
+			}
+		}
+		f.linked = true
 	}
 	return nil
 }
@@ -513,7 +524,7 @@ func (a *Archive) finish(f *file) error {
 	if err := f.Close(); err != nil && !errors.Is(err, nffile.ErrClosed) {
 		return err
 	}
-	name, err := rename(f.Path(), f.final)
+	name, err := a.rename(f.Path(), f.final)
 	if errors.Is(err, os.ErrNotExist) {
 		a.opt.Errorf("%s has been removed, with what was written to it", f.Path())
 		return nil

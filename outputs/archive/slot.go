@@ -83,7 +83,7 @@ func (a *Archive) setAside(current, final string, reopened bool, why error) erro
 
 // rename gives a complete file its name, or when that is taken the first free one
 // of those that name its seconds. It returns the name.
-func rename(current, final string) (string, error) {
+func (a *Archive) rename(current, final string) (string, error) {
 	name, err := freeName(final)
 	if err != nil {
 		return "", err
@@ -91,7 +91,10 @@ func rename(current, final string) (string, error) {
 	if err := os.Rename(current, name); err != nil {
 		return "", err
 	}
-	return name, syncDir(filepath.Dir(name))
+	if err := syncDir(filepath.Dir(name)); err != nil {
+		a.opt.Errorf("%s is complete, but after a power cut it may be %s again, until the next start: %v", name, filepath.Base(current), err)
+	}
+	return name, nil
 }
 
 // freeName returns final, or when a file has that name, the first free one of
@@ -165,7 +168,7 @@ func (a *Archive) recoverFile(path string, slot int64) error {
 	if err != nil {
 		return fmt.Errorf("recovering %s: %w", path, err)
 	}
-	name, err := rename(path, final)
+	name, err := a.rename(path, final)
 	if err != nil {
 		return err
 	}

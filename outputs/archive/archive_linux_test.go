@@ -1,9 +1,11 @@
 package archive
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,5 +53,32 @@ func TestForeignDirectories(t *testing.T) {
 	}
 	if left, err := os.ReadDir(snapshot); len(left) != 2 {
 		t.Errorf("%d files are left of the snapshot, expected 2: %v", len(left), err)
+	}
+}
+
+// TestNoDescriptorAtTheEnd: a file gets its name, and is told of, also when its
+// directory cannot be opened at that moment.
+func TestNoDescriptorAtTheEnd(t *testing.T) {
+	dir := t.TempDir()
+	var log []string
+	opt := GroupOptions{Options: Options{Dir: dir, Location: time.UTC}}
+	opt.Errorf = func(format string, args ...any) { log = append(log, fmt.Sprintf(format, args...)) }
+	var told []string
+	opt.Completed = func(c Complete) { told = append(told, c.File) }
+	g, err := NewGroup(opt)
+	must(t, err)
+	must(t, g.Open())
+	must(t, g.Write(func(b GroupBatch) error { return from(b, "192.0.2.1", 1) }))
+	var limit unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: limit.Max}))
+	err = g.Close()
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+	must(t, err)
+	if len(told) != 1 || len(tree(t, dir)) != 1 || len(tree(t, dir)[told[0]]) != 1 {
+		t.Errorf("told of %v, the directory has %v", told, tree(t, dir))
+	}
+	if all := strings.Join(log, "\n"); strings.Contains(all, "has been removed") || !strings.Contains(all, "too many open files") {
+		t.Errorf("log %q", all)
 	}
 }

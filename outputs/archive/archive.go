@@ -210,17 +210,23 @@ func (a *Archive) sync() error {
 		if err := f.Sync(); err != nil {
 			return err
 		}
-		if f.linked {
-			continue
-		}
-		for dir := filepath.Dir(f.Path()); within(dir, a.opt.Dir); dir = filepath.Dir(dir) {
-			if err := syncDir(dir); err != nil {
+		if !f.linked {
+			if err := a.syncDirs(filepath.Dir(f.Path())); err != nil {
 				return err
 			}
+			f.linked = true
 		}
-		f.linked = true
 	}
 	return nil
+}
+
+// syncDirs waits until a directory of the archive, and those above it up to the
+// archive's own, are on the disk.
+func (a *Archive) syncDirs(dir string) error {
+	if err := syncDir(dir); err != nil || dir == a.opt.Dir {
+		return err
+	}
+	return a.syncDirs(filepath.Dir(dir))
 }
 
 // unlock gives the directory free.

@@ -262,10 +262,16 @@ func TestDirectoryRemoved(t *testing.T) {
 	})
 }
 
-// TestSync: the options that write to the disk.
+// TestSync: the options that write to the disk, also in directories that are named
+// from the current one.
 func TestSync(t *testing.T) {
-	for _, opt := range []Options{{SyncBatch: true}, {SyncEvery: time.Millisecond}} {
-		opt.Dir = t.TempDir()
+	t.Chdir(t.TempDir())
+	for _, opt := range []Options{
+		{SyncBatch: true}, {SyncEvery: time.Millisecond}, {SyncBatch: true, Dir: "./relative/"}, {SyncBatch: true, Dir: ".", Layout: 2},
+	} {
+		if opt.Dir == "" {
+			opt.Dir = t.TempDir()
+		}
 		a := open(t, opt)
 		write(t, a, time.Now(), 1)
 		time.Sleep(5 * time.Millisecond)

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -30,11 +32,12 @@ type Pcap struct {
 	lock *os.File
 	enc  *zstd.Encoder
 
-	f     *os.File
-	slot  int64
-	end   int64 // of what is committed
-	batch []byte
-	pack  []byte
+	f       *os.File
+	slot    int64
+	end     int64        // of what is committed
+	syncing *atomic.Bool // f will be written to the disk soon
+	batch   []byte
+	pack    []byte
 }
 
 // PcapOptions say where and how.
@@ -43,10 +46,16 @@ type PcapOptions struct {
 	Interval time.Duration  // of a slot: whole seconds, 0 is five minutes
 	Location *time.Location // of names; nil is the local one
 	Zstd     bool
+	Ident    string // of Complete
 	Port     uint16 // destination port of the datagrams: where the collector listens
-	Sync     bool   // Prepare waits for the disk
 
-	Completed func() // called after each complete file, nil is not
+	// Sync lets Prepare wait for the disk. SyncEvery, when not 0, writes to the disk
+	// that often instead.
+	Sync      bool
+	SyncEvery time.Duration
+
+	Errorf    func(format string, args ...any) // takes log lines; nil drops them
+	Completed func(Complete)                   // called after each complete file, nil is not
 }
 
 // Check says why it could not be opened. It leaves everything as it was.
@@ -75,6 +84,9 @@ func NewPcap(opt PcapOptions) (*Pcap, error) {
 	}
 	if opt.Location == nil {
 		opt.Location = time.Local
+	}
+	if opt.Errorf == nil {
+		opt.Errorf = func(string, ...any) {}
 	}
 	switch {
 	case opt.Dir == "":
@@ -130,56 +142,82 @@ func (p *Pcap) recover() error {
 // cutTorn cuts off what a kill left at the end of a file that is no whole packet,
 // or no whole frame of zstd.
 func cutTorn(path string) error {
-	b, err := os.ReadFile(path)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	end := 0
-	if strings.HasSuffix(path, ".zst") {
-		for n := zstdFrame(b); n > 0; n = zstdFrame(b[end:]) {
-			end += n
-		}
-	} else if len(b) >= pcapHeadSize {
-		for end = pcapHeadSize; len(b)-end >= pcapPacketSize; {
-			size := int(binary.LittleEndian.Uint32(b[end+8:]))
-			if size > len(b)-end-pcapPacketSize {
-				break
-			}
-			end += pcapPacketSize + size
-		}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
 	}
-	if end == len(b) {
+	size, end := info.Size(), int64(0)
+	if r := bufio.NewReaderSize(f, 1<<16); strings.HasSuffix(path, ".zst") {
+		end = wholeFrames(r)
+	} else {
+		end = wholePackets(r)
+	}
+	if end == size {
 		return nil
 	}
-	return os.Truncate(path, int64(end))
+	return f.Truncate(end)
 }
 
-// zstdFrame returns the size of the zstd frame at the start of b, 0 when it is not
-// whole.
-func zstdFrame(b []byte) int {
-	var h zstd.Header
-	if h.Decode(b) != nil || h.Skippable || h.HeaderSize == 0 {
-		return 0
+// wholePackets returns the size of a pcap file up to its last whole packet.
+func wholePackets(r *bufio.Reader) (end int64) {
+	for size := pcapHeadSize; ; {
+		if n, err := r.Discard(size); n < size || err != nil {
+			return end
+		}
+		end += int64(size)
+		head, err := r.Peek(pcapPacketSize)
+		if err != nil {
+			return end
+		}
+		size = pcapPacketSize + int(binary.LittleEndian.Uint32(head[8:]))
 	}
-	for n := h.HeaderSize; len(b)-n >= 3; {
-		block := int(b[n]) | int(b[n+1])<<8 | int(b[n+2])<<16
-		size := block >> 3
+}
+
+// wholeFrames returns the size of a file of zstd frames up to the last whole one.
+func wholeFrames(r *bufio.Reader) (end int64) {
+	for {
+		n, ok := skipFrame(r)
+		if !ok {
+			return end
+		}
+		end += n
+	}
+}
+
+// skipFrame reads over a zstd frame and returns its size, false when it is not
+// whole.
+func skipFrame(r *bufio.Reader) (size int64, ok bool) {
+	var h zstd.Header
+	b, _ := r.Peek(zstd.HeaderMaxSize)
+	if h.Decode(b) != nil || h.Skippable || h.HeaderSize == 0 {
+		return 0, false
+	}
+	for n, last := h.HeaderSize, false; ; {
+		if m, err := r.Discard(n); m < n || err != nil {
+			return 0, false
+		}
+		size += int64(n)
+		if last {
+			return size, true
+		}
+		b, err := r.Peek(3)
+		if err != nil {
+			return 0, false
+		}
+		block := int(b[0]) | int(b[1])<<8 | int(b[2])<<16
+		n = 3 + block>>3
 		if block>>1&3 == 1 { // one byte, repeated
-			size = 1
+			n = 3 + 1
 		}
-		n += 3 + size
-		if block&1 == 0 {
-			continue
-		}
-		if h.HasCheckSum {
+		if last = block&1 == 1; last && h.HasCheckSum {
 			n += 4
 		}
-		if n > len(b) {
-			return 0
-		}
-		return n
 	}
-	return 0
 }
 
 // suffix ends the names of the files.
@@ -190,8 +228,8 @@ func (p *Pcap) suffix() string {
 	return ".pcap"
 }
 
-// complete gives a file its name; where that is taken, one with a number. What has
-// no datagrams is removed.
+// complete gives a file its name, and tells of it; where the name is taken, it gets
+// one with a number. What has no datagrams is removed.
 func (p *Pcap) complete(path string, slot int64) error {
 	suffix := filepath.Ext(path)
 	if suffix == ".zst" {
@@ -200,15 +238,23 @@ func (p *Pcap) complete(path string, slot int64) error {
 	if info, err := os.Stat(path); err == nil && info.Size() == 0 {
 		return os.Remove(path)
 	}
-	base := "pcap." + strings.TrimPrefix(finalName(time.Unix(slot, 0).In(p.opt.Location), p.opt.Interval), "nfcapd.")
+	start := time.Unix(slot, 0).In(p.opt.Location)
+	base := "pcap." + strings.TrimPrefix(finalName(start, p.opt.Interval), "nfcapd.")
 	for i := range 1000 {
 		name := filepath.Join(filepath.Dir(path), base+suffix)
 		if i > 0 {
 			name = filepath.Join(filepath.Dir(path), fmt.Sprintf("%s-%d%s", base, i, suffix))
 		}
-		if _, err := os.Lstat(name); errors.Is(err, os.ErrNotExist) {
-			return os.Rename(path, name)
+		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
+			continue
 		}
+		if err := os.Rename(path, name); err != nil {
+			return err
+		}
+		if p.opt.Completed != nil {
+			p.opt.Completed(Complete{Dir: p.opt.Dir, File: filepath.Base(name), Slot: start, Ident: p.opt.Ident})
+		}
+		return nil
 	}
 	return fmt.Errorf("no free name for %s: move the files %s-* away", path, base)
 }
@@ -223,11 +269,17 @@ func (p *Pcap) begin(slot int64) error {
 	if err != nil {
 		return err
 	}
-	p.f, p.slot, p.end = f, slot, 0
+	if p.opt.Sync || p.opt.SyncEvery > 0 {
+		if err := syncDir(p.opt.Dir); err != nil {
+			return errors.Join(err, f.Close(), os.Remove(path))
+		}
+	}
+	p.f, p.slot, p.end, p.syncing = f, slot, 0, new(atomic.Bool)
 	return nil
 }
 
-// finish completes the open file.
+// finish completes the open file. When it fails, the file stays open, and finish may
+// be tried again.
 func (p *Pcap) finish() error {
 	if p.f == nil {
 		return nil
@@ -235,24 +287,22 @@ func (p *Pcap) finish() error {
 	if err := p.f.Sync(); err != nil {
 		return err
 	}
-	path := p.f.Name()
-	if err := p.f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+	if err := p.complete(p.f.Name(), p.slot); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	err := p.f.Close()
 	p.f = nil
-	if err := p.complete(path, p.slot); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if p.opt.Completed != nil {
-		p.opt.Completed()
-	}
-	return nil
+	return err
 }
 
 // Close completes the open file and gives the directory free. It is safe on a Pcap
-// that is not open.
+// that is not open. A file that could not be made complete is left for the next Open.
 func (p *Pcap) Close() error {
 	err := p.finish()
+	if p.f != nil {
+		err = errors.Join(err, p.f.Close())
+		p.f = nil
+	}
 	if p.lock != nil {
 		err = errors.Join(err, p.lock.Close())
 		p.lock = nil
@@ -282,14 +332,8 @@ func (p *Pcap) Prepare() error {
 	if p.lock == nil && p.f == nil {
 		return ErrClosed
 	}
-	if p.f != nil {
-		if _, err := os.Lstat(p.f.Name()); err != nil { // somebody has removed it
-			p.f.Close()
-			p.f = nil
-			if err := os.MkdirAll(p.opt.Dir, 0o755); err != nil {
-				return err
-			}
-		}
+	if err := p.present(); err != nil {
+		return err
 	}
 	if slot := slotOf(time.Now(), p.opt.Interval); p.f == nil || slot != p.slot {
 		if err := p.begin(slot); err != nil {
@@ -319,16 +363,49 @@ func (p *Pcap) Prepare() error {
 	return nil
 }
 
+// present sees to it that the directory is there, and that what is written to is in
+// it: somebody may have removed either.
+func (p *Pcap) present() (err error) {
+	if p.f != nil {
+		if _, err := os.Lstat(p.f.Name()); err == nil {
+			return nil
+		}
+		p.opt.Errorf("%s has been removed while it was written: beginning another one", p.f.Name())
+		p.f.Close()
+		p.f = nil
+	}
+	if err := os.MkdirAll(p.opt.Dir, 0o755); err != nil {
+		return err
+	}
+	p.lock, err = lockAgain(p.opt.Dir, p.lock)
+	return err
+}
+
 // Commit makes permanent what Prepare wrote.
 func (p *Pcap) Commit() error {
 	if p.f == nil {
 		return nil
 	}
 	info, err := p.f.Stat()
-	if err == nil {
+	if err == nil && info.Size() != p.end {
 		p.end = info.Size()
+		p.syncSoon()
 	}
 	return err
+}
+
+// syncSoon lets what was written be on the disk after SyncEvery.
+func (p *Pcap) syncSoon() {
+	if p.opt.SyncEvery == 0 || !p.syncing.CompareAndSwap(false, true) {
+		return
+	}
+	f, syncing := p.f, p.syncing
+	time.AfterFunc(p.opt.SyncEvery, func() {
+		syncing.Store(false)
+		if err := f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) { // a complete one is on the disk
+			p.opt.Errorf("writing to the disk: %v", err)
+		}
+	})
 }
 
 // Undo takes back what Prepare wrote.

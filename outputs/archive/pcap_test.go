@@ -132,25 +132,60 @@ func TestPcapKilled(t *testing.T) {
 	}
 }
 
+// TestPcapNameLater: a file that cannot get its name is written on, and gets it with
+// the next batch.
+func TestPcapNameLater(t *testing.T) {
+	dir := t.TempDir()
+	p := openPcap(t, PcapOptions{Dir: dir, Interval: time.Second})
+	writePcap(t, p, datagram("192.0.2.1:1", "first"))
+	base := filepath.Join(dir, "pcap."+time.Unix(p.slot, 0).UTC().Format("20060102150405"))
+	must(t, os.WriteFile(base+".pcap", nil, 0o644))
+	for i := 1; i < 1000; i++ {
+		must(t, os.WriteFile(fmt.Sprintf("%s-%d.pcap", base, i), nil, 0o644))
+	}
+	time.Sleep(1100 * time.Millisecond)
+	p.Add(datagram("192.0.2.1:1", "second"))
+	if err := p.Prepare(); err == nil || !strings.Contains(err.Error(), "no free name") {
+		t.Errorf("no name is free: %v", err)
+	}
+	must(t, p.Undo())
+	must(t, os.Remove(base+".pcap"))
+	writePcap(t, p, datagram("192.0.2.1:1", "second"))
+	if content, err := os.ReadFile(base + ".pcap"); err != nil || !strings.HasSuffix(string(content), "first") {
+		t.Errorf("the file of the first slot: %q %v", content, err)
+	}
+	must(t, p.Close())
+	if left, _ := filepath.Glob(filepath.Join(dir, "pcap.current.*")); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
 // TestPcapRotates: one file for each slot in which something came; a removed
 // directory is made anew; a second process is refused.
 func TestPcapRotates(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pcap")
-	completed := 0
-	p := openPcap(t, PcapOptions{Dir: dir, Interval: time.Second, Completed: func() { completed++ }})
+	var completed []Complete
+	p := openPcap(t, PcapOptions{Dir: dir, Interval: time.Second, Ident: "edge1", SyncEvery: time.Millisecond,
+		Completed: func(c Complete) { completed = append(completed, c) }})
 	writePcap(t, p, datagram("192.0.2.1:1", "first"))
 	time.Sleep(1100 * time.Millisecond)
 	writePcap(t, p, datagram("192.0.2.1:1", "second"))
-	q, err := NewPcap(PcapOptions{Dir: dir})
-	must(t, err)
-	if err := q.Open(); err == nil {
-		t.Error("a second process is not refused")
+	refused := func() {
+		t.Helper()
+		q, err := NewPcap(PcapOptions{Dir: dir})
+		must(t, err)
+		if err := q.Open(); err == nil || !strings.Contains(err.Error(), "another process or output") {
+			t.Errorf("a second process: %v", err)
+		}
 	}
-	if files, _ := filepath.Glob(filepath.Join(dir, "pcap.2*")); len(files) != 1 || completed == 0 {
-		t.Errorf("complete files %v, told of %d", files, completed)
+	refused()
+	files, _ := filepath.Glob(filepath.Join(dir, "pcap.2*"))
+	if len(files) != 1 || len(completed) != 1 || completed[0].Ident != "edge1" || filepath.Join(completed[0].Dir, completed[0].File) != files[0] {
+		t.Errorf("complete files %v, told of %+v", files, completed)
 	}
 	must(t, os.RemoveAll(dir))
 	writePcap(t, p, datagram("192.0.2.1:1", "third"))
+	refused()
 	must(t, p.Close())
 	if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) != 1 {
 		t.Errorf("files after the directory was removed: %v", files)

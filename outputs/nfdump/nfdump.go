@@ -91,6 +91,11 @@ func (p *Nfdump) Init() error {
 	if err != nil {
 		return err
 	}
+	if len(p.Command) > 0 {
+		if p.command, err = archive.NewCommand(p.Command, time.Duration(p.CommandTimeout), p.errorf); err != nil {
+			return err
+		}
+	}
 	if !flows {
 		p.register()
 		return nil
@@ -104,11 +109,6 @@ func (p *Nfdump) Init() error {
 	}
 	if p.archive, err = archive.NewGroup(opt); err != nil {
 		return err
-	}
-	if len(p.Command) > 0 {
-		if p.command, err = archive.NewCommand(p.Command, time.Duration(p.CommandTimeout), p.errorf); err != nil {
-			return err
-		}
 	}
 	p.register()
 	return nil
@@ -158,8 +158,12 @@ func (p *Nfdump) Check() error {
 // Connect implements telegraf.Output: it takes the directory and makes whole what
 // a kill left behind.
 func (p *Nfdump) Connect() error {
+	if p.command != nil {
+		p.command.Start()
+	}
 	if p.pcap != nil {
 		if err := p.pcap.Open(); err != nil {
+			p.stopCommand()
 			return &startupError{err}
 		}
 	}
@@ -167,9 +171,6 @@ func (p *Nfdump) Connect() error {
 		return nil
 	}
 	p.openWaiting()
-	if p.command != nil {
-		p.command.Start()
-	}
 	if err := p.archive.Open(); err != nil {
 		p.closeWaiting()
 		p.stopCommand()
@@ -197,6 +198,7 @@ func (p *Nfdump) Close() error {
 		raw = p.pcap.Close()
 	}
 	if p.archive == nil {
+		p.stopCommand()
 		return raw
 	}
 	if p.decoder != nil {

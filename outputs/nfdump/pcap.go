@@ -1,6 +1,7 @@
 package nfdump
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -28,7 +29,9 @@ func (p *Nfdump) initPcap() (flows bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	flows = p.Format == "both"
+	if flows = p.Format == "both"; !flows && (opt.PerAddress || len(opt.Sources) > 0) {
+		return false, errors.New("format \"pcap\" has one directory for all exporters: leave split and source out, or use \"both\"")
+	}
 	zstd, err := choice("pcap_compression", p.PcapCompression, "none", "zstd")
 	if err != nil {
 		return false, err
@@ -42,10 +45,12 @@ func (p *Nfdump) initPcap() (flows bool, err error) {
 		location = time.Local
 	}
 	pcap := archive.PcapOptions{
-		Dir: dir, Interval: time.Duration(p.RotationInterval), Location: opt.Location, Zstd: zstd, Port: collectorPort, Sync: opt.SyncBatch,
+		Dir: dir, Interval: time.Duration(p.RotationInterval), Location: opt.Location, Zstd: zstd, Port: collectorPort,
+		Sync: opt.SyncBatch, SyncEvery: opt.SyncEvery, Ident: opt.Ident, Errorf: p.errorf, Completed: p.completed,
 	}
 	if !flows { // the archive of flows sees to the limits otherwise
-		pcap.Completed = func() {
+		pcap.Completed = func(file archive.Complete) {
+			p.completed(file)
 			if _, err := archive.Expire([]string{dir}, limits, location, time.Now()); err != nil {
 				p.errorf("removing expired files: %v", err)
 			}

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/influxdata/telegraf"
+	"github.com/influxdata/telegraf/config"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
@@ -83,6 +85,8 @@ func TestFormats(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "flows")
 		p := output(t, dir)
 		p.archive, p.Format = nil, format
+		p.Command = []string{"sh", "-c", `echo "$1" >>../told`, "sh", "%d/%f"}
+		p.CommandTimeout = config.Duration(time.Minute)
 		must(t, p.Init())
 		must(t, p.Check())
 		must(t, p.Connect())
@@ -100,12 +104,17 @@ func TestFormats(t *testing.T) {
 				t.Errorf("%s: a datagram is not in the file", format)
 			}
 		}
+		told, _ := os.ReadFile(filepath.Join(filepath.Dir(dir), "told"))
+		if want := map[string]int{"pcap": 1, "both": 2}[format]; strings.Count(string(told), "\n") != want || !strings.Contains(string(told), raw[0]+"\n") {
+			t.Errorf("%s: the command ran for %q, expected %d files with %s", format, told, want, raw[0])
+		}
 		if format == "both" && len(flowsOf(t, dir)) != 2 {
 			t.Errorf("%d flows, expected 2", len(flowsOf(t, dir)))
 		}
 	}
 	for _, p := range []*Nfdump{{Directory: "d", Compression: "lz4", Format: "json"}, {Directory: "d", Compression: "lz4", Format: "pcap", PcapCompression: "lz4"},
-		{Compression: "lz4", Format: "pcap"}} {
+		{Compression: "lz4", Format: "pcap"}, {Directory: "d", Compression: "lz4", Format: "pcap", Split: "address"},
+		{Directory: "d", Compression: "lz4", Format: "pcap", Sources: []Source{{Directory: "e", Addresses: []string{"192.0.2.1"}}}}} {
 		if err := p.Init(); err == nil {
 			t.Errorf("format %q, compression %q: accepted", p.Format, p.PcapCompression)
 		}

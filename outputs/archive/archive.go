@@ -307,7 +307,7 @@ func (a *Archive) present() error {
 		return err
 	}
 	var err error
-	if a.lock, err = lockAgain(a.opt.Dir, a.lock); err != nil {
+	if a.lock, err = LockAgain(a.opt.Dir, a.lock); err != nil {
 		return err
 	}
 	gone := a.last
@@ -318,9 +318,9 @@ func (a *Archive) present() error {
 	return gone.Abandon()
 }
 
-// lockAgain takes the directory that has been made in the place of the one that is
-// held, if there is such a one, and returns what is held then.
-func lockAgain(dir string, held *os.File) (*os.File, error) {
+// LockAgain takes a directory that has been made in the place of the one that is held
+// by Lock, if there is such a one, and returns what is held then.
+func LockAgain(dir string, held *os.File) (*os.File, error) {
 	if held == nil {
 		return nil, nil
 	}

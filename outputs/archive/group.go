@@ -235,7 +235,7 @@ func (g *Group) beginDir() (err error) {
 	if err := os.MkdirAll(g.opt.Dir, 0o755); err != nil {
 		return err
 	}
-	g.lock, err = lockAgain(g.opt.Dir, g.lock)
+	g.lock, err = LockAgain(g.opt.Dir, g.lock)
 	return err
 }
 

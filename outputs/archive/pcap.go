@@ -377,7 +377,7 @@ func (p *Pcap) present() (err error) {
 	if err := os.MkdirAll(p.opt.Dir, 0o755); err != nil {
 		return err
 	}
-	p.lock, err = lockAgain(p.opt.Dir, p.lock)
+	p.lock, err = LockAgain(p.opt.Dir, p.lock)
 	return err
 }
 

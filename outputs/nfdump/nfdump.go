@@ -69,6 +69,7 @@ type Nfdump struct {
 
 	toldOther, toldBad bool // about metrics that are not used
 	toldState          bool // that the state cannot be written
+	toldWaiting        bool // that the log of sets that wait cannot be written
 }
 
 // counters are what the files' statistics need of an exporter.
@@ -108,6 +109,9 @@ func (p *Nfdump) Init() error {
 		opt.Also = []string{p.pcapDirectory()}
 	}
 	if p.archive, err = archive.NewGroup(opt); err != nil {
+		return err
+	}
+	if err := p.besideArchives(); err != nil {
 		return err
 	}
 	p.register()

@@ -205,6 +205,9 @@ func TestInitRefuses(t *testing.T) {
 		"command timeout":   {Directory: "d", Compression: "lz4", Command: []string{"x"}},
 		"source":            {Directory: "d", Compression: "lz4", Sources: []Source{{Directory: "e", Addresses: []string{"all"}}}},
 		"source prefix":     {Directory: "d", Compression: "lz4", Sources: []Source{{Directory: "e", Addresses: []string{"10.0.0.0/99"}}}},
+		"state within":      {Directory: "d", Compression: "lz4", StateDirectory: "./d/state"},
+		"pcap within":       {Directory: "d", Compression: "lz4", Format: "both", PcapDirectory: "d"},
+		"pcap in a source":  {Directory: "d", Compression: "lz4", Format: "both", PcapDirectory: "e/pcap", Sources: []Source{{Directory: "e", Addresses: []string{"10.0.0.1"}}}},
 	} {
 		if err := p.Init(); err == nil {
 			t.Errorf("%s: accepted", name)

@@ -3,6 +3,7 @@ package nfdump
 import (
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -115,4 +116,25 @@ func parsePrefix(text string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("address %q: expected an address or a prefix as 192.0.2.0/24", text)
 	}
 	return prefix.Masked(), nil
+}
+
+// besideArchives says when a directory for other files lies in one of an archive:
+// nfdump -R would stop at them.
+func (p *Nfdump) besideArchives() error {
+	others := map[string]string{"state_directory": p.stateDirectory()}
+	if p.pcap != nil {
+		others["pcap_directory"] = p.pcapDirectory()
+	}
+	archives := []string{p.Directory}
+	for _, s := range p.Sources {
+		archives = append(archives, s.Directory)
+	}
+	for option, other := range others {
+		for _, dir := range archives {
+			if rel, err := filepath.Rel(dir, other); err == nil && filepath.IsLocal(rel) {
+				return fmt.Errorf("%s %q lies in %q, where nfdump -R stops at files of others: give it a place beside that", option, other, dir)
+			}
+		}
+	}
+	return nil
 }

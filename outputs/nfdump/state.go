@@ -65,6 +65,18 @@ func (p *Nfdump) openWaiting() {
 	}
 }
 
+// keepWaiting sees to it that the log is where the next start looks for it.
+func (p *Nfdump) keepWaiting() {
+	if p.waiting == nil {
+		return
+	}
+	err := p.waiting.present()
+	if err != nil && !p.toldWaiting {
+		p.errorf("%s has been removed, and cannot be made anew: a kill takes the sets that wait for a template: %v%s", p.waiting.path, err, advice(err))
+	}
+	p.toldWaiting = err != nil
+}
+
 // closeWaiting closes the log.
 func (p *Nfdump) closeWaiting() {
 	if p.waiting != nil {

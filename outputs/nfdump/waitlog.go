@@ -107,6 +107,9 @@ func openWaitLog(dir string, sync bool) (*waitLog, error) {
 	if err == nil {
 		err = l.f.Truncate(l.end)
 	}
+	if err == nil {
+		err = l.syncDir()
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", l.path, err), l.close())
 	}
@@ -415,6 +418,29 @@ func (l *waitLog) compact() error {
 		l.end, l.off = int64(len(waitHead)), int64(len(waitHead))
 		return l.f.Truncate(l.end)
 	}
+	return l.rewrite()
+}
+
+// present writes the file anew when somebody has removed it, alone or with its
+// directory: what would be written to it would be lost. There is no transaction at
+// hand.
+func (l *waitLog) present() error {
+	if _, err := os.Lstat(l.path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	dir := filepath.Dir(l.path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	var err error
+	if l.lock, err = archive.LockAgain(dir, l.lock); err != nil {
+		return err
+	}
+	return l.rewrite()
+}
+
+// rewrite writes the file anew with what waits.
+func (l *waitLog) rewrite() error {
 	sets := slices.Clone(l.sets)
 	for i := range sets {
 		dg, err := l.datagram(&sets[i])
@@ -447,7 +473,15 @@ func (l *waitLog) compact() error {
 	}
 	old := l.f
 	l.f, l.sets, l.end, l.off = f, sets, next.off, next.off
-	return old.Close()
+	return errors.Join(old.Close(), l.syncDir())
+}
+
+// syncDir waits for the disk to know the file's name, where the options say so.
+func (l *waitLog) syncDir() error {
+	if !l.sync || l.lock == nil {
+		return nil
+	}
+	return l.lock.Sync()
 }
 
 // close closes the file. What waits is in it.

@@ -88,6 +88,32 @@ func TestSetsWaitOnDisk(t *testing.T) {
 	}
 }
 
+// TestStateDirectoryRemoved: what waits survives a kill also when somebody has removed
+// the directory meanwhile.
+func TestStateDirectoryRemoved(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "flows")
+	p := output(t, dir)
+	p.TemplateWait = config.Duration(time.Hour)
+	must(t, p.Connect())
+	must(t, p.Write(metricsOf(of(1, v9(false, true, 1)))))
+	must(t, os.RemoveAll(p.stateDirectory()))
+	must(t, os.WriteFile(p.stateDirectory(), nil, 0o600)) // a file is in the way
+	must(t, p.Write(metricsOf(of(2, v9(false, true, 2)))))
+	must(t, os.Remove(p.stateDirectory()))
+	must(t, p.Write(metricsOf(of(3, v9(false, true, 3)))))
+	if _, err := openWaitLog(p.stateDirectory(), false); err == nil {
+		t.Error("the directory that was made anew is not locked")
+	}
+	must(t, p.waiting.lock.Close()) // as a kill does
+	l, err := openWaitLog(p.stateDirectory(), false)
+	must(t, err)
+	if got := sources(l); !slices.Equal(got, []uint32{1, 2, 3}) {
+		t.Errorf("sets of %v wait, expected those of 1, 2, 3", got)
+	}
+	must(t, l.close())
+	must(t, p.Close())
+}
+
 // TestWaitLogTransactions: what is not committed is not there, in memory or after a
 // kill, and what it did to a file of the archive is undone.
 func TestWaitLogTransactions(t *testing.T) {

@@ -62,6 +62,7 @@ func (p *Nfdump) newWriting() *writing {
 // write decodes metrics into the archive.
 func (b *writing) write(metrics []telegraf.Metric) error {
 	p := b.p
+	p.keepWaiting()
 	b.expire()
 	if p.resume {
 		b.resume(netip.Addr{})

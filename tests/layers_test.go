@@ -14,7 +14,7 @@ const module = "github.com/flowgraf/flowgraf/"
 // whoever adds one says where it belongs.
 var importLayers = [][]string{
 	{"tests", "cmd"},
-	{"plugins/inputs/netflow", "plugins/inputs/smtp_relay", "outputs/nfdump", "outputs/smtp_relay"},
+	{"plugins/inputs/netflow", "plugins/inputs/selfstats", "plugins/inputs/smtp_relay", "outputs/nfdump", "outputs/smtp_relay"},
 	{"plugins/flowmetric", "plugins/flowmetric/generate"},
 	{"plugins/collector", "plugins/vcenter", "plugins/vcenter/vcentertest", "outputs/archive", "outputs/query", "outputs/report"},
 	{"outputs/nffile", "plugins/netflow", "plugins/ipfix", "plugins/sflow"},

@@ -35,5 +35,6 @@ import (
 	_ "github.com/flowgraf/flowgraf/outputs/nfdump"
 	_ "github.com/flowgraf/flowgraf/outputs/smtp_relay"
 	_ "github.com/flowgraf/flowgraf/plugins/inputs/netflow"
+	_ "github.com/flowgraf/flowgraf/plugins/inputs/selfstats"
 	_ "github.com/flowgraf/flowgraf/plugins/inputs/smtp_relay"
 )

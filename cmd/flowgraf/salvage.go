@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -16,18 +18,23 @@ func newSalvageCommand() *cobra.Command {
 		Long: `Salvage copies what is sound in a damaged, cut or still growing nfdump file into
 a new one that nfdump reads, with right statistics. What nfdump refuses because
 its end is missing, comes out up to the last whole block; behind damage in the
-midst the next sound block is searched for. Files of nfdump 1.6 and 1.8 become
-files of nfdump 1.7.
+midst the next sound block is searched for. Where the file header is damaged, all
+layouts and compressions are tried. Files of nfdump 1.6 and 1.8 become files of
+nfdump 1.7.
 
 What is lost is named on standard error. The new file must not exist; there is
-none when nothing could be salvaged.`,
+none when nothing could be salvaged, or when salvage is interrupted. The exit code
+is 0 when there is a new file, also when something is lost.`,
 		Example: `  flowgraf salvage nfcapd.202611221200 -w nfcapd.202611221200.whole`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p := newProgress(cmd.ErrOrStderr(), false)
+			p := newProgress(cmd.Context(), cmd.ErrOrStderr(), false)
 			p.file(0, 1, args[0])
 			got, err := nffile.Salvage(args[0], to, p.bytes)
 			p.clear()
+			if errors.Is(err, context.Canceled) {
+				return fmt.Errorf("interrupted, %s is not written", to)
+			}
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -47,14 +49,14 @@ func verify(cmd *cobra.Command, args []string, quiet bool) error {
 		return err
 	}
 	out, wrong := cmd.OutOrStdout(), 0
-	p := newProgress(cmd.ErrOrStderr(), quiet)
+	p := newProgress(cmd.Context(), cmd.ErrOrStderr(), quiet)
 	for i, file := range files {
-		if err := cmd.Context().Err(); err != nil {
-			return err
-		}
 		p.file(i, len(files), file)
 		r, err := nffile.Verify(file, p.bytes)
 		p.clear()
+		if errors.Is(err, context.Canceled) {
+			return fmt.Errorf("interrupted in %s, %d of %d files are verified", file, i, len(files))
+		}
 		if err != nil {
 			r.Problems = append(r.Problems, err)
 		}
@@ -77,13 +79,15 @@ func verify(cmd *cobra.Command, args []string, quiet bool) error {
 	return nil
 }
 
-// allFiles returns the files that are named, and all files below the directories.
+// allFiles returns the files that are named, and all files below the directories. What
+// cannot be read there is among them, to be told.
 func allFiles(args []string) ([]string, error) {
 	var files []string
 	for _, arg := range args {
 		err := filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() {
+			if path != arg && err != nil || err == nil && !d.IsDir() {
 				files = append(files, path)
+				return nil
 			}
 			return err
 		})
@@ -99,6 +103,7 @@ func allFiles(args []string) ([]string, error) {
 
 // progress shows on a terminal how far long work is.
 type progress struct {
+	ctx   context.Context
 	out   io.Writer // nil shows nothing
 	next  time.Time
 	label string
@@ -108,9 +113,10 @@ type progress struct {
 // progressAfter is how long work is silent, and the time between two lines.
 const progressAfter = time.Second
 
-// newProgress returns a progress on w when it is a terminal.
-func newProgress(w io.Writer, quiet bool) *progress {
-	p := &progress{next: time.Now().Add(progressAfter)}
+// newProgress returns a progress on w when it is a terminal. The end of ctx ends the
+// work.
+func newProgress(ctx context.Context, w io.Writer, quiet bool) *progress {
+	p := &progress{ctx: ctx, next: time.Now().Add(progressAfter)}
 	if f, ok := w.(*os.File); ok && !quiet {
 		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 			p.out = w
@@ -124,13 +130,14 @@ func (p *progress) file(i, n int, path string) {
 	p.label = fmt.Sprintf("%d of %d, %s", i+1, n, filepath.Base(path))
 }
 
-// bytes shows how much of the file is done.
-func (p *progress) bytes(done, size int64) {
-	if p.out == nil || time.Now().Before(p.next) {
-		return
+// bytes shows how much of the file is done. It is an nffile.Progress.
+func (p *progress) bytes(done, size int64) error {
+	if err := p.ctx.Err(); err != nil || p.out == nil || time.Now().Before(p.next) {
+		return err
 	}
 	p.next, p.shown = time.Now().Add(progressAfter), true
 	fmt.Fprintf(p.out, "\r\x1b[K%s: %d of %d MB", p.label, done>>20, size>>20)
+	return nil
 }
 
 // clear takes the line away.

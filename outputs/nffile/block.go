@@ -52,23 +52,34 @@ func OpenFile(path string) (*File, error) {
 
 // openHeader opens a file and reads its header only.
 func openHeader(path string) (*File, error) {
-	f, err := os.Open(path)
+	f, size, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = &FormatError{path, 0, ErrNotNfdump, "not a regular file"}
-	}
-	var file *File
-	if err == nil {
-		file, err = readHeader(path, f, info.Size())
-	}
+	file, err := readHeader(path, f, size)
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
 	return file, nil
+}
+
+// openRegular opens a file that is neither a directory nor a device, and returns its
+// size too.
+func openRegular(path string) (*os.File, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &FormatError{path, 0, ErrNotNfdump, "not a regular file"}
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
 }
 
 // newFile reads header and appendix of f, which has size bytes.

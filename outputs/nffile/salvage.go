@@ -2,7 +2,6 @@ package nffile
 
 import (
 	"errors"
-	"fmt"
 	"os"
 )
 
@@ -16,16 +15,57 @@ type Salvaged struct {
 
 // Salvage writes every sound block of a damaged, torn or still growing file into a
 // new file of layout 2 that nfdump reads. Blocks of layout 2 are copied as they
-// are, flows of layouts 1 and 3 written anew, with LZ4. Progress, which may be nil,
-// is called with the bytes done and to do.
+// are, flows of layouts 1 and 3 written anew, with LZ4. Progress may be nil.
+//
+// Where the header does not help, its own layout and compression are found by trying
+// all: no flow comes about by chance.
 //
 // The new file must not exist; when an error is returned, it does not. A file
 // without a single sound block is an error.
-func Salvage(from, to string, progress func(done, size int64)) (Salvaged, error) {
+func Salvage(from, to string, progress Progress) (Salvaged, error) {
 	w, err := openWalker(from)
-	if err != nil {
-		return Salvaged{}, err
+	var got Salvaged
+	if err == nil {
+		got, err = w.salvage(to, progress)
 	}
+	var damage *FormatError
+	if !errors.As(err, &damage) {
+		return got, err
+	}
+	for _, head := range guesses() {
+		w, openErr := openWalkerAs(from, head)
+		if openErr != nil {
+			return got, err
+		}
+		found, tryErr := w.salvage(to, progress)
+		switch {
+		case tryErr == nil && found.Flows > 0:
+			found.Gaps = append([]error{damage}, found.Gaps...)
+			return found, nil
+		case tryErr == nil: // of another layout: no record is known
+			tryErr = os.Remove(to)
+		case errors.As(tryErr, new(*FormatError)):
+			tryErr = nil
+		}
+		if tryErr != nil {
+			return got, tryErr
+		}
+	}
+	return got, err
+}
+
+// guesses are the headers that a file may have had.
+func guesses() (list []Header) {
+	for _, layout := range []uint16{layout2, layout3, layout1} {
+		for c := None; c <= ZSTD; c++ {
+			list = append(list, Header{Layout: layout, Compression: c})
+		}
+	}
+	return list
+}
+
+// salvage copies the sound blocks of the file into a new one, and closes it.
+func (w *walker) salvage(to string, progress Progress) (Salvaged, error) {
 	defer w.file.Close()
 	if progress != nil {
 		w.progress = progress
@@ -78,7 +118,7 @@ func (s *salvager) run() error {
 		}
 	})
 	if err == nil && s.got.Blocks == 0 {
-		err = fmt.Errorf("%s: %w: no sound block in %d bytes, nothing to salvage", f.path, ErrCorrupt, f.size)
+		err = f.errorf(f.off, ErrCorrupt, "no sound block in the %d bytes from here, nothing to salvage", max(f.size-f.off, 0))
 	}
 	return err
 }

@@ -45,12 +45,11 @@ func (r *Report) Sound() bool { return len(r.Problems) == 0 }
 
 // Verify reads all of a file and says exactly what is wrong with it where: every
 // block is unpacked, every record decoded, the checksums of layout 3 are computed,
-// and the statistics compared with those of the flows. Progress, which may be nil,
-// is called with the bytes done and to do.
+// and the statistics compared with those of the flows. Progress may be nil.
 //
-// The error is one of opening or reading; what is wrong with the file is in the
+// The error is one of opening or reading, or of progress; what is wrong with the file is in the
 // Report, also when it is no file of nfdump at all.
-func Verify(path string, progress func(done, size int64)) (Report, error) {
+func Verify(path string, progress Progress) (Report, error) {
 	r := Report{Path: path}
 	w, err := openWalker(path)
 	var format *FormatError
@@ -199,6 +198,9 @@ func (v *verifier) compare() {
 
 // String is one line: what the file is, without its problems.
 func (r *Report) String() string {
+	if r.Header.Layout == 0 {
+		return r.Path + ": cannot be read as a flow file"
+	}
 	state := "sound"
 	switch {
 	case !r.Sound():

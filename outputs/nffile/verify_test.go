@@ -1,6 +1,8 @@
 package nffile
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,7 +47,7 @@ func TestVerifySound(t *testing.T) {
 func TestVerifySamples(t *testing.T) {
 	for _, path := range sampleFiles(t) {
 		called := false
-		r, err := Verify(path, func(done, size int64) { called = done <= size })
+		r, err := Verify(path, func(done, size int64) error { called = done <= size; return nil })
 		must(t, err)
 		r.Problems = slices.DeleteFunc(r.Problems, func(err error) bool {
 			return !strings.Contains(path, "nfcapd") && strings.Contains(err.Error(), "the statistics say 1 ")
@@ -149,6 +151,70 @@ func TestSalvageCut(t *testing.T) {
 		if last < 4 {
 			t.Errorf("%s: %d flows salvaged", name, last)
 		}
+	}
+}
+
+// TestSalvageWithoutHeader: a header that is damaged, says the wrong thing, or is cut
+// off does not cost the blocks behind it.
+func TestSalvageWithoutHeader(t *testing.T) {
+	to := filepath.Join(t.TempDir(), "out")
+	for c := None; c <= ZSTD; c++ {
+		ours, _ := smallFile(t, c)
+		files := map[string][]byte{"layout 2": ours, "layout 3": file3(t, c)}
+		if c != ZSTD {
+			files["layout 1"] = file1(t, c)
+		}
+		for name, good := range files {
+			whole, err := Salvage(write(t, good), to, nil)
+			must(t, err)
+			must(t, os.Remove(to))
+			for what, damage := range map[string]func(b []byte) []byte{
+				"zeros":             func(b []byte) []byte { clear(b[:headerSize]); return b },
+				"no header":         func(b []byte) []byte { return b[headerSize:] },
+				"other layout":      func(b []byte) []byte { b[2] ^= 1; return b },
+				"other compression": func(b []byte) []byte { b[16] ^= 1; return b },
+			} {
+				got, err := Salvage(write(t, damage(slices.Clone(good))), to, nil)
+				if err != nil || got.Flows != whole.Flows || what == "zeros" && len(got.Gaps) == 0 {
+					t.Errorf("%s, %s, %s: %+v, expected %d flows: %v", name, c, what, got, whole.Flows, err)
+				}
+				if r, err := Verify(to, nil); err != nil || !r.Sound() || r.Flows != whole.Flows {
+					t.Errorf("%s, %s, %s: %s %v %v", name, c, what, &r, r.Problems, err)
+				}
+				os.Remove(to)
+			}
+		}
+	}
+	for name, content := range map[string][]byte{"nothing": nil, "zeros": make([]byte, 1<<16), "text": bytes.Repeat([]byte("no flow\n"), 8000)} {
+		var format *FormatError
+		if _, err := Salvage(write(t, content), to, nil); !errors.As(err, &format) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := os.Stat(to); err == nil {
+		t.Error("a file is left of what could not be salvaged")
+	}
+}
+
+// TestProgressEnds: an error of progress ends the work, and nothing is left.
+func TestProgressEnds(t *testing.T) {
+	good, _ := smallFile(t, LZ4)
+	from, to := write(t, good), filepath.Join(t.TempDir(), "out")
+	enough := errors.New("enough")
+	progress := func(done, _ int64) error {
+		if done > headerSize {
+			return enough
+		}
+		return nil
+	}
+	if _, err := Verify(from, progress); !errors.Is(err, enough) {
+		t.Errorf("Verify: %v", err)
+	}
+	if _, err := Salvage(from, to, progress); !errors.Is(err, enough) {
+		t.Errorf("Salvage: %v", err)
+	}
+	if _, err := os.Stat(to); err == nil {
+		t.Error("a file is left")
 	}
 }
 

@@ -12,8 +12,12 @@ type walker struct {
 	dec  *Decoder
 	b    Block
 
-	progress func(done, size int64)
+	progress Progress
 }
+
+// Progress is called with the bytes of a file that are done and to do. An error that
+// it returns ends the work.
+type Progress func(done, size int64) error
 
 // openWalker opens a file of which at least the header is sound.
 func openWalker(path string) (*walker, error) {
@@ -21,7 +25,20 @@ func openWalker(path string) (*walker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &walker{file: file, dec: NewDecoder(), progress: func(int64, int64) {}}, nil
+	return newWalker(file), nil
+}
+
+func newWalker(file *File) *walker {
+	return &walker{file: file, dec: NewDecoder(), progress: func(int64, int64) error { return nil }}
+}
+
+// openWalkerAs opens a file whose header is not to be trusted.
+func openWalkerAs(path string, head Header) (*walker, error) {
+	f, size, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	return newWalker(&File{path: path, f: f, size: size, head: head}), nil
 }
 
 // walk calls sound for every block that is sound, and bad for every range of bytes
@@ -30,7 +47,9 @@ func openWalker(path string) (*walker, error) {
 func (w *walker) walk(end int64, sound func(*Block) error, bad func(from, to int64, why error)) error {
 	f := w.file
 	for off := f.off; off < end; {
-		w.progress(off, f.size)
+		if err := w.progress(off, f.size); err != nil {
+			return err
+		}
 		err := w.read(off, sound)
 		if err == nil {
 			off += w.b.headSize() + int64(len(w.b.raw))
@@ -47,8 +66,7 @@ func (w *walker) walk(end int64, sound func(*Block) error, bad func(from, to int
 		bad(off, next, err)
 		off = next
 	}
-	w.progress(end, f.size)
-	return nil
+	return w.progress(end, f.size)
 }
 
 // read reads the block at off, checks all of it, and hands it to sound.
@@ -111,7 +129,9 @@ func (w *walker) find(off, end int64) (int64, error) {
 	buf := make([]byte, findStep+block3HeadSize)
 	maps := w.file.maps
 	for ; off < end; off += findStep {
-		w.progress(off, w.file.size)
+		if err := w.progress(off, w.file.size); err != nil {
+			return 0, err
+		}
 		n, err := w.file.f.ReadAt(buf[:min(int64(len(buf)), end-off)], off)
 		if err != nil && err != io.EOF {
 			return 0, err

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
@@ -112,6 +113,11 @@ func (g *Group) completed(c Complete) {
 	if g.opt.Completed != nil {
 		g.opt.Completed(c)
 	}
+	g.expire()
+}
+
+// expire makes room.
+func (g *Group) expire() {
 	g.expiring.Lock()
 	defer g.expiring.Unlock()
 	done, err := Expire(g.Dirs(), g.opt.Limits, g.opt.Location, time.Now())
@@ -208,10 +214,20 @@ type GroupBatch struct{ g *Group }
 // Write calls fn, which appends flows, and hands them to the operating system, or
 // to the disk where Options say so. When it returns nil, all of them are kept; when
 // it returns an error, none of them is in any archive.
+//
+// On a full disk no file can be completed, after which older ones go: they go then.
 func (g *Group) Write(fn func(GroupBatch) error) error {
 	if g.byDir == nil {
 		return ErrClosed
 	}
+	err := g.write(fn)
+	if Full(err) {
+		g.expire()
+	}
+	return err
+}
+
+func (g *Group) write(fn func(GroupBatch) error) error {
 	g.batch = g.batch[:0]
 	if err := g.beginDir(); err != nil {
 		return err
@@ -225,6 +241,9 @@ func (g *Group) Write(fn func(GroupBatch) error) error {
 	}
 	return err
 }
+
+// Full says whether an error is that of a disk without room.
+func Full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // beginDir takes the archive for all that goes to no other into the current Write,
 // or sees to it that the directory with those of addresses is there and held.

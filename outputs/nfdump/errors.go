@@ -5,12 +5,14 @@ import (
 	"os"
 	"reflect"
 	"syscall"
+
+	"github.com/flowgraf/flowgraf/outputs/archive"
 )
 
 // advice says what to do about an error of writing, "" when there is nothing to say.
 func advice(err error) string {
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case archive.Full(err):
 		return " (make room, or let max_size or min_free do so)"
 	case errors.Is(err, syscall.EROFS):
 		return " (mount the file system writable)"

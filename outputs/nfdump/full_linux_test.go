@@ -87,6 +87,38 @@ func TestRealDiskFull(t *testing.T) {
 	}
 }
 
+// TestFullDiskMakesRoom: when others fill the disk within a slot, min_free removes
+// older files, and the next attempt goes in.
+func TestFullDiskMakesRoom(t *testing.T) {
+	for _, format := range []string{"nfdump", "pcap"} {
+		mount := mountSmall(t, "size=8m")
+		p := output(t, filepath.Join(mount, "flows"))
+		p.archive, p.Format, p.MinFree, p.Compression = nil, format, 1<<20, "none"
+		p.StateDirectory = t.TempDir()
+		p.RotationInterval = config.Duration(time.Second)
+		must(t, p.Init())
+		must(t, p.Connect())
+		for i := range 3 {
+			must(t, p.Write(batch(1, 3000*i, 100, 0)))
+			time.Sleep(1100 * time.Millisecond)
+		}
+		must(t, p.Write(batch(1, 9000, 100, 0)))
+		ballast, err := os.Create(filepath.Join(mount, "ballast"))
+		must(t, err)
+		for err == nil {
+			_, err = ballast.Write(make([]byte, 4096))
+		}
+		must(t, ballast.Close())
+		if err := p.Write(batch(1, 12000, 100, 0)); err == nil {
+			t.Errorf("%s: a batch goes onto a full disk", format)
+		}
+		if err := p.Write(batch(1, 12000, 100, 0)); err != nil {
+			t.Errorf("%s: no room was made: %v", format, err)
+		}
+		must(t, p.Close())
+	}
+}
+
 // TestNoDescriptors: when no file can be opened, a new slot waits, and goes on
 // without a restart.
 func TestNoDescriptors(t *testing.T) {

@@ -53,19 +53,20 @@ type Nfdump struct {
 	Log              telegraf.Logger     `toml:"-"`
 	Statistics       *selfstat.Collector `toml:"-"`
 
-	archive *archive.Group   // nil when only datagrams are kept
-	pcap    *archive.Pcap    // nil when only flows are kept
-	command *archive.Command // nil without one
-	parser  flowmetric.DatagramParser
-	decoder *collector.Decoder
-	waiting *waitLog // nil when sets without a template cannot be kept on the disk
-	tables  tables
-	saved   uint64                       // revision of the decoder that is in the state file
-	savedAt time.Time                    // when the state file was written last
-	resume  bool                         // look through all that waits at the next Write
-	counted map[nffile.Exporter]counters // as of the last batch that was written
-	spare   map[nffile.Exporter]counters
-	stats   statistics
+	archive    *archive.Group   // nil when only datagrams are kept
+	pcap       *archive.Pcap    // nil when only flows are kept
+	expirePcap func()           // removes old pcap files where there is no archive that does
+	command    *archive.Command // nil without one
+	parser     flowmetric.DatagramParser
+	decoder    *collector.Decoder
+	waiting    *waitLog // nil when sets without a template cannot be kept on the disk
+	tables     tables
+	saved      uint64                       // revision of the decoder that is in the state file
+	savedAt    time.Time                    // when the state file was written last
+	resume     bool                         // look through all that waits at the next Write
+	counted    map[nffile.Exporter]counters // as of the last batch that was written
+	spare      map[nffile.Exporter]counters
+	stats      statistics
 
 	toldOther, toldBad bool // about metrics that are not used
 	toldState          bool // that the state cannot be written

@@ -49,11 +49,14 @@ func (p *Nfdump) initPcap() (flows bool, err error) {
 		Sync: opt.SyncBatch, SyncEvery: opt.SyncEvery, Ident: opt.Ident, Errorf: p.errorf, Completed: p.completed,
 	}
 	if !flows { // the archive of flows sees to the limits otherwise
-		pcap.Completed = func(file archive.Complete) {
-			p.completed(file)
+		p.expirePcap = func() {
 			if _, err := archive.Expire([]string{dir}, limits, location, time.Now()); err != nil {
 				p.errorf("removing expired files: %v", err)
 			}
+		}
+		pcap.Completed = func(file archive.Complete) {
+			p.completed(file)
+			p.expirePcap()
 		}
 	}
 	p.pcap, err = archive.NewPcap(pcap)
@@ -87,6 +90,9 @@ func (p *Nfdump) writeRaw(metrics []telegraf.Metric) error {
 	}
 	if err != nil {
 		p.endPcap(false)
+		if archive.Full(err) {
+			p.expirePcap()
+		}
 		return fmt.Errorf("nothing of %d metrics is in the pcap files, they stay in the buffer: %w%s", len(metrics), err, advice(err))
 	}
 	if p.stats.datagrams != nil {

@@ -57,6 +57,9 @@ func verify(cmd *cobra.Command, args []string, quiet bool) error {
 		if errors.Is(err, context.Canceled) {
 			return fmt.Errorf("interrupted in %s, %d of %d files are verified", file, i, len(files))
 		}
+		if errors.Is(err, os.ErrNotExist) {
+			continue // it has got its final name, or has expired, since it was listed
+		}
 		if err != nil {
 			r.Problems = append(r.Problems, err)
 		}

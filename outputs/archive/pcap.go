@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -32,12 +31,12 @@ type Pcap struct {
 	lock *os.File
 	enc  *zstd.Encoder
 
-	f       *os.File
-	slot    int64
-	end     int64        // of what is committed
-	syncing *atomic.Bool // f will be written to the disk soon
-	batch   []byte
-	pack    []byte
+	f     *os.File
+	slot  int64
+	end   int64      // of what is committed
+	later *LaterSync // of f
+	batch []byte
+	pack  []byte
 }
 
 // PcapOptions say where and how.
@@ -274,7 +273,7 @@ func (p *Pcap) begin(slot int64) error {
 			return errors.Join(err, f.Close(), os.Remove(path))
 		}
 	}
-	p.f, p.slot, p.end, p.syncing = f, slot, 0, new(atomic.Bool)
+	p.f, p.slot, p.end, p.later = f, slot, 0, new(LaterSync)
 	return nil
 }
 
@@ -389,23 +388,9 @@ func (p *Pcap) Commit() error {
 	info, err := p.f.Stat()
 	if err == nil && info.Size() != p.end {
 		p.end = info.Size()
-		p.syncSoon()
+		p.later.Written(p.f, p.opt.SyncEvery, func(err error) { p.opt.Errorf("writing to the disk: %v", err) })
 	}
 	return err
-}
-
-// syncSoon lets what was written be on the disk after SyncEvery.
-func (p *Pcap) syncSoon() {
-	if p.opt.SyncEvery == 0 || !p.syncing.CompareAndSwap(false, true) {
-		return
-	}
-	f, syncing := p.f, p.syncing
-	time.AfterFunc(p.opt.SyncEvery, func() {
-		syncing.Store(false)
-		if err := f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) { // a complete one is on the disk
-			p.opt.Errorf("writing to the disk: %v", err)
-		}
-	})
 }
 
 // Undo takes back what Prepare wrote.

@@ -59,7 +59,8 @@ type Nfdump struct {
 	command    *archive.Command // nil without one
 	parser     flowmetric.DatagramParser
 	decoder    *collector.Decoder
-	waiting    *waitLog // nil when sets without a template cannot be kept on the disk
+	waiting    *waitLog      // nil when sets without a template cannot be kept on the disk
+	syncEvery  time.Duration // the option fsync, 0 when it is no interval
 	tables     tables
 	saved      uint64                       // revision of the decoder that is in the state file
 	savedAt    time.Time                    // when the state file was written last
@@ -109,6 +110,7 @@ func (p *Nfdump) Init() error {
 	if p.pcap != nil {
 		opt.Also = []string{p.pcapDirectory()}
 	}
+	p.syncEvery = opt.SyncEvery
 	if p.archive, err = archive.NewGroup(opt); err != nil {
 		return err
 	}

@@ -62,7 +62,10 @@ func (p *Nfdump) openWaiting() {
 	if p.waiting, err = openWaitLog(p.stateDirectory(), p.Fsync == "batch"); err != nil {
 		p.waiting = nil
 		p.warnf("sets without a template wait in memory only, for a minute: %v", err)
+		return
 	}
+	p.waiting.every = p.syncEvery
+	p.waiting.failed = func(err error) { p.errorf("writing the sets that wait to the disk: %v", err) }
 }
 
 // keepWaiting sees to it that the log is where the next start looks for it.

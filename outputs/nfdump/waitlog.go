@@ -40,6 +40,10 @@ type waitLog struct {
 	sync bool     // wait for the disk
 	lock *os.File // of the directory; nil where there are no locks
 
+	every  time.Duration // when not 0, the file is on the disk that long after a commit
+	later  *archive.LaterSync
+	failed func(error) // to write it to the disk
+
 	sets []waitingSet // committed, in the order in which they came
 	next uint64       // number of the next set
 	end  int64        // of the last committed transaction
@@ -88,7 +92,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // openWaitLog opens the file in a directory, makes undone what was not committed,
 // and returns the log. What is not whole at its end is cut off.
 func openWaitLog(dir string, sync bool) (*waitLog, error) {
-	l := &waitLog{path: filepath.Join(dir, waitFile), sync: sync, sources: map[netip.Addr]int{}, ended: map[uint64]bool{}}
+	l := &waitLog{
+		path: filepath.Join(dir, waitFile), sync: sync, sources: map[netip.Addr]int{}, ended: map[uint64]bool{},
+		later: new(archive.LaterSync),
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -378,6 +385,7 @@ func (l *waitLog) commit() error {
 	if err == nil && l.sync {
 		err = l.f.Sync()
 	}
+	l.later.Written(l.f, l.every, l.failed)
 	l.end = l.off
 	l.dropEnded()
 	for i := range l.added {
@@ -472,7 +480,7 @@ func (l *waitLog) rewrite() error {
 		sets[i].dg.Payload = nil
 	}
 	old := l.f
-	l.f, l.sets, l.end, l.off = f, sets, next.off, next.off
+	l.f, l.sets, l.end, l.off, l.later = f, sets, next.off, next.off, new(archive.LaterSync)
 	return errors.Join(old.Close(), l.syncDir())
 }
 

@@ -94,6 +94,7 @@ func TestStateDirectoryRemoved(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "flows")
 	p := output(t, dir)
 	p.TemplateWait = config.Duration(time.Hour)
+	p.syncEvery = time.Millisecond
 	must(t, p.Connect())
 	must(t, p.Write(metricsOf(of(1, v9(false, true, 1)))))
 	must(t, os.RemoveAll(p.stateDirectory()))

@@ -28,6 +28,8 @@ type Command struct {
 
 	queue chan Complete
 	wg    sync.WaitGroup
+	ctx   context.Context // ends when Stop has waited long enough
+	end   context.CancelFunc
 
 	Runs, Failures, Skipped atomic.Uint64
 }
@@ -72,9 +74,14 @@ func (c Complete) expand(arg string) string {
 // Start begins to run.
 func (c *Command) Start() {
 	c.queue = make(chan Complete, maxWaiting)
+	c.ctx, c.end = context.WithCancel(context.Background())
 	queue := c.queue
 	c.wg.Go(func() {
 		for file := range queue {
+			if c.ctx.Err() != nil {
+				c.skip(file, "it had to end")
+				continue
+			}
 			c.run(file)
 		}
 	})
@@ -86,23 +93,33 @@ func (c *Command) Add(file Complete) {
 	select {
 	case c.queue <- file:
 	default:
-		c.Skipped.Add(1)
-		c.errorf("command not run for %s: %d runs are waiting", file.File, maxWaiting)
+		c.skip(file, fmt.Sprintf("%d runs are waiting", maxWaiting))
 	}
 }
 
-// Stop waits for the runs that were added.
+// skip counts a file for which the program does not run.
+func (c *Command) skip(file Complete, why string) {
+	c.Skipped.Add(1)
+	c.errorf("command not run for %s: %s", file.File, why)
+}
+
+// Stop waits for the runs that were added, all together as long as one may take.
+// Further ones are skipped.
 func (c *Command) Stop() {
-	if c.queue != nil {
-		close(c.queue)
-		c.queue = nil
-		c.wg.Wait()
+	if c.queue == nil {
+		return
 	}
+	close(c.queue)
+	c.queue = nil
+	timer := time.AfterFunc(c.limit, c.end)
+	c.wg.Wait()
+	timer.Stop()
+	c.end()
 }
 
 // run runs the program once.
 func (c *Command) run(file Complete) {
-	ctx, cancel := context.WithTimeout(context.Background(), c.limit)
+	ctx, cancel := context.WithTimeout(c.ctx, c.limit)
 	defer cancel()
 	args := make([]string, len(c.args))
 	for i, arg := range c.args {

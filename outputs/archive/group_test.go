@@ -232,6 +232,17 @@ func TestCommand(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "late")); err == nil {
 		t.Error("what the command has started is not killed with it")
 	}
+	c, err = NewCommand([]string{"/bin/sh", "-c", "exec sleep 0.2"}, 300*time.Millisecond, errorf)
+	must(t, err)
+	c.Start()
+	for range 10 {
+		c.Add(file)
+	}
+	begun := time.Now()
+	c.Stop()
+	if took := time.Since(begun); took > 1500*time.Millisecond || c.Skipped.Load() < 5 || c.Runs.Load()+c.Skipped.Load() != 10 {
+		t.Errorf("Stop took %s with a limit of 300 ms, %d runs, %d skipped", took, c.Runs.Load(), c.Skipped.Load())
+	}
 	for _, args := range [][]string{nil, {""}, {"x", "%q"}, {"x", "100%"}} {
 		if _, err := NewCommand(args, time.Second, errorf); err == nil {
 			t.Errorf("command %q is accepted", args)

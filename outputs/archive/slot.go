@@ -77,7 +77,7 @@ func (a *Archive) setAside(current, final string, reopened bool, why error) erro
 		return os.Rename(current, final)
 	}
 	aside := current + ".damaged"
-	a.opt.Errorf("kept as %s: %v", aside, why)
+	a.opt.Errorf("kept as %s, flowgraf salvage gets its whole blocks out: %v", aside, why)
 	return os.Rename(current, aside)
 }
 

@@ -87,6 +87,9 @@ func (b *Batch) message() *pending {
 // Run decodes the records that are left.
 func (b *Batch) Run() {
 	b.settle()
+	for _, p := range b.used {
+		p.message = message{} // it points to a domain, which may be forgotten, and to the datagram
+	}
 	b.free, b.used = append(b.free, b.used...), b.used[:0]
 }
 
@@ -104,12 +107,14 @@ func (b *Batch) settle() {
 		b.do()
 		b.joined()
 	}
+	err := b.d.err // of the datagram at hand, which none of these is
 	for i := range b.works {
 		b.d.take(&b.works[i])
 	}
 	for _, m := range b.concluded {
 		b.d.account(m)
 	}
+	b.d.err = err
 	clear(b.works)
 	clear(b.concluded)
 	b.works, b.concluded = b.works[:0], b.concluded[:0]

@@ -10,8 +10,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ipfix"
+	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
 // mixture returns datagrams of everything there is: all protocols, templates that
@@ -252,4 +255,81 @@ func FuzzBatch(f *testing.F) {
 			t.Fatalf("%d+%d, expected %d; counters are\n%s\nexpected\n%s", got[0], got[1], want, g, w)
 		}
 	})
+}
+
+// TestBatchSeesTemplatesOfTheirTime withdraws, lets idle and contradicts templates that
+// records inside structured data are of, in the batch that has such records.
+func TestBatchSeesTemplatesOfTheirTime(t *testing.T) {
+	inner, outer, data := listStream(t)
+	var e ipfix.Encoder
+	e.Begin(nil, exported)
+	e.Set(ipfix.TemplateSet, func(w *wire.Writer) { w.Uint16(300); w.Uint16(0) })
+	withdrawal := e.End()
+	e.Begin(nil, exported)
+	e.AddTemplates(compiled(t, 300, spec(8, 4), spec(11, 2)))
+	other := e.End()
+	e.Begin(nil, exported)
+	e.Set(300, func(w *wire.Writer) { w.Uint32(0xc0000201); w.Uint16(80) })
+	direct := e.End()
+	udp := func(port uint16, later time.Duration, b []byte) Datagram {
+		return Datagram{Exporter: netip.AddrPortFrom(from.Addr(), port), Received: received.Add(later), Payload: b}
+	}
+	tcp := func(b []byte) Datagram { return Datagram{Exporter: from, Received: received, Payload: b, Stream: true} }
+	for name, list := range map[string][]Datagram{
+		"withdrawn":    {tcp(inner), tcp(outer), tcp(data), tcp(withdrawal), tcp(data)},
+		"idle":         {udp(1, 0, inner), udp(1, 20*time.Hour, outer), udp(1, 20*time.Hour, data), udp(1, 25*time.Hour, direct), udp(1, 25*time.Hour, data)},
+		"contradicted": {udp(1, 0, inner), udp(3, 0, outer), udp(2, 0, other), udp(3, 0, data), udp(1, 0, inner), udp(3, 0, data)},
+	} {
+		var want, got []string
+		one, many := NewDecoder(Options{}), NewDecoder(Options{})
+		b := many.NewBatch(BatchOptions{Handlers: []Handler{told(&got)}, Joined: func() {}})
+		for _, dg := range list {
+			_ = one.Decode(dg, told(&want))
+			_ = b.Add(dg)
+		}
+		b.Run()
+		if !slices.Equal(plain(want), plain(got)) || len(want) < 2 || want[0] == want[len(want)-1] {
+			t.Errorf("%s: got\n%s\nexpected\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		if w, g := statsOf(one), statsOf(many); w != g {
+			t.Errorf("%s: counters are\n%s\nexpected\n%s", name, g, w)
+		}
+	}
+}
+
+// TestBatchKeepsErrorsApart: an error in the records of one datagram is no error of the
+// next one, before which they are decoded.
+func TestBatchKeepsErrorsApart(t *testing.T) {
+	tell := framed(10, set(2, 0, "0100000200080004017bffff"))
+	bad := framed(10, set(256, 0, "01020304ff00ff01"))
+	b := NewDecoder(Options{}).NewBatch(BatchOptions{Handlers: []Handler{{}}, Joined: func() {}})
+	next := framed(10, set(2, 0, "010100010008000401020001000a0004"))
+	for i, payload := range [][]byte{tell, bad, next} {
+		if err := b.Add(datagram(payload)); err != nil {
+			t.Errorf("datagram %d: %v", i+1, err)
+		}
+	}
+	b.Run()
+	if s := only(t, b.d); s.DecodeErrors != 1 || s.Templates != 3 {
+		t.Errorf("%d errors, %d templates", s.DecodeErrors, s.Templates)
+	}
+}
+
+// TestBatchKeepsNothing: after Run a batch holds no domain, which may be forgotten, and
+// no datagram.
+func TestBatchKeepsNothing(t *testing.T) {
+	list, _ := feed(t, 3, 5)
+	b := NewDecoder(Options{}).NewBatch(BatchOptions{Handlers: []Handler{{}}, Joined: func() {}})
+	for _, dg := range list {
+		_ = b.Add(dg)
+	}
+	b.Run()
+	if len(b.free) != len(list) {
+		t.Errorf("%d of %d are free", len(b.free), len(list))
+	}
+	for _, p := range b.free {
+		if p.dom != nil || p.header != nil || p.handler.Flow != nil {
+			t.Fatalf("it still holds %+v", p.message)
+		}
+	}
 }

@@ -69,7 +69,7 @@ func (d *Decoder) defineOne(m *message, id uint16, fields []ipfix.FieldSpec, opt
 		d.contradict(m, known, at)
 		return
 	}
-	d.settle() // records inside structured data are of the templates at their time
+	d.settle() // see drop
 	t, err := compile(known, id, fields, options)
 	if err != nil {
 		d.fail(m, err)
@@ -105,6 +105,7 @@ func (d *Decoder) contradict(m *message, list []entry, at int) {
 	if at == 0 || exp.needPort || m.stream || list[0].t == list[at].t {
 		return
 	}
+	d.settle() // see drop
 	exp.needPort = true
 	d.log.say(m.received, "%s, domain %d: source ports %d and %d define template %d differently: each port keeps its own templates",
 		m.addr, m.dom.key.domain, list[at].port, list[0].port, list[0].t.ID)
@@ -140,8 +141,10 @@ func (d *Decoder) insert(dom *domain, e entry) {
 	}
 }
 
-// drop removes entry at of an id.
+// drop removes entry at of an id. What was received before is decoded before: records
+// inside structured data are of the templates at their time.
 func (d *Decoder) drop(dom *domain, id uint16, at int) {
+	d.settle()
 	clear(dom.recent[:])
 	list := dom.templates[id]
 	size := list[at].t.Size()
@@ -205,7 +208,7 @@ func (d *Decoder) template(m *message, id uint16) *ipfix.Template {
 	e := &list[at]
 	if m.received-e.used > templateIdle && !m.stream {
 		d.drop(m.dom, id, at)
-		return nil
+		return d.template(m, id) // of another port
 	}
 	e.used = max(e.used, m.received)
 	d.contradict(m, list, at)

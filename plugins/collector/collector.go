@@ -240,6 +240,9 @@ func (d *Decoder) decode(m *message, dg Datagram) error {
 		return nil
 	}
 	m.addr, m.port, m.received, m.size, m.stream = addr, dg.Exporter.Port(), flow.TimeOf(dg.Received), len(dg.Payload), dg.Stream
+	if len(d.queue) > 0 && m.received-d.queue[0].base.Received > waitTime {
+		d.expire(m.received)
+	}
 	v := version(dg.Payload)
 	if d.refuses(addr) {
 		d.refused++

@@ -127,6 +127,12 @@ func TestSetsWait(t *testing.T) {
 	if st := only(t, d); st.SetsWithoutTemplate != 2 || st.SetsResumed != 1 || st.SetsExpired != 1 || st.SetsWaiting != 0 || d.waitingBytes != 0 {
 		t.Errorf("got %+v, %d bytes", st, d.waitingBytes)
 	}
+	s.send(t, d, h, func(e *ipfix.Encoder) { e.AddData(compiled(t, 300, spec(1, 4)), []flow.Record{{Bytes: 1}}) })
+	s.at = s.at.Add(2 * time.Minute) // nothing else waits, and no template comes
+	s.send(t, d, h, data)
+	if st := only(t, d); st.SetsExpired != 2 || st.SetsWaiting != 0 || d.waitingBytes != 0 {
+		t.Errorf("got %+v, %d bytes", st, d.waitingBytes)
+	}
 	for i := range uint32(100000) {
 		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 		if i%2 == 0 {

@@ -142,6 +142,25 @@ func TestTemplateFromAnotherPort(t *testing.T) {
 	}
 }
 
+// TestIdleTemplateGivesWayToAnotherPorts: a port whose own template was idle for a day
+// uses the one that another port has sent since.
+func TestIdleTemplateGivesWayToAnotherPorts(t *testing.T) {
+	var v uint64
+	var n int
+	h := bytesOf(&v, &n)
+	d, s := NewDecoder(Options{}), newSender()
+	a := compiled(t, 256, spec(1, 4), spec(2, 4))
+	tell := func(e *ipfix.Encoder) { e.AddTemplates(a) }
+	s.send(t, d, h, tell)
+	s.at, s.port = s.at.Add(25*time.Hour), 1000
+	s.send(t, d, h, tell)
+	s.port = 2055
+	s.send(t, d, h, func(e *ipfix.Encoder) { e.AddData(a, []flow.Record{{Bytes: 7}}) })
+	if n != 1 || v != 7 {
+		t.Errorf("%d flows, bytes %d", n, v)
+	}
+}
+
 // TestExporterComesBackOnAnotherPort covers a restart with a new configuration of
 // an exporter that sends templates and data from different ports.
 func TestExporterComesBackOnAnotherPort(t *testing.T) {

@@ -82,7 +82,7 @@ func TestEventsOfCaptures(t *testing.T) {
 	d := collector.NewDecoder(collector.Options{})
 	h := collector.Handler{Flow: func(r *flow.Record) {
 		m := b.Flow(r, time.Unix(0, 1))
-		if m.Name() == EventMeasurement && m.(*Metric).HasField("fw_event") {
+		if m.Name() == EventMeasurement && m.(*Metric).HasField("fw_event") && m.(*Metric).HasField("xlat_src") && m.(*Metric).HasField("xlat_dst_port") {
 			events++
 		}
 	}}

@@ -207,7 +207,15 @@ func targets(id uint16) target {
 		return target{op: opFwXEvent, kind: uint2, field: flow.FwXEvent}
 	case 40000: // NF_F_USERNAME
 		return target{op: opUser, kind: octets, field: flow.User}
-	case 40005: // NF_F_FW_EVENT of old ASA releases
+	case 40001: // NF_F_XLATE_SRC_ADDR_IPV4 of old ASA releases, as the others up to 40005
+		return target{op: opXlateSrc, kind: ipAddr, field: flow.XlateSrc, extra: true}
+	case 40002: // NF_F_XLATE_DST_ADDR_IPV4
+		return target{op: opXlateDst, kind: ipAddr, field: flow.XlateDst, extra: true}
+	case 40003: // NF_F_XLATE_SRC_PORT
+		return target{op: opXlateSPort, kind: uint2, field: flow.XlateSPort, extra: true}
+	case 40004: // NF_F_XLATE_DST_PORT
+		return target{op: opXlateDPort, kind: uint2, field: flow.XlateDPort, extra: true}
+	case 40005: // NF_F_FW_EVENT
 		return target{op: opFwEvent, kind: uint1, field: flow.FwEvent, extra: true}
 	}
 	return target{}

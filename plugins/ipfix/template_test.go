@@ -138,6 +138,29 @@ func TestVendorsIdsAreTheirOwn(t *testing.T) {
 	}
 }
 
+// TestTranslationOfOldASA: until release 8.4 an ASA told translated addresses in
+// numbers of its own, for which the record has the same places and the encoder the
+// same values as for IANA's.
+func TestTranslationOfOldASA(t *testing.T) {
+	fields := []ipfix.FieldSpec{f(40001, 4), f(40002, 4), f(40003, 2), f(40004, 2)}
+	r := one(t, flow.Record{}, "c0a80e0102020208003544aa", fields...)
+	if r.XlateSrc.String() != "192.168.14.1" || r.XlateDst.String() != "2.2.2.8" || r.XlateSPort != 53 || r.XlateDPort != 17578 ||
+		!r.Has(flow.XlateSrc) || !r.Has(flow.XlateDst) || !r.Has(flow.XlateSPort) || !r.Has(flow.XlateDPort) || len(r.Extra) != 4 {
+		t.Errorf("got %+v", r)
+	}
+	tmpl, err := ipfix.NewTemplate(256, fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Extra = nil
+	var e ipfix.Encoder
+	e.Begin(nil, exported)
+	e.AddData(tmpl, []flow.Record{r})
+	if got := hex.EncodeToString(e.End()[20:]); got != "c0a80e0102020208003544aa" {
+		t.Errorf("encoded: got %s", got)
+	}
+}
+
 func TestICMP(t *testing.T) {
 	for name, r := range map[string]flow.Record{
 		"32":          one(t, flow.Record{}, "010800", f(4, 1), f(32, 2)),

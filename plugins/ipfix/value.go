@@ -147,10 +147,10 @@ func octetsOf(f FieldSpec, r *flow.Record, buf *[16]byte) ([]byte, bool) {
 		return addrBytes(r.NextHop, four(f, 15, r.NextHop), buf), true
 	case 18, 63:
 		return addrBytes(r.BGPNextHop, four(f, 18, r.BGPNextHop), buf), true
-	case 225, 281:
-		return addrBytes(r.XlateSrc, four(f, 225, r.XlateSrc), buf), true
-	case 226, 282:
-		return addrBytes(r.XlateDst, four(f, 226, r.XlateDst), buf), true
+	case 225, 281, 40001:
+		return addrBytes(r.XlateSrc, f.ID == 40001 || four(f, 225, r.XlateSrc), buf), true
+	case 226, 282, 40002:
+		return addrBytes(r.XlateDst, f.ID == 40002 || four(f, 226, r.XlateDst), buf), true
 	case 56:
 		return append(buf[:0], r.InSrcMAC[:]...), true
 	case 57:
@@ -326,9 +326,9 @@ func highNumber(id uint16, r *flow.Record, c clock) uint64 {
 		return uint64(r.DstPort)
 	case 197:
 		return uint64(r.FragFlags)
-	case 227:
+	case 227, 40003:
 		return uint64(r.XlateSPort)
-	case 228:
+	case 228, 40004:
 		return uint64(r.XlateDPort)
 	case 230:
 		return uint64(r.NATEvent)

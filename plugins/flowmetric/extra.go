@@ -54,8 +54,38 @@ func (b *Builder) find(name string) int {
 type extraField struct {
 	pen  uint32
 	id   uint16
+	v9   uint16 // its number in NetFlow v9 if it is a vendor's, 0 when it has none
 	name string
 	kind kind
+}
+
+// is says whether e is the element, in a record of NetFlow v9 or of IPFIX.
+func (x *extraField) is(e *flow.Element, v9 bool) bool {
+	return e.PEN == x.pen && e.ID == x.id || v9 && x.v9 != 0 && e.PEN == 0 && e.ID == x.v9
+}
+
+// The enterprises whose elements have a number in NetFlow v9, too.
+const (
+	ciscoPEN    = 9
+	paloAltoPEN = 25461
+	ntopPEN     = 35632
+	ntopV9      = 57472 // the first of ntop's in NetFlow v9
+)
+
+// v9Number returns the number of a vendor's element in NetFlow v9, which has no
+// enterprise numbers: types from 32768 are the vendor's own. It returns 0 when it has
+// none.
+func v9Number(pen uint32, id uint16) uint16 {
+	const vendor = 0x8000
+	switch {
+	case pen == ciscoPEN && id < vendor:
+		return vendor | id
+	case pen == paloAltoPEN && id >= vendor:
+		return id
+	case pen == ntopPEN && id < 1<<16-ntopV9:
+		return ntopV9 + id
+	}
+	return 0
 }
 
 // extraFields reads the option extra_fields.
@@ -83,7 +113,7 @@ func parseExtra(s string) (extraField, error) {
 		if err != nil || err2 != nil {
 			return extraField{}, fmt.Errorf("expected type_<id> or type_<pen>_<id>, got %q", s)
 		}
-		return extraField{uint32(p), uint16(id), s, kindHex}, nil
+		return extraField{uint32(p), uint16(id), 0, s, kindHex}, nil
 	}
 	e, err := ie.ByName(s)
 	if err != nil {
@@ -93,7 +123,7 @@ func parseExtra(s string) (extraField, error) {
 	if name == "" {
 		name = "type_" + strings.ReplaceAll(s, "/", "_")
 	}
-	return extraField{e.PEN, e.ID, name, kindOf(e)}, nil
+	return extraField{e.PEN, e.ID, v9Number(e.PEN, e.ID), name, kindOf(e)}, nil
 }
 
 // kindOf returns how the values of an element are written. The UUIDs of VMware's
@@ -138,7 +168,7 @@ func (b *Builder) extraField(x *extraField, r *flow.Record) {
 		return
 	}
 	for i := range r.Extra {
-		if e := &r.Extra[i]; e.PEN == x.pen && e.ID == x.id {
+		if e := &r.Extra[i]; x.is(e, r.Version == flow.V9) {
 			b.set(x.name, b.cache.value(x.kind, e.Value))
 			return
 		}

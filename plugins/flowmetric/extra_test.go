@@ -36,6 +36,27 @@ func TestExtraFields(t *testing.T) {
 	}
 }
 
+// TestVendorsFieldsOfV9: NetFlow v9 has no enterprise numbers, so vendors' elements
+// have numbers of their own there. Types of IPFIX are never taken for them.
+func TestVendorsFieldsOfV9(t *testing.T) {
+	b := builder(t, Options{ExtraFields: []string{"25461/appId", "9/serverBytesNetwork", "35632/src_fragments"}, FlowTags: []string{"appId"}})
+	r := record(flow.V9)
+	r.Extra = []flow.Element{{ID: 56701, Value: []byte("web-browsing\x00\x00")}, {ID: 0x8000 + 8337, Value: []byte{1, 0}}, {ID: 57472 + 80, Value: []byte{7}}}
+	m := b.Flow(r, time.Unix(0, 1))
+	if v, _ := m.GetTag("appId"); v != "web-browsing" {
+		t.Errorf("appId: got %q", v)
+	}
+	for name, want := range map[string]uint64{"serverBytesNetwork": 256, "src_fragments": 7} {
+		if v, _ := m.GetField(name); v != want {
+			t.Errorf("%s: got %v, want %d", name, v, want)
+		}
+	}
+	r.Version = flow.IPFIX
+	if _, ok := b.Flow(r, time.Unix(0, 2)).GetField("src_fragments"); ok {
+		t.Error("IPFIX has no such numbers")
+	}
+}
+
 func TestScaledCounters(t *testing.T) {
 	r := record(flow.IPFIX, flow.Bytes, flow.Packets)
 	r.Bytes, r.Packets, r.SamplingRate, r.SamplingSource = 1000, 2, 512, flow.RateSelector

@@ -72,16 +72,12 @@ func (d *RecordDecoder) dissect(r *flow.Record) {
 }
 
 // packetLength returns the bytes of a packet as its outermost IP header has them,
-// with the link's header before it; 0 when there is none.
+// with the headers of the link before it; 0 when there is none.
 func packetLength(p *flow.Sample, head []byte) uint64 {
 	link := 0
 	if p.Protocol == sflow.ProtocolEthernet {
-		link = 14
-		if p.Headers&flow.HasVLAN != 0 {
-			link += 4
-		}
-		if p.OuterVLAN != 0 {
-			link += 4
+		if link = sflow.LinkLength(head); link == 0 {
+			return 0
 		}
 	}
 	if len(head) < link+6 {

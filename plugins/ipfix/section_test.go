@@ -48,6 +48,41 @@ func TestSections(t *testing.T) {
 	}
 }
 
+// TestSectionsWithoutLength takes the length of a packet from its IP header, behind
+// whatever the link has before it; labels and other protocols are none.
+func TestSectionsWithoutLength(t *testing.T) {
+	in := flow.Record{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2"), SrcPort: 53, DstPort: 1024, Proto: 17, Bytes: 300}
+	frame := sflow.AppendPacket(nil, &in)
+	macs, ip := frame[:12], frame[14:]
+	for _, c := range []struct {
+		name  string
+		frame []byte
+		want  uint64
+	}{
+		{"Ethernet", frame, 314},
+		{"a tag", slices.Concat(macs, []byte{0x81, 0, 0, 7, 8, 0}, ip), 318},
+		{"three tags", slices.Concat(macs, []byte{0x88, 0xa8, 0, 5, 0x81, 0, 0, 6, 0x81, 0, 0, 7, 8, 0}, ip), 326},
+		{"two labels from 262144", slices.Concat(macs, []byte{0x88, 0x47, 0x49, 0x30, 0x50, 64, 0x49, 0x30, 0x61, 64}, ip), 322},
+		{"PPPoE", slices.Concat(macs, []byte{0x88, 0x64, 0x11, 0, 0, 1, 1, 46, 0, 0x21}, ip), 322},
+		{"ARP-like", slices.Concat(macs, []byte{0x88, 0xb5, 0x45, 0, 9, 9, 9, 9, 9, 9}), 0},
+		{"a pseudowire", slices.Concat(macs, []byte{0x88, 0x47, 0, 1, 0x11, 64, 0, 0, 0, 0}, frame), 0},
+		{"labels that are cut off", slices.Concat(macs, []byte{0x88, 0x47, 0x49, 0x30, 0x50, 64, 0x49}), 0},
+	} {
+		tmpl, err := NewTemplate(256, []FieldSpec{{ID: frameSection, Length: Variable}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got flow.Record
+		var d RecordDecoder
+		if _, err := d.Decode(tmpl, &got, encodeOne(tmpl, &flow.Record{Extra: []flow.Element{{ID: frameSection, Value: c.frame}}})); err != nil {
+			t.Fatal(err)
+		}
+		if got.Bytes != c.want || got.Packets != 1 || got.Has(flow.Bytes) != (c.want != 0) {
+			t.Errorf("%s: got %d bytes, want %d", c.name, got.Bytes, c.want)
+		}
+	}
+}
+
 // TestTunnelsInSections sends packets in tunnels in the elements 315 and 313: they go
 // through the same dissector as sFlow's (see TestDissect of package sflow).
 func TestTunnelsInSections(t *testing.T) {

@@ -193,6 +193,38 @@ func byEtherType(kind uint16, b []byte) (next, []byte) {
 	return nothing, nil
 }
 
+// LinkLength returns how many bytes of an Ethernet frame lie before its IP header:
+// addresses, tags, PPPoE and MPLS labels. It returns 0 when no IP header follows, as in
+// a pseudowire, or when it is cut off.
+func LinkLength(frame []byte) int {
+	if len(frame) < 14 {
+		return 0
+	}
+	kind, b := binary.BigEndian.Uint16(frame[12:]), frame[14:]
+	for kind == etherVLAN || kind == etherQinQ || kind == etherQinQOld {
+		if len(b) < 4 {
+			return 0
+		}
+		kind, b = binary.BigEndian.Uint16(b[2:]), b[4:]
+	}
+	what, b := byEtherType(kind, b)
+	if what == mpls {
+		for bottom := false; !bottom; b = b[4:] {
+			if len(b) < 4 {
+				return 0
+			}
+			bottom = b[2]&1 != 0
+		}
+		if len(b) > 0 && (b[0]>>4 == 4 || b[0]>>4 == 6) {
+			what = ipv4
+		}
+	}
+	if what != ipv4 && what != ipv6 || len(b) == 0 {
+		return 0
+	}
+	return len(frame) - len(b)
+}
+
 // ppp reads PPP's protocol number.
 func ppp(b []byte) (next, []byte) {
 	if len(b) >= 4 && b[0] == 0xff && b[1] == 3 {

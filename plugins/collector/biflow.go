@@ -29,6 +29,8 @@ func split(r, rev *flow.Record) {
 	rev.SrcVLAN, rev.DstVLAN = r.DstVLAN, r.SrcVLAN
 	rev.IngressVRF, rev.EgressVRF = r.EgressVRF, r.IngressVRF
 	rev.TunSrc, rev.TunDst = r.TunDst, r.TunSrc
+	rev.XlateSrc, rev.XlateDst = r.XlateDst, r.XlateSrc
+	rev.XlateSPort, rev.XlateDPort = r.XlateDPort, r.XlateSPort
 	rev.IngressAttr, rev.EgressAttr = r.EgressAttr, r.IngressAttr
 	rev.Bytes, rev.Packets = r.RevBytes, r.RevPackets
 	exchange(r, &rev.Present)
@@ -61,7 +63,7 @@ func split(r, rev *flow.Record) {
 func exchange(r *flow.Record, to *flow.Set) {
 	for _, pair := range [...][2]flow.Field{{flow.Src, flow.Dst}, {flow.SrcMask, flow.DstMask}, {flow.SrcAS, flow.DstAS},
 		{flow.Input, flow.Output}, {flow.SrcVLAN, flow.DstVLAN}, {flow.IngressVRF, flow.EgressVRF}, {flow.TunSrc, flow.TunDst},
-		{flow.IngressAttr, flow.EgressAttr}, {flow.RevBytes, flow.Bytes}, {flow.RevPackets, flow.Packets}} {
+		{flow.XlateSrc, flow.XlateDst}, {flow.XlateSPort, flow.XlateDPort}, {flow.IngressAttr, flow.EgressAttr}, {flow.RevBytes, flow.Bytes}, {flow.RevPackets, flow.Packets}} {
 		move(r, to, pair[0], pair[1])
 		move(r, to, pair[1], pair[0])
 	}

@@ -36,6 +36,7 @@ type Template struct {
 	min      int  // the shortest record in bytes
 	variable bool // some field has a length of its own in each record
 	options  bool
+	twice    []bool // of the fields of an options template: a field before it has the same element
 	plan     plan
 }
 
@@ -79,10 +80,23 @@ func newTemplate(id uint16, fields []FieldSpec, options bool) (*Template, error)
 	if t.min > Variable-4 {
 		return nil, fmt.Errorf("%w %d: its records have %d bytes, more than a set holds", ErrTemplate, id, t.min)
 	}
-	if !t.options {
+	if t.options {
+		t.twice = twice(t.Fields)
+	} else {
 		t.plan = compile(t.Fields)
 	}
 	return t, nil
+}
+
+// twice says which fields have the element of one before them. Scopes are apart: in
+// NetFlow v9 they have numbers of their own.
+func twice(fields []FieldSpec) []bool {
+	list, known := make([]bool, len(fields)), make(map[FieldSpec]bool, len(fields))
+	for i, f := range fields {
+		f.Length = 0
+		list[i], known[f] = known[f], true
+	}
+	return list
 }
 
 // Options says whether t is an options template.
@@ -188,14 +202,14 @@ func (f FieldSpec) next(b []byte) (prefix, n int, ok bool) {
 	return prefix, n, prefix+n <= len(b)
 }
 
-// DecodeOption reads the option record at the start of b, which belongs to t,
-// into o: scope and fields are replaced, the rest stays. It returns the bytes
-// read. The elements point into b.
+// DecodeOption reads the option record at the start of b, which belongs to the options
+// template t, into o: scope and fields are replaced, the rest stays. Of an element that
+// comes twice the first counts. It returns the bytes read. The elements point into b.
 func DecodeOption(t *Template, o *flow.OptionRecord, b []byte) (int, error) {
 	o.Scope, o.Fields = o.Scope[:0], o.Fields[:0]
 	o.TemplateID = t.ID
 	off := 0
-	for _, f := range t.Fields {
+	for i, f := range t.Fields {
 		prefix, n, ok := f.next(b[off:])
 		if !ok {
 			return 0, shortRecord(t, off, len(b))
@@ -206,6 +220,7 @@ func DecodeOption(t *Template, o *flow.OptionRecord, b []byte) (int, error) {
 		switch {
 		case f.Scope:
 			o.Scope = append(o.Scope, e)
+		case t.twice[i]:
 		case f.PEN == 0 && f.ID == paddingOctets:
 		default:
 			o.Fields = append(o.Fields, e)

@@ -138,6 +138,20 @@ func TestVendorsIdsAreTheirOwn(t *testing.T) {
 	}
 }
 
+// TestTwiceInAnOption: of an element that an option record has twice the first counts;
+// a scope has numbers of its own.
+func TestTwiceInAnOption(t *testing.T) {
+	tmpl, err := ipfix.NewOptionsTemplate(256, []ipfix.FieldSpec{{ID: 4, Length: 1, Scope: true}, f(34, 2), f(4, 1), f(34, 4), {PEN: 9, ID: 34, Length: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o flow.OptionRecord
+	n, err := ipfix.DecodeOption(tmpl, &o, []byte{1, 0, 100, 6, 0, 0, 0, 0, 5})
+	if err != nil || n != 9 || len(o.Scope) != 1 || len(o.Fields) != 3 || o.Fields[0].Value[1] != 100 || o.Fields[1].ID != 4 || o.Fields[2].PEN != 9 {
+		t.Errorf("%d bytes, %v: got %+v", n, err, o)
+	}
+}
+
 // TestTranslationOfOldASA: until release 8.4 an ASA told translated addresses in
 // numbers of its own, for which the record has the same places and the encoder the
 // same values as for IANA's.

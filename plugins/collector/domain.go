@@ -27,14 +27,14 @@ type domain struct {
 		id   uint16
 		list []entry
 	}
-	entries     int // in templates
-	bytes       int // of templates and option records
-	options     map[optionKey]knownOption
-	exported    flow.Time  // of the last datagram
-	sysUptime   uint32     // of the last datagram
-	waiting     []*waiting // sets without a template, in the order of receipt
-	optionBytes int        // of options
-	sequences   []sequence // one per source port
+	entries     int                  // in templates
+	bytes       int                  // of templates and option records
+	options     map[optionKey][]byte // as on the wire, the latest of each key
+	exported    flow.Time            // of the last datagram
+	sysUptime   uint32               // of the last datagram
+	waiting     []*waiting           // sets without a template, in the order of receipt
+	optionBytes int                  // of options
+	sequences   []sequence           // one per source port
 	uptime      ipfix.Uptime
 	rates       rates
 	messages    total // as the exporter counts them

@@ -8,7 +8,6 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
-	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
 // The bounds of the option records that are kept for one domain.
@@ -17,17 +16,12 @@ const (
 	maxOptionBytes = 512 << 10
 )
 
-// optionKey names an option record: its template, its scope, and what else
-// identifies it.
+// optionKey names an option record: its template, and the source port that sent that,
+// its scope, and what else identifies it.
 type optionKey struct {
 	id    uint16
+	port  uint16
 	scope string
-}
-
-// knownOption is the latest option record of its key, as it was on the wire.
-type knownOption struct {
-	port uint16
-	raw  []byte
 }
 
 // remember keeps an option record, to be sent again and to survive a restart.
@@ -42,25 +36,36 @@ func (d *Decoder) remember(m *message, o *flow.OptionRecord, raw []byte) {
 			d.scope = append(d.scope, e.Value...)
 		}
 	}
-	if known, ok := dom.options[optionKey{o.TemplateID, string(d.scope)}]; ok && known.port == m.port && string(known.raw) == string(raw) {
+	port := dom.templatePort(o.TemplateID, m.port)
+	if known, ok := dom.options[optionKey{o.TemplateID, port, string(d.scope)}]; ok && string(known) == string(raw) {
 		return
 	}
-	key := optionKey{o.TemplateID, string(d.scope)}
+	key := optionKey{o.TemplateID, port, string(d.scope)}
 	size := len(raw) + len(key.scope) + 96
 	old, replaced := dom.options[key]
 	if replaced {
-		size -= len(old.raw) + len(key.scope) + 96
+		size -= len(old) + len(key.scope) + 96
 	}
 	if !replaced && len(dom.options) >= maxOptions || dom.optionBytes+size > maxOptionBytes || d.bytes+size > d.opt.MaxBytes {
 		return
 	}
 	if dom.options == nil {
-		dom.options = map[optionKey]knownOption{}
+		dom.options = map[optionKey][]byte{}
 	}
-	dom.options[key] = knownOption{port: m.port, raw: slices.Clone(raw)}
+	dom.options[key] = slices.Clone(raw)
 	d.revision++
 	d.grow(dom, size)
 	dom.optionBytes += size
+}
+
+// templatePort returns the source port that has sent the template which is used for
+// what comes from a port: that port, or another one (see Decoder.template).
+func (dom *domain) templatePort(id, port uint16) uint16 {
+	list := dom.templates[id]
+	if len(list) > 0 && !slices.ContainsFunc(list, func(e entry) bool { return e.port == port }) {
+		return list[0].port
+	}
+	return port
 }
 
 // identifies says whether a field tells what a record is about although it is no
@@ -86,9 +91,9 @@ func (d *Decoder) grow(dom *domain, size int) {
 // forgetOptions drops a port's option records of a template whose layout is no
 // more.
 func (d *Decoder) forgetOptions(dom *domain, id, port uint16) {
-	for key, o := range dom.options {
-		if key.id == id && o.port == port {
-			size := len(o.raw) + len(key.scope) + 96
+	for key, raw := range dom.options {
+		if key.id == id && key.port == port {
+			size := len(raw) + len(key.scope) + 96
 			d.grow(dom, -size)
 			dom.optionBytes -= size
 			delete(dom.options, key)
@@ -129,7 +134,7 @@ func (d *Decoder) Known(fn func(Datagram)) {
 type setEncoder interface {
 	Begin(dst []byte, exported flow.Time)
 	AddTemplates(templates ...*ipfix.Template)
-	Set(id uint16, body func(w *wire.Writer))
+	AddRecord(t *ipfix.Template, raw []byte)
 	Len() int
 	End() []byte
 }
@@ -181,9 +186,13 @@ func (dom *domain) known(port uint16, fn func(Datagram)) {
 	}
 	flush()
 	for _, key := range dom.optionKeys(port) {
-		raw := dom.options[key].raw
+		raw := dom.options[key]
+		at := slices.IndexFunc(templates, func(t *ipfix.Template) bool { return t.ID == key.id })
+		if at < 0 {
+			continue
+		}
 		room(len(raw) + 8)
-		e.Set(key.id, func(w *wire.Writer) { w.Bytes(raw) })
+		e.AddRecord(templates[at], raw)
 	}
 	flush()
 }
@@ -191,8 +200,8 @@ func (dom *domain) known(port uint16, fn func(Datagram)) {
 // optionKeys returns the keys of a port's option records, sorted.
 func (dom *domain) optionKeys(port uint16) []optionKey {
 	var keys []optionKey
-	for key, o := range dom.options {
-		if o.port == port {
+	for key := range dom.options {
+		if key.port == port {
 			keys = append(keys, key)
 		}
 	}

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -64,6 +65,49 @@ func TestKnownMakesAnotherDecoderWhole(t *testing.T) {
 		if s := only(t, b); n != 2 || got.SamplingRate != 512 || got.Bytes != 7 || got.Last != exported-1e9 || s.Datagrams != 1 || s.SequenceGaps != 0 || s.Options != 0 {
 			t.Errorf("%d datagrams; got %+v\n%+v", n, got, s)
 		}
+	}
+}
+
+// TestKnownOptionsOfAnotherPort: options that come from another port than their
+// template are known, too; each record is counted in the headers, and padding is none.
+func TestKnownOptionsOfAnotherPort(t *testing.T) {
+	tmpl := compiledOptions(t, 300, ipfix.FieldSpec{ID: 1, Length: 0, Scope: true}, spec(48, 1), spec(49, 1))
+	e := netflow.V9Encoder{SourceID: 7}
+	e.Begin(nil, exported)
+	e.AddTemplates(tmpl)
+	a, b := NewDecoder(Options{}), NewDecoder(Options{})
+	_ = a.Decode(datagram(e.End()), Handler{})
+	e.Begin(nil, exported)
+	e.AddRecord(tmpl, []byte{5, 1})
+	e.AddRecord(tmpl, []byte{6, 2})
+	dg := datagram(e.End())
+	dg.Exporter = netip.AddrPortFrom(from.Addr(), 4000)
+	if err := a.Decode(dg, Handler{}); err != nil {
+		t.Fatal(err)
+	}
+	var counts []uint16
+	a.Known(func(dg Datagram) {
+		if dg.Exporter != from {
+			t.Errorf("known from %s", dg.Exporter)
+		}
+		h, _, err := netflow.ParseV9Header(dg.Payload)
+		if err != nil {
+			t.Error(err)
+		}
+		counts = append(counts, h.Count)
+		if err := b.Decode(dg, Handler{}); err != nil {
+			t.Error(err)
+		}
+	})
+	if !slices.Equal(counts, []uint16{1, 2}) || len(b.newest.options) != 2 {
+		t.Errorf("datagrams of %v records; %d option records are known", counts, len(b.newest.options))
+	}
+	again := compiledOptions(t, 300, ipfix.FieldSpec{ID: 1, Length: 0, Scope: true}, spec(48, 1), spec(50, 2))
+	e.Begin(nil, exported)
+	e.AddTemplates(again)
+	_ = a.Decode(datagram(e.End()), Handler{})
+	if dom := a.newest; len(dom.options) != 0 || dom.optionBytes != 0 || dom.bytes != a.bytes {
+		t.Errorf("after a redefinition: %d records, %d bytes", len(dom.options), dom.optionBytes)
 	}
 }
 

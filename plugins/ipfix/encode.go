@@ -102,6 +102,16 @@ func (s *SetWriter) AddOptions(t *Template, recs []flow.OptionRecord) int {
 	})
 }
 
+// AddRecord writes a data set with one record of t, as it was on the wire.
+func (s *SetWriter) AddRecord(t *Template, raw []byte) {
+	at := s.w.Len()
+	s.w.Uint16(t.ID)
+	s.w.Uint16(0)
+	s.w.Bytes(raw)
+	s.closeData(at, t)
+	s.records++
+}
+
 // add writes a set of up to n records, each appended by record.
 func (s *SetWriter) add(t *Template, n int, record func(dst []byte, i int) []byte) int {
 	limit := s.Limit

@@ -6,6 +6,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
+	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
 // TestConfiguredRates holds the order of the rates of specs/flow-protocols.md.
@@ -32,6 +33,26 @@ func TestConfiguredRates(t *testing.T) {
 		})
 		if got.SamplingRate != c.want || got.SamplingSource != c.source && c.want != 0 {
 			t.Errorf("%s: got %d from %d", c.name, got.SamplingRate, got.SamplingSource)
+		}
+	}
+}
+
+// TestDiscardedPacketsAreNotScaled: sFlow reports every packet that was discarded, so no
+// configured rate is its own.
+func TestDiscardedPacketsAreNotScaled(t *testing.T) {
+	w := wire.Writer{}
+	for _, v := range []uint32{5, 1, 0xc0000201, 0, 1, 1000, 1, 5, 32 + 24, // header, and a sample of format 5
+		1, 0, 7, 0, 7, 0, 262, 1, 1, 16, 1, 100, 4, 0} {
+		w.Uint32(v)
+	}
+	for _, override := range []bool{false, true} {
+		d := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32), Rate: 4096, Override: override}}})
+		var got flow.Record
+		if err := d.Decode(datagram(w.Buf()), Handler{Flow: func(r *flow.Record) { got = *r }}); err != nil {
+			t.Fatal(err)
+		}
+		if got.Bytes != 100 || got.Rate() != 1 || got.SamplingSource != flow.RateUnknown {
+			t.Errorf("override %v: one in %d, %+v", override, got.Rate(), got)
 		}
 	}
 }

@@ -46,11 +46,10 @@ func (s *rates) any() uint32 {
 // rate sets the sampling rate of r: a configured override, else what the record or
 // the header says stays, then the sampler it names, the domain, the exporter, and
 // the configured default. A flow that could name a
-// sampler and names none gets no sampler's rate. Events of firewalls and address
-// translators are not sampled.
+// sampler and names none gets no sampler's rate. Events are not sampled.
 func (dom *domain) rate(r *flow.Record) {
 	c := dom.exporter.config
-	if c == nil || c.Rate == 0 || r.Has(flow.FwEvent) || r.Has(flow.NATEvent) {
+	if c == nil || c.Rate == 0 || unsampled(r) {
 		dom.told(r)
 		return
 	}
@@ -63,9 +62,15 @@ func (dom *domain) rate(r *flow.Record) {
 	}
 }
 
+// unsampled says whether r tells of each event there was: of a firewall, of an address
+// translator, or of a packet that sFlow reports as discarded.
+func unsampled(r *flow.Record) bool {
+	return r.Has(flow.FwEvent) || r.Has(flow.NATEvent) || r.Sample != nil && r.Sample.Kind == flow.SampleDiscarded
+}
+
 // told sets the sampling rate of r that the exporter has told.
 func (dom *domain) told(r *flow.Record) {
-	if r.SamplingRate != 0 || r.Has(flow.FwEvent) || r.Has(flow.NATEvent) {
+	if r.SamplingRate != 0 || unsampled(r) {
 		return
 	}
 	own, shared := &dom.rates, dom.exporter.known

@@ -76,7 +76,8 @@ type NetFlow struct {
 	// agent sets it when these metrics go to outputs.nfdump of the same process alone.
 	DatagramBytes bool `toml:"-"`
 
-	stateErrors atomic.Uint64 // failures to read or write the state file
+	stateErrors  atomic.Uint64 // failures to read or write the state file
+	stateFailing bool          // the last attempt to write it; of repeat, then of Stop
 }
 
 // wants are the metrics to emit.

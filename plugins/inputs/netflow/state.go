@@ -92,15 +92,23 @@ func (n *NetFlow) revision() (sum uint64) {
 	return sum
 }
 
-// save writes the state file, where there is one.
+// save writes the state file, where there is one. It tells of the first failure in a
+// row.
 func (n *NetFlow) save(list []collector.Datagram) {
 	if n.StateFile == "" {
 		return
 	}
-	if err := collector.SaveKnown(n.StateFile, list); err != nil {
+	err := collector.SaveKnown(n.StateFile, list)
+	if err != nil {
 		n.stateErrors.Add(1)
-		n.Log.Errorf("state_file %s cannot be written, templates are lost at the next restart: %v", n.StateFile, err)
 	}
+	switch failed := n.stateFailing; {
+	case err != nil && !failed:
+		n.Log.Errorf("state_file %s cannot be written, templates are lost at the next restart: %v (further failures are only counted)", n.StateFile, err)
+	case err == nil && failed:
+		n.Log.Infof("state_file %s is written again", n.StateFile)
+	}
+	n.stateFailing = err != nil
 }
 
 // resend emits datagrams, where datagrams are wanted.

@@ -44,6 +44,37 @@ func TestStateSurvives(t *testing.T) {
 	}
 }
 
+// errorLog counts lines.
+type errorLog struct {
+	telegraf.Logger
+	errors, infos int
+}
+
+func (l *errorLog) Errorf(string, ...interface{}) { l.errors++ }
+func (l *errorLog) Infof(string, ...interface{})  { l.infos++ }
+
+// TestStateFailuresAreToldOnce writes to a place that is not there, and then is.
+func TestStateFailuresAreToldOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "later")
+	n := newPlugin(t, func(n *NetFlow) { n.StateFile = filepath.Join(dir, "netflow.state") })
+	log := &errorLog{Logger: n.Log}
+	n.Log = log
+	for range 5 {
+		n.tell()
+	}
+	if log.errors != 1 || log.infos != 0 || n.stateErrors.Load() != 5 {
+		t.Errorf("%d errors and %d infos in the log, %d counted", log.errors, log.infos, n.stateErrors.Load())
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	n.tell()
+	n.tell()
+	if log.errors != 1 || log.infos != 1 || n.stateErrors.Load() != 5 {
+		t.Errorf("written again: %d errors and %d infos in the log, %d counted", log.errors, log.infos, n.stateErrors.Load())
+	}
+}
+
 func pause() { time.Sleep(10 * time.Millisecond) }
 
 // quiet is a log without warnings, of which there would be hundreds.

@@ -181,15 +181,22 @@ func (l *lane) emit(w *work) {
 		r = &l.outer
 	}
 	if !l.opt.SplitBiflows || !isBiflow(r) {
-		l.join(dom, r)
-		l.handler.Flow(r)
+		l.give(w, r)
 		return
 	}
 	split(r, &l.reverse)
-	for _, one := range [...]*flow.Record{r, &l.reverse} {
-		l.join(dom, one)
-		l.handler.Flow(one)
+	l.give(w, r)
+	l.give(w, &l.reverse)
+}
+
+// give gives a flow to the handler, with the names of its numbers and a sampling rate
+// that comes with them.
+func (l *lane) give(w *work, r *flow.Record) {
+	l.join(w.m.dom, r)
+	if r.SamplingRate != 0 {
+		w.rate = r.SamplingRate
 	}
+	l.handler.Flow(r)
 }
 
 // assign lets the batch at hand do w, or does it now.

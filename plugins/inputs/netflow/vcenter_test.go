@@ -81,13 +81,15 @@ func TestVCenter(t *testing.T) {
 	if err := n.Gather(&acc); err != nil {
 		t.Fatal(err)
 	}
-	counted := false
+	counted, rated := false, false
 	for _, m := range acc.list() {
 		ports, _ := m.GetField("vcenter_ports")
 		counted = counted || m.HasTag("listener") && ports == uint64(3)
+		rate, _ := m.GetField("sampling_rate")
+		rated = rated || m.HasTag("domain") && rate == uint64(4096)
 	}
-	if !counted {
-		t.Error("no counters of the look-up")
+	if !counted || !rated {
+		t.Errorf("counters of the look-up: %v, its rate among the exporter's: %v", counted, rated)
 	}
 }
 

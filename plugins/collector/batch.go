@@ -25,6 +25,7 @@ type Batch struct {
 	least     int // bytes of records for a lane
 	wg        sync.WaitGroup
 	works     []work
+	records   int        // in works, about
 	concluded []*message // datagrams whose works are all in works
 	used      []*pending // not free before the end of Run
 	free      []*pending
@@ -84,6 +85,9 @@ func (b *Batch) message() *pending {
 	return p
 }
 
+// Records returns about how many records wait for Run.
+func (b *Batch) Records() int { return b.records }
+
 // Run decodes the records that are left.
 func (b *Batch) Run() {
 	b.settle()
@@ -117,7 +121,7 @@ func (b *Batch) settle() {
 	b.d.err = err
 	clear(b.works)
 	clear(b.concluded)
-	b.works, b.concluded = b.works[:0], b.concluded[:0]
+	b.works, b.concluded, b.records = b.works[:0], b.concluded[:0], 0
 }
 
 // do divides the works among the lanes: each has a run of them, of about as many

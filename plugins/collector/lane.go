@@ -204,12 +204,27 @@ func (d *Decoder) assign(w work) {
 	if d.batch != nil && !w.teaches() {
 		w.later, w.clock = true, w.m.dom.uptime
 		d.batch.works = append(d.batch.works, w)
+		d.batch.records += w.records()
 		return
 	}
 	d.settle()
 	d.work = w
 	d.own.do(&d.work)
 	d.take(&d.work)
+}
+
+// sampleSize is about the fewest bytes that a sample of sFlow has.
+const sampleSize = 64
+
+// records returns about how many records w has, mostly too many.
+func (w *work) records() int {
+	switch {
+	case w.template != nil:
+		return len(w.body) / w.template.MinLength()
+	case w.fixed != nil:
+		return len(w.body) / w.fixed.record
+	}
+	return len(w.body) / sampleSize
 }
 
 // teaches says whether doing w can change the exporter's clock, on which the times of

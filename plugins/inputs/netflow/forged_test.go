@@ -1,6 +1,7 @@
 package netflow
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"runtime"
@@ -9,6 +10,35 @@ import (
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
 )
+
+// TestSmallRecordsAreBounded sends records of one byte: there is no need to hold the
+// metrics of all datagrams that came at once, which would be a thousand times as much.
+func TestSmallRecordsAreBounded(t *testing.T) {
+	const datagrams, records = 64, 10_000
+	message := func(id uint16, body []byte) collector.Datagram {
+		b := binary.BigEndian.AppendUint16(nil, 10)
+		b = binary.BigEndian.AppendUint16(b, uint16(20+len(body)))
+		b = append(b, 0x69, 0x57, 0x37, 0xe4, 0, 0, 0, 0, 0, 0, 0, 0)
+		b = binary.BigEndian.AppendUint16(b, id)
+		b = binary.BigEndian.AppendUint16(b, uint16(4+len(body)))
+		return collector.Datagram{Exporter: netip.MustParseAddrPort("192.0.2.1:2055"), Received: time.Unix(1767323045, 0), Payload: append(b, body...)}
+	}
+	n := newPlugin(t, nil)
+	n.acc = &accumulator{}
+	list := []collector.Datagram{message(2, []byte{1, 0, 0, 1, 0, 4, 0, 1})} // template 256: protocolIdentifier
+	for i := range datagrams {
+		list = append(list, message(256, bytes.Repeat([]byte{byte(i)}, records)))
+	}
+	w := n.workers[0]
+	w.receive(list)
+	got := n.acc.(*accumulator).list()
+	if len(got) != datagrams*records {
+		t.Fatalf("%d flows, want %d", len(got), datagrams*records)
+	}
+	if most := cap(w.metrics); most > 2*(maxMetrics+records) {
+		t.Errorf("%d metrics were held at once, of %d", most, len(got))
+	}
+}
 
 // TestForgedSourcesAreBounded lets 100,000 forged addresses send templates, data, and
 // data without a template: memory stays where it was after the first 20,000, what is

@@ -30,6 +30,15 @@ func (n *NetFlow) decodeAll(list []collector.Datagram) []telegraf.Metric {
 	return n.workers[0].decodeAll(list)
 }
 
+// decodeAll returns the metrics of datagrams.
+func (w *worker) decodeAll(list []collector.Datagram) []telegraf.Metric {
+	metrics, n := w.decode(list)
+	if n == len(list) {
+		return metrics
+	}
+	return append(append([]telegraf.Metric(nil), metrics...), w.decodeAll(list[n:])...)
+}
+
 // accumulator keeps what a plugin adds.
 type accumulator struct {
 	mu      sync.Mutex

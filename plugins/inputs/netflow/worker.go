@@ -26,6 +26,11 @@ func autoWorkers() int { return max(1, min(runtime.GOMAXPROCS(0)-1, 8)) }
 // maxLanes bounds the goroutines that a worker spreads many datagrams over.
 const maxLanes = 16
 
+// maxMetrics is about how many metrics a worker holds before it emits them, but for
+// those of one datagram. Usually it is all that have come at once; but a record may be
+// a byte, and its metric a thousand.
+const maxMetrics = 16384
+
 // worker decodes the datagrams of some of the observation domains. Where many have
 // come, it lets all processors decode their flows, also those of one domain.
 type worker struct {
@@ -89,28 +94,44 @@ func (n *NetFlow) handler(l *lane) (h collector.Handler) {
 func (w *worker) receive(list []collector.Datagram) {
 	w.busy.Lock()
 	defer w.busy.Unlock()
-	for _, m := range w.decodeAll(list) {
-		w.plugin.acc.AddMetric(m)
+	for len(list) > 0 {
+		metrics, n := w.decode(list)
+		for _, m := range metrics {
+			w.plugin.acc.AddMetric(m)
+		}
+		list = list[n:]
 	}
 }
 
-// decodeAll returns the metrics of datagrams; the slice is reused.
-func (w *worker) decodeAll(list []collector.Datagram) []telegraf.Metric {
-	n := w.plugin
-	trace := n.DumpPackets || n.Log.Level().Includes(telegraf.Trace)
+// decode returns the metrics of datagrams, and of how many from the first; the slice is
+// reused.
+func (w *worker) decode(list []collector.Datagram) (metrics []telegraf.Metric, n int) {
+	p := w.plugin
+	trace := p.DumpPackets || p.Log.Level().Includes(telegraf.Trace)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(w.metrics)
 	w.metrics = w.metrics[:0]
-	for _, dg := range list {
+	for n < len(list) && w.held() < maxMetrics {
+		dg := list[n]
 		if trace {
-			n.Log.Tracef("%s: raw data: %s", dg.Exporter, hex.EncodeToString(dg.Payload))
+			p.Log.Tracef("%s: raw data: %s", dg.Exporter, hex.EncodeToString(dg.Payload))
 		}
 		w.add(dg)
+		n++
 	}
 	w.batch.Run()
 	w.collect()
-	return w.metrics
+	return w.metrics, n
+}
+
+// held returns about how many metrics the datagrams at hand have and will have.
+func (w *worker) held() int {
+	held := len(w.metrics) + w.batch.Records()
+	for _, l := range w.lanes {
+		held += len(l.metrics)
+	}
+	return held
 }
 
 // collect takes over what the lanes have made.

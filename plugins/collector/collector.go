@@ -81,7 +81,7 @@ type Options struct {
 	// Enrich is called for every flow before the handler gets it. It may set the
 	// flow's sampling rate and its source, and the names, of which n has those
 	// that are known otherwise; that n goes with the flow. It must not wait, and is
-	// called by every decoder that has it.
+	// called by every decoder that has it, and by all goroutines of a Batch at once.
 	Enrich func(r *flow.Record, n *flow.Names)
 
 	// TemplatesOnly reads templates and option records, for Known, and decodes no

@@ -180,7 +180,7 @@ func (n *NetFlow) chooseMetrics() error {
 func (n *NetFlow) Start(acc telegraf.Accumulator) error {
 	n.acc = acc
 	n.restore()
-	restored := n.known()
+	restored, saved := n.known(), n.revision() // before the first datagram
 	l, err := n.newListener()
 	if err != nil {
 		return err
@@ -202,7 +202,7 @@ func (n *NetFlow) Start(acc telegraf.Accumulator) error {
 	if n.StateFile != "" || n.wants.datagrams {
 		done := make(chan struct{})
 		n.done = done
-		n.wg.Go(func() { n.repeat(done, restored) })
+		n.wg.Go(func() { n.repeat(done, restored, saved) })
 	}
 	n.Log.Infof("Listening on %s, %s", n.ServiceAddress, l.Addr())
 	return nil

@@ -49,12 +49,12 @@ func (n *NetFlow) known() []collector.Datagram {
 	return list
 }
 
-// repeat sends what was known at the start, and then once a minute saves what is
-// known and sends it again, until done is closed. What is learned anew is saved
-// sooner.
-func (n *NetFlow) repeat(done <-chan struct{}, restored []collector.Datagram) {
+// repeat sends what was known at the start, when the revision was saved, and then once
+// a minute saves what is known and sends it again, until done is closed. What is
+// learned anew is saved sooner.
+func (n *NetFlow) repeat(done <-chan struct{}, restored []collector.Datagram, saved uint64) {
 	n.resend(restored)
-	saved, next := n.revision(), time.Now()
+	next := time.Now()
 	look, tick := time.NewTicker(saveInterval), time.NewTicker(knownInterval)
 	defer look.Stop()
 	defer tick.Stop()

@@ -44,6 +44,28 @@ func TestStateSurvives(t *testing.T) {
 	}
 }
 
+// TestStateOfTheFirstMoment: what comes between the opening of the port and the first
+// look at what is new is written as soon as what comes later.
+func TestStateOfTheFirstMoment(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "netflow.state")
+	n := newPlugin(t, func(n *NetFlow) { n.StateFile = file })
+	restored, saved := n.known(), n.revision()
+	n.decodeAll([]collector.Datagram{received(datagrams(t, 1)[0])})
+	done := make(chan struct{})
+	n.wg.Go(func() { n.repeat(done, restored, saved) })
+	for range 1000 {
+		if _, err := os.Stat(file); err == nil {
+			break
+		}
+		pause()
+	}
+	close(done)
+	n.wg.Wait()
+	if _, err := os.Stat(file); err != nil {
+		t.Error("nothing was written within ten seconds")
+	}
+}
+
 // errorLog counts lines.
 type errorLog struct {
 	telegraf.Logger

@@ -55,7 +55,8 @@ type Options struct {
 	// MaxDomains bounds the observation domains of all exporters; default 16384.
 	MaxDomains int
 
-	// MaxTemplates bounds the templates of one domain; default 1024.
+	// MaxTemplates bounds the templates of one domain, but for those of connections;
+	// default 1024.
 	MaxTemplates int
 
 	// Exporters is what is known of exporters beforehand. The longest prefix

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 
@@ -67,7 +68,7 @@ type exporter struct {
 // of one template are kept; maxStreams does that for connections.
 const (
 	maxPorts   = 8
-	maxStreams = 256
+	maxStreams = 16384
 )
 
 // maxPorts returns the bound that is the domain's.
@@ -76,6 +77,16 @@ func (dom *domain) maxPorts() int {
 		return maxStreams
 	}
 	return maxPorts
+}
+
+// maxTemplates returns the bound of a domain's templates. Those of a connection never
+// come again, and many connections may share an address and a domain: only
+// Options.MaxBytes bounds them.
+func (d *Decoder) maxTemplates(dom *domain) int {
+	if dom.key.stream {
+		return math.MaxInt
+	}
+	return d.opt.MaxTemplates
 }
 
 // key returns the key of the domain with an id.

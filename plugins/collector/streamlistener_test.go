@@ -208,6 +208,47 @@ func TestStreamBounds(t *testing.T) {
 	}
 }
 
+// TestManyStreamsOfOneAddress: the connections of one address and domain keep all their
+// templates, which never come again, until they end or the memory does.
+func TestManyStreamsOfOneAddress(t *testing.T) {
+	const connections, templates = 600, 4
+	d := NewDecoder(Options{})
+	flows := 0
+	h := Handler{Flow: func(*flow.Record) { flows++ }}
+	send := func(port int, fill func(e *ipfix.Encoder)) {
+		e := ipfix.Encoder{Domain: 1}
+		e.Begin(nil, exported)
+		fill(&e)
+		dg := Datagram{Exporter: netip.AddrPortFrom(from.Addr(), uint16(port)), Received: received, Payload: e.End(), Stream: true}
+		if err := d.Decode(dg, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var list []*ipfix.Template
+	for i := range uint16(templates) {
+		list = append(list, compiled(t, 256+i, spec(1, 4), spec(8, 4)))
+	}
+	for port := range connections {
+		send(port, func(e *ipfix.Encoder) { e.AddTemplates(list...) })
+	}
+	for port := range connections {
+		send(port, func(e *ipfix.Encoder) { e.AddData(list[port%templates], []flow.Record{{Bytes: 1}}) })
+	}
+	if s := only(t, d); flows != connections || s.SetsWithoutTemplate != 0 || s.TemplatesKnown != connections*templates {
+		t.Errorf("%d flows of %d, %d sets without a template, %d templates", flows, connections, s.SetsWithoutTemplate, s.TemplatesKnown)
+	}
+	small := NewDecoder(Options{MaxBytes: 1 << 20})
+	for port := range 10000 {
+		e := ipfix.Encoder{Domain: 1}
+		e.Begin(nil, exported)
+		e.AddTemplates(list...)
+		_ = small.Decode(Datagram{Exporter: netip.AddrPortFrom(from.Addr(), uint16(port)), Received: received, Payload: e.End(), Stream: true}, h)
+	}
+	if small.bytes > 1<<20 {
+		t.Errorf("%d bytes of templates", small.bytes)
+	}
+}
+
 func TestStreamRefusesAnExporter(t *testing.T) {
 	d := NewDecoder(Options{RefuseUnknown: true})
 	l, _ := listenStream(t, StreamOptions{Allow: func(a netip.Addr) bool { return d.Allows(a) }})

@@ -122,7 +122,7 @@ func (d *Decoder) insert(dom *domain, e entry) {
 	if n := len(dom.templates[id]); n >= dom.maxPorts() {
 		d.drop(dom, id, n-1)
 	}
-	for dom.entries >= d.opt.MaxTemplates {
+	for dom.entries >= d.maxTemplates(dom) {
 		d.dropIdle(dom)
 	}
 	dom.templates[id] = slices.Insert(dom.templates[id], 0, e)

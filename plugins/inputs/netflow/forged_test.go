@@ -14,7 +14,7 @@ import (
 // TestSmallRecordsAreBounded sends records of one byte: there is no need to hold the
 // metrics of all datagrams that came at once, which would be a thousand times as much.
 func TestSmallRecordsAreBounded(t *testing.T) {
-	const datagrams, records = 64, 10_000
+	const datagrams, records = 12, 10_000
 	message := func(id uint16, body []byte) collector.Datagram {
 		b := binary.BigEndian.AppendUint16(nil, 10)
 		b = binary.BigEndian.AppendUint16(b, uint16(20+len(body)))

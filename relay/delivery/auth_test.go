@@ -167,13 +167,16 @@ func FuzzReadPasswords(f *testing.F) {
 }
 
 func FuzzParseSmarthost(f *testing.F) {
-	for _, seed := range []string{"smtp://a:25", "smtps://[::1]", "maildir:///x/{user}", "mbox:///x/../y", "file:///"} {
+	for _, seed := range []string{"smtp://a:25", "smtps://[::1]", "maildir:///x/{user}", "mbox:///x/../y", "file:///", "mx", "mx://", "mx://:26/"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		h, err := ParseSmarthost(s)
-		if err == nil && h.local() != (h.Host == "") {
+		if err == nil && (h.local() || h.Kind == KindMX) != (h.Host == "") {
 			t.Fatalf("%q gives %+v", s, h)
+		}
+		if err == nil && !strings.Contains(s, "://") {
+			t.Fatalf("%q is a smarthost", s)
 		}
 	})
 }

@@ -50,7 +50,10 @@ const wanted = `"smtp://host:port", "smtps://host:port", "mx://", "maildir:///pa
 // (465), "mx://", "mx://:port", and "maildir:///path", "mbox:///path",
 // "file:///path".
 func ParseSmarthost(s string) (Smarthost, error) {
-	scheme, rest, _ := strings.Cut(s, "://")
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok {
+		return Smarthost{}, fmt.Errorf("smarthost %q: expected %s", s, wanted)
+	}
 	switch scheme {
 	case KindMX:
 		port := "25"

@@ -60,7 +60,7 @@ func (n *NetFlow) newWorker(d *collector.Decoder, o flowmetric.Options) (*worker
 	w := &worker{plugin: n, decoder: d}
 	count := 1
 	if n.wants.flows {
-		count = max(1, min(runtime.GOMAXPROCS(0), maxLanes))
+		count = max(1, min(runtime.GOMAXPROCS(0)-1, maxLanes)) // one is for all the rest, garbage most of all
 	}
 	b := collector.BatchOptions{Joined: w.collect, Panicked: w.panicked}
 	for range count {

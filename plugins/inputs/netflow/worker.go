@@ -32,7 +32,7 @@ const maxLanes = 16
 const maxMetrics = 16384
 
 // worker decodes the datagrams of some of the observation domains. Where many have
-// come, it lets all processors decode their flows, also those of one domain.
+// come, it lets all processors but one decode their flows, also those of one domain.
 type worker struct {
 	plugin *NetFlow
 

@@ -151,9 +151,9 @@ func (w *Writer) encode(b []byte, r *flow.Record, x *Extra, c *counts, sysid uin
 	g[44], g[45], g[46], g[47] = r.Proto, uint8(r.TCPFlags), r.FwdStatus, r.SrcTOS
 
 	if r.Src.Is4() && r.Dst.Is4() {
-		p := e.element(elIPv4, 8)
-		putAddr4(p, r.Src)
-		putAddr4(p[4:], r.Dst)
+		p, src, dst := e.element(elIPv4, 8), r.Src.As4(), r.Dst.As4()
+		le.PutUint32(p, be.Uint32(src[:]))
+		le.PutUint32(p[4:], be.Uint32(dst[:]))
 	} else {
 		e.addressPair(elIPv4, elIPv6, r.Src, r.Dst, 0)
 	}

@@ -25,18 +25,15 @@ type Stat struct {
 // noFirst is nfdump's mark for a file without flows.
 const noFirst = math.MaxInt64
 
-// protoClass gives the class of a protocol number.
-func protoClass(proto uint8) int {
-	switch proto {
-	case 6:
-		return TCP
-	case 17:
-		return UDP
-	case 1, 58:
-		return ICMP
+// protoClass has the class of each protocol number: a table, as no branch could be
+// foretold.
+var protoClass = func() (class [256]uint8) {
+	for i := range class {
+		class[i] = Other
 	}
-	return Other
-}
+	class[6], class[17], class[1], class[58] = TCP, UDP, ICMP, ICMP
+	return class
+}()
 
 // add counts one flow record.
 func (s *Stat) add(proto uint8, first, last, packets, bytes, outPackets, outBytes uint64) {
@@ -49,7 +46,7 @@ func (s *Stat) add(proto uint8, first, last, packets, bytes, outPackets, outByte
 	s.Flows++
 	s.Packets += packets + outPackets
 	s.Bytes += bytes + outBytes
-	c := protoClass(proto)
+	c := protoClass[proto]
 	s.ProtoFlows[c]++
 	s.ProtoPackets[c] += packets
 	s.ProtoBytes[c] += bytes

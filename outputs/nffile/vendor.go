@@ -38,10 +38,12 @@ const (
 	nokiaText = 93
 )
 
-// take makes x what the elements of r that have no field in flow.Record say. The
-// slices are those of r.
+// take makes x, which nothing else fills, what the elements of r say that have no
+// field in flow.Record. The slices are those of r.
 func (x *Extra) take(r *flow.Record, extended bool) {
-	*x = Extra{}
+	if x.Has != 0 { // else there is nothing in it
+		*x = Extra{}
+	}
 	for i := range r.Extra {
 		e := &r.Extra[i]
 		switch e.PEN {

@@ -380,7 +380,7 @@ type fixed struct {
 	header, record int // lengths in bytes
 	parse          func([]byte) (netflow.V5Header, []byte, error)
 	base           func(*flow.Record, netflow.V5Header)
-	decode         func(r, base *flow.Record, b []byte)
+	decode         func(r *flow.Record, b []byte)
 }
 
 var (

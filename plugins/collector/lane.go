@@ -3,6 +3,7 @@ package collector
 import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
+	"github.com/flowgraf/flowgraf/plugins/netflow"
 	"github.com/flowgraf/flowgraf/plugins/sflow"
 )
 
@@ -112,13 +113,15 @@ func (l *lane) set(w *work) {
 // records decodes the records of NetFlow v1, v5 or v7.
 func (l *lane) records(w *work) {
 	size := w.fixed.record
+	netflow.Begin(&l.flow, &l.rec.Base)
 	for b := w.body; len(b) >= size; b = b[size:] {
-		w.fixed.decode(&l.flow, &l.rec.Base, b[:size])
+		w.fixed.decode(&l.flow, b[:size])
 		l.emit(w)
 		if l.handler.Flow == nil {
 			w.flows += uint32(len(b)/size - 1)
 			break
 		}
+		netflow.Continue(&l.flow, &l.rec.Base)
 	}
 }
 

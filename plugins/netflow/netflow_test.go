@@ -37,7 +37,8 @@ func decodeV5(t testing.TB, b []byte) (netflow.V5Header, []flow.Record) {
 	var list []flow.Record
 	for ; len(rest) > 0; rest = rest[netflow.V5RecordLen:] {
 		var r flow.Record
-		netflow.DecodeV5(&r, &base, rest)
+		netflow.Begin(&r, &base)
+		netflow.DecodeV5(&r, rest)
 		list = append(list, r)
 	}
 	return h, list
@@ -169,7 +170,8 @@ func FuzzV5(f *testing.F) {
 		var base, r flow.Record
 		netflow.V5Base(&base, h)
 		for ; len(rest) >= netflow.V5RecordLen; rest = rest[netflow.V5RecordLen:] {
-			netflow.DecodeV5(&r, &base, rest[:netflow.V5RecordLen])
+			netflow.Begin(&r, &base)
+			netflow.DecodeV5(&r, rest[:netflow.V5RecordLen])
 			again := netflow.AppendV5(nil, h, []flow.Record{r})
 			if hex.EncodeToString(again[24:48]) != hex.EncodeToString(rest[:24]) {
 				t.Fatalf("addresses and counters: got %x, want %x", again[24:48], rest[:24])

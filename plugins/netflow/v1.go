@@ -73,10 +73,10 @@ func V1Base(base *flow.Record, h V5Header) {
 }
 
 // DecodeV1 reads the record at the start of b, which must have V1RecordLen
-// bytes, into r, starting from base.
-func DecodeV1(r, base *flow.Record, b []byte) {
+// bytes, into r, which Begin or Continue has made ready.
+func DecodeV1(r *flow.Record, b []byte) {
 	_ = b[V1RecordLen-1]
-	endpoints(r, base, b)
+	endpoints(r, b)
 	r.Proto, r.SrcTOS, r.TCPFlags = b[38], b[39], uint16(b[40])
 	switched(r, b)
 }
@@ -97,11 +97,11 @@ func V7Base(base *flow.Record, h V5Header) {
 }
 
 // DecodeV7 reads the record at the start of b, which must have V7RecordLen
-// bytes, into r, starting from base. The address of the router whose shortcut the
-// switch took goes to Extra, as element 130.
-func DecodeV7(r, base *flow.Record, b []byte) {
+// bytes, into r, which Begin or Continue has made ready. The address of the router
+// whose shortcut the switch took goes to Extra, as element 130.
+func DecodeV7(r *flow.Record, b []byte) {
 	_ = b[V7RecordLen-1]
-	DecodeV5(r, base, b[:V5RecordLen])
+	DecodeV5(r, b[:V5RecordLen])
 	r.Extra = append(r.Extra, flow.Element{ID: routerElement, Value: b[48:52:52]})
 }
 

@@ -29,7 +29,8 @@ func TestV1AndV7RoundTrip(t *testing.T) {
 	}
 	var r, base flow.Record
 	V7Base(&base, h)
-	DecodeV7(&r, &base, records)
+	Begin(&r, &base)
+	DecodeV7(&r, records)
 	again := AppendV7(nil, h, []flow.Record{r})
 	if string(again) != string(v7) {
 		t.Errorf("v7: got %x, want %x", again, v7)
@@ -39,7 +40,8 @@ func TestV1AndV7RoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	V1Base(&base, h)
-	DecodeV1(&r, &base, records)
+	Begin(&r, &base)
+	DecodeV1(&r, records)
 	if again := AppendV1(nil, h, []flow.Record{r}); string(again) != string(v1) {
 		t.Errorf("v1: got %x, want %x", again, v1)
 	}
@@ -54,11 +56,13 @@ func FuzzV1V7(f *testing.F) {
 		var r, base flow.Record
 		if h, records, _ := ParseV1Header(b); len(records) >= V1RecordLen {
 			V1Base(&base, h)
-			DecodeV1(&r, &base, records[:V1RecordLen])
+			Begin(&r, &base)
+			DecodeV1(&r, records[:V1RecordLen])
 		}
 		if h, records, _ := ParseV7Header(b); len(records) >= V7RecordLen {
 			V7Base(&base, h)
-			DecodeV7(&r, &base, records[:V7RecordLen])
+			Begin(&r, &base)
+			DecodeV7(&r, records[:V7RecordLen])
 			if len(r.Extra) != 3 {
 				t.Fatalf("got %d elements", len(r.Extra))
 			}

@@ -103,11 +103,27 @@ func V5Base(base *flow.Record, h V5Header) {
 	}
 }
 
+// Begin makes r ready for the first record of a datagram: a copy of base (see V5Base),
+// with the memory of its Extra.
+func Begin(r, base *flow.Record) {
+	extra := r.Extra[:0]
+	*r = *base
+	r.Extra = extra
+}
+
+// Continue makes r, which is the record before of the same datagram, ready for the next
+// one: what DecodeV5 and the others do not set is what base has. But for sampling rate,
+// names and the set of fields present, nobody else may have changed r.
+func Continue(r, base *flow.Record) {
+	r.Extra, r.Present, r.Names = r.Extra[:0], base.Present, nil
+	r.SamplingRate, r.SamplingSource = base.SamplingRate, base.SamplingSource
+}
+
 // DecodeV5 reads the record at the start of b, which must have V5RecordLen
-// bytes, into r. All of r is replaced, starting from base (see V5Base).
-func DecodeV5(r, base *flow.Record, b []byte) {
+// bytes, into r, which Begin or Continue has made ready.
+func DecodeV5(r *flow.Record, b []byte) {
 	_ = b[V5RecordLen-1]
-	endpoints(r, base, b)
+	endpoints(r, b)
 	r.TCPFlags = uint16(b[37])
 	r.Proto = b[38]
 	r.SrcTOS = b[39]
@@ -119,10 +135,7 @@ func DecodeV5(r, base *flow.Record, b []byte) {
 
 // endpoints sets what the first 36 bytes of a record say in all fixed versions,
 // but for the times.
-func endpoints(r, base *flow.Record, b []byte) {
-	extra := r.Extra[:0]
-	*r = *base
-	r.Extra = extra
+func endpoints(r *flow.Record, b []byte) {
 	r.Src = netip.AddrFrom4([4]byte(b[0:4]))
 	r.Dst = netip.AddrFrom4([4]byte(b[4:8]))
 	r.NextHop = netip.AddrFrom4([4]byte(b[8:12]))

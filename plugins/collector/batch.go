@@ -67,13 +67,13 @@ func (d *Decoder) NewBatch(o BatchOptions) *Batch {
 // that of Decode, but for errors in data records, which are only counted and logged.
 func (b *Batch) Add(dg Datagram) error {
 	p := b.message()
-	p.message = message{resent: dg.Resent, past: dg.Resent, handler: b.lanes[0].handler, base: &p.record}
+	p.resent, p.past, p.handler, p.base = dg.Resent, dg.Resent, b.lanes[0].handler, &p.record
 	b.d.batch = b
 	defer func() { b.d.batch = nil }()
 	return b.d.decode(&p.message, dg)
 }
 
-// message returns memory for a datagram.
+// message returns memory for a datagram, all zero.
 func (b *Batch) message() *pending {
 	var p *pending
 	if n := len(b.free); n > 0 {

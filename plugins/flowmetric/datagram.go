@@ -94,8 +94,8 @@ func (b *DatagramBuilder) keep(value []byte) string {
 type DatagramParser struct{ payload []byte }
 
 // Parse returns the datagram of a metric netflow_datagram, also of one that went
-// through a serialisation that knows no unsigned numbers. The payload is valid until
-// the next call.
+// through a serialisation that knows no unsigned numbers. The payload must only be read,
+// and until the next call.
 func (p *DatagramParser) Parse(m telegraf.Metric) (flow.Datagram, error) {
 	source, ok := m.GetTag("source")
 	if !ok {
@@ -126,7 +126,7 @@ func (p *DatagramParser) Parse(m telegraf.Metric) (flow.Datagram, error) {
 	}, nil
 }
 
-// decode returns the payload of a metric, in the parser's memory.
+// decode returns the payload of a metric, in the parser's memory or in the metric's.
 func (p *DatagramParser) decode(m telegraf.Metric) ([]byte, error) {
 	v, encoded := m.GetField("payload")
 	if !encoded {
@@ -136,14 +136,14 @@ func (p *DatagramParser) decode(m telegraf.Metric) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s: field payload: expected a string, got %T", m.Name(), v)
 	}
-	if len(text) > len(p.payload) {
-		p.payload = make([]byte, max(len(text), datagramBytes))
-	}
+	value := unsafe.Slice(unsafe.StringData(text), len(text))
 	if !encoded {
-		n := copy(p.payload, text)
-		return p.payload[:n:n], nil
+		return value, nil
 	}
-	n, err := base64.StdEncoding.Decode(p.payload, unsafe.Slice(unsafe.StringData(text), len(text)))
+	if len(value) > len(p.payload) {
+		p.payload = make([]byte, max(len(value), datagramBytes))
+	}
+	n, err := base64.StdEncoding.Decode(p.payload, value)
 	if err != nil {
 		return nil, fmt.Errorf("%s: field payload: expected base64: %w", m.Name(), err)
 	}

@@ -131,6 +131,7 @@ func (o *agentOptions) runAgent(ctx context.Context, c *config.Config) error {
 		return a.Test(ctx, wait)
 	}
 	keepBytes(c)
+	makeGarbageRoom()
 	return a.Run(ctx)
 }
 

@@ -27,6 +27,7 @@ lint:
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	tests/bench/cpu.sh
+	tests/bench/hot.sh
 	tests/bench/rate.sh
 	tests/bench/read.sh
 	tests/bench/relay.sh

@@ -22,7 +22,8 @@ type Batch struct {
 	joined   func()
 	panicked func(exporter netip.AddrPort, records []byte, p any, stack []byte)
 
-	least     int // bytes of records for a lane
+	alone     bool // the first lane does all
+	least     int  // bytes of records for a lane
 	wg        sync.WaitGroup
 	works     []work
 	records   int        // in works, about
@@ -62,6 +63,11 @@ func (d *Decoder) NewBatch(o BatchOptions) *Batch {
 	}
 	return b
 }
+
+// Spread says whether all goroutines decode, as they do at first, or the first alone:
+// to wake the others costs CPU time, which is well spent where datagrams come faster than
+// one goroutine decodes them. It may be called between Run and Add.
+func (b *Batch) Spread(all bool) { b.alone = !all }
 
 // Add takes in a datagram, whose payload must be valid until Run returns. Its error is
 // that of Decode, but for errors in data records, which are only counted and logged.
@@ -132,6 +138,9 @@ func (b *Batch) do() {
 		total += len(b.works[i].body)
 	}
 	lanes := b.lanes[:max(1, min(len(b.lanes), total/b.least))]
+	if b.alone {
+		lanes = b.lanes[:1]
+	}
 	from, done := 0, 0
 	for i, l := range lanes {
 		to := from

@@ -120,6 +120,7 @@ func TestBatchGivesWhatDecodeGives(t *testing.T) {
 		b.least = 1
 		for rest := list; len(rest) > 0; {
 			n := min(len(rest), 1+int(seed)*3)
+			b.Spread(len(rest)%3 > 0)
 			for _, dg := range rest[:n] {
 				_ = b.Add(dg)
 			}

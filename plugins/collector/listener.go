@@ -25,8 +25,8 @@ const batchSize = 64
 
 // A wake-up costs as much as twenty datagrams, so while datagrams come in a row
 // the reader lets them gather in the kernel, for as long as the receive buffer
-// holds what a link of 10 Gbit/s brings, but no longer than gatherMost; and not at
-// all when that is less than gatherLeast.
+// holds flow export of 2.5 Gbit/s, but no longer than gatherMost; and not at all when
+// that is less than gatherLeast.
 const (
 	gatherLeast = time.Millisecond
 	gatherMost  = 50 * time.Millisecond

@@ -221,6 +221,9 @@ func (n *NetFlow) Stop() {
 		n.listener.Stop()
 	}
 	n.stopPool()
+	for _, w := range n.workers {
+		w.adding.Wait()
+	}
 	if n.VCenter != nil {
 		n.VCenter.client.Stop()
 	}

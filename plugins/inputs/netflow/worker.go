@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/influxdata/telegraf"
 
@@ -31,12 +32,21 @@ const maxLanes = 16
 // a byte, and its metric a thousand.
 const maxMetrics = 16384
 
-// worker decodes the datagrams of some of the observation domains. Where many have
-// come, it lets all processors but one decode their flows, also those of one domain.
+// A worker that has had work for hotAfter, without a pause as long as coolAfter, does not
+// keep up alone.
+const (
+	hotAfter  = 20 * time.Millisecond
+	coolAfter = time.Millisecond
+)
+
+// worker decodes the datagrams of some of the observation domains. Where it does not
+// keep up, it lets all processors decode their flows, also those of one domain.
 type worker struct {
 	plugin *NetFlow
 
-	busy sync.Mutex // held while datagrams are decoded and their metrics added
+	busy  sync.Mutex // held while datagrams are decoded and their metrics added
+	since time.Time  // when work came after a pause
+	ended time.Time  // when the last datagrams were done
 
 	// mu guards the decoder: the worker decodes, Gather reads its counters.
 	mu      sync.Mutex
@@ -44,6 +54,8 @@ type worker struct {
 	batch   *collector.Batch
 	lanes   []*lane
 	metrics []telegraf.Metric // of the datagrams at hand
+	spare   []telegraf.Metric // of those before
+	adding  sync.WaitGroup    // of those before
 	panics  atomic.Uint64
 
 	datagrams flowmetric.DatagramBuilder
@@ -60,7 +72,7 @@ func (n *NetFlow) newWorker(d *collector.Decoder, o flowmetric.Options) (*worker
 	w := &worker{plugin: n, decoder: d}
 	count := 1
 	if n.wants.flows {
-		count = max(1, min(runtime.GOMAXPROCS(0)-1, maxLanes)) // one is for all the rest, garbage most of all
+		count = min(runtime.GOMAXPROCS(0), maxLanes)
 	}
 	b := collector.BatchOptions{Joined: w.collect, Panicked: w.panicked}
 	for range count {
@@ -90,28 +102,46 @@ func (n *NetFlow) handler(l *lane) (h collector.Handler) {
 
 // receive decodes datagrams and emits their metrics. They are added outside the
 // lock: adding waits for the outputs, and Gather must not. They are added in a
-// row: what reads them is woken once for all of them.
+// row: what reads them is woken once for all of them. A worker that does not keep up
+// decodes the next datagrams while it adds the metrics of these.
 func (w *worker) receive(list []collector.Datagram) {
 	w.busy.Lock()
 	defer w.busy.Unlock()
+	now := time.Now()
+	if now.Sub(w.ended) > coolAfter {
+		w.since = now
+	}
+	hot := now.Sub(w.since) > hotAfter
+	w.batch.Spread(hot)
 	for len(list) > 0 {
 		metrics, n := w.decode(list)
-		for _, m := range metrics {
-			w.plugin.acc.AddMetric(m)
-		}
 		list = list[n:]
+		w.adding.Wait() // of the metrics before
+		if hot {
+			w.adding.Go(func() { w.emit(metrics) })
+		} else {
+			w.emit(metrics)
+		}
 	}
+	w.ended = time.Now()
 }
 
-// decode returns the metrics of datagrams, and of how many from the first; the slice is
-// reused.
+// emit adds metrics.
+func (w *worker) emit(metrics []telegraf.Metric) {
+	for _, m := range metrics {
+		w.plugin.acc.AddMetric(m)
+	}
+	clear(metrics)
+}
+
+// decode returns the metrics of datagrams, and of how many from the first. The slice is
+// used again by the call after the next, and must be cleared by then.
 func (w *worker) decode(list []collector.Datagram) (metrics []telegraf.Metric, n int) {
 	p := w.plugin
 	trace := p.DumpPackets || p.Log.Level().Includes(telegraf.Trace)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	clear(w.metrics)
-	w.metrics = w.metrics[:0]
+	w.metrics, w.spare = w.spare[:0], w.metrics
 	for n < len(list) && w.held() < maxMetrics {
 		dg := list[n]
 		if trace {

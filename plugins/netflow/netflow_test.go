@@ -163,19 +163,34 @@ func TestV9RoundTrip(t *testing.T) {
 	}
 }
 
+// FuzzV5: what is written of a record is what was read, and a record that takes over
+// from the one before is the same as one that begins anew.
 func FuzzV5(f *testing.F) {
-	f.Add(netflow.AppendV5(nil, netflow.V5Header{Seconds: uint32(exported / 1e9), SysUptime: 1e6}, []flow.Record{v5Record()}))
+	one, other := v5Record(), v5Record()
+	other.SrcPort, other.Bytes, other.Last = 1, 2, 1
+	head := netflow.V5Header{Seconds: uint32(exported / 1e9), SysUptime: 1e6}
+	f.Add(netflow.AppendV5(nil, head, []flow.Record{one}))
+	head.Sampling = 0x4064
+	f.Add(netflow.AppendV5(nil, head, []flow.Record{one, other, one}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, rest, _ := netflow.ParseV5Header(b)
-		var base, r flow.Record
+		var base, r, next flow.Record
 		netflow.V5Base(&base, h)
+		netflow.Begin(&next, &base)
 		for ; len(rest) >= netflow.V5RecordLen; rest = rest[netflow.V5RecordLen:] {
 			netflow.Begin(&r, &base)
-			netflow.DecodeV5(&r, rest[:netflow.V5RecordLen])
+			netflow.DecodeV5(&r, rest)
+			netflow.DecodeV5(&next, rest)
+			if !reflect.DeepEqual(r, next) {
+				t.Fatalf("a record after another is %+v, want %+v", next, r)
+			}
 			again := netflow.AppendV5(nil, h, []flow.Record{r})
 			if hex.EncodeToString(again[24:48]) != hex.EncodeToString(rest[:24]) {
 				t.Fatalf("addresses and counters: got %x, want %x", again[24:48], rest[:24])
 			}
+			next.SamplingRate, next.SamplingSource, next.Names = 7, flow.RateConfig, new(flow.Names) // as callers do
+			next.Present.Add(flow.SamplingRate)
+			netflow.Continue(&next, &base)
 		}
 	})
 }

@@ -67,10 +67,12 @@ agent_config "$work/archive.conf" '  metrics = ["datagrams"]' "[[outputs.nfdump]
 pid=$!
 measure "  flowgraf" count_archive "$flows" "$rate"
 
+stock="netflow $protocol"
+[ "$protocol" != ipfix ] || stock=ipfix
 # The stock plugin does not keep up with that rate.
 flows=$((flows / 5)) rate=$((rate / 5))
 echo "UDP to line protocol, CPU per flow ($flows flows at $rate/s):"
-agent_config "$work/stock.conf" "  protocol = \"netflow $protocol\"" "[[outputs.file]]
+agent_config "$work/stock.conf" "  protocol = \"$stock\"" "[[outputs.file]]
   files = [\"$work/stock.out\"]"
 "$work/stockagent" "$work/stock.conf" >"$work/stock.log" 2>&1 &
 pid=$!

@@ -7,6 +7,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -131,8 +132,10 @@ func (o *agentOptions) runAgent(ctx context.Context, c *config.Config) error {
 		return a.Test(ctx, wait)
 	}
 	keepBytes(c)
-	makeGarbageRoom()
-	return a.Run(ctx)
+	room := garbageRoom()
+	err := a.Run(ctx)
+	runtime.KeepAlive(room)
+	return err
 }
 
 // testing says whether metrics are to be printed, and outputs not used.

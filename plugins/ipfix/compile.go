@@ -205,7 +205,7 @@ func targets(id uint16) target {
 		return target{op: opEgressACL, kind: acl, field: flow.EgressACL}
 	case 33002: // NF_F_FW_EXT_EVENT
 		return target{op: opFwXEvent, kind: uint2, field: flow.FwXEvent}
-	case 40000: // NF_F_USERNAME
+	case 40000, 56702: // NF_F_USERNAME of an ASA; user id of Palo Alto
 		return target{op: opUser, kind: octets, field: flow.User}
 	case 40001: // NF_F_XLATE_SRC_ADDR_IPV4 of old ASA releases, as the others up to 40005
 		return target{op: opXlateSrc, kind: ipAddr, field: flow.XlateSrc, extra: true}

@@ -163,6 +163,19 @@ func TestV9RoundTrip(t *testing.T) {
 	}
 }
 
+// TestV9UserNames: the types that ASA and Palo Alto send user names in are users.
+func TestV9UserNames(t *testing.T) {
+	record := append([]byte{192, 0, 2, 1}, "alice\x00\x00\x00"...)
+	for _, id := range []uint16{40000, 56702} {
+		var d ipfix.RecordDecoder
+		var r flow.Record
+		tmpl := v9Template(t, 256, ipfix.FieldSpec{ID: 8, Length: 4}, ipfix.FieldSpec{ID: id, Length: 8})
+		if n, err := d.Decode(tmpl, &r, record); err != nil || n != len(record) || !r.Has(flow.User) || string(r.User) != "alice\x00\x00\x00" {
+			t.Errorf("type %d: %d bytes read, user %q: %v", id, n, r.User, err)
+		}
+	}
+}
+
 // FuzzV5: what is written of a record is what was read, and a record that takes over
 // from the one before is the same as one that begins anew.
 func FuzzV5(f *testing.F) {

@@ -128,6 +128,9 @@ func (d *Decoder) resume(m *message, id uint16) {
 		then.base = &w.base
 		d.dataSet(&then, ipfix.Set{ID: id, Body: body})
 		m.dom.exporter.known.flows.Add(uint64(then.flows))
+		if batch != nil {
+			batch.joined() // all of them together could be too many for who gets the records
+		}
 	}
 	d.batch, d.own.rec.Base = batch, base
 }

@@ -11,23 +11,25 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/collector"
 )
 
+// ipfixMessage returns an IPFIX message with one set.
+func ipfixMessage(id uint16, body []byte) collector.Datagram {
+	b := binary.BigEndian.AppendUint16(nil, 10)
+	b = binary.BigEndian.AppendUint16(b, uint16(20+len(body)))
+	b = append(b, 0x69, 0x57, 0x37, 0xe4, 0, 0, 0, 0, 0, 0, 0, 0)
+	b = binary.BigEndian.AppendUint16(b, id)
+	b = binary.BigEndian.AppendUint16(b, uint16(4+len(body)))
+	return collector.Datagram{Exporter: netip.MustParseAddrPort("192.0.2.1:2055"), Received: time.Unix(1767323045, 0), Payload: append(b, body...)}
+}
+
 // TestSmallRecordsAreBounded sends records of one byte: there is no need to hold the
 // metrics of all datagrams that came at once, which would be a thousand times as much.
 func TestSmallRecordsAreBounded(t *testing.T) {
 	const datagrams, records = 12, 10_000
-	message := func(id uint16, body []byte) collector.Datagram {
-		b := binary.BigEndian.AppendUint16(nil, 10)
-		b = binary.BigEndian.AppendUint16(b, uint16(20+len(body)))
-		b = append(b, 0x69, 0x57, 0x37, 0xe4, 0, 0, 0, 0, 0, 0, 0, 0)
-		b = binary.BigEndian.AppendUint16(b, id)
-		b = binary.BigEndian.AppendUint16(b, uint16(4+len(body)))
-		return collector.Datagram{Exporter: netip.MustParseAddrPort("192.0.2.1:2055"), Received: time.Unix(1767323045, 0), Payload: append(b, body...)}
-	}
 	n := newPlugin(t, nil)
 	n.acc = &accumulator{}
-	list := []collector.Datagram{message(2, []byte{1, 0, 0, 1, 0, 4, 0, 1})} // template 256: protocolIdentifier
+	list := []collector.Datagram{ipfixMessage(2, []byte{1, 0, 0, 1, 0, 4, 0, 1})} // template 256: protocolIdentifier
 	for i := range datagrams {
-		list = append(list, message(256, bytes.Repeat([]byte{byte(i)}, records)))
+		list = append(list, ipfixMessage(256, bytes.Repeat([]byte{byte(i)}, records)))
 	}
 	w := n.workers[0]
 	w.receive(list)
@@ -37,6 +39,26 @@ func TestSmallRecordsAreBounded(t *testing.T) {
 	}
 	if most := cap(w.metrics); most > 2*(maxMetrics+records) {
 		t.Errorf("%d metrics were held at once, of %d", most, len(got))
+	}
+}
+
+// TestSmallRecordsThatWaitedAreBounded sends such records before their template, which
+// releases all that have waited at once.
+func TestSmallRecordsThatWaitedAreBounded(t *testing.T) {
+	const datagrams, records = 12, 20_000
+	n := newPlugin(t, nil)
+	n.acc = &accumulator{}
+	var list []collector.Datagram
+	for i := range datagrams {
+		list = append(list, ipfixMessage(256, bytes.Repeat([]byte{byte(i)}, records)))
+	}
+	w := n.workers[0]
+	w.receive(append(list, ipfixMessage(2, []byte{1, 0, 0, 1, 0, 4, 0, 1})))
+	if got := len(n.acc.(*accumulator).list()); got != datagrams*records {
+		t.Fatalf("%d flows, want %d", got, datagrams*records)
+	}
+	if most := max(cap(w.metrics), cap(w.spare), cap(w.lanes[0].metrics)); most > 2*(mostMetrics+records) {
+		t.Errorf("%d metrics were held at once, of %d", most, datagrams*records)
 	}
 }
 

@@ -32,6 +32,10 @@ const maxLanes = 16
 // a byte, and its metric a thousand.
 const maxMetrics = 16384
 
+// mostMetrics is how many metrics a worker holds at most, but for those of the last set
+// or datagram, of at most 65,507 bytes.
+const mostMetrics = 4 * maxMetrics
+
 // A worker that has had work for hotAfter, without a pause as long as coolAfter, does not
 // keep up alone.
 const (
@@ -164,12 +168,18 @@ func (w *worker) held() int {
 	return held
 }
 
-// collect takes over what the lanes have made.
+// collect takes over what the lanes have made. What many sets were that have waited for
+// one template is emitted at once.
 func (w *worker) collect() {
 	for _, l := range w.lanes {
 		w.metrics = append(w.metrics, l.metrics...)
 		clear(l.metrics)
 		l.metrics = l.metrics[:0]
+	}
+	if len(w.metrics) > mostMetrics {
+		w.adding.Wait()
+		w.emit(w.metrics)
+		w.metrics = w.metrics[:0]
 	}
 }
 

@@ -168,8 +168,9 @@ func (w *worker) held() int {
 	return held
 }
 
-// collect takes over what the lanes have made. What many sets were that have waited for
-// one template is emitted at once.
+// collect takes over what the lanes have made. More than mostMetrics, of records of a few
+// bytes, it emits itself: Gather then waits for the outputs, which is better than to run
+// out of memory.
 func (w *worker) collect() {
 	for _, l := range w.lanes {
 		w.metrics = append(w.metrics, l.metrics...)

@@ -2,7 +2,7 @@
 
 GO         ?= go
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-LDFLAGS    := -s -w -X main.version=$(VERSION) -X github.com/influxdata/telegraf/internal.Version=1.37.2
+LDFLAGS    := -s -w -X main.version=$(VERSION) -X github.com/influxdata/telegraf/internal.Version=1.39.3
 FUZZTIME   ?= 60s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 

@@ -135,17 +135,17 @@ func packet(t *testing.T, c conversation) []byte {
 	return serialize(t, eth, ip, transport, gopacket.Payload(payload))
 }
 
-// A real exporter replays a capture in three protocols; addresses, ports,
+// A real exporter replays a capture in four protocols; addresses, ports,
 // counters and times are right in the metrics and in the files.
 func TestSoftflowdInEveryProtocol(t *testing.T) {
 	softflowd, nfdump := peer(t, "softflowd"), peer(t, "nfdump")
 	pcap := filepath.Join(t.TempDir(), "capture.pcap")
 	writePcap(t, pcap, captured(t))
-	for _, c := range []struct{ version, tag string }{{"5", "NetFlowV5"}, {"9", "NetFlowV9"}, {"10", "IPFIX"}} {
+	for _, c := range []struct{ version, tag string }{{"1", "NetFlowV1"}, {"5", "NetFlowV5"}, {"9", "NetFlowV9"}, {"10", "IPFIX"}} {
 		t.Run("v"+c.version, func(t *testing.T) {
 			a := startAgent(t, t.TempDir(), agentConfig, nil)
 			want := conversations
-			if c.version == "5" { // has no IPv6
+			if c.version == "1" || c.version == "5" { // have no IPv6
 				want = conversations[:4]
 			}
 			run(t, softflowd, "-r", pcap, "-n", a.flows, "-v", c.version, "-d", "-c", "none", "-p", filepath.Join(a.dir, "pid"))

@@ -9,13 +9,14 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
-// The sizes of versions 1 and 7, in bytes (specs/flow-protocols.md, Other), and the
-// records that a datagram of 1,500 bytes with its headers holds, rounded down to
-// what Cisco's exporters send.
+// The sizes of versions 1 and 7, in bytes, and the records that one datagram may hold,
+// as Cisco documents them (NetFlow Export Datagram Format, tables for version 1 and
+// version 7). A record of version 1 is as long as one of version 5, one of version 7 has
+// the router's address behind it.
 const (
 	V1HeaderLen = 16
 	V7HeaderLen = 24
-	V1RecordLen = 52
+	V1RecordLen = 48
 	V7RecordLen = 52
 	V1MaxCount  = 24
 	V7MaxCount  = 27
@@ -116,7 +117,7 @@ func AppendV1(dst []byte, h V5Header, recs []flow.Record) []byte {
 		w.Uint8(r.Proto)
 		w.Uint8(r.SrcTOS)
 		w.Uint8(uint8(r.TCPFlags))
-		w.Zero(11)
+		w.Zero(7) // two of padding, five that are reserved
 	}
 	return w.Buf()
 }

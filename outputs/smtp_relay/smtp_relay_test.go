@@ -356,7 +356,10 @@ func TestPortInUse(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Errorf("Close after a failed start: %v", err)
 	}
-	ro := models.NewRunningOutput(p, &models.OutputConfig{Name: "smtp_relay", StartupErrorBehavior: "retry"}, 10, 10)
+	ro, err := models.NewRunningOutput(p, &models.OutputConfig{Name: "smtp_relay", StartupErrorBehavior: "retry"}, 10, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := ro.Connect(); err != nil {
 		t.Errorf(`startup_error_behavior = "retry" does not reach Telegraf: %v`, err)
 	}

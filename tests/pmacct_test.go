@@ -62,7 +62,7 @@ func TestPmacctInEveryProtocol(t *testing.T) {
 
 // pmacct's sfprobe samples every packet of a capture as sFlow: per address, packets
 // and bytes are those of the capture, in the metrics and in the files.
-func TestPmacctSamplesAsSFlow(t *testing.T) {
+func TestPmacctAsSFlow(t *testing.T) {
 	t.Parallel()
 	peer(t, "pmacctd")
 	nfdump := peer(t, "nfdump")

@@ -16,10 +16,10 @@ var importLayers = [][]string{
 	{"tests", "cmd"},
 	{"plugins/inputs/netflow", "plugins/inputs/selfstats", "plugins/inputs/smtp_relay", "outputs/nfdump", "outputs/smtp_relay"},
 	{"plugins/flowmetric", "plugins/flowmetric/generate"},
-	{"plugins/collector", "plugins/vcenter", "plugins/vcenter/vcentertest", "outputs/archive", "outputs/query", "outputs/report"},
+	{"plugins/collector", "plugins/vcenter", "plugins/vcenter/vcentertest", "outputs/archive", "outputs/query", "outputs/report", "outputs/waitlog"},
 	{"outputs/nffile", "plugins/netflow", "plugins/ipfix", "plugins/sflow"},
 	{"plugins/ie/generate"},
-	{"plugins/flow", "plugins/ie", "plugins/wire", "tests/peers"},
+	{"plugins/disk", "plugins/flow", "plugins/ie", "plugins/outcome", "plugins/wire", "tests/peers"},
 }
 
 // telegrafLayers is how many layers from the top may import Telegraf.

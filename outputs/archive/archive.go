@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/disk"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
@@ -124,7 +125,7 @@ func (a *Archive) Check() error {
 	if dir != a.opt.Dir {
 		return nil // Open makes it
 	}
-	f, err := Lock(dir)
+	f, err := disk.Lock(dir)
 	if f != nil {
 		f.Close()
 	}
@@ -147,7 +148,7 @@ func (a *Archive) Open() (err error) {
 	if err := os.MkdirAll(a.opt.Dir, 0o755); err != nil {
 		return err
 	}
-	if a.lock, err = Lock(a.opt.Dir); err != nil {
+	if a.lock, err = disk.Lock(a.opt.Dir); err != nil {
 		return err
 	}
 	defer func() {
@@ -176,7 +177,7 @@ func (a *Archive) Open() (err error) {
 
 // recoverOnly makes whole what a kill left behind and gives the directory free.
 func (a *Archive) recoverOnly() (err error) {
-	if a.lock, err = Lock(a.opt.Dir); err != nil {
+	if a.lock, err = disk.Lock(a.opt.Dir); err != nil {
 		return err
 	}
 	defer a.unlock()
@@ -223,7 +224,7 @@ func (a *Archive) sync() error {
 // syncDirs waits until a directory of the archive, and those above it up to the
 // archive's own, are on the disk.
 func (a *Archive) syncDirs(dir string) error {
-	if err := syncDir(dir); err != nil || dir == a.opt.Dir {
+	if err := disk.SyncDir(dir); err != nil || dir == a.opt.Dir {
 		return err
 	}
 	return a.syncDirs(filepath.Dir(dir))
@@ -307,7 +308,7 @@ func (a *Archive) present() error {
 		return err
 	}
 	var err error
-	if a.lock, err = LockAgain(a.opt.Dir, a.lock); err != nil {
+	if a.lock, err = disk.LockAgain(a.opt.Dir, a.lock); err != nil {
 		return err
 	}
 	gone := a.last
@@ -316,26 +317,6 @@ func (a *Archive) present() error {
 	}
 	a.files = slices.DeleteFunc(a.files, func(f *file) bool { return f == gone })
 	return gone.Abandon()
-}
-
-// LockAgain takes a directory that has been made in the place of the one that is held
-// by Lock, if there is such a one, and returns what is held then.
-func LockAgain(dir string, held *os.File) (*os.File, error) {
-	if held == nil {
-		return nil, nil
-	}
-	now, err := os.Stat(dir)
-	if err != nil {
-		return held, err
-	}
-	if before, err := held.Stat(); err == nil && os.SameFile(before, now) {
-		return held, nil
-	}
-	lock, err := Lock(dir)
-	if err != nil {
-		return held, err
-	}
-	return lock, held.Close()
 }
 
 // prepare hands the batch to the operating system, and to the disk where the

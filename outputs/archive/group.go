@@ -9,10 +9,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/disk"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
@@ -173,7 +173,7 @@ func (g *Group) openDir() (err error) {
 	if err := os.MkdirAll(g.opt.Dir, 0o755); err != nil {
 		return err
 	}
-	if g.lock, err = Lock(g.opt.Dir); err != nil {
+	if g.lock, err = disk.Lock(g.opt.Dir); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(g.opt.Dir)
@@ -221,7 +221,7 @@ func (g *Group) Write(fn func(GroupBatch) error) error {
 		return ErrClosed
 	}
 	err := g.write(fn)
-	if Full(err) {
+	if disk.Full(err) {
 		g.expire()
 	}
 	return err
@@ -242,9 +242,6 @@ func (g *Group) write(fn func(GroupBatch) error) error {
 	return err
 }
 
-// Full says whether an error is that of a disk without room.
-func Full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
-
 // beginDir takes the archive for all that goes to no other into the current Write,
 // or sees to it that the directory with those of addresses is there and held.
 func (g *Group) beginDir() (err error) {
@@ -254,7 +251,7 @@ func (g *Group) beginDir() (err error) {
 	if err := os.MkdirAll(g.opt.Dir, 0o755); err != nil {
 		return err
 	}
-	g.lock, err = LockAgain(g.opt.Dir, g.lock)
+	g.lock, err = disk.LockAgain(g.opt.Dir, g.lock)
 	return err
 }
 

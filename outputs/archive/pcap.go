@@ -14,6 +14,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/flowgraf/flowgraf/plugins/disk"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
@@ -33,8 +34,8 @@ type Pcap struct {
 
 	f     *os.File
 	slot  int64
-	end   int64      // of what is committed
-	later *LaterSync // of f
+	end   int64           // of what is committed
+	later *disk.LaterSync // of f
 	batch []byte
 	pack  []byte
 }
@@ -102,7 +103,7 @@ func (p *Pcap) Open() (err error) {
 	if err := os.MkdirAll(p.opt.Dir, 0o755); err != nil {
 		return err
 	}
-	if p.lock, err = Lock(p.opt.Dir); err != nil {
+	if p.lock, err = disk.Lock(p.opt.Dir); err != nil {
 		return err
 	}
 	if p.opt.Zstd {
@@ -269,11 +270,11 @@ func (p *Pcap) begin(slot int64) error {
 		return err
 	}
 	if p.opt.Sync || p.opt.SyncEvery > 0 {
-		if err := syncDir(p.opt.Dir); err != nil {
+		if err := disk.SyncDir(p.opt.Dir); err != nil {
 			return errors.Join(err, f.Close(), os.Remove(path))
 		}
 	}
-	p.f, p.slot, p.end, p.later = f, slot, 0, new(LaterSync)
+	p.f, p.slot, p.end, p.later = f, slot, 0, new(disk.LaterSync)
 	return nil
 }
 
@@ -376,7 +377,7 @@ func (p *Pcap) present() (err error) {
 	if err := os.MkdirAll(p.opt.Dir, 0o755); err != nil {
 		return err
 	}
-	p.lock, err = LockAgain(p.opt.Dir, p.lock)
+	p.lock, err = disk.LockAgain(p.opt.Dir, p.lock)
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/disk"
 )
 
 // options returns what the file of a slot is written with.
@@ -91,7 +92,7 @@ func (a *Archive) rename(current, final string) (string, error) {
 	if err := os.Rename(current, name); err != nil {
 		return "", err
 	}
-	if err := syncDir(filepath.Dir(name)); err != nil {
+	if err := disk.SyncDir(filepath.Dir(name)); err != nil {
 		a.opt.Errorf("%s is complete, but after a power cut it may be %s again, until the next start: %v", name, filepath.Base(current), err)
 	}
 	return name, nil

@@ -140,8 +140,8 @@ func TestKillBetweenFileAndLog(t *testing.T) {
 	p, err := childOutput(dir)
 	must(t, err)
 	p.TemplateWait = config.Duration(time.Hour)
-	if p.waiting.count != 1 {
-		t.Errorf("%d sets wait after the kill, expected 1", p.waiting.count)
+	if p.waiting.Len() != 1 {
+		t.Errorf("%d sets wait after the kill, expected 1", p.waiting.Len())
 	}
 	must(t, p.Write(metricsOf(v9(true, true, 2))))
 	must(t, p.Close())
@@ -178,7 +178,7 @@ func TestKillWhileSetsWait(t *testing.T) {
 	p, err := childOutput(dir)
 	must(t, err)
 	p.TemplateWait = config.Duration(time.Hour)
-	waiting := p.waiting.count
+	waiting := p.waiting.Len()
 	for run, n := range acknowledged {
 		for k := range n + 1 {
 			must(t, p.Write(metricsOf(of(sourceOf(run, k), v9(true, false, 3)))))

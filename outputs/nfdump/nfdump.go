@@ -20,8 +20,10 @@ import (
 
 	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/outputs/waitlog"
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+	"github.com/flowgraf/flowgraf/plugins/outcome"
 )
 
 //go:embed sample.conf
@@ -59,7 +61,7 @@ type Nfdump struct {
 	command    *archive.Command // nil without one
 	parser     flowmetric.DatagramParser
 	decoder    *collector.Decoder
-	waiting    *waitLog      // nil when sets without a template cannot be kept on the disk
+	waiting    *waitlog.Log  // nil when sets without a template cannot be kept on the disk
 	syncEvery  time.Duration // the option fsync, 0 when it is no interval
 	tables     tables
 	saved      uint64                       // revision of the decoder that is in the state file
@@ -171,7 +173,7 @@ func (p *Nfdump) Connect() error {
 	if p.pcap != nil {
 		if err := p.pcap.Open(); err != nil {
 			p.stopCommand()
-			return &startupError{err}
+			return &outcome.Startup{Err: err}
 		}
 	}
 	if p.archive == nil {
@@ -184,7 +186,7 @@ func (p *Nfdump) Connect() error {
 		if p.pcap != nil {
 			p.pcap.Close()
 		}
-		return &startupError{err}
+		return &outcome.Startup{Err: err}
 	}
 	p.decoder = collector.NewDecoder(collector.Options{Log: p.warnf})
 	p.counted, p.spare = map[nffile.Exporter]counters{}, map[nffile.Exporter]counters{}

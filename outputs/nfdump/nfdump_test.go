@@ -23,6 +23,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
+	"github.com/flowgraf/flowgraf/plugins/outcome"
 	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
@@ -251,7 +252,7 @@ func TestStartupError(t *testing.T) {
 	must(t, os.WriteFile(dir, nil, 0o644))
 	p := output(t, dir)
 	err := p.Connect()
-	var startup *startupError
+	var startup *outcome.Startup
 	if !errors.As(err, &startup) || startup.Unwrap() == nil {
 		t.Fatalf("connecting: %v", err)
 	}

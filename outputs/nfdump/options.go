@@ -2,15 +2,14 @@ package nfdump
 
 import (
 	"fmt"
-	"net/netip"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/influxdata/telegraf/config"
 
 	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
 // Source is a table [[outputs.nfdump.source]]: exporters with an archive of their
@@ -62,7 +61,7 @@ func (p *Nfdump) groupOptions() (archive.GroupOptions, error) {
 	for _, s := range p.Sources {
 		source := archive.Source{Ident: s.Ident, Dir: s.Directory}
 		for _, text := range s.Addresses {
-			prefix, err := parsePrefix(text)
+			prefix, err := flow.ParseNetwork(text)
 			if err != nil {
 				return opt, fmt.Errorf("source %q: %w", s.Ident, err)
 			}
@@ -99,23 +98,6 @@ func setSync(opt *archive.Options, value string) error {
 	}
 	opt.SyncEvery = time.Duration(every)
 	return nil
-}
-
-// parsePrefix reads an address or a prefix.
-func parsePrefix(text string) (netip.Prefix, error) {
-	if !strings.Contains(text, "/") {
-		addr, err := netip.ParseAddr(text)
-		if err != nil {
-			return netip.Prefix{}, fmt.Errorf("address %q: expected an address or a prefix as 192.0.2.0/24", text)
-		}
-		addr = addr.Unmap()
-		return netip.PrefixFrom(addr, addr.BitLen()), nil
-	}
-	prefix, err := netip.ParsePrefix(text)
-	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("address %q: expected an address or a prefix as 192.0.2.0/24", text)
-	}
-	return prefix.Masked(), nil
 }
 
 // besideArchives says when a directory for other files lies in one of an archive:

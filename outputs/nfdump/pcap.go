@@ -9,6 +9,7 @@ import (
 	"github.com/influxdata/telegraf"
 
 	"github.com/flowgraf/flowgraf/outputs/archive"
+	"github.com/flowgraf/flowgraf/plugins/disk"
 )
 
 // collectorPort is the destination port in pcap files: NetFlow's usual one, by
@@ -90,7 +91,7 @@ func (p *Nfdump) writeRaw(metrics []telegraf.Metric) error {
 	}
 	if err != nil {
 		p.endPcap(false)
-		if archive.Full(err) {
+		if disk.Full(err) {
 			p.expirePcap()
 		}
 		return fmt.Errorf("nothing of %d metrics is in the pcap files, they stay in the buffer: %w%s", len(metrics), err, advice(err))

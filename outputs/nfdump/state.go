@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/flowgraf/flowgraf/outputs/waitlog"
 	"github.com/flowgraf/flowgraf/plugins/collector"
 )
 
@@ -59,13 +60,14 @@ func (p *Nfdump) saveState() {
 func (p *Nfdump) openWaiting() {
 	p.closeWaiting()
 	var err error
-	if p.waiting, err = openWaitLog(p.stateDirectory(), p.Fsync == "batch"); err != nil {
+	p.waiting, err = waitlog.Open(p.stateDirectory(), waitlog.Options{
+		Sync: p.Fsync == "batch", Every: p.syncEvery,
+		Failed: func(err error) { p.errorf("writing the sets that wait to the disk: %v", err) },
+	})
+	if err != nil {
 		p.waiting = nil
 		p.warnf("sets without a template wait in memory only, for a minute: %v", err)
-		return
 	}
-	p.waiting.every = p.syncEvery
-	p.waiting.failed = func(err error) { p.errorf("writing the sets that wait to the disk: %v", err) }
 }
 
 // keepWaiting sees to it that the log is where the next start looks for it.
@@ -73,9 +75,9 @@ func (p *Nfdump) keepWaiting() {
 	if p.waiting == nil {
 		return
 	}
-	err := p.waiting.present()
+	err := p.waiting.Present()
 	if err != nil && !p.toldWaiting {
-		p.errorf("%s has been removed, and cannot be made anew: a kill takes the sets that wait for a template: %v%s", p.waiting.path, err, advice(err))
+		p.errorf("%s has been removed, and cannot be made anew: a kill takes the sets that wait for a template: %v%s", p.waiting.Path(), err, advice(err))
 	}
 	p.toldWaiting = err != nil
 }
@@ -83,7 +85,7 @@ func (p *Nfdump) keepWaiting() {
 // closeWaiting closes the log.
 func (p *Nfdump) closeWaiting() {
 	if p.waiting != nil {
-		if err := p.waiting.close(); err != nil {
+		if err := p.waiting.Close(); err != nil {
 			p.errorf("%v", err)
 		}
 		p.waiting = nil
@@ -97,8 +99,8 @@ func (p *Nfdump) endWaiting(commit bool) {
 	}
 	p.resume = !commit
 	if !commit {
-		p.waiting.rollback()
-	} else if err := p.waiting.commit(); err != nil {
+		p.waiting.Rollback()
+	} else if err := p.waiting.Commit(); err != nil {
 		p.errorf("keeping sets without a template: %v", err)
 	}
 }

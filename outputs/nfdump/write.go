@@ -8,6 +8,7 @@ import (
 	"github.com/influxdata/telegraf"
 
 	"github.com/flowgraf/flowgraf/outputs/archive"
+	"github.com/flowgraf/flowgraf/outputs/waitlog"
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
@@ -93,7 +94,7 @@ func (b *writing) write(metrics []telegraf.Metric) error {
 		}
 	}
 	if p.waiting != nil {
-		if err := p.waiting.prepare(); err != nil {
+		if err := p.waiting.Prepare(); err != nil {
 			return err
 		}
 	}
@@ -115,7 +116,7 @@ func (b *writing) flow(r *flow.Record) {
 // missing lets a set wait for its template.
 func (b *writing) missing(key collector.SetKey, dg collector.Datagram) {
 	b.waited++
-	if !b.p.waiting.add(key, dg) {
+	if !b.p.waiting.Add(key, dg) {
 		b.expired++
 	}
 }
@@ -127,11 +128,11 @@ func (b *writing) expire() {
 		return
 	}
 	now := time.Now()
-	for s := range b.p.waiting.all() {
-		if age := now.Sub(s.since); age >= -time.Hour && age <= time.Duration(b.p.TemplateWait) {
+	for s := range b.p.waiting.All() {
+		if age := now.Sub(s.Since); age >= -time.Hour && age <= time.Duration(b.p.TemplateWait) {
 			return // those behind it came later
 		}
-		b.p.waiting.finish(s)
+		b.p.waiting.Finish(s)
 		b.expired++
 	}
 }
@@ -140,31 +141,31 @@ func (b *writing) expire() {
 // template is known by now.
 func (b *writing) resume(exporter netip.Addr) {
 	w := b.p.waiting
-	if w == nil || exporter.IsValid() && w.sources[exporter] == 0 {
+	if w == nil || exporter.IsValid() && !w.Waits(exporter) {
 		return
 	}
-	for s := range w.all() {
-		if exporter.IsValid() && s.key.Exporter.Addr() != exporter || !b.p.decoder.Knows(s.key, s.dg.Received) {
+	for s := range w.All() {
+		if exporter.IsValid() && s.Key.Exporter.Addr() != exporter || !b.p.decoder.Knows(s.Key, s.Received()) {
 			continue
 		}
 		if b.failed = b.decodeLate(s); b.failed != nil {
 			return
 		}
-		w.finish(s)
+		w.Finish(s)
 		b.resumed++
 	}
 }
 
 // decodeLate decodes a set that has waited.
-func (b *writing) decodeLate(s *waitingSet) error {
-	dg, err := b.p.waiting.datagram(s)
+func (b *writing) decodeLate(s *waitlog.Set) error {
+	dg, err := b.p.waiting.Datagram(s)
 	if err != nil {
 		return err
 	}
-	if s.off != 0 { // it was acknowledged in an earlier Write
-		at, err := b.out.Position(s.key.Exporter.Addr(), flow.TimeOf(dg.Received))
+	if s.Waiting() { // it was acknowledged in an earlier Write
+		at, err := b.out.Position(s.Key.Exporter.Addr(), flow.TimeOf(dg.Received))
 		if err == nil {
-			err = b.p.waiting.undo(at)
+			err = b.p.waiting.Undo(at)
 		}
 		if err != nil {
 			return err
@@ -186,7 +187,7 @@ func (b *writing) report() {
 	s.resumed.Incr(b.resumed)
 	s.expired.Incr(b.expired)
 	if b.p.waiting != nil {
-		s.waiting.Set(int64(b.p.waiting.count))
+		s.waiting.Set(int64(b.p.waiting.Len()))
 	}
 	b.p.reportCommand()
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/influxdata/telegraf/plugins/outputs"
 	"github.com/influxdata/telegraf/selfstat"
 
+	"github.com/flowgraf/flowgraf/plugins/outcome"
 	"github.com/flowgraf/flowgraf/relay"
 	"github.com/flowgraf/flowgraf/relay/alert"
 	"github.com/flowgraf/flowgraf/relay/monitor"
@@ -263,7 +264,7 @@ func (p *SMTPRelay) Connect() error {
 		cancel()
 		err = p.explain(err)
 		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, queue.ErrLocked) {
-			return &retryError{err}
+			return &outcome.Startup{Err: err}
 		}
 		return err
 	}
@@ -327,7 +328,7 @@ func (p *SMTPRelay) Write(metrics []telegraf.Metric) error {
 	}
 	done, err := p.engine.Apply(samples)
 	if err != nil {
-		return &partialError{err: err, accepted: done}
+		return &outcome.Partial{Err: err, Accepted: done}
 	}
 	return nil
 }

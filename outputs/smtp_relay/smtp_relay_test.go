@@ -23,6 +23,7 @@ import (
 	"github.com/influxdata/telegraf/models"
 	"github.com/influxdata/telegraf/selfstat"
 
+	"github.com/flowgraf/flowgraf/plugins/outcome"
 	"github.com/flowgraf/flowgraf/relay/delivery"
 	"github.com/flowgraf/flowgraf/relay/monitor"
 )
@@ -282,14 +283,14 @@ func TestWriteFails(t *testing.T) {
 	if err == nil {
 		t.Fatal("Write gave no error although the spool takes no mail")
 	}
-	var partial *partialError
-	if !errors.As(err, &partial) || partial.accepted != 1 {
+	var partial *outcome.Partial
+	if !errors.As(err, &partial) || partial.Accepted != 1 {
 		t.Fatalf("error %#v, want 1 metric accepted", err)
 	}
 	if err := p.relay.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Write(batch[partial.accepted:]); err != nil {
+	if err := p.Write(batch[partial.Accepted:]); err != nil {
 		t.Fatal(err)
 	}
 	in.await(t, 1)

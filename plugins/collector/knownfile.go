@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"time"
+
+	"github.com/flowgraf/flowgraf/plugins/disk"
 )
 
 // The file of Save: a line of JSON that says what it is, and one for each datagram
@@ -37,32 +39,18 @@ type knownLine struct {
 // synced, takes its place, so that a crash leaves the old one or the new one. What
 // a connection told is left out: it ends with the process.
 func SaveKnown(path string, list []Datagram) error {
-	dir := filepath.Dir(path)
-	file, err := os.CreateTemp(dir, filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriter(file)
-	e := json.NewEncoder(w)
-	err = e.Encode(knownHead{knownFormat, knownVersion})
-	for _, dg := range list {
-		if dg.Stream {
-			continue
+	return disk.Replace(path, func(out io.Writer) error {
+		w := bufio.NewWriter(out)
+		e := json.NewEncoder(w)
+		err := e.Encode(knownHead{knownFormat, knownVersion})
+		for _, dg := range list {
+			if dg.Stream {
+				continue
+			}
+			err = errors.Join(err, e.Encode(knownLine{dg.Exporter, dg.Received, dg.Payload}))
 		}
-		err = errors.Join(err, e.Encode(knownLine{dg.Exporter, dg.Received, dg.Payload}))
-	}
-	err = errors.Join(err, w.Flush(), file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	if d, err := os.Open(dir); err == nil {
-		_ = d.Sync() // not every file system can
-		_ = d.Close()
-	}
-	return nil
+		return errors.Join(err, w.Flush())
+	})
 }
 
 // LoadKnown gives the decoder what SaveKnown wrote. A file that is not there is

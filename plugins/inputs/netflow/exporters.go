@@ -3,11 +3,10 @@ package netflow
 import (
 	"fmt"
 	"math"
-	"net/netip"
 	"strconv"
-	"strings"
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
+	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
 // defaultMaxExporters bounds the exporters that are kept: their addresses can be
@@ -62,7 +61,7 @@ func (n *NetFlow) exporterOptions(o *collector.Options) error {
 func (e *Exporter) config() (collector.ExporterConfig, error) {
 	c := collector.ExporterConfig{Name: e.Name}
 	var err error
-	if c.Prefix, err = parsePrefix(e.Address); err != nil {
+	if c.Prefix, err = flow.ParseNetwork(e.Address); err != nil {
 		return c, err
 	}
 	if e.SamplingRate < 0 || e.SamplingRate > math.MaxUint32 {
@@ -112,21 +111,4 @@ func (e *Exporter) config() (collector.ExporterConfig, error) {
 		c.Interfaces[uint32(i)] = name
 	}
 	return c, nil
-}
-
-// parsePrefix reads an address or a network.
-func parsePrefix(s string) (netip.Prefix, error) {
-	if strings.Contains(s, "/") {
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			return p, fmt.Errorf("address: expected an address or a network like 192.0.2.0/24: %w", err)
-		}
-		return p.Masked(), nil
-	}
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("address: expected an address or a network like 192.0.2.0/24: %w", err)
-	}
-	a = a.Unmap().WithZone("")
-	return netip.PrefixFrom(a, a.BitLen()), nil
 }

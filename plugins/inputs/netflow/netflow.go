@@ -28,6 +28,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+	"github.com/flowgraf/flowgraf/plugins/outcome"
 )
 
 //go:embed sample.conf
@@ -193,7 +194,7 @@ func (n *NetFlow) Start(acc telegraf.Accumulator) error {
 	}
 	if err := l.Start(handle); err != nil {
 		n.stopPool()
-		return &startupError{err}
+		return &outcome.Startup{Err: err}
 	}
 	n.listener = l
 	if n.VCenter != nil {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package archive
+package disk
 
 import (
 	"errors"
@@ -10,10 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lock takes a directory for this process. The lock is on the
-// directory itself: nfdump 1.7.1 stops at a file that is not its own, also when
-// its name begins with a dot. It ends when the
-// file is closed, or with the process, however that ends.
+// Lock takes a directory for this process. The lock is on the directory itself:
+// nfdump 1.7.1 stops at a file that is not its own, also when its name begins with a
+// dot. It ends when the file is closed, or with the process, however that ends.
 func Lock(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -25,7 +24,7 @@ func Lock(dir string) (*os.File, error) {
 		return f, nil
 	case errors.Is(err, unix.EWOULDBLOCK):
 		f.Close()
-		return nil, fmt.Errorf("directory %s is being written by another process or output: give each a directory of its own", dir)
+		return nil, errHeld(dir)
 	case errors.Is(err, unix.EBADF), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOTSUP):
 		return f, nil // a file system that cannot lock directories, as NFS
 	}
@@ -33,8 +32,8 @@ func Lock(dir string) (*os.File, error) {
 	return nil, fmt.Errorf("locking directory %s: %w", dir, err)
 }
 
-// syncDir waits until the names in a directory are on the disk.
-func syncDir(dir string) error {
+// SyncDir waits until the names in a directory are on the disk.
+func SyncDir(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
 		return err

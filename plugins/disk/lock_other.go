@@ -1,11 +1,11 @@
 //go:build !unix
 
-package archive
+package disk
 
 import "os"
 
 // Lock opens nothing: a directory cannot be locked here.
 func Lock(string) (*os.File, error) { return nil, nil }
 
-// syncDir has nothing to wait for here.
-func syncDir(string) error { return nil }
+// SyncDir has nothing to wait for here.
+func SyncDir(string) error { return nil }

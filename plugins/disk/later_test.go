@@ -1,4 +1,4 @@
-package archive
+package disk
 
 import (
 	"os"
@@ -10,7 +10,9 @@ import (
 // after that. Of a pipe, the system says that it cannot: that tells the calls.
 func TestLaterSync(t *testing.T) {
 	r, w, err := os.Pipe()
-	must(t, err)
+	if err := err; err != nil {
+		t.Fatal(err)
+	}
 	defer r.Close()
 	var l LaterSync
 	calls := make(chan error, 10)
@@ -25,7 +27,9 @@ func TestLaterSync(t *testing.T) {
 	}
 	l.Written(w, 0, failed)
 	l.Written(w, time.Millisecond, failed)
-	must(t, w.Close())
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
 	time.Sleep(50 * time.Millisecond)
 	if n := len(calls); n > 0 {
 		t.Errorf("%d further calls", n)

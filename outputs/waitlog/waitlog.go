@@ -1,4 +1,18 @@
-package nfdump
+// Package waitlog keeps on the disk the sets whose template is not known yet, so that
+// a kill does not take what has been acknowledged. It is a file that grows by
+// transactions, one for each batch that changes it:
+//
+//	"flowgraf waiting 1\n"
+//	size, CRC-32C of the body (4 bytes each), kind, committed (1 byte each), body
+//	…
+//
+// A record of kind 'T' is a transaction: the numbers of the sets that wait no longer,
+// and the sets that are new. It counts once it is committed, which is one byte that
+// is overwritten. A record of kind 'U' before it says how long a file of the archive
+// was before sets were decoded into it; when the transaction is not committed, that
+// file is cut back, and the sets wait on. So each is in the archive exactly once,
+// wherever a kill strikes. All numbers are little-endian or varints.
+package waitlog
 
 import (
 	"encoding/binary"
@@ -16,37 +30,20 @@ import (
 
 	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/plugins/collector"
+	"github.com/flowgraf/flowgraf/plugins/disk"
 )
 
-// waitLog keeps on the disk the sets whose template is not known yet, so that a kill
-// does not take what Write has acknowledged. It is a file that grows by
-// transactions, one for each Write that changes it:
-//
-//	"flowgraf waiting 1\n"
-//	size, CRC-32C of the body (4 bytes each), kind, committed (1 byte each), body
-//	…
-//
-// A record of kind 'T' is a transaction: the numbers of the sets that wait no longer,
-// and the sets that are new. It counts once it is committed, which is one byte that
-// is overwritten. A record of kind 'U' before it says how long a file of the archive
-// was before sets were decoded into it; when the transaction is not committed, that
-// file is cut back, and the sets wait on. So each is in the archive exactly once,
-// wherever a kill strikes. All numbers are little-endian or varints.
-//
-// It is not safe for concurrent use.
-type waitLog struct {
-	f    *os.File
-	path string
-	sync bool     // wait for the disk
-	lock *os.File // of the directory; nil where there are no locks
+// Log is the file and what is in it. It is not safe for concurrent use.
+type Log struct {
+	f     *os.File
+	path  string
+	opt   Options
+	lock  *os.File // of the directory; nil where there are no locks
+	later *disk.LaterSync
 
-	every  time.Duration // when not 0, the file is on the disk that long after a commit
-	later  *archive.LaterSync
-	failed func(error) // to write it to the disk
-
-	sets []waitingSet // committed, in the order in which they came
-	next uint64       // number of the next set
-	end  int64        // of the last committed transaction
+	sets []Set  // committed, in the order in which they came
+	next uint64 // number of the next set
+	end  int64  // of the last committed transaction
 
 	// What waits, with the transaction at hand.
 	count   int
@@ -54,18 +51,25 @@ type waitLog struct {
 	sources map[netip.Addr]int
 
 	// The transaction at hand.
-	added    []waitingSet
+	added    []Set
 	ended    map[uint64]bool
 	undone   []archive.Position
 	off      int64 // end of what has been written
 	commitAt int64 // where the byte committed is, 0 before prepare
 }
 
-// waitingSet is a datagram with one set whose template is not known.
-type waitingSet struct {
+// Options say when the log is on the disk.
+type Options struct {
+	Sync   bool          // Prepare and Commit wait for the disk
+	Every  time.Duration // when not 0, the file is on the disk that long after a Commit
+	Failed func(error)   // is told when it could not be written to the disk then
+}
+
+// Set is a datagram with one set whose template is not known.
+type Set struct {
 	number uint64
-	since  time.Time // when it was taken in
-	key    collector.SetKey
+	Since  time.Time // when it was taken in
+	Key    collector.SetKey
 	off    int64 // of the payload in the file, once it is there
 	size   int
 	dg     collector.Datagram // with the payload only while it is not in the file
@@ -89,18 +93,18 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// openWaitLog opens the file in a directory, makes undone what was not committed,
+// Open opens the file in a directory, makes undone what was not committed,
 // and returns the log. What is not whole at its end is cut off.
-func openWaitLog(dir string, sync bool) (*waitLog, error) {
-	l := &waitLog{
-		path: filepath.Join(dir, waitFile), sync: sync, sources: map[netip.Addr]int{}, ended: map[uint64]bool{},
-		later: new(archive.LaterSync),
+func Open(dir string, opt Options) (*Log, error) {
+	l := &Log{
+		path: filepath.Join(dir, waitFile), opt: opt, sources: map[netip.Addr]int{}, ended: map[uint64]bool{},
+		later: new(disk.LaterSync),
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
 	var err error
-	if l.lock, err = archive.Lock(dir); err != nil {
+	if l.lock, err = disk.Lock(dir); err != nil {
 		return nil, err
 	}
 	if l.f, err = os.OpenFile(l.path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
@@ -118,7 +122,7 @@ func openWaitLog(dir string, sync bool) (*waitLog, error) {
 		err = l.syncDir()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", l.path, err), l.close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", l.path, err), l.Close())
 	}
 	return l, nil
 }
@@ -147,7 +151,7 @@ func cutBack(list []archive.Position) error {
 }
 
 // read takes in the file, and returns what is to be undone.
-func (l *waitLog) read() ([]archive.Position, error) {
+func (l *Log) read() ([]archive.Position, error) {
 	head := make([]byte, len(waitHead))
 	n, err := l.f.ReadAt(head, 0)
 	if err != nil && err != io.EOF {
@@ -202,7 +206,7 @@ func (l *waitLog) read() ([]archive.Position, error) {
 }
 
 // take takes in a committed transaction whose body begins at base.
-func (l *waitLog) take(body []byte, base int64) {
+func (l *Log) take(body []byte, base int64) {
 	r := varints{rest: body}
 	gone := map[uint64]bool{}
 	for range r.uint() {
@@ -211,14 +215,14 @@ func (l *waitLog) take(body []byte, base int64) {
 		}
 		gone[r.uint()] = true
 	}
-	for s := range l.all() {
+	for s := range l.All() {
 		if gone[s.number] {
-			l.finish(s)
+			l.Finish(s)
 		}
 	}
 	l.dropEnded()
 	for range r.uint() {
-		s := waitingSet{number: r.uint(), since: time.Unix(0, int64(r.uint()))}
+		s := Set{number: r.uint(), Since: time.Unix(0, int64(r.uint()))}
 		from, err := netip.ParseAddrPort(string(r.bytes()))
 		received := time.Unix(0, int64(r.uint())).UTC()
 		payload := r.bytes()
@@ -231,7 +235,7 @@ func (l *waitLog) take(body []byte, base int64) {
 		if !ok || err != nil {
 			continue
 		}
-		s.key, s.dg.Payload = key, nil
+		s.Key, s.dg.Payload = key, nil
 		l.next = max(l.next, s.number+1)
 		l.sets = append(l.sets, s)
 		l.account(key.Exporter.Addr(), 1, s.size)
@@ -239,28 +243,44 @@ func (l *waitLog) take(body []byte, base int64) {
 }
 
 // dropEnded takes the sets that have ended out of the committed ones.
-func (l *waitLog) dropEnded() {
+func (l *Log) dropEnded() {
 	if len(l.ended) > 0 {
-		l.sets = slices.DeleteFunc(l.sets, func(s waitingSet) bool { return l.ended[s.number] })
+		l.sets = slices.DeleteFunc(l.sets, func(s Set) bool { return l.ended[s.number] })
 		clear(l.ended)
 	}
 }
 
-// add lets a datagram wait, from this transaction on. It returns false when there
+// Add lets a datagram wait, from this transaction on. It returns false when there
 // is no room for it.
-func (l *waitLog) add(key collector.SetKey, dg collector.Datagram) bool {
+func (l *Log) Add(key collector.SetKey, dg collector.Datagram) bool {
 	size, addr := len(dg.Payload), key.Exporter.Addr()
 	if l.bytes+int64(size) > maxWaitingBytes || l.sources[addr]+size > maxWaitingSource || l.count >= maxWaitingSets {
 		return false
 	}
 	l.account(addr, 1, size)
-	l.added = append(l.added, waitingSet{number: l.next, since: time.Now(), key: key, size: size, dg: dg})
+	l.added = append(l.added, Set{number: l.next, Since: time.Now(), Key: key, size: size, dg: dg})
 	l.next++
 	return true
 }
 
+// Len returns how many sets wait, with the transaction at hand.
+func (l *Log) Len() int { return l.count }
+
+// Path returns the name of the file.
+func (l *Log) Path() string { return l.path }
+
+// Waits says whether a set of an exporter waits.
+func (l *Log) Waits(exporter netip.Addr) bool { return l.sources[exporter] > 0 }
+
+// Received returns when the datagram was received.
+func (s *Set) Received() time.Time { return s.dg.Received }
+
+// Waiting says whether the set was in the log before the transaction at hand: an
+// earlier Write has acknowledged it.
+func (s *Set) Waiting() bool { return s.off != 0 }
+
 // account counts sets and their bytes.
-func (l *waitLog) account(addr netip.Addr, sets, size int) {
+func (l *Log) account(addr netip.Addr, sets, size int) {
 	l.count += sets
 	l.bytes += int64(size)
 	if l.sources[addr] += size; l.sources[addr] == 0 {
@@ -268,11 +288,11 @@ func (l *waitLog) account(addr netip.Addr, sets, size int) {
 	}
 }
 
-// all are the sets that wait, those of the transaction at hand included, in the order
+// All are the sets that wait, those of the transaction at hand included, in the order
 // in which they came. The loop may end them.
-func (l *waitLog) all() iter.Seq[*waitingSet] {
-	return func(yield func(*waitingSet) bool) {
-		for _, list := range [][]waitingSet{l.sets, l.added} {
+func (l *Log) All() iter.Seq[*Set] {
+	return func(yield func(*Set) bool) {
+		for _, list := range [][]Set{l.sets, l.added} {
 			for i := range list {
 				if s := &list[i]; !l.ended[s.number] && !yield(s) {
 					return
@@ -282,8 +302,8 @@ func (l *waitLog) all() iter.Seq[*waitingSet] {
 	}
 }
 
-// datagram returns the datagram of a set.
-func (l *waitLog) datagram(s *waitingSet) (collector.Datagram, error) {
+// Datagram returns the datagram of a set.
+func (l *Log) Datagram(s *Set) (collector.Datagram, error) {
 	dg := s.dg
 	if s.off == 0 {
 		return dg, nil
@@ -293,15 +313,15 @@ func (l *waitLog) datagram(s *waitingSet) (collector.Datagram, error) {
 	return dg, err
 }
 
-// finish ends the waiting of a set, with the transaction at hand.
-func (l *waitLog) finish(s *waitingSet) {
+// Finish ends the waiting of a set, with the transaction at hand.
+func (l *Log) Finish(s *Set) {
 	l.ended[s.number] = true
-	l.account(s.key.Exporter.Addr(), -1, -s.size)
+	l.account(s.Key.Exporter.Addr(), -1, -s.size)
 }
 
-// undo notes where a file of the archive ends before sets that wait are decoded into
+// Undo notes where a file of the archive ends before sets that wait are decoded into
 // it. It is on the disk when undo returns.
-func (l *waitLog) undo(p archive.Position) error {
+func (l *Log) Undo(p archive.Position) error {
 	if slices.ContainsFunc(l.undone, func(q archive.Position) bool { return q.Path == p.Path }) {
 		return nil
 	}
@@ -316,7 +336,7 @@ func (l *waitLog) undo(p archive.Position) error {
 }
 
 // write appends a record that is not committed.
-func (l *waitLog) write(kind byte, body []byte) error {
+func (l *Log) write(kind byte, body []byte) error {
 	var h [recordHead]byte
 	binary.LittleEndian.PutUint32(h[0:], uint32(len(body)))
 	binary.LittleEndian.PutUint32(h[4:], crc32.Checksum(body, castagnoli))
@@ -325,16 +345,16 @@ func (l *waitLog) write(kind byte, body []byte) error {
 		return err
 	}
 	l.off += recordHead + int64(len(body))
-	if l.sync {
+	if l.opt.Sync {
 		return l.f.Sync()
 	}
 	return nil
 }
 
-// prepare writes the transaction at hand, if it has anything. After it commit has
+// Prepare writes the transaction at hand, if it has anything. After it commit has
 // nothing left that can fail for want of room.
-func (l *waitLog) prepare() error {
-	l.added = slices.DeleteFunc(l.added, func(s waitingSet) bool {
+func (l *Log) Prepare() error {
+	l.added = slices.DeleteFunc(l.added, func(s Set) bool {
 		gone := l.ended[s.number]
 		delete(l.ended, s.number)
 		return gone
@@ -358,12 +378,12 @@ func (l *waitLog) prepare() error {
 
 // appendSets appends sets to a body that begins at base, and notes where they are
 // then. Their payloads must be in memory.
-func (l *waitLog) appendSets(body []byte, sets []waitingSet, base int64) []byte {
+func (l *Log) appendSets(body []byte, sets []Set, base int64) []byte {
 	body = binary.AppendUvarint(body, uint64(len(sets)))
 	for i := range sets {
 		s := &sets[i]
 		body = binary.AppendUvarint(body, s.number)
-		body = binary.AppendUvarint(body, uint64(s.since.UnixNano()))
+		body = binary.AppendUvarint(body, uint64(s.Since.UnixNano()))
 		from := s.dg.Exporter.String()
 		body = binary.AppendUvarint(body, uint64(len(from)))
 		body = append(body, from...)
@@ -375,17 +395,17 @@ func (l *waitLog) appendSets(body []byte, sets []waitingSet, base int64) []byte 
 	return body
 }
 
-// commit makes the transaction at hand permanent. An error is of the disk; the
+// Commit makes the transaction at hand permanent. An error is of the disk; the
 // transaction is over all the same.
-func (l *waitLog) commit() error {
+func (l *Log) Commit() error {
 	if l.commitAt == 0 {
 		return nil
 	}
 	_, err := l.f.WriteAt([]byte{1}, l.commitAt)
-	if err == nil && l.sync {
+	if err == nil && l.opt.Sync {
 		err = l.f.Sync()
 	}
-	l.later.Written(l.f, l.every, l.failed)
+	l.later.Written(l.f, l.opt.Every, l.opt.Failed)
 	l.end = l.off
 	l.dropEnded()
 	for i := range l.added {
@@ -400,25 +420,25 @@ func (l *waitLog) commit() error {
 }
 
 // forget ends the transaction in memory.
-func (l *waitLog) forget() {
+func (l *Log) forget() {
 	l.added, l.undone, l.commitAt = nil, nil, 0
 	clear(l.ended)
 }
 
-// rollback drops the transaction at hand.
-func (l *waitLog) rollback() {
+// Rollback drops the transaction at hand.
+func (l *Log) Rollback() {
 	l.forget()
 	l.count, l.bytes = 0, 0
 	clear(l.sources)
 	for i := range l.sets {
-		l.account(l.sets[i].key.Exporter.Addr(), 1, l.sets[i].size)
+		l.account(l.sets[i].Key.Exporter.Addr(), 1, l.sets[i].size)
 	}
 	l.off = l.end
 	_ = l.f.Truncate(l.end) // else the next transaction writes over it
 }
 
 // compact writes the file anew when most of it is of sets that wait no longer.
-func (l *waitLog) compact() error {
+func (l *Log) compact() error {
 	if l.end == int64(len(waitHead)) || len(l.sets) > 0 && (l.end < compactAbove || l.end < 4*l.bytes) {
 		return nil
 	}
@@ -429,10 +449,10 @@ func (l *waitLog) compact() error {
 	return l.rewrite()
 }
 
-// present writes the file anew when somebody has removed it, alone or with its
+// Present writes the file anew when somebody has removed it, alone or with its
 // directory: what would be written to it would be lost. There is no transaction at
 // hand.
-func (l *waitLog) present() error {
+func (l *Log) Present() error {
 	if _, err := os.Lstat(l.path); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -441,65 +461,62 @@ func (l *waitLog) present() error {
 		return err
 	}
 	var err error
-	if l.lock, err = archive.LockAgain(dir, l.lock); err != nil {
+	if l.lock, err = disk.LockAgain(dir, l.lock); err != nil {
 		return err
 	}
 	return l.rewrite()
 }
 
 // rewrite writes the file anew with what waits.
-func (l *waitLog) rewrite() error {
+func (l *Log) rewrite() error {
 	sets := slices.Clone(l.sets)
 	for i := range sets {
-		dg, err := l.datagram(&sets[i])
+		dg, err := l.Datagram(&sets[i])
 		if err != nil {
 			return err
 		}
 		sets[i].dg = dg
 	}
-	f, err := os.OpenFile(l.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := disk.Create(l.path)
 	if err != nil {
 		return err
 	}
-	next := &waitLog{f: f, off: int64(len(waitHead))}
+	next := &Log{f: f.File, off: int64(len(waitHead))}
 	body := next.appendSets([]byte{0}, sets, next.off+recordHead)
 	_, err = f.WriteAt([]byte(waitHead), 0)
 	if err = errors.Join(err, next.write('T', body)); err == nil {
 		_, err = f.WriteAt([]byte{1}, int64(len(waitHead))+recordHead-1)
 	}
 	if err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), l.path)
+		err = f.Replace()
 	}
 	if err != nil {
-		return errors.Join(err, f.Close(), os.Remove(f.Name()))
+		return errors.Join(err, f.Abandon())
 	}
 	for i := range sets {
 		sets[i].dg.Payload = nil
 	}
 	old := l.f
-	l.f, l.sets, l.end, l.off, l.later = f, sets, next.off, next.off, new(archive.LaterSync)
-	return errors.Join(old.Close(), l.syncDir())
+	l.f, l.sets, l.end, l.off, l.later = f.File, sets, next.off, next.off, new(disk.LaterSync)
+	return old.Close()
 }
 
 // syncDir waits for the disk to know the file's name, where the options say so.
-func (l *waitLog) syncDir() error {
-	if !l.sync || l.lock == nil {
+func (l *Log) syncDir() error {
+	if !l.opt.Sync || l.lock == nil {
 		return nil
 	}
 	return l.lock.Sync()
 }
 
-// close closes the file. What waits is in it.
-func (l *waitLog) close() error {
+// Close closes the file. What waits is in it.
+func (l *Log) Close() error {
 	l.unlock()
 	return l.f.Close()
 }
 
 // unlock gives the directory free.
-func (l *waitLog) unlock() {
+func (l *Log) unlock() {
 	if l.lock != nil {
 		_ = l.lock.Close()
 	}

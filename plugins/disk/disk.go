@@ -1,0 +1,106 @@
+// Package disk is what several plugins need of a file system: a file that takes
+// another's place for good, a directory that is on the disk, a directory that only
+// one process writes.
+//
+// It stands where renameio and flock do not fit: both are for the name of a file,
+// renameio is not built on Windows and does not wait for the directory, and a lock of
+// a directory has to be told from that of another one made in its place.
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Full says whether an error is that of a disk without room.
+func Full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+// NewFile is a file that is to take another's place. It has a name of its own beside
+// it until then.
+type NewFile struct {
+	*os.File
+	path string
+}
+
+// Create begins a file that is to take the place of path. Only its owner may read it
+// until Chmod says otherwise. The name beside path is one that nobody has: a link
+// that waits there is not followed.
+func Create(path string) (*NewFile, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return nil, err
+	}
+	return &NewFile{f, path}, nil
+}
+
+// Replace waits until the file is on the disk and gives it the name: a crash leaves
+// the old one or the new one. The file stays open. When it fails, nothing has
+// changed.
+func (n *NewFile) Replace() error {
+	if err := n.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(n.Name(), n.path); err != nil {
+		return err
+	}
+	_ = SyncDir(filepath.Dir(n.path)) // not every file system can
+	return nil
+}
+
+// Abandon closes and removes a file that did not take the place.
+func (n *NewFile) Abandon() error { return errors.Join(n.Close(), os.Remove(n.Name())) }
+
+// Replace writes a file in the place of path, durably: write is given where to.
+func Replace(path string, write func(io.Writer) error) error {
+	n, err := Create(path)
+	if err != nil {
+		return err
+	}
+	if err = write(n); err == nil {
+		err = n.Replace()
+	}
+	if err != nil {
+		return errors.Join(err, n.Abandon())
+	}
+	return n.Close()
+}
+
+// errHeld says that somebody else has a directory.
+func errHeld(dir string) error {
+	return fmt.Errorf("directory %s is being written by another process or output: give each a directory of its own", dir)
+}
+
+// LockAgain takes a directory that has been made in the place of the one that is held
+// by Lock, if it was, and returns what is held then.
+func LockAgain(dir string, held *os.File) (*os.File, error) {
+	if held == nil {
+		return nil, nil
+	}
+	same, err := Same(dir, held)
+	if same || err != nil {
+		return held, err
+	}
+	lock, err := Lock(dir)
+	if err != nil {
+		return held, err
+	}
+	return lock, held.Close()
+}
+
+// Same says whether the directory that is held by Lock is still the one of that name.
+// Where nothing can be locked, it is.
+func Same(dir string, held *os.File) (bool, error) {
+	if held == nil {
+		return true, nil
+	}
+	now, err := os.Stat(dir)
+	if err != nil {
+		return false, err
+	}
+	before, err := held.Stat()
+	return err == nil && os.SameFile(before, now), nil
+}

@@ -73,6 +73,9 @@ type Options struct {
 	LocalDomains  []string
 	VisibleDomain string
 	Aliases       map[string][]string
+	// LocalRecipients says who has a mailbox at these names: RecipientsAny (the
+	// default), RecipientsAliases or RecipientsUsers.
+	LocalRecipients string
 	// DKIMDomain, DKIMSelector and DKIMKey, a PEM file, sign mails; none: unsigned.
 	DKIMDomain, DKIMSelector, DKIMKey string
 	// SmarthostTLS is "required" (the default), "opportunistic" or "none".
@@ -143,7 +146,7 @@ func New(opts Options) (*Relay, error) {
 	if len(opts.Smarthosts) == 0 {
 		return nil, errors.New(`smarthosts is empty: expected at least one "smtp://host:port", or "mx://" for the recipients' own servers`)
 	}
-	if err := errors.Join(r.configureRewriting(), r.configureDirect()); err != nil {
+	if err := errors.Join(r.configureRewriting(), r.checkLocalRecipients(), r.configureDirect()); err != nil {
 		return nil, err
 	}
 	for _, s := range opts.Smarthosts {
@@ -287,7 +290,7 @@ func (r *Relay) Start(ctx context.Context) error {
 	}
 	server := smtpd.New(smtpd.Options{
 		Listen: r.listen, TLS: r.tls, Hostname: r.opts.Hostname, Policy: r.policy,
-		Known: r.known, Users: r.opts.Users, RequireAuth: len(r.opts.Users) > 0 && r.opts.Auth != AuthOptional,
+		Known: r.known, Unknown: r.unknown, Users: r.opts.Users, RequireAuth: len(r.opts.Users) > 0 && r.opts.Auth != AuthOptional,
 		Helo: smtpd.HeloRule(r.opts.Helo), Senders: r.senders, Limits: r.opts.Limits,
 		CommandTimeout: r.opts.CommandTimeout, DataTimeout: r.opts.DataTimeout, SessionTimeout: r.opts.SessionTimeout,
 		LongLines: r.opts.LongLines, MaxMessageSize: r.opts.MaxMessageSize, MaxConnections: r.opts.MaxConnections,

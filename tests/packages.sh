@@ -17,6 +17,7 @@ done
 [ -x "$postfix/usr/sbin/smtp-sink" ] || missing="$missing smtp-sink"
 perl -MNet::SSLeay -e 1 2>/dev/null || missing="$missing libnet-ssleay-perl"
 [ -x "$exim/usr/sbin/exim4" ] || missing="$missing exim4"
+[ -x "$exim/usr/sbin/update-exim4.conf" ] || missing="$missing exim4-config"
 
 if [ -n "$missing" ]; then
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
@@ -28,7 +29,9 @@ if [ -n "$missing" ]; then
 		mkdir -p "$postfix"
 		(cd build && apt-get download -qq -o APT::Sandbox::User=root postfix && dpkg -x postfix_*.deb postfix && rm postfix_*.deb)
 		mkdir -p "$exim"
-		(cd build && apt-get download -qq -o APT::Sandbox::User=root exim4-daemon-light && dpkg -x exim4-daemon-light_*.deb exim && rm exim4-daemon-light_*.deb)
+		for package in exim4-daemon-light exim4-config; do
+			(cd build && apt-get download -qq -o APT::Sandbox::User=root $package && dpkg -x "$package"_*.deb exim && rm "$package"_*.deb)
+		done
 		id Debian-exim >/dev/null 2>&1 ||
 			useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin Debian-exim
 	else

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,9 @@ func newRelayCommand() *cobra.Command {
 		Short: "Print what an update-exim4.conf.conf means for outputs.smtp_relay",
 		Long: `Import-exim reads the settings that dpkg-reconfigure exim4-config has written and
 prints the equivalent table of a telegraf.conf. What cannot be taken over is said
-in a comment. The file is only read, nothing in it is executed.`,
+in a comment when the relay is closer without it, and is an error when it would be
+more open than exim was; then nothing is printed. The file is only read, nothing in
+it is executed.`,
 		Example: `  flowgraf relay import-exim /etc/exim4/update-exim4.conf.conf >relay.conf
   flowgraf check --config relay.conf`,
 		Args: cobra.ExactArgs(1),
@@ -46,6 +49,10 @@ func importExim(out io.Writer, file string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	_, err = io.WriteString(out, settings.TOML())
+	text, err := settings.TOML()
+	if err != nil {
+		return fmt.Errorf("%s: not taken over:\n  %s", file, strings.ReplaceAll(err.Error(), "\n", "\n  "))
+	}
+	_, err = io.WriteString(out, text)
 	return err
 }

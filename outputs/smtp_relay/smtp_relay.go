@@ -65,6 +65,7 @@ type SMTPRelay struct {
 	SmarthostAuth        string              `toml:"smarthost_auth"`
 	SmarthostAuthOver    string              `toml:"smarthost_auth_over"`
 	LocalDomains         []string            `toml:"local_domains"`
+	LocalRecipients      string              `toml:"local_recipients"`
 	VisibleDomain        string              `toml:"visible_domain"`
 	AliasesFile          string              `toml:"aliases_file"`
 	Aliases              map[string][]string `toml:"aliases"`
@@ -130,7 +131,7 @@ func (p *SMTPRelay) options() (relay.Options, error) {
 		HostConnections: p.SmarthostConnections, HostMails: p.SmarthostMessages,
 		MXTLS: p.MXTLS, DNSServers: p.DNSServers,
 		Credentials: credentials, AuthInClear: p.SmarthostAuthOver == "any",
-		LocalDomains: p.LocalDomains, VisibleDomain: p.VisibleDomain, Aliases: aliases,
+		LocalDomains: p.LocalDomains, LocalRecipients: p.LocalRecipients, VisibleDomain: p.VisibleDomain, Aliases: aliases,
 		DKIMDomain: p.DKIMDomain, DKIMSelector: p.DKIMSelector, DKIMKey: p.DKIMKey,
 		LongLines: p.LongLines == "relay", MaxMessageSize: int64(p.MaxMessageSize), MaxConnections: p.MaxConnections,
 		ExpireAfter: time.Duration(p.ExpireAfter), Monitor: p.monitor,

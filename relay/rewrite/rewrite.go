@@ -108,6 +108,9 @@ func resolve(table map[string][]string, name string, path []string) ([]address.A
 // Targets gives every address that some alias leads to, by alias.
 func (r *Rules) Targets() map[string][]address.Address { return r.aliases }
 
+// Local tells whether a domain is one of this host.
+func (r *Rules) Local(domain string) bool { return r != nil && r.local[domain] }
+
 // Lookup gives what an address stands for, nil when it is no alias: whole addresses
 // count, and local parts in local domains. Case does not matter.
 func (r *Rules) Lookup(a address.Address) []address.Address {

@@ -43,6 +43,9 @@ type Options struct {
 	// Known are recipients taken besides those of Policy, from clients that Policy
 	// allows; nil takes none.
 	Known func(recipient address.Address) bool
+	// Unknown are recipients refused although Policy allows them, because there is
+	// no such user; nil refuses none.
+	Unknown func(recipient address.Address) bool
 	// MaxMessageSize is the largest message in octets; default 10 MiB.
 	MaxMessageSize int64
 	// LongLines takes messages with lines over 998 octets in their body, which some

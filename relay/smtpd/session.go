@@ -68,6 +68,10 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		mon.LimitedWarnf("domain "+a.Domain, "mail client %s: recipient %q refused: its domain is not in relay_domains", s.conn.remote, a)
 		return reply(550, smtp.EnhancedCode{5, 7, 1}, "%s takes no mail for %s: not in its relay_domains", s.srv.opts.Hostname, a.Domain)
 	}
+	if !known && s.srv.opts.Unknown != nil && s.srv.opts.Unknown(a) {
+		mon.Count(monitor.Refused, "user")
+		return reply(550, smtp.EnhancedCode{5, 1, 1}, "%s is neither an alias nor a user of this host", a)
+	}
 	if !slices.Contains(s.to, a.String()) {
 		s.to = append(s.to, a.String())
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/relay/delivery"
 	"github.com/flowgraf/flowgraf/relay/mtasts"
-	"github.com/flowgraf/flowgraf/relay/queue"
+	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 // policyDir is the directory of MTA-STS policies in the spool.
@@ -68,7 +68,7 @@ func (r *Relay) policies() *mtasts.Cache {
 	}
 	return mtasts.New(mtasts.Options{
 		Dir: r.spoolPath(policyDir), LookupTXT: r.resolver.LookupTXT, Client: &http.Client{Transport: transport},
-		Write: queue.WriteFile, Monitor: r.opts.Monitor,
+		Write: storage.WriteFile, Monitor: r.opts.Monitor,
 	})
 }
 

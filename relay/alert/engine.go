@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/relay/monitor"
-	"github.com/flowgraf/flowgraf/relay/queue"
+	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 // Options configure an Engine.
@@ -85,13 +85,16 @@ type stateFile struct {
 	Alight  []Change `json:"alight"`
 }
 
+// maxState is the size in octets of a state file that is read.
+const maxState = 256 << 20
+
 // Recover reads the state file and completes it from the changes of the mails that
 // wait in the spool. It is called before Apply. A damaged state file is set aside,
 // logged and counted, and the levels start from the waiting mails.
 func (e *Engine) Recover(waiting []Change) error {
 	clear(e.alight)
 	e.seq = 0
-	b, err := os.ReadFile(e.opts.StateFile)
+	b, err := storage.ReadFile(e.opts.StateFile, maxState)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("alert state: %w", err)
 	}
@@ -148,7 +151,7 @@ func (e *Engine) save() error {
 	if err != nil {
 		return fmt.Errorf("alert state: %w", err)
 	}
-	if err := queue.WriteFile(e.opts.StateFile, append(b, '\n')); err != nil {
+	if err := storage.WriteFile(e.opts.StateFile, append(b, '\n')); err != nil {
 		return fmt.Errorf("alert state: %w", err)
 	}
 	return nil

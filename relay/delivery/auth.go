@@ -9,9 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
+
+	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 // Credentials are what a smarthost wants to know. Secrets are read anew for each
@@ -98,7 +99,7 @@ func (cred *Credentials) secret(mechanism string) (string, error) {
 		}
 		return cred.Password()
 	}
-	b, err := os.ReadFile(cred.TokenFile)
+	b, err := storage.ReadFile(cred.TokenFile, 2*maxToken)
 	if err != nil {
 		return "", fmt.Errorf("smarthost_token_file: %w", err)
 	}

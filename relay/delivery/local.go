@@ -14,6 +14,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/relay/address"
 	"github.com/flowgraf/flowgraf/relay/queue"
+	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 // mailboxes serializes this process's appends to one file.
@@ -89,7 +90,7 @@ func storeMaildir(dir string, mail *queue.Mail, to address.Address) error {
 	if err := os.Rename(tmp, filepath.Join(dir, "new", name)); err != nil {
 		return errors.Join(err, removeIfThere(tmp))
 	}
-	return syncDir(filepath.Join(dir, "new"))
+	return storage.SyncDir(filepath.Join(dir, "new"))
 }
 
 func removeIfThere(path string) error {
@@ -109,14 +110,6 @@ func writeSynced(path string, b []byte) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // mboxEntry is a message in mboxrd form (RFC 4155): a "From " line in front, lines
@@ -159,7 +152,7 @@ func appendLocked(path string, entry []byte) error {
 	mailboxes.Lock()
 	defer mailboxes.Unlock()
 	_, statErr := os.Stat(path)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := storage.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
@@ -171,9 +164,6 @@ func appendLocked(path string, entry []byte) error {
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no regular file", path)
-	}
 	if _, err = f.WriteAt(entry, info.Size()); err == nil {
 		err = f.Sync()
 	}
@@ -181,7 +171,7 @@ func appendLocked(path string, entry []byte) error {
 		return errors.Join(err, f.Truncate(info.Size()))
 	}
 	if statErr != nil { // it is new
-		return syncDir(filepath.Dir(path))
+		return storage.SyncDir(filepath.Dir(path))
 	}
 	return nil
 }

@@ -16,12 +16,12 @@ import (
 	"fmt"
 	"net/mail"
 	"net/textproto"
-	"os"
 	"strings"
 
 	"github.com/emersion/go-msgauth/dkim"
 
 	"github.com/flowgraf/flowgraf/relay/address"
+	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 // fields are signed where they are; the first ones once more than that.
@@ -35,6 +35,9 @@ var (
 
 // minRSABits is the least that RFC 8301 lets verifiers accept.
 const minRSABits = 1024
+
+// maxKeyFile is the size in octets of a key file that is read.
+const maxKeyFile = 1 << 20
 
 // Signer signs mails of one domain and those below it. It is safe for concurrent
 // use.
@@ -52,7 +55,7 @@ func New(domain, selector, keyFile string) (*Signer, error) {
 	if _, err := address.ParseDomain(selector + "." + ascii); err != nil || selector == "" {
 		return nil, fmt.Errorf(`dkim_selector is %q: expected a name such as "mail"`, selector)
 	}
-	b, err := os.ReadFile(keyFile)
+	b, err := storage.ReadFile(keyFile, maxKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("dkim_key: %w", err)
 	}

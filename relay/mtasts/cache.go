@@ -17,6 +17,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/relay/address"
 	"github.com/flowgraf/flowgraf/relay/monitor"
+	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 const (
@@ -25,6 +26,7 @@ const (
 	refreshAfter = 24 * time.Hour  // a policy is fetched anew although its id is the same
 	maxPolicies  = 10_000          // kept
 	maxFailures  = 10_000          // domains remembered whose fetch failed
+	maxKept      = 1 << 20         // octets of a policy's file
 	suffix       = ".json"         // of a policy's file
 	wellKnown    = "/.well-known/mta-sts.txt"
 )
@@ -127,7 +129,7 @@ func (c *Cache) load(domain string, now time.Time) *kept {
 }
 
 func readKept(path string) (*kept, error) {
-	b, err := os.ReadFile(path)
+	b, err := storage.ReadFile(path, maxKept)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,8 @@ package queue
 
 import (
 	"os"
+
+	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 // disk is the part of a file system that the spool needs, so that tests can make any
@@ -40,7 +42,7 @@ func (f realFile) Sync() error { return syncData(f.File) }
 
 // OpenFile implements disk.
 func (realDisk) OpenFile(name string, flag int) (diskFile, error) {
-	f, err := os.OpenFile(name, flag, 0o600)
+	f, err := storage.OpenFile(name, flag, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +59,7 @@ func (realDisk) Remove(name string) error { return os.Remove(name) }
 func (realDisk) ReadDir(name string) ([]os.DirEntry, error) { return os.ReadDir(name) }
 
 // SyncDir implements disk.
-func (realDisk) SyncDir(name string) error { return syncDir(name) }
+func (realDisk) SyncDir(name string) error { return storage.SyncDir(name) }
 
 // SyncFiles implements disk.
 func (realDisk) SyncFiles(dir string, names []string) error { return syncMany(dir, names) }

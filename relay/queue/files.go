@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 // writePlain writes a file under a temporary name in the same directory and
@@ -14,11 +16,7 @@ func writePlain(d disk, dir, name string, b []byte) error {
 	return replace(d, filepath.Join(dir, name), b, false)
 }
 
-// WriteFile replaces a file atomically and durably: temporary name in the same
-// directory, sync, rename, sync of the directory. After an error the old content
-// is still there, or the new one.
-func WriteFile(path string, b []byte) error { return writeDurably(realDisk{}, path, b) }
-
+// writeDurably is storage.WriteFile on a disk of which tests can make any call fail.
 func writeDurably(d disk, path string, b []byte) error {
 	if err := replace(d, path, b, true); err != nil {
 		return err
@@ -73,18 +71,6 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("fsync of directory %s: %w", dir, err)
-	}
-	return nil
-}
-
 // syncEach syncs files one by one, and their directory. Files that are gone by now
 // need nothing.
 func syncEach(dir string, names []string) error {
@@ -102,5 +88,5 @@ func syncEach(dir string, names []string) error {
 			return fmt.Errorf("fsync %s: %w", f.Name(), err)
 		}
 	}
-	return syncDir(dir)
+	return storage.SyncDir(dir)
 }

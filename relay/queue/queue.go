@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/relay/monitor"
+	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 // ErrLocked is wrapped when another process uses the spool.
@@ -38,7 +40,7 @@ type Queue struct {
 	instance string
 	mon      *monitor.Monitor
 	disk     disk
-	lock     *os.File
+	lock     io.Closer
 	journal  *journal
 
 	// spilling is held while a mail gets a file of its own, or loses it: a mail
@@ -65,9 +67,12 @@ func openOn(d disk, dir string, mon *monitor.Monitor) (*Queue, []Envelope, error
 			return nil, nil, fmt.Errorf("spool: %w", err)
 		}
 	}
-	lock, err := lockSpool(filepath.Join(dir, "lock"))
+	lock, err := storage.Lock(filepath.Join(dir, "lock"))
+	if errors.Is(err, storage.ErrLocked) {
+		return nil, nil, ErrLocked
+	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("spool: %w", err)
 	}
 	q.lock = lock
 	waiting, err := q.load()

@@ -1,0 +1,97 @@
+//go:build unix
+
+package storage
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// others are what may stand in the place of a file, by name.
+func others(t *testing.T) map[string]string {
+	t.Helper()
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(fifo, link); err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"FIFO": fifo, "directory": dir, "device": "/dev/zero", "link": link}
+}
+
+// Nothing blocks on a FIFO or reads a device to its end, whatever is asked.
+func TestNotRegular(t *testing.T) {
+	for kind, name := range others(t) {
+		_, openErr := Open(name)
+		_, readErr := ReadFile(name, 100)
+		writeErr := WriteFile(name, []byte("x"))
+		_, lockErr := Lock(name)
+		for _, err := range []error{openErr, readErr, writeErr, lockErr} {
+			if !errors.Is(err, ErrNotRegular) || (kind != "link" && !strings.Contains(err.Error(), kind)) {
+				t.Errorf("%s: %v", kind, err)
+			}
+		}
+	}
+}
+
+func TestWriteFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "state")
+	for _, content := range []string{"one", "two", ""} {
+		if err := WriteFile(name, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := ReadFile(name, 3); err != nil || string(b) != content {
+			t.Errorf("%q, %v, want %q", b, err, content)
+		}
+	}
+	info, err := os.Stat(name)
+	if err != nil || info.Mode() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	entries, _ := os.ReadDir(filepath.Dir(name))
+	if len(entries) != 1 {
+		t.Errorf("left behind: %v", entries)
+	}
+	if err := WriteFile(filepath.Join(filepath.Dir(name), "missing", "x"), nil); err == nil {
+		t.Error("a directory that is not there is no error")
+	}
+}
+
+func TestReadFileLimit(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "x")
+	if err := os.WriteFile(name, []byte("1234"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := ReadFile(name, 4); err != nil || string(b) != "1234" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if _, err := ReadFile(name, 3); err == nil {
+		t.Error("more than the limit is no error")
+	}
+}
+
+func TestLock(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "lock")
+	first, err := Lock(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Lock(name); !errors.Is(err, ErrLocked) {
+		t.Errorf("%v, want %v", err, ErrLocked)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := Lock(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Close()
+}

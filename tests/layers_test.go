@@ -15,6 +15,7 @@ const module = "github.com/flowgraf/flowgraf/"
 var importLayers = [][]string{
 	{"tests", "cmd"},
 	{"plugins/inputs/netflow", "plugins/inputs/selfstats", "plugins/inputs/smtp_relay", "outputs/nfdump", "outputs/smtp_relay"},
+	{"plugins/decoding", "plugins/decoding/decodingtest"},
 	{"plugins/flowmetric", "plugins/flowmetric/generate"},
 	{"plugins/collector", "plugins/vcenter", "plugins/vcenter/vcentertest", "outputs/archive", "outputs/query", "outputs/report", "outputs/waitlog"},
 	{"outputs/nffile", "plugins/netflow", "plugins/ipfix", "plugins/sflow"},
@@ -23,7 +24,7 @@ var importLayers = [][]string{
 }
 
 // telegrafLayers is how many layers from the top may import Telegraf.
-const telegrafLayers = 3
+const telegrafLayers = 4
 
 func layerOf(pkg string) int {
 	for i, names := range importLayers {
@@ -102,6 +103,9 @@ func TestJudgeRefusesWhatTheDesignForbids(t *testing.T) {
 		{"cmd/flowgraf", module + "outputs/nffile", true},
 		{"plugins/netflow", module + "plugins/ipfix", true},
 		{"plugins/inputs/netflow", "github.com/influxdata/telegraf", true},
+		{"plugins/decoding", "github.com/influxdata/telegraf", true},
+		{"outputs/nfdump", module + "plugins/decoding", true},
+		{"plugins/decoding", module + "plugins/inputs/netflow", false},
 		{"outputs/smtp_relay", module + "relay/alert", true},
 		{"plugins/ipfix", module + "plugins/collector", false},
 		{"plugins/collector", module + "outputs/nffile", false},

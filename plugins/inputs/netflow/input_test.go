@@ -20,7 +20,8 @@ import (
 	"github.com/influxdata/telegraf/plugins/inputs"
 	"github.com/influxdata/telegraf/plugins/serializers/influx"
 
-	"github.com/flowgraf/flowgraf/plugins/collector"
+	"github.com/flowgraf/flowgraf/plugins/decoding"
+	"github.com/flowgraf/flowgraf/plugins/decoding/decodingtest"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 )
 
@@ -49,7 +50,7 @@ func TestInit(t *testing.T) {
 		{"idle", &NetFlow{ServiceAddress: "tcp://:4739", IdleTimeout: -1}, "idle_timeout: expected"},
 		{"workers", &NetFlow{ServiceAddress: ok, Workers: 65}, "workers: expected"},
 		{"tunnel view", &NetFlow{ServiceAddress: ok, TunnelView: "both"}, "tunnel_view: expected"},
-		{"exporter ports", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "::1", Ports: "all"}}}, "ports: expected"},
+		{"exporter ports", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", Ports: "all"}}}, "ports: expected"},
 		{"invalid service address", &NetFlow{ServiceAddress: "udp://198.168.1.290:la"}, "invalid service address"},
 		{"metrics", &NetFlow{ServiceAddress: ok, Metrics: []string{"flows", "options", "exporters", "datagrams"}}, ""},
 		{"unknown metric", &NetFlow{ServiceAddress: ok, Metrics: []string{"flow"}}, "metrics: expected"},
@@ -59,14 +60,14 @@ func TestInit(t *testing.T) {
 		{"extra fields", &NetFlow{ServiceAddress: ok, ExtraFields: []string{"applicationNam"}}, "extra_fields"},
 		{"unknown exporters", &NetFlow{ServiceAddress: ok, Unknown: "deny"}, "unknown_exporters: expected"},
 		{"max exporters", &NetFlow{ServiceAddress: ok, MaxExporters: -1}, "max_exporters: expected"},
-		{"exporter", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "192.0.2.0/24", Count: "delivered", Sampling: "override", SamplingRate: 4096, Interfaces: map[string]string{"1": "wan"}}}}, ""},
-		{"exporter address", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "edge"}}}, "exporter 1 (address \"edge\"): address: expected"},
-		{"exporter network", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "192.0.2.0/33"}}}, "address: expected"},
-		{"exporter count", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "::1", Count: "all"}}}, "count: expected"},
-		{"exporter sampling", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "::1", Sampling: "all"}}}, "sampling: expected"},
-		{"exporter rate", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "::1", SamplingRate: -1}}}, "sampling_rate: expected"},
-		{"exporter action", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "::1", Action: "all"}}}, "action: expected"},
-		{"exporter interfaces", &NetFlow{ServiceAddress: ok, Exporters: []Exporter{{Address: "::1", Interfaces: map[string]string{"eth0": "wan"}}}}, "interfaces: expected"},
+		{"exporter", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "192.0.2.0/24", Count: "delivered", Sampling: "override", SamplingRate: 4096, Interfaces: map[string]string{"1": "wan"}}}}, ""},
+		{"exporter address", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "edge"}}}, "exporter 1 (address \"edge\"): address: expected"},
+		{"exporter network", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "192.0.2.0/33"}}}, "address: expected"},
+		{"exporter count", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", Count: "all"}}}, "count: expected"},
+		{"exporter sampling", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", Sampling: "all"}}}, "sampling: expected"},
+		{"exporter rate", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", SamplingRate: -1}}}, "sampling_rate: expected"},
+		{"exporter action", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", Action: "all"}}}, "action: expected"},
+		{"exporter interfaces", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", Interfaces: map[string]string{"eth0": "wan"}}}}, "interfaces: expected"},
 		{"missing mapping file", &NetFlow{ServiceAddress: ok, PENFiles: []string{"nowhere.csv"}}, "private_enterprise_number_files"},
 	} {
 		c.plugin.Log = logger.New("inputs", "netflow", "")
@@ -152,9 +153,9 @@ func TestReadmeNamesTests(t *testing.T) {
 }
 
 // started starts a plugin on a free port.
-func started(t *testing.T, change func(*NetFlow)) (*NetFlow, *accumulator, net.Conn) {
+func started(t *testing.T, change func(*NetFlow)) (*NetFlow, *decodingtest.Accumulator, net.Conn) {
 	t.Helper()
-	n, acc := newPlugin(t, change), &accumulator{}
+	n, acc := newPlugin(t, change), &decodingtest.Accumulator{}
 	if err := n.Start(acc); err != nil {
 		t.Fatal(err)
 	}
@@ -168,11 +169,11 @@ func started(t *testing.T, change func(*NetFlow)) (*NetFlow, *accumulator, net.C
 }
 
 // await waits until the accumulator has n metrics of a measurement.
-func await(t *testing.T, acc *accumulator, measurement string, n int) {
+func await(t *testing.T, acc *decodingtest.Accumulator, measurement string, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); acc.count(measurement) < n; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); acc.Count(measurement) < n; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("got %d of %d metrics %s", acc.count(measurement), n, measurement)
+			t.Fatalf("got %d of %d metrics %s", acc.Count(measurement), n, measurement)
 		}
 	}
 }
@@ -190,10 +191,10 @@ func TestTwentyThousandFlowsAreTwentyThousandPoints(t *testing.T) {
 	const n = 20000
 	_, acc, conn := started(t, nil)
 	done := 0
-	for i, b := range append(datagrams(t, n/2), v5Datagrams(n/2)...) {
+	for i, b := range append(decodingtest.Datagrams(t, n/2), decodingtest.V5(n/2)...) {
 		send(t, conn, b)
 		if i%20 == 0 {
-			for acc.count(flowmetric.Measurement) < done-500 {
+			for acc.Count(flowmetric.Measurement) < done-500 {
 				time.Sleep(time.Millisecond)
 			}
 		}
@@ -205,7 +206,7 @@ func TestTwentyThousandFlowsAreTwentyThousandPoints(t *testing.T) {
 		ns     int64
 	}
 	points := map[point]bool{}
-	for _, m := range acc.list() {
+	for _, m := range acc.List() {
 		points[point{m.HashID(), m.Time().UnixNano()}] = true
 		start, _ := m.GetField("flow_start")
 		end, _ := m.GetField("flow_end")
@@ -220,16 +221,16 @@ func TestTwentyThousandFlowsAreTwentyThousandPoints(t *testing.T) {
 
 func TestStopEmitsNothingAfter(t *testing.T) {
 	n, acc, conn := started(t, nil)
-	list := datagrams(t, 1000)
+	list := decodingtest.Datagrams(t, 1000)
 	for _, b := range list {
 		send(t, conn, b)
 	}
 	n.Stop()
-	got := len(acc.list())
+	got := len(acc.List())
 	for _, b := range list {
 		_, _ = conn.Write(b)
 	}
-	if len(acc.list()) != got {
+	if len(acc.List()) != got {
 		t.Error("metrics were added after Stop")
 	}
 	n.Stop()
@@ -238,7 +239,7 @@ func TestStopEmitsNothingAfter(t *testing.T) {
 
 func TestMetricsOption(t *testing.T) {
 	n, acc, conn := started(t, func(n *NetFlow) { n.Metrics = []string{"datagrams"} })
-	list := datagrams(t, 100)
+	list := decodingtest.Datagrams(t, 100)
 	for _, b := range list {
 		send(t, conn, b)
 	}
@@ -246,7 +247,7 @@ func TestMetricsOption(t *testing.T) {
 	if err := n.Gather(acc); err != nil {
 		t.Fatal(err)
 	}
-	for i, m := range acc.list() {
+	for i, m := range acc.List() {
 		if m.Name() != flowmetric.DatagramMeasurement {
 			t.Fatalf("got a metric %s", m.Name())
 		}
@@ -259,7 +260,7 @@ func TestMetricsOption(t *testing.T) {
 
 func TestExporterMetrics(t *testing.T) {
 	n, acc, conn := started(t, nil)
-	list := datagrams(t, 100)
+	list := decodingtest.Datagrams(t, 100)
 	send(t, conn, list[1]) // before its template
 	for i, b := range list {
 		if i != 3 { // lost
@@ -269,17 +270,17 @@ func TestExporterMetrics(t *testing.T) {
 	send(t, conn, append([]byte{0, 0, 0, 5}, make([]byte, 24)...))
 	send(t, conn, []byte("garbage"))
 	await(t, acc, flowmetric.Measurement, 100)
-	for deadline := time.Now().Add(5 * time.Second); len(n.exporters()) < 3; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Second); len(n.pool.Exporters()) < 3; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("got %d domains, want 3", len(n.exporters()))
+			t.Fatalf("got %d domains, want 3", len(n.pool.Exporters()))
 		}
 	}
-	got := &accumulator{}
+	got := &decodingtest.Accumulator{}
 	if err := n.Gather(got); err != nil {
 		t.Fatal(err)
 	}
 	byVersion := map[string]telegraf.Metric{}
-	for _, m := range got.list() {
+	for _, m := range got.List() {
 		if m.Name() != flowmetric.ExporterMeasurement {
 			t.Fatalf("got a metric %s", m.Name())
 		}
@@ -310,7 +311,7 @@ func TestExporterMetrics(t *testing.T) {
 // TestGarbageLeavesThePluginAlive sends what is no flow, then flows.
 func TestGarbageLeavesThePluginAlive(t *testing.T) {
 	_, acc, conn := started(t, nil)
-	list := datagrams(t, 19)
+	list := decodingtest.Datagrams(t, 19)
 	for n := range 200 {
 		send(t, conn, bytes.Repeat([]byte{0, 10, 0xff}, n)[:n])
 		send(t, conn, list[0][:min(n, len(list[0]))])
@@ -321,67 +322,13 @@ func TestGarbageLeavesThePluginAlive(t *testing.T) {
 	await(t, acc, flowmetric.Measurement, 19)
 }
 
-// TestFlippedBytesMakeMetrics flips every byte of datagrams of all protocols and
-// makes metrics of what is decoded; nothing may reach the last line of defence.
-func TestFlippedBytesMakeMetrics(t *testing.T) {
-	n := newPlugin(t, func(n *NetFlow) {
-		n.Metrics = []string{"flows", "options", "datagrams"}
-		n.FlowTags = []string{"src", "username", "in_bytes"}
-	})
-	var list [][]byte
-	for _, l := range [][][]byte{v5Datagrams(2), v9Datagrams(t), vmwareDatagrams(t), datagrams(t, 2), sflowDatagrams(), eventDatagrams(t), v1v7Datagrams()} {
-		list = append(list, l...)
-	}
-	captured, _ := filepath.Glob("../../../../shared/samples/flows/*.dat")
-	for _, file := range captured {
-		if b, err := os.ReadFile(file); err == nil {
-			list = append(list, b)
-		}
-	}
-	for _, b := range list {
-		for i := range b {
-			bad := bytes.Clone(b)
-			bad[i] ^= 0xff
-			for _, m := range n.decodeAll([]collector.Datagram{received(bad)}) {
-				for _, f := range m.FieldList() {
-					switch f.Value.(type) {
-					case uint64, int64, float64, string, bool:
-					default:
-						t.Fatalf("field %s is a %T", f.Key, f.Value)
-					}
-				}
-			}
-		}
-	}
-	if panics := n.workers[0].panics.Load(); panics != 0 {
-		t.Errorf("%d datagrams made the decoder fail", panics)
-	}
-}
-
-// TestPanicCostsOneDatagram holds the last line of defence.
-func TestPanicCostsOneDatagram(t *testing.T) {
-	n := newPlugin(t, nil).workers[0]
-	list := datagrams(t, 19)
-	n.decodeAll([]collector.Datagram{received(list[0])})
-	broken := n.lanes[0].builder
-	n.lanes[0].builder = nil
-	n.decodeAll([]collector.Datagram{received(list[1])})
-	if panics := n.panics.Load(); panics != 1 {
-		t.Fatalf("got %d panics, want 1", panics)
-	}
-	n.lanes[0].builder = broken
-	if got := len(n.decodeAll([]collector.Datagram{received(list[1])})); got != 19 {
-		t.Errorf("after a panic: got %d metrics, want 19", got)
-	}
-}
-
 func TestCheck(t *testing.T) {
 	n, _, _ := started(t, nil)
 	busy := newPlugin(t, func(p *NetFlow) { p.ServiceAddress = "udp://" + n.listener.Addr().String() })
 	if err := busy.Check(); err == nil {
 		t.Error("a port in use is said to be free")
 	}
-	err := busy.Start(&accumulator{})
+	err := busy.Start(&decodingtest.Accumulator{})
 	if err == nil {
 		t.Fatal("started on a port in use")
 	}
@@ -394,7 +341,7 @@ func TestCheck(t *testing.T) {
 	if err := busy.Check(); err != nil {
 		t.Errorf("a free port is said to be busy: %v", err)
 	}
-	if err := busy.Start(&accumulator{}); err != nil {
+	if err := busy.Start(&decodingtest.Accumulator{}); err != nil {
 		t.Errorf("after Check: %v", err)
 	}
 	busy.Stop()
@@ -406,7 +353,7 @@ func TestWriteCases(t *testing.T) {
 	if os.Getenv("UPDATE_EXPECTED") == "" {
 		t.Skip("UPDATE_EXPECTED is not set")
 	}
-	for name, list := range map[string][][]byte{"ipfix": datagrams(t, 2), "netflow_v5": v5Datagrams(2), "flow_tags": datagrams(t, 2), "vmware": vmwareDatagrams(t), "vmware_outer": vmwareDatagrams(t), "vmware_ports": vmwareDatagrams(t), "exporter": vmwareDatagrams(t), "netflow_v9_sampled": v9Datagrams(t), "sflow": sflowDatagrams(), "sflow_stock": sflowDatagrams(), "events": eventDatagrams(t), "netflow_v1_v7": v1v7Datagrams()} {
+	for name, list := range map[string][][]byte{"ipfix": decodingtest.Datagrams(t, 2), "netflow_v5": decodingtest.V5(2), "flow_tags": decodingtest.Datagrams(t, 2), "vmware": decodingtest.VMware(t), "vmware_outer": decodingtest.VMware(t), "vmware_ports": decodingtest.VMware(t), "exporter": decodingtest.VMware(t), "netflow_v9_sampled": decodingtest.V9(t), "sflow": decodingtest.SFlow(), "sflow_stock": decodingtest.SFlow(), "events": decodingtest.Events(t), "netflow_v1_v7": decodingtest.V1V7()} {
 		folder := filepath.Join("testcases", name)
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			t.Fatal(err)

@@ -96,7 +96,7 @@ func (n *NetFlow) newListener() (receiver, error) {
 		TLS:            c,
 		MaxConnections: n.MaxConnections,
 		IdleTimeout:    time.Duration(n.IdleTimeout),
-		Allow:          n.workers[0].decoder.Allows,
+		Allow:          n.pool.Allows,
 		Warn:           n.Log.Warnf,
 	})}, nil
 }

@@ -14,11 +14,13 @@ import (
 	"github.com/influxdata/telegraf/logger"
 	stock "github.com/influxdata/telegraf/plugins/inputs/netflow"
 	"github.com/influxdata/telegraf/plugins/serializers/influx"
+
+	"github.com/flowgraf/flowgraf/plugins/decoding/decodingtest"
 )
 
 // lines is an accumulator that writes line protocol and throws it away.
 type lines struct {
-	accumulator
+	decodingtest.Accumulator
 	s     *influx.Serializer
 	count atomic.Int64
 }
@@ -88,7 +90,7 @@ func pump(b *testing.B, acc *lines) {
 	}
 	defer conn.Close()
 	const n, ahead = 20000, 1000
-	list := datagrams(b, n)
+	list := decodingtest.Datagrams(b, n)
 	runtime.GC()
 	before := cpu()
 	b.ResetTimer()

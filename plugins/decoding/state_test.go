@@ -1,16 +1,17 @@
-package netflow
+package decoding
 
 import (
 	"bytes"
+	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/influxdata/telegraf"
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
+	"github.com/flowgraf/flowgraf/plugins/decoding/decodingtest"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 )
 
@@ -18,24 +19,24 @@ import (
 // what another one has saved.
 func TestStateSurvives(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "netflow.state")
-	list := datagrams(t, 100)
-	first, _, conn := started(t, func(n *NetFlow) { n.StateFile = file })
-	send(t, conn, list[0])
-	waitKnown(t, first)
+	list := decodingtest.Datagrams(t, 100)
+	first, _ := started(t, func(o *Options) { o.StateFile = file })
+	first.Receive([]collector.Datagram{decodingtest.Received(list[0])})
 	first.tell()
 	killed, err := os.ReadFile(file) // what a kill would leave
 	if err != nil || bytes.Count(killed, []byte("\n")) != 2 {
 		t.Fatalf("got %q, %v", killed, err)
 	}
 	first.Stop()
-	second := newPlugin(t, func(n *NetFlow) { n.StateFile = file })
+	second := newPool(t, func(o *Options) { o.StateFile = file })
 	second.restore()
-	if got := len(second.decodeAll([]collector.Datagram{received(list[1])})); got != 0 {
+	other := decodingtest.Received(list[1])
+	other.Exporter = netip.MustParseAddrPort("192.0.2.2:2055")
+	if got := len(second.Decode([]collector.Datagram{other})); got != 0 {
 		t.Errorf("another exporter's templates were used for %d flows", got)
 	}
-	dg := received(list[1])
-	dg.Exporter = first.known()[0].Exporter
-	if got := len(second.decodeAll([]collector.Datagram{dg})); got != 19 {
+	dg := decodingtest.Received(list[1])
+	if got := len(second.Decode([]collector.Datagram{dg})); got != 19 {
 		t.Errorf("got %d flows after a restart, want 19", got)
 	}
 	left, _ := filepath.Glob(filepath.Join(filepath.Dir(file), "*.tmp"))
@@ -48,9 +49,9 @@ func TestStateSurvives(t *testing.T) {
 // look at what is new is written as soon as what comes later.
 func TestStateOfTheFirstMoment(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "netflow.state")
-	n := newPlugin(t, func(n *NetFlow) { n.StateFile = file })
+	n := newPool(t, func(o *Options) { o.StateFile = file })
 	restored, saved := n.known(), n.revision()
-	n.decodeAll([]collector.Datagram{received(datagrams(t, 1)[0])})
+	n.Decode([]collector.Datagram{decodingtest.Received(decodingtest.Datagrams(t, 1)[0])})
 	done := make(chan struct{})
 	n.wg.Go(func() { n.repeat(done, restored, saved) })
 	for range 1000 {
@@ -78,9 +79,9 @@ func (l *errorLog) Infof(string, ...interface{})  { l.infos++ }
 // TestStateFailuresAreToldOnce writes to a place that is not there, and then is.
 func TestStateFailuresAreToldOnce(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "later")
-	n := newPlugin(t, func(n *NetFlow) { n.StateFile = filepath.Join(dir, "netflow.state") })
-	log := &errorLog{Logger: n.Log}
-	n.Log = log
+	n := newPool(t, func(o *Options) { o.StateFile = filepath.Join(dir, "netflow.state") })
+	log := &errorLog{Logger: n.opt.Log}
+	n.opt.Log = log
 	for range 5 {
 		n.tell()
 	}
@@ -104,23 +105,11 @@ type quiet struct{ telegraf.Logger }
 
 func (quiet) Warnf(string, ...interface{}) {}
 
-// waitKnown waits until the plugin has learned a template.
-func waitKnown(t *testing.T, n *NetFlow) {
-	t.Helper()
-	for range 500 {
-		if len(n.known()) > 0 {
-			return
-		}
-		pause()
-	}
-	t.Fatal("no template was learned")
-}
-
 // TestDamagedState cuts and flips the state file: the plugin starts all the same.
 func TestDamagedState(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "netflow.state")
-	good := newPlugin(t, func(n *NetFlow) { n.StateFile = file })
-	good.decodeAll([]collector.Datagram{received(datagrams(t, 2)[0])})
+	good := newPool(t, func(o *Options) { o.StateFile = file })
+	good.Decode([]collector.Datagram{decodingtest.Received(decodingtest.Datagrams(t, 2)[0])})
 	if err := collector.SaveKnown(file, good.known()); err != nil {
 		t.Fatal(err)
 	}
@@ -133,8 +122,8 @@ func TestDamagedState(t *testing.T) {
 			if err := os.WriteFile(file, bad, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			n := newPlugin(t, func(n *NetFlow) { n.StateFile = file })
-			n.Log = quiet{n.Log}
+			n := newPool(t, func(o *Options) { o.StateFile = file })
+			n.opt.Log = quiet{n.opt.Log}
 			n.restore()
 		}
 	}
@@ -142,14 +131,13 @@ func TestDamagedState(t *testing.T) {
 
 // TestResentDatagrams makes a decoder that starts late whole.
 func TestResentDatagrams(t *testing.T) {
-	n, acc, conn := started(t, func(n *NetFlow) { n.Metrics = []string{"datagrams"} })
-	list := datagrams(t, 100)
-	send(t, conn, list[0])
-	waitKnown(t, n)
+	n, acc := started(t, func(o *Options) { o.Wants = Wants{Datagrams: true} })
+	list := decodingtest.Datagrams(t, 100)
+	n.Receive([]collector.Datagram{decodingtest.Received(list[0])})
 	n.tell()
 	late := collector.NewDecoder(collector.Options{})
 	resent := 0
-	for _, m := range acc.list() {
+	for _, m := range acc.List() {
 		dg, err := new(flowmetric.DatagramParser).Parse(m)
 		if err != nil {
 			t.Fatal(err)
@@ -159,7 +147,7 @@ func TestResentDatagrams(t *testing.T) {
 			if err := late.Decode(dg, collector.Handler{}); err != nil {
 				t.Error(err)
 			}
-			dg = received(list[1])
+			dg = decodingtest.Received(list[1])
 			dg.Exporter = n.known()[0].Exporter
 			if err := late.Decode(dg, collector.Handler{}); err != nil {
 				t.Error(err)
@@ -172,12 +160,9 @@ func TestResentDatagrams(t *testing.T) {
 		t.Errorf("%d datagrams were sent again, which decoded %d flows", resent, flows)
 	}
 	n.Stop()
-	count := len(acc.list())
+	count := len(acc.List())
 	pause()
-	if len(acc.list()) != count {
+	if len(acc.List()) != count {
 		t.Error("something was emitted after Stop")
-	}
-	if !strings.Contains(n.SampleConfig(), "state_file") {
-		t.Error("state_file is not documented")
 	}
 }

@@ -1,4 +1,4 @@
-package netflow
+package decoding
 
 import (
 	"net/netip"
@@ -9,6 +9,7 @@ import (
 	"github.com/influxdata/telegraf/logger"
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
+	"github.com/flowgraf/flowgraf/plugins/decoding/decodingtest"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/vcenter/vcentertest"
@@ -38,30 +39,25 @@ func switchFlow(t *testing.T) []byte {
 // out without names, those after it with them, and with the switch's rate.
 func TestVCenter(t *testing.T) {
 	site := vcentertest.New(t)
-	n := &NetFlow{ServiceAddress: "udp://127.0.0.1:0", Log: logger.New("inputs", "netflow", ""), VCenter: &VCenter{
-		URL: site.URL, Username: config.NewSecret([]byte(vcentertest.Name)), Password: config.NewSecret([]byte(vcentertest.Password)),
-	}}
-	n.VCenter.InsecureSkipVerify = true
-	if err := n.Init(); err != nil {
-		t.Fatal(err)
-	}
+	lookup := &VCenter{URL: site.URL, Username: config.NewSecret([]byte(vcentertest.Name)), Password: config.NewSecret([]byte(vcentertest.Password))}
+	lookup.InsecureSkipVerify = true
+	n := newPool(t, func(o *Options) { o.VCenter = lookup })
 	dg := collector.Datagram{Exporter: netip.AddrPortFrom(netip.MustParseAddr(vcentertest.SwitchIP), 1), Received: time.Now(), Payload: switchFlow(t)}
-	for _, m := range n.decodeAll([]collector.Datagram{dg}) {
+	for _, m := range n.Decode([]collector.Datagram{dg}) {
 		if source, _ := m.GetField("sampling_source"); m.HasTag("in_vm") || source != "unknown" {
 			t.Errorf("before an answer: got %v", m)
 		}
 	}
-	var acc accumulator
-	if err := n.Start(&acc); err != nil {
-		t.Fatal(err)
-	}
+	var acc decodingtest.Accumulator
+	n.Start(&acc)
+	n.Keep()
 	defer n.Stop()
-	for end := time.Now().Add(20 * time.Second); n.VCenter.client.Stats().Refreshes == 0; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); lookup.client.Stats().Refreshes == 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("no answer within 20 s: %+v", n.VCenter.client.Stats())
+			t.Fatalf("no answer within 20 s: %+v", lookup.client.Stats())
 		}
 	}
-	list := n.decodeAll([]collector.Datagram{dg})
+	list := n.Decode([]collector.Datagram{dg})
 	if len(list) != 2 {
 		t.Fatalf("got %d flows", len(list))
 	}
@@ -78,13 +74,11 @@ func TestVCenter(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", field, got, want)
 		}
 	}
-	if err := n.Gather(&acc); err != nil {
-		t.Fatal(err)
-	}
-	counted, rated := false, false
-	for _, m := range acc.list() {
-		ports, _ := m.GetField("vcenter_ports")
-		counted = counted || m.HasTag("listener") && ports == uint64(3)
+	n.Gather(&acc, time.Now())
+	counters := map[string]any{}
+	n.Count(counters)
+	counted, rated := counters["vcenter_ports"] == uint64(3), false
+	for _, m := range acc.List() {
 		rate, _ := m.GetField("sampling_rate")
 		rated = rated || m.HasTag("domain") && rate == uint64(4096)
 	}
@@ -96,8 +90,7 @@ func TestVCenter(t *testing.T) {
 func TestVCenterOptions(t *testing.T) {
 	for _, bad := range []VCenter{{}, {URL: "vcenter.example.com"}, {URL: "https://vcenter.example.com", Interval: config.Duration(1)},
 		{URL: "https://vcenter.example.com", Tags: []string{"src"}}} {
-		n := &NetFlow{ServiceAddress: "udp://127.0.0.1:0", Log: logger.New("inputs", "netflow", ""), VCenter: &bad}
-		if err := n.Init(); err == nil {
+		if _, err := New(Options{VCenter: &bad, Log: logger.New("inputs", "netflow", "")}); err == nil {
 			t.Errorf("%+v was accepted", bad.URL)
 		}
 	}

@@ -1,4 +1,4 @@
-package netflow
+package decodingtest
 
 import (
 	"net/netip"
@@ -10,20 +10,20 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/sflow"
 )
 
-// v1v7Datagrams returns a datagram of NetFlow v1 and one of v7.
-func v1v7Datagrams() [][]byte {
-	h := netflow.V5Header{SysUptime: 1e6, Seconds: uint32(exported / 1e9)}
-	list := flows(0, 2)
+// V1V7 returns a datagram of NetFlow v1 and one of v7.
+func V1V7() [][]byte {
+	h := netflow.V5Header{SysUptime: 1e6, Seconds: uint32(Exported / 1e9)}
+	list := Flows(0, 2)
 	list[1].Extra = []flow.Element{{ID: 130, Value: []byte{10, 9, 9, 9}}}
 	return [][]byte{netflow.AppendV1(nil, h, list), netflow.AppendV7(nil, h, list)}
 }
 
-// sflowDatagrams returns a sampled packet in a VLAN, and counters of an interface.
-func sflowDatagrams() [][]byte {
-	r := flows(0, 2)[1]
+// SFlow returns a sampled packet in a VLAN, and counters of an interface.
+func SFlow() [][]byte {
+	r := Flows(0, 2)[1]
 	r.SrcVLAN, r.SamplingRate, r.MaxTTL = 7, 400, 63
-	e := sflow.Encoder{Agent: netip.MustParseAddr("192.0.2.254"), SubAgent: 1, Boot: exported - 1e12}
-	e.Begin(nil, exported)
+	e := sflow.Encoder{Agent: netip.MustParseAddr("192.0.2.254"), SubAgent: 1, Boot: Exported - 1e12}
+	e.Begin(nil, Exported)
 	e.Flow(&r, sflow.ProtocolEthernet, sflow.AppendPacket(nil, &r), 1234)
 	one := func(names ...string) (list []flow.Counter) {
 		for i, name := range names {
@@ -38,9 +38,9 @@ func sflowDatagrams() [][]byte {
 	return [][]byte{e.End()}
 }
 
-// eventDatagrams returns NSEL, a NAT event, and a flow of a firewall that adds its
+// Events returns NSEL, a NAT event, and a flow of a firewall that adds its
 // last event.
-func eventDatagrams(t testing.TB) [][]byte {
+func Events(t testing.TB) [][]byte {
 	t.Helper()
 	compile := func(id uint16, fields ...ipfix.FieldSpec) *ipfix.Template {
 		tmpl, err := ipfix.NewTemplate(id, fields)
@@ -53,11 +53,11 @@ func eventDatagrams(t testing.TB) [][]byte {
 	nsel := compile(256, append(five, ipfix.FieldSpec{ID: 323, Length: 8}, ipfix.FieldSpec{ID: 233, Length: 1}, ipfix.FieldSpec{ID: 231, Length: 4})...)
 	nel := compile(257, append(five, ipfix.FieldSpec{ID: 323, Length: 8}, ipfix.FieldSpec{ID: 230, Length: 1}, ipfix.FieldSpec{ID: 225, Length: 4})...)
 	counted := compile(258, append(five, ipfix.FieldSpec{ID: 1, Length: 4}, ipfix.FieldSpec{ID: 2, Length: 4}, ipfix.FieldSpec{ID: 233, Length: 1})...)
-	r := flows(0, 2)[1]
-	r.EventTime, r.FwEvent, r.NATEvent, r.XlateSrc = exported-1e9, 2, 1, netip.MustParseAddr("203.0.113.7")
+	r := Flows(0, 2)[1]
+	r.EventTime, r.FwEvent, r.NATEvent, r.XlateSrc = Exported-1e9, 2, 1, netip.MustParseAddr("203.0.113.7")
 	e := netflow.V9Encoder{SourceID: 1}
-	e.Boot = exported - 1e12
-	e.Begin(nil, exported)
+	e.Boot = Exported - 1e12
+	e.Begin(nil, Exported)
 	e.AddTemplates(nsel, nel, counted)
 	for _, tmpl := range []*ipfix.Template{nsel, nel, counted} {
 		e.AddData(tmpl, []flow.Record{r})

@@ -1,20 +1,22 @@
-package netflow
+package decoding
 
 import (
 	"fmt"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/flowgraf/flowgraf/plugins/decoding/decodingtest"
 )
 
 // TestWorkerThatDoesNotKeepUp: where datagrams come without a pause, all processors
 // decode and metrics are added beside it; they are the same, in the same order, also
 // after a pause, and all are there once the plugin has stopped.
 func TestWorkerThatDoesNotKeepUp(t *testing.T) {
-	list := allReceived(datagrams(t, 20000))
+	list := decodingtest.AllReceived(decodingtest.Datagrams(t, 20000))
 	run := func(hot func(part int) bool) (lines []string) {
-		n := newPlugin(t, nil)
-		acc := &accumulator{}
+		n := newPool(t, nil)
+		acc := &decodingtest.Accumulator{}
 		n.acc = acc
 		w := n.workers[0]
 		part := 0
@@ -27,7 +29,7 @@ func TestWorkerThatDoesNotKeepUp(t *testing.T) {
 			part++
 		}
 		n.Stop()
-		for _, m := range acc.list() {
+		for _, m := range acc.List() {
 			lines = append(lines, fmt.Sprint(m.Tags(), m.Fields()))
 		}
 		return lines

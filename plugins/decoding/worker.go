@@ -1,4 +1,4 @@
-package netflow
+package decoding
 
 import (
 	"encoding/hex"
@@ -46,7 +46,7 @@ const (
 // worker decodes the datagrams of some of the observation domains. Where it does not
 // keep up, it lets all processors decode their flows, also those of one domain.
 type worker struct {
-	plugin *NetFlow
+	pool *Pool
 
 	busy  sync.Mutex // held while datagrams are decoded and their metrics added
 	since time.Time  // when work came after a pause
@@ -72,33 +72,33 @@ type lane struct {
 }
 
 // newWorker returns a worker.
-func (n *NetFlow) newWorker(d *collector.Decoder, o flowmetric.Options) (*worker, error) {
-	w := &worker{plugin: n, decoder: d}
+func (p *Pool) newWorker(d *collector.Decoder) (*worker, error) {
+	w := &worker{pool: p, decoder: d}
 	count := 1
-	if n.wants.flows {
+	if p.opt.Wants.Flows {
 		count = min(runtime.GOMAXPROCS(0), maxLanes)
 	}
 	b := collector.BatchOptions{Joined: w.collect, Panicked: w.panicked}
 	for range count {
-		builder, err := flowmetric.NewBuilder(o) // not safe for concurrent use
+		builder, err := flowmetric.NewBuilder(p.opt.Metrics) // not safe for concurrent use
 		if err != nil {
 			return nil, err
 		}
 		l := &lane{builder: builder}
 		w.lanes = append(w.lanes, l)
-		b.Handlers = append(b.Handlers, n.handler(l))
+		b.Handlers = append(b.Handlers, p.handler(l))
 	}
 	w.batch = d.NewBatch(b)
 	return w, nil
 }
 
 // handler returns what takes what a lane has decoded, as far as it is wanted.
-func (n *NetFlow) handler(l *lane) (h collector.Handler) {
-	if n.wants.flows {
+func (p *Pool) handler(l *lane) (h collector.Handler) {
+	if p.opt.Wants.Flows {
 		h.Flow = l.flow
 		h.Counter = l.counter
 	}
-	if n.wants.options {
+	if p.opt.Wants.Options {
 		h.Option = l.option
 	}
 	return h
@@ -133,7 +133,7 @@ func (w *worker) receive(list []collector.Datagram) {
 // emit adds metrics.
 func (w *worker) emit(metrics []telegraf.Metric) {
 	for _, m := range metrics {
-		w.plugin.acc.AddMetric(m)
+		w.pool.acc.AddMetric(m)
 	}
 	clear(metrics)
 }
@@ -141,15 +141,15 @@ func (w *worker) emit(metrics []telegraf.Metric) {
 // decode returns the metrics of datagrams, and of how many from the first. The slice is
 // used again by the call after the next, and must be cleared by then.
 func (w *worker) decode(list []collector.Datagram) (metrics []telegraf.Metric, n int) {
-	p := w.plugin
-	trace := p.DumpPackets || p.Log.Level().Includes(telegraf.Trace)
+	log := w.pool.opt.Log
+	trace := w.pool.opt.Trace || log.Level().Includes(telegraf.Trace)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.metrics, w.spare = w.spare[:0], w.metrics
 	for n < len(list) && w.held() < maxMetrics {
 		dg := list[n]
 		if trace {
-			p.Log.Tracef("%s: raw data: %s", dg.Exporter, hex.EncodeToString(dg.Payload))
+			log.Tracef("%s: raw data: %s", dg.Exporter, hex.EncodeToString(dg.Payload))
 		}
 		w.add(dg)
 		n++
@@ -192,23 +192,23 @@ func (w *worker) add(dg collector.Datagram) {
 			w.panicked(dg.Exporter, dg.Payload, p, debug.Stack())
 		}
 	}()
-	wants := w.plugin.wants
-	if wants.datagrams && len(dg.Payload) > 0 {
-		w.datagrams.Bytes = w.plugin.DatagramBytes
+	wants := w.pool.opt.Wants
+	if wants.Datagrams && len(dg.Payload) > 0 {
+		w.datagrams.Bytes = w.pool.opt.DatagramBytes
 		w.metrics = append(w.metrics, w.datagrams.Metric(dg))
 	}
-	if !wants.decoding() && !wants.datagrams {
+	if !wants.decoding() && !wants.Datagrams {
 		return
 	}
 	if err := w.batch.Add(dg); err != nil {
-		w.plugin.Log.Debugf("%v", err)
+		w.pool.opt.Log.Debugf("%v", err)
 	}
 }
 
 // panicked counts a defect, and tells of the first.
 func (w *worker) panicked(exporter netip.AddrPort, raw []byte, p any, stack []byte) {
 	if w.panics.Add(1) == 1 {
-		w.plugin.Log.Errorf("decoding a datagram of %s failed, please report this: %v; raw data: %s\n%s",
+		w.pool.opt.Log.Errorf("decoding a datagram of %s failed, please report this: %v; raw data: %s\n%s",
 			exporter, p, hex.EncodeToString(raw), stack)
 	}
 }

@@ -1,4 +1,4 @@
-package netflow
+package decoding
 
 import (
 	"errors"

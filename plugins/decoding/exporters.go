@@ -1,9 +1,10 @@
-package netflow
+package decoding
 
 import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -25,36 +26,69 @@ type Exporter struct {
 	Interfaces   map[string]string `toml:"interfaces"`
 }
 
-// exporterOptions reads the options that concern exporters.
-func (n *NetFlow) exporterOptions(o *collector.Options) error {
-	switch n.Unknown {
+// ExporterOptions are the options that say what is taken from whom, and how it is read.
+type ExporterOptions struct {
+	Protocol     string     // the only one taken; "" is all
+	Exporters    []Exporter // the longest prefix counts
+	Unknown      string     // exporters that none of them names: "allow" or "refuse"
+	MaxExporters int        // 0 is the default
+	TunnelView   string     // "inner" or "outer"
+}
+
+// Apply checks the options and sets those of the decoders.
+func (t *ExporterOptions) Apply(o *collector.Options) error {
+	var err error
+	if o.Protocols, err = protocols(t.Protocol); err != nil {
+		return err
+	}
+	switch t.Unknown {
 	case "", "allow":
 	case "refuse":
 		o.RefuseUnknown = true
 	default:
-		return fmt.Errorf("unknown_exporters: expected 'allow' or 'refuse', got %q", n.Unknown)
+		return fmt.Errorf("unknown_exporters: expected 'allow' or 'refuse', got %q", t.Unknown)
 	}
-	switch n.TunnelView {
+	switch t.TunnelView {
 	case "", "inner":
 	case "outer":
 		o.OuterFlows = true
 	default:
-		return fmt.Errorf("tunnel_view: expected 'inner' or 'outer', got %q", n.TunnelView)
+		return fmt.Errorf("tunnel_view: expected 'inner' or 'outer', got %q", t.TunnelView)
 	}
-	if o.MaxExporters = n.MaxExporters; o.MaxExporters == 0 {
+	if o.MaxExporters = t.MaxExporters; o.MaxExporters == 0 {
 		o.MaxExporters = defaultMaxExporters
 	}
-	if n.MaxExporters < 0 {
-		return fmt.Errorf("max_exporters: expected a number above 0, got %d", n.MaxExporters)
+	if t.MaxExporters < 0 {
+		return fmt.Errorf("max_exporters: expected a number above 0, got %d", t.MaxExporters)
 	}
-	for i := range n.Exporters {
-		c, err := n.Exporters[i].config()
+	for i := range t.Exporters {
+		c, err := t.Exporters[i].config()
 		if err != nil {
-			return fmt.Errorf("exporter %d (address %q): %w", i+1, n.Exporters[i].Address, err)
+			return fmt.Errorf("exporter %d (address %q): %w", i+1, t.Exporters[i].Address, err)
 		}
 		o.Exporters = append(o.Exporters, c)
 	}
 	return nil
+}
+
+// protocols returns the versions that the option protocol leaves; none is all.
+// As in the stock plugin, v9 and IPFIX include each other.
+func protocols(name string) ([]flow.Version, error) {
+	switch strings.ToLower(name) {
+	case "":
+		return nil, nil
+	case "netflow v5":
+		return []flow.Version{flow.V5}, nil
+	case "netflow v9", "ipfix":
+		return []flow.Version{flow.V9, flow.IPFIX}, nil
+	case "netflow v1":
+		return []flow.Version{flow.V1}, nil
+	case "netflow v7":
+		return []flow.Version{flow.V7}, nil
+	case "sflow", "sflow v5":
+		return []flow.Version{flow.SFlow}, nil
+	}
+	return nil, fmt.Errorf("invalid protocol %q, only supports 'netflow v1', 'netflow v5', 'netflow v7', 'netflow v9', 'ipfix' and 'sflow v5'", name)
 }
 
 // config checks the options of one exporter.

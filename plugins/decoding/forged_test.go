@@ -1,4 +1,4 @@
-package netflow
+package decoding
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
+	"github.com/flowgraf/flowgraf/plugins/decoding/decodingtest"
 )
 
 // ipfixMessage returns an IPFIX message with one set.
@@ -25,15 +26,15 @@ func ipfixMessage(id uint16, body []byte) collector.Datagram {
 // metrics of all datagrams that came at once, which would be a thousand times as much.
 func TestSmallRecordsAreBounded(t *testing.T) {
 	const datagrams, records = 12, 10_000
-	n := newPlugin(t, nil)
-	n.acc = &accumulator{}
+	n := newPool(t, nil)
+	n.acc = &decodingtest.Accumulator{}
 	list := []collector.Datagram{ipfixMessage(2, []byte{1, 0, 0, 1, 0, 4, 0, 1})} // template 256: protocolIdentifier
 	for i := range datagrams {
 		list = append(list, ipfixMessage(256, bytes.Repeat([]byte{byte(i)}, records)))
 	}
 	w := n.workers[0]
 	w.receive(list)
-	got := n.acc.(*accumulator).list()
+	got := n.acc.(*decodingtest.Accumulator).List()
 	if len(got) != datagrams*records {
 		t.Fatalf("%d flows, want %d", len(got), datagrams*records)
 	}
@@ -46,15 +47,15 @@ func TestSmallRecordsAreBounded(t *testing.T) {
 // releases all that have waited at once.
 func TestSmallRecordsThatWaitedAreBounded(t *testing.T) {
 	const datagrams, records = 12, 20_000
-	n := newPlugin(t, nil)
-	n.acc = &accumulator{}
+	n := newPool(t, nil)
+	n.acc = &decodingtest.Accumulator{}
 	var list []collector.Datagram
 	for i := range datagrams {
 		list = append(list, ipfixMessage(256, bytes.Repeat([]byte{byte(i)}, records)))
 	}
 	w := n.workers[0]
 	w.receive(append(list, ipfixMessage(2, []byte{1, 0, 0, 1, 0, 4, 0, 1})))
-	if got := len(n.acc.(*accumulator).list()); got != datagrams*records {
+	if got := len(n.acc.(*decodingtest.Accumulator).List()); got != datagrams*records {
 		t.Fatalf("%d flows, want %d", got, datagrams*records)
 	}
 	if most := max(cap(w.metrics), cap(w.spare), cap(w.lanes[0].metrics)); most > 2*(mostMetrics+records) {
@@ -67,8 +68,8 @@ func TestSmallRecordsThatWaitedAreBounded(t *testing.T) {
 // dropped is counted, and a real exporter is decoded throughout.
 func TestForgedSourcesAreBounded(t *testing.T) {
 	const forged, settled = 100_000, 20_000
-	n := newPlugin(t, func(n *NetFlow) { n.Workers = 2 })
-	good := datagrams(t, 1)
+	n := newPool(t, func(o *Options) { o.Workers = 2 })
+	good := decodingtest.Datagrams(t, 1)
 	orphan := append([]byte(nil), good[1]...)
 	binary.BigEndian.PutUint16(orphan[16:], 999) // of a template that never comes
 	flows := 0
@@ -105,7 +106,7 @@ func TestForgedSourcesAreBounded(t *testing.T) {
 	if want := forged + forged/1000; flows != want {
 		t.Errorf("%d flows, want %d", flows, want)
 	}
-	domains := n.exporters()
+	domains := n.Exporters()
 	var forgotten, waiting uint64
 	for _, w := range n.workers {
 		forgotten += w.decoder.Forgotten()

@@ -1,4 +1,4 @@
-package netflow
+package decoding
 
 import (
 	"time"
@@ -22,26 +22,26 @@ const (
 
 // restore reads the state file. What cannot be read is left out, with a warning: a
 // damaged file must not keep the collector from its work.
-func (n *NetFlow) restore() {
-	if n.StateFile == "" {
+func (p *Pool) restore() {
+	if p.opt.StateFile == "" {
 		return
 	}
-	err := collector.ReadKnown(n.StateFile, func(dg collector.Datagram) error {
-		w := n.workers[n.shard(&dg)]
+	err := collector.ReadKnown(p.opt.StateFile, func(dg collector.Datagram) error {
+		w := p.workers[p.shard(&dg)]
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return w.decoder.Decode(dg, collector.Handler{})
 	})
 	if err != nil {
-		n.stateErrors.Add(1)
-		n.Log.Warnf("state_file: %v; exporters are learned anew from there on", err)
+		p.stateErrors.Add(1)
+		p.opt.Log.Warnf("state_file: %v; exporters are learned anew from there on", err)
 	}
 }
 
 // known returns what the decoder knows of the exporters.
-func (n *NetFlow) known() []collector.Datagram {
+func (p *Pool) known() []collector.Datagram {
 	var list []collector.Datagram
-	for _, w := range n.workers {
+	for _, w := range p.workers {
 		w.mu.Lock()
 		w.decoder.Known(func(dg collector.Datagram) { list = append(list, dg) })
 		w.mu.Unlock()
@@ -52,8 +52,8 @@ func (n *NetFlow) known() []collector.Datagram {
 // repeat sends what was known at the start, when the revision was saved, and then once
 // a minute saves what is known and sends it again, until done is closed. What is
 // learned anew is saved sooner.
-func (n *NetFlow) repeat(done <-chan struct{}, restored []collector.Datagram, saved uint64) {
-	n.resend(restored)
+func (p *Pool) repeat(done <-chan struct{}, restored []collector.Datagram, saved uint64) {
+	p.resend(restored)
 	next := time.Now()
 	look, tick := time.NewTicker(saveInterval), time.NewTicker(knownInterval)
 	defer look.Stop()
@@ -63,28 +63,28 @@ func (n *NetFlow) repeat(done <-chan struct{}, restored []collector.Datagram, sa
 		case <-done:
 			return
 		case now := <-look.C:
-			revision := n.revision()
-			if n.StateFile == "" || revision == saved || now.Before(next) {
+			revision := p.revision()
+			if p.opt.StateFile == "" || revision == saved || now.Before(next) {
 				continue
 			}
-			n.save(n.known())
+			p.save(p.known())
 			saved, next = revision, now.Add(saveRest*time.Since(now))
 		case <-tick.C:
-			n.tell()
+			p.tell()
 		}
 	}
 }
 
 // tell saves what is known and sends it again.
-func (n *NetFlow) tell() {
-	list := n.known()
-	n.save(list)
-	n.resend(list)
+func (p *Pool) tell() {
+	list := p.known()
+	p.save(list)
+	p.resend(list)
 }
 
 // revision changes with what is known of the exporters.
-func (n *NetFlow) revision() (sum uint64) {
-	for _, w := range n.workers {
+func (p *Pool) revision() (sum uint64) {
+	for _, w := range p.workers {
 		w.mu.Lock()
 		sum += w.decoder.Revision()
 		w.mu.Unlock()
@@ -94,36 +94,36 @@ func (n *NetFlow) revision() (sum uint64) {
 
 // save writes the state file, where there is one. It tells of the first failure in a
 // row.
-func (n *NetFlow) save(list []collector.Datagram) {
-	if n.StateFile == "" {
+func (p *Pool) save(list []collector.Datagram) {
+	if p.opt.StateFile == "" {
 		return
 	}
-	err := collector.SaveKnown(n.StateFile, list)
+	err := collector.SaveKnown(p.opt.StateFile, list)
 	if err != nil {
-		n.stateErrors.Add(1)
+		p.stateErrors.Add(1)
 	}
-	switch failed := n.stateFailing; {
+	switch failed := p.stateFailing; {
 	case err != nil && !failed:
-		n.Log.Errorf("state_file %s cannot be written, templates are lost at the next restart: %v (further failures are only counted)", n.StateFile, err)
+		p.opt.Log.Errorf("state_file %s cannot be written, templates are lost at the next restart: %v (further failures are only counted)", p.opt.StateFile, err)
 	case err == nil && failed:
-		n.Log.Infof("state_file %s is written again", n.StateFile)
+		p.opt.Log.Infof("state_file %s is written again", p.opt.StateFile)
 	}
-	n.stateFailing = err != nil
+	p.stateFailing = err != nil
 }
 
 // resend emits datagrams, where datagrams are wanted.
-func (n *NetFlow) resend(list []collector.Datagram) {
-	if !n.wants.datagrams {
+func (p *Pool) resend(list []collector.Datagram) {
+	if !p.opt.Wants.Datagrams {
 		return
 	}
 	now := time.Now()
 	metrics := make([]telegraf.Metric, 0, len(list))
-	builder := flowmetric.DatagramBuilder{Bytes: n.DatagramBytes}
+	builder := flowmetric.DatagramBuilder{Bytes: p.opt.DatagramBytes}
 	for _, dg := range list {
 		dg.Received = now
 		metrics = append(metrics, builder.Metric(dg))
 	}
 	for _, m := range metrics {
-		n.acc.AddMetric(m)
+		p.acc.AddMetric(m)
 	}
 }

@@ -1,0 +1,180 @@
+// Package decoding turns datagrams into metrics: decoders with workers around them, what
+// the configuration says of exporters, the look-up in vCenter, and the state that
+// outlives a restart. The input, a processor behind a broker, and the archive share it,
+// so that a datagram means the same wherever it is decoded.
+//
+// Decoding itself is package collector's, names and values are package flowmetric's. It
+// promises that what a peer sends neither ends the process nor fills its memory or log.
+package decoding
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/influxdata/telegraf"
+
+	"github.com/flowgraf/flowgraf/plugins/collector"
+	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+)
+
+// Wants are the metrics to make.
+type Wants struct{ Flows, Options, Exporters, Datagrams bool }
+
+// decoding says whether what is wanted takes a decoder.
+func (w Wants) decoding() bool { return w.Flows || w.Options || w.Exporters }
+
+// Options configures a Pool.
+type Options struct {
+	Decoder collector.Options
+	Metrics flowmetric.Options
+	Wants   Wants
+
+	// Workers is how many goroutines decode; 0 is as many as the machine has processors
+	// for.
+	Workers int
+
+	// StateFile keeps what is known of exporters over a restart; "" is none.
+	StateFile string
+
+	// VCenter is where to look up the ports of VMware's switches; nil is nowhere.
+	VCenter *VCenter
+
+	// DatagramBytes leaves the payload of netflow_datagram bytes instead of base64.
+	DatagramBytes bool
+
+	// Trace logs the bytes of every datagram, as the log's level trace does.
+	Trace bool
+
+	Log telegraf.Logger
+}
+
+// Pool decodes datagrams with several workers and makes metrics of them.
+type Pool struct {
+	opt     Options
+	workers []*worker
+	queues  *collector.Workers // nil with one worker
+	acc     telegraf.Accumulator
+	done    chan struct{} // closed to end repeat
+	wg      sync.WaitGroup
+
+	restored []collector.Datagram // what was known before the first datagram
+	saved    uint64               // its revision
+
+	stateErrors  atomic.Uint64 // failures to read or write the state file
+	stateFailing bool          // the last attempt to write it; of repeat, then of Stop
+}
+
+// New checks the options and returns a pool that has not started. It reads nothing.
+func New(o Options) (*Pool, error) {
+	p := &Pool{opt: o}
+	if o.VCenter != nil {
+		if err := o.VCenter.init(o.Log, &p.opt.Decoder, &p.opt.Metrics); err != nil {
+			return nil, fmt.Errorf("vcenter: %w", err)
+		}
+	}
+	p.opt.Decoder.TemplatesOnly = !o.Wants.decoding()
+	count := o.Workers
+	switch {
+	case count == 0:
+		count = autoWorkers()
+	case count < 0 || count > maxWorkers:
+		return nil, fmt.Errorf("workers: expected 1 to %d, or 0 for as many as the machine has processors for, got %d", maxWorkers, count)
+	}
+	for _, d := range collector.NewDecoders(count, p.opt.Decoder) {
+		w, err := p.newWorker(d)
+		if err != nil {
+			return nil, err
+		}
+		p.workers = append(p.workers, w)
+	}
+	return p, nil
+}
+
+// Restore reads the state file. It is called before Start.
+func (p *Pool) Restore() {
+	p.restore()
+	p.restored, p.saved = p.known(), p.revision()
+}
+
+// Start begins to take datagrams; their metrics go to acc.
+func (p *Pool) Start(acc telegraf.Accumulator) {
+	p.acc, p.queues = acc, nil
+	if len(p.workers) > 1 {
+		p.queues = collector.NewWorkers(len(p.workers), p.shard, func(i int, list []collector.Datagram) { p.workers[i].receive(list) })
+	}
+}
+
+// Keep begins what goes on beside decoding: vCenter is asked, and what is known of the
+// exporters is kept and sent again. It is called after Start, once datagrams come.
+func (p *Pool) Keep() {
+	if p.opt.VCenter != nil {
+		p.opt.VCenter.client.Start()
+	}
+	if p.opt.StateFile == "" && !p.opt.Wants.Datagrams {
+		return
+	}
+	done, restored, saved := make(chan struct{}), p.restored, p.saved
+	p.done, p.restored = done, nil
+	p.wg.Go(func() { p.repeat(done, restored, saved) })
+}
+
+// Receive takes datagrams, which it copies; with one worker it decodes them at once. It
+// may be called from several goroutines, between Start and Stop.
+func (p *Pool) Receive(list []collector.Datagram) {
+	if p.queues != nil {
+		p.queues.Dispatch(list)
+		return
+	}
+	p.workers[0].receive(list)
+}
+
+// Decode returns the metrics of datagrams, decoded in the calling goroutine. They belong
+// to the caller.
+func (p *Pool) Decode(list []collector.Datagram) (metrics []telegraf.Metric) {
+	for len(list) > 0 {
+		i := p.shard(&list[0])
+		run := 1
+		for run < len(list) && p.shard(&list[run]) == i {
+			run++
+		}
+		for some := list[:run]; len(some) > 0; {
+			made, n := p.workers[i].decode(some)
+			metrics = append(metrics, made...)
+			clear(made)
+			some = some[n:]
+		}
+		list = list[run:]
+	}
+	return metrics
+}
+
+// Stop waits until all is decoded and emitted, and writes the state file. Nothing is
+// emitted after it. Without Start, or again, it does nothing.
+func (p *Pool) Stop() {
+	if p.queues != nil {
+		p.queues.Stop()
+	}
+	for _, w := range p.workers {
+		w.adding.Wait()
+	}
+	if p.opt.VCenter != nil {
+		p.opt.VCenter.client.Stop()
+	}
+	if p.done != nil {
+		close(p.done)
+		p.wg.Wait()
+		p.done = nil
+		p.save(p.known())
+	}
+}
+
+// Allows says whether the datagrams of an exporter are taken. It may be called from any
+// goroutine.
+func (p *Pool) Allows(addr netip.Addr) bool { return p.workers[0].decoder.Allows(addr) }
+
+// shard returns the worker of a datagram.
+func (p *Pool) shard(dg *collector.Datagram) int {
+	return p.workers[0].decoder.Shard(dg, len(p.workers))
+}

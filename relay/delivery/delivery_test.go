@@ -32,11 +32,27 @@ type server struct {
 	conns   int
 }
 
-// What a server does in the place of an answer: nothing, or an octet a second.
+// What a server does in the place of an answer: nothing, or an octet a second; or it
+// waits first: "slow 10s 250 ok".
 const (
 	stall = "stall"
 	drip  = "drip "
+	slow  = "slow "
 )
+
+// wait cuts a delay from an answer.
+func wait(answer string) (time.Duration, string) {
+	rest, ok := strings.CutPrefix(answer, slow)
+	if !ok {
+		return 0, answer
+	}
+	delay, rest, _ := strings.Cut(rest, " ")
+	d, err := time.ParseDuration(delay)
+	if err != nil {
+		panic(err)
+	}
+	return d, rest
+}
 
 func newServer() *server {
 	return &server{answers: map[string]string{}, times: map[string][]time.Time{}}
@@ -59,6 +75,12 @@ func (s *server) set(verb, answer string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answers[verb] = answer
+}
+
+func (s *server) unset(verb string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.answers, verb)
 }
 
 func (s *server) clear() {
@@ -98,6 +120,8 @@ func (s *server) serve(c net.Conn) {
 	defer c.Close()
 	r := bufio.NewReader(c)
 	say := func(text string) bool {
+		delay, text := wait(text)
+		time.Sleep(delay)
 		switch text {
 		case "":
 			return false
@@ -105,8 +129,8 @@ func (s *server) serve(c net.Conn) {
 			io.Copy(io.Discard, c)
 			return false
 		}
-		if slow, ok := strings.CutPrefix(text, drip); ok {
-			for _, b := range []byte(slow + "\r\n") {
+		if octets, ok := strings.CutPrefix(text, drip); ok {
+			for _, b := range []byte(octets + "\r\n") {
 				time.Sleep(time.Second)
 				if _, err := c.Write([]byte{b}); err != nil {
 					return false
@@ -154,7 +178,7 @@ func (s *server) serve(c net.Conn) {
 				body.WriteString(line)
 			}
 			answer = s.answer("dot", "250 taken")
-			if strings.HasPrefix(strings.TrimPrefix(answer, drip), "250") {
+			if _, taken := wait(answer); strings.HasPrefix(strings.TrimPrefix(taken, drip), "250") {
 				s.mu.Lock()
 				s.mails = append(s.mails, strings.TrimSuffix(body.String(), ".\r\n"))
 				s.mu.Unlock()

@@ -30,7 +30,8 @@
 //
 // Open reads the segments and leaves them where they are: a mail that is neither in
 // queue/ nor in failed/ nor marked done waits in its segment. Where queue/ has it too,
-// the file counts; where failed/ has it, that. Close leaves everything as it is.
+// the file counts; where failed/ has it, that. The end of every mail is marked as long as
+// any segment has its record, whichever of them counts. Close leaves everything as it is.
 //
 // # A mail file
 //

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/flowgraf/flowgraf/relay/monitor"
@@ -97,6 +98,14 @@ func (q *Queue) LoadFailed(id string) (*Mail, error) {
 func (q *Queue) RemoveFailed(id string) error {
 	if !validID(id) {
 		return fmt.Errorf("mail %q: %w", id, fs.ErrNotExist)
+	}
+	f, err := q.disk.OpenFile(q.path(failedDir, id+mailSuffix), os.O_RDONLY)
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	f.Close()
+	if err := q.journal.finish(id); err != nil { // its mark may be missing after a kill
+		q.mon.Count(monitor.SpoolErrors, "remove")
 	}
 	if err := q.disk.Remove(q.path(failedDir, id+mailSuffix)); err != nil {
 		return fmt.Errorf("spool: %w", err)

@@ -32,10 +32,12 @@ type journal struct {
 	current   *segment   // nil after a failure, until a new one could be made
 	seq       uint64
 	live      map[string]place
-	sealed    []*segment // closed for writing, oldest first
-	kept      int64      // octets of them
-	waiting   int64      // octets of mails not done
-	keep      int64      // see keepSealed
+	copies    map[string]*segment // who has a mail's record although the mail no longer needs it
+	unmarked  []string            // mails that are done, while there was no space to say so
+	sealed    []*segment          // closed for writing, oldest first
+	kept      int64               // octets of them
+	waiting   int64               // octets of mails not done
+	keep      int64               // see keepSealed
 	closed    bool
 	sealing   sync.WaitGroup
 	releasing sync.Mutex // one release at a time
@@ -46,7 +48,8 @@ type segment struct {
 	seq  uint64
 	file diskFile
 	size int64
-	live int // mails not done
+	live int  // mails that need it
+	gone bool // deleted
 }
 
 // place is where the log has a mail.
@@ -71,7 +74,7 @@ func newJournal(d disk, dir string, checkpoint func(ids []string) error) *journa
 	return &journal{
 		disk: d, dir: dir, checkpoint: checkpoint,
 		requests: make(chan commitRequest, 256), done: make(chan struct{}),
-		live: map[string]place{}, keep: keepSealed,
+		live: map[string]place{}, copies: map[string]*segment{}, keep: keepSealed,
 	}
 }
 
@@ -94,8 +97,18 @@ func (j *journal) restore(id string, at place) {
 	j.waiting += int64(at.length)
 }
 
+// keepCopy says that a segment has the record of a mail that does not need it: the
+// mail has a file of its own. As long as the segment is there, the end of the mail must
+// be marked all the same, or the next Open would find it again. The caller holds mu or
+// is alone.
+func (j *journal) keepCopy(id string, in *segment) {
+	j.forget(id)
+	j.copies[id] = in
+}
+
 // forget says that a mail no longer needs the log. The caller holds mu or is alone.
 func (j *journal) forget(id string) {
+	delete(j.copies, id)
 	if at, ok := j.live[id]; ok {
 		delete(j.live, id)
 		at.in.live--
@@ -284,23 +297,47 @@ func (j *journal) read(id string) (record []byte, ok bool, err error) {
 	return record, true, nil
 }
 
-// finish writes that a mail is done. The mark is not synced: it survives a kill of
-// the process, and the next commit brings it to the disk. Without the mark, when
-// the disk is full, the mail is done for this process all the same, so that space
-// can come free; only a crash before its segment is gone would bring it back.
+// finish writes that a mail is done, when a segment has its record. The mark is not
+// synced: it survives a kill of the process, and the next commit brings it to the disk.
+// Without the mark, when the disk is full, the mail is done for this process all the
+// same, so that space can come free; the mark is written as soon as there is space, and
+// only a crash before that would bring the mail back.
 func (j *journal) finish(id string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if _, ok := j.live[id]; !ok {
-		return nil // its segment is gone
+	if in := j.segmentOf(id); in == nil || in.gone {
+		delete(j.copies, id)
+		return nil
 	}
-	err := j.ready()
-	if err == nil {
-		_, err = j.append(encodeDone(id))
-	}
+	j.unmarked = append(j.unmarked, id)
 	j.forget(id)
+	err := j.mark()
 	j.trim()
 	return err
+}
+
+// segmentOf gives the segment that has a mail's record, nil when there is none. The
+// caller holds mu.
+func (j *journal) segmentOf(id string) *segment {
+	if at, ok := j.live[id]; ok {
+		return at.in
+	}
+	return j.copies[id]
+}
+
+// mark writes the marks that are missing. The caller holds mu.
+func (j *journal) mark() error {
+	for len(j.unmarked) > 0 {
+		if err := j.ready(); err != nil {
+			return err
+		}
+		if _, err := j.append(encodeDone(j.unmarked[0])); err != nil {
+			return err
+		}
+		j.unmarked = j.unmarked[1:]
+	}
+	j.unmarked = nil
+	return nil
 }
 
 // seal ends the current segment, and has the oldest one released, beside the work,
@@ -334,8 +371,12 @@ func (j *journal) trim() {
 			return // once more at the next trim, or at the next Open
 		}
 		j.sealed[0].file.Close()
+		j.sealed[0].gone = true
 		j.kept -= j.sealed[0].size
 		j.sealed = j.sealed[1:]
+	}
+	if len(j.sealed) == 0 && j.current == nil {
+		j.unmarked = nil // no segment has a record
 	}
 }
 
@@ -358,7 +399,9 @@ func (j *journal) release(seq uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, id := range ids {
-		j.forget(id)
+		if at, ok := j.live[id]; ok {
+			j.keepCopy(id, at.in)
+		}
 	}
 	j.trim()
 }
@@ -378,6 +421,7 @@ func (j *journal) close() {
 	j.sealing.Wait()
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.mark() // what fails here costs a second delivery, as a kill does
 	if j.current != nil {
 		j.current.file.Sync() // done marks; a lost one costs a second delivery
 		j.sealed = append(j.sealed, j.current)

@@ -308,7 +308,10 @@ func (q *Queue) replaySegment(name string, seq uint64, found map[string]Envelope
 			switch {
 			case q.spilled[m.ID]:
 				*both = append(*both, m.ID+mailSuffix)
-			case !done[m.ID]:
+				q.journal.keepCopy(m.ID, s)
+			case done[m.ID]: // failed; it may be without a mark after a kill
+				q.journal.keepCopy(m.ID, s)
+			default:
 				found[m.ID] = cloneEnvelope(&m.Envelope)
 				q.journal.restore(m.ID, place{in: s, offset: int64(offset + at), length: size})
 			}

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/flowgraf/flowgraf/outputs/archive"
 )
 
 // maxSeries bounds the memory of the series that metricsTail remembers.
@@ -170,18 +172,14 @@ func (d *demo) status(rate float64) []string {
 
 // archiveStatus counts the finished files of an archive.
 func archiveStatus(dir string) (files int, size int64, newest string) {
-	filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		name := filepath.Base(path)
-		if err != nil || e.IsDir() || !strings.HasPrefix(name, "nfcapd.") || strings.HasPrefix(name, "nfcapd.current") {
-			return nil
-		}
-		if info, err := e.Info(); err == nil {
+	paths, _ := archive.Files(dir) // what cannot be read is not shown
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil {
 			files++
 			size += info.Size()
-			newest = ", newest " + name
+			newest = ", newest " + filepath.Base(path)
 		}
-		return nil
-	})
+	}
 	return files, size, newest
 }
 

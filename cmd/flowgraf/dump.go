@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/outputs/query"
 	"github.com/flowgraf/flowgraf/outputs/report"
@@ -19,7 +20,7 @@ import (
 
 // dumpOptions are the flags of flowgraf dump, named as nfdump's.
 type dumpOptions struct {
-	files       query.Selection
+	files       archive.Selection
 	window      string
 	stats       []string
 	top         int
@@ -43,7 +44,13 @@ packets or bytes. Its options are nfdump's.
 -R takes a directory (all files of its tree), a file (it and those behind it in its
 directory), or FIRST:LAST, where LAST is a name beside FIRST. With sub-directories
 both have them, or they are guessed from the times in the names. -M base/a:b does
-the same in base/a and base/b.
+the same in base/a and base/b. What one of them lacks, and a LAST that does not
+exist, are named on standard error; what is there is read. Symbolic links are
+followed, and each file is read once.
+
+Files that are being written (nfcapd.current.*) are left out of directories;
+--current reads them too, up to the last block that has been written. A file that
+is named with -r is read in any case.
 
 -t takes START or START-END, as 2026/11/22.13:30:00 or less of it, or +N or -N, the
 first or last N seconds of the files. Flows pass that begin and end within it.
@@ -60,17 +67,19 @@ be read of the others is printed, and the exit code is 1.`,
   flowgraf dump -R /var/lib/flowgraf/flows -s srcip/bytes -n 5
   flowgraf dump -R flows/nfcapd.202611221200:nfcapd.202611221255 -t 2026/11/22.12:30
   flowgraf dump -M /var/lib/flowgraf/flows/rtr1:rtr2 -R . -I
+  flowgraf dump -R /var/lib/flowgraf/flows --current -c 20
   flowgraf dump -R old -w nfcapd.202611220000 -z zstd
   flowgraf dump -R /var/lib/flowgraf/flows -s dstport -s proto -n 20`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.Context(), cmd.OutOrStdout())
+			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.files.File, "read", "r", "", "read one `file`, or a directory")
 	f.StringVarP(&o.files.Range, "tree", "R", "", "read all files of a `range`: a directory, FILE, or FIRST:LAST")
 	f.StringVarP(&o.files.Sources, "sources", "M", "", "look for -r or -R in each of `base/a:b:c`")
+	f.BoolVar(&o.files.Current, "current", false, "files that are being written too")
 	f.StringVarP(&o.window, "time", "t", "", "only flows within a `window`: START[-END], +N, -N")
 	f.BoolVarP(&o.info, "info", "I", false, "the statistics that the files keep")
 	f.StringVarP(&o.write, "write", "w", "", "write the flows into a new `file`")
@@ -110,7 +119,7 @@ func wrap(text string, width int) string {
 	return b.String()
 }
 
-func (o *dumpOptions) run(ctx context.Context, out io.Writer) error {
+func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer) error {
 	debug.SetGCPercent(dumpGCPercent)
 	stats := make([]query.Stat, len(o.stats))
 	for i, s := range o.stats {
@@ -126,34 +135,51 @@ func (o *dumpOptions) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return usageError{err}
 	}
-	files, err := o.files.Files()
+	found, err := o.selected(warnings)
 	if err != nil {
 		return err
 	}
-	if len(files) == 0 {
-		return fmt.Errorf("%s%s: no flow files here (files being written, nfcapd.current.*, are left out)", o.files.File, o.files.Range)
-	}
-	in := query.Input{Files: files}
+	in := query.Input{Files: found.Files}
 	if o.window != "" {
-		if in.Window, err = query.ParseWindow(o.window, files, time.Local); err != nil {
+		if in.Window, err = query.ParseWindow(o.window, in.Files, time.Local); err != nil {
 			return usageError{err}
 		}
 	}
+	unread := errors.Join(found.Unreadable...)
 	switch {
 	case o.info:
-		ident, stat, readErr := query.Info(files)
-		return errors.Join(report.Info(out, ident, &stat), readErr)
+		ident, stat, readErr := query.Info(in.Files)
+		return errors.Join(report.Info(out, ident, &stat), readErr, unread)
 	case o.write != "":
 		started := time.Now()
 		totals, err := in.Write(ctx, o.write, nffile.Options{Compression: compression, Level: level})
 		if err != nil && totals.Read == 0 {
-			return err
+			return errors.Join(err, unread)
 		}
-		return o.finish(out, &totals, started, err)
+		return errors.Join(o.finish(out, &totals, started, err), unread)
 	case len(stats) > 0:
-		return o.rank(ctx, out, in, stats)
+		return errors.Join(o.rank(ctx, out, in, stats), unread)
 	}
-	return o.list(ctx, out, in)
+	return errors.Join(o.list(ctx, out, in), unread)
+}
+
+// selected finds the files, and names on warnings what is missing.
+func (o *dumpOptions) selected(warnings io.Writer) (archive.Selected, error) {
+	found, err := o.files.Files()
+	if err != nil {
+		return found, err
+	}
+	for _, missing := range found.Missing {
+		fmt.Fprintln(warnings, "flowgraf: missing:", missing)
+	}
+	name := o.files.File + o.files.Range
+	switch {
+	case len(found.Files) > 0:
+		return found, nil
+	case found.Current > 0:
+		return found, fmt.Errorf("%s: no complete file yet; what is being written (nfcapd.current.*, %d files) is read with --current", name, found.Current)
+	}
+	return found, errors.Join(append(found.Unreadable, fmt.Errorf("%s: no flow files here", name))...)
 }
 
 // list prints the flows of the files.

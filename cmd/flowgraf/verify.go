@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 )
 
@@ -57,7 +57,7 @@ func verify(cmd *cobra.Command, args []string, quiet bool) error {
 		if errors.Is(err, context.Canceled) {
 			return fmt.Errorf("interrupted in %s, %d of %d files are verified", file, i, len(files))
 		}
-		if errors.Is(err, os.ErrNotExist) {
+		if _, gone := os.Lstat(file); errors.Is(err, os.ErrNotExist) && gone != nil {
 			continue // it has got its final name, or has expired, since it was listed
 		}
 		if err != nil {
@@ -87,12 +87,18 @@ func verify(cmd *cobra.Command, args []string, quiet bool) error {
 func allFiles(args []string) ([]string, error) {
 	var files []string
 	for _, arg := range args {
-		err := filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
-			if path != arg && err != nil || err == nil && !d.IsDir() {
-				files = append(files, path)
-				return nil
+		if _, err := os.Stat(arg); err != nil {
+			return nil, err
+		}
+		err := archive.Walk(arg, func(e archive.Entry) error {
+			files = append(files, e.Path)
+			return nil
+		}, func(path string, err error) error {
+			if path == arg {
+				return err
 			}
-			return err
+			files = append(files, path)
+			return nil
 		})
 		if err != nil {
 			return nil, err

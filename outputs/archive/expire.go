@@ -3,7 +3,6 @@ package archive
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,7 +52,8 @@ type stored struct {
 
 // Expire removes the oldest complete files of archives, of all together, until the
 // limits hold, and directories by date that are empty then. It touches nothing but
-// files with names of nfcapd (12 or 14 digits) or of Pcap and never the newest one.
+// files with names of nfcapd (12 or 14 digits) or of Pcap and never the newest one,
+// and follows no link out of an archive.
 // Names are in the time of loc.
 //
 // Where a limit of size or free space was exceeded, it goes on to the watermark, so
@@ -116,20 +116,21 @@ func missing(dir string, l Limits) (int64, error) {
 	return l.Free + l.Free/100*(100-l.watermark()) - free, nil
 }
 
-// storedIn lists the complete files below a directory.
+// storedIn lists the complete files of a tree, without those outside of it that links
+// lead to.
 func storedIn(dir string, loc *time.Location) ([]stored, error) {
 	var files []stored
-	err := eachFile(dir, func(path string, d fs.DirEntry) error {
-		slot, ok := slotTime(d.Name(), loc)
-		if !ok {
+	err := eachFile(dir, func(e Entry) error {
+		slot, ok := slotTime(e.Name(), loc)
+		if !ok || e.Outside {
 			return nil
 		}
-		info, err := d.Info()
+		info, err := e.Info()
 		if errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
 		if err == nil {
-			files = append(files, stored{path, slot, diskSize(info)})
+			files = append(files, stored{e.Path, slot, diskSize(info)})
 		}
 		return err
 	})

@@ -97,7 +97,8 @@ func NewGroup(opt GroupOptions) (*Group, error) {
 
 // within says whether dir is other or lies below it.
 func within(dir, other string) bool {
-	return dir == other || strings.HasPrefix(dir, other+string(filepath.Separator))
+	rel, err := filepath.Rel(other, dir)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // options returns the options of one archive.
@@ -181,14 +182,22 @@ func (g *Group) openDir() (err error) {
 		return err
 	}
 	for _, e := range entries {
-		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+		dir := filepath.Join(g.opt.Dir, e.Name())
+		info, err := os.Stat(dir) // a source may be a link
+		if err != nil || !info.IsDir() || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		a, err := New(g.options(filepath.Join(g.opt.Dir, e.Name()), g.opt.Ident))
+		a, err := New(g.options(dir, g.opt.Ident))
 		if err == nil {
 			err = a.recoverOnly()
 		}
-		if err != nil && !errors.Is(err, os.ErrPermission) { // that is no archive of this user
+		switch linked := e.Type()&os.ModeSymlink != 0; {
+		case err == nil || errors.Is(err, os.ErrPermission): // that is no archive of this user
+		case linked: // it may be another output's
+			if g.opt.Errorf != nil {
+				g.opt.Errorf("%s: %v", dir, err)
+			}
+		default:
 			return err
 		}
 	}

@@ -13,7 +13,10 @@ const MaxLayout = 8
 
 // currentPrefix begins the name of a file that is being written; nfdump's scans
 // of directories skip it.
-const currentPrefix = "nfcapd.current."
+const currentPrefix = currentStem + "."
+
+// currentStem begins it, with nfcapd too.
+const currentStem = "nfcapd.current"
 
 // leastSlot is the least number that is taken for a slot in a current file's name.
 // nfcapd puts its process id there, which is below.

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -123,19 +122,19 @@ func (p *Pcap) Open() (err error) {
 
 // recover gives files that a kill left behind their names.
 func (p *Pcap) recover() error {
-	return eachFile(p.opt.Dir, func(path string, d fs.DirEntry) error {
-		digits, ours := strings.CutPrefix(d.Name(), pcapCurrent)
-		if !ours {
+	return eachFile(p.opt.Dir, func(e Entry) error {
+		digits, ours := strings.CutPrefix(e.Name(), pcapCurrent)
+		if !ours || e.Outside {
 			return nil
 		}
 		var slot int64
 		if _, err := fmt.Sscanf(digits, "%d", &slot); err != nil {
 			return nil
 		}
-		if err := cutTorn(path); err != nil {
+		if err := cutTorn(e.Path); err != nil {
 			return err
 		}
-		return p.complete(path, slot)
+		return p.complete(e.Path, slot)
 	})
 }
 

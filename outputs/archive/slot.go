@@ -122,37 +122,36 @@ func freeName(final string) (string, error) {
 	return "", fmt.Errorf("no free name for %s: move the files of that minute away", final)
 }
 
-// eachFile calls fn for the regular files below a directory. Hidden directories, as
-// of snapshots, and those that cannot be read, as lost+found, are no part of an
-// archive; what vanishes meanwhile is not there.
-func eachFile(root string, fn func(path string, d fs.DirEntry) error) error {
-	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		below := path != root
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
+// eachFile calls fn for the regular files of a tree, and gives up at what cannot be
+// read unless that is a link that leads nowhere, or not this user's.
+func eachFile(root string, fn func(Entry) error) error {
+	return Walk(root, func(e Entry) error {
+		if !e.Type.IsRegular() {
 			return nil
-		case below && d.IsDir() && (strings.HasPrefix(d.Name(), ".") || errors.Is(err, fs.ErrPermission)):
-			return fs.SkipDir
-		case err != nil || !d.Type().IsRegular():
-			return err
 		}
-		return fn(path, d)
+		return fn(e)
+	}, func(path string, err error) error {
+		if errors.Is(err, fs.ErrNotExist) || path != root && errors.Is(err, fs.ErrPermission) {
+			return nil
+		}
+		return err
 	})
 }
 
 // recover makes complete what a kill left open in the whole tree, except the file
-// of the slot that is now, which is opened again.
+// of the slot that is now, which is opened again. Outside of the tree, where a link
+// leads to, that is only what this archive would have written there itself.
 func (a *Archive) recover(now int64) error {
-	return eachFile(a.opt.Dir, func(path string, d fs.DirEntry) error {
-		if !strings.HasPrefix(d.Name(), currentPrefix) {
+	return eachFile(a.opt.Dir, func(e Entry) error {
+		if !strings.HasPrefix(e.Name(), currentPrefix) {
 			return nil
 		}
-		slot, ours := currentSlot(d.Name())
+		slot, ours := currentSlot(e.Name())
 		switch {
-		case !ours:
-			a.opt.Infof("%s is not of this program and is left alone", path)
-		case path != a.currentPath(now):
-			return a.recoverFile(path, slot)
+		case !ours || e.Linked || e.Outside && e.Path != a.currentPath(slot):
+			a.opt.Infof("%s is not of this program and is left alone", e.Path)
+		case e.Path != a.currentPath(now):
+			return a.recoverFile(e.Path, slot)
 		}
 		return nil
 	})

@@ -260,7 +260,7 @@ func TestKill(t *testing.T) {
 			t.Errorf("flow %d of run %d is there %d times", id[1], id[0], c)
 		}
 	}
-	files, err := query.Files(dir)
+	files, err := archive.Files(dir)
 	must(t, err)
 	t.Logf("%d kills, %d flows acknowledged, %d in %d files", kills, total, len(got), len(files))
 	if n := figure(t, nfdump(t, "-I", "-R", dir), "Flows"); n != len(got) {

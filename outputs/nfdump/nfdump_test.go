@@ -77,7 +77,7 @@ func must(t testing.TB, err error) {
 // often each is there.
 func flowsOf(t *testing.T, dir string) map[[2]uint32]int {
 	t.Helper()
-	files, err := query.Files(dir)
+	files, err := archive.Files(dir)
 	must(t, err)
 	got := map[[2]uint32]int{}
 	_, err = query.Each(context.Background(), files, func(r *flow.Record) error {
@@ -145,7 +145,7 @@ func TestWrite(t *testing.T) {
 			t.Errorf("%s: %d, expected %d", name, got, want)
 		}
 	}
-	files, err := query.Files(dir)
+	files, err := archive.Files(dir)
 	must(t, err)
 	exporters := nfdump(t, "-E", files[0])
 	if len(files) == 1 && !strings.Contains(exporters, "version: 5, ID:  1, Sequence failures: 1, packets: 100, flows: 3000") {

@@ -72,7 +72,7 @@ func TestTables(t *testing.T) {
 	must(t, q.Write(metricsOf(v9(false, true, 4))))
 	must(t, q.Close())
 
-	files, err := query.Files(dir)
+	files, err := archive.Files(dir)
 	must(t, err)
 	checked := 0
 	for _, path := range files {

@@ -1,7 +1,7 @@
 // Package query reads flows out of nfdump files and trees of them, lists them and
 // counts them up.
 //
-// Files finds the files, Each lists their flows in order, Top aggregates over one
+// Each lists the flows of files in order, Top aggregates over one
 // element as nfdump's -s does, over all of them: the first n are exact. Damage in
 // a file does not end a query: the damaged part is passed over, counted in
 // Totals.Skipped, and reported as an error when all is read.
@@ -12,58 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
-
-// Files returns the files that paths name, in their order. A directory stands for
-// all files in its tree, by name within each directory, without those that are
-// being written (nfcapd.current…) and those that begin with a dot. A file named
-// itself is taken as it is.
-func Files(paths ...string) ([]string, error) {
-	var files []string
-	for _, path := range paths {
-		info, err := os.Stat(path)
-		if err != nil {
-			return nil, err
-		}
-		if !info.IsDir() {
-			files = append(files, path)
-			continue
-		}
-		err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			if name != path && skipped(d.Name()) {
-				if d.IsDir() {
-					return fs.SkipDir
-				}
-				return nil
-			}
-			if d.Type().IsRegular() {
-				files = append(files, name)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return files, nil
-}
-
-// skipped says whether a scan of a directory leaves a name out.
-func skipped(name string) bool {
-	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "nfcapd.current")
-}
 
 // Totals are the sums over the flows of a query, as nfdump's summary has them.
 type Totals struct {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
@@ -69,28 +70,6 @@ func makeFile(t testing.TB, path string, from, to int) {
 	must(t, w.Close())
 }
 
-func TestFiles(t *testing.T) {
-	dir := t.TempDir()
-	for _, name := range []string{"2026/11/22/nfcapd.202611221005", "2026/11/22/nfcapd.202611221000", "2026/10/01/nfcapd.202610010000",
-		"nfcapd.current.12", ".hidden/nfcapd.1", ".lock", "a"} {
-		path := filepath.Join(dir, name)
-		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		must(t, os.WriteFile(path, nil, 0o644))
-	}
-	got, err := Files(dir, filepath.Join(dir, "nfcapd.current.12"))
-	must(t, err)
-	for i := range got {
-		got[i], _ = filepath.Rel(dir, got[i])
-	}
-	want := []string{"2026/10/01/nfcapd.202610010000", "2026/11/22/nfcapd.202611221000", "2026/11/22/nfcapd.202611221005", "a", "nfcapd.current.12"}
-	if !slices.Equal(got, want) {
-		t.Errorf("%q, expected %q", got, want)
-	}
-	if _, err := Files(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a path that is not there: %v", err)
-	}
-}
-
 // tree makes three files with 60000 flows in order.
 func tree(t testing.TB) []string {
 	t.Helper()
@@ -98,7 +77,7 @@ func tree(t testing.TB) []string {
 	makeFile(t, filepath.Join(dir, "b/nfcapd.2"), 40000, 60000)
 	makeFile(t, filepath.Join(dir, "a/nfcapd.1"), 0, 30000)
 	makeFile(t, filepath.Join(dir, "a/nfcapd.2"), 30000, 40000)
-	files, err := Files(dir)
+	files, err := archive.Files(dir)
 	must(t, err)
 	return files
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/tests/peers"
@@ -43,90 +44,10 @@ func hourly(t *testing.T) string {
 	return base
 }
 
-// TestSelection reads ranges of files, and nfdump reads as many flows.
-func TestSelection(t *testing.T) {
-	base := hourly(t)
-	for _, c := range []struct {
-		s    Selection
-		want string // the hours of the files
-	}{
-		{Selection{Range: base + "/a"}, "21 22 23 00 01 02"},
-		{Selection{File: base + "/a"}, "21 22 23 00 01 02"},
-		{Selection{File: base + "/flat/nfcapd.202611212200"}, "22"},
-		{Selection{Range: base + "/flat/nfcapd.202611212200"}, "22 23 00 01 02"},
-		{Selection{Range: base + "/a/2026/11/21/nfcapd.202611212200"}, "22 23"},
-		{Selection{Range: base + "/flat/nfcapd.202611212200:nfcapd.202611220000"}, "22 23 00"},
-		{Selection{Range: base + "/a/2026/11/21/nfcapd.202611212200:nfcapd.202611212300"}, "22 23"},
-		{Selection{Range: base + "/a/2026/11/21/nfcapd.202611212300:2026/11/22/nfcapd.202611220100"}, "23 00 01"},
-		{Selection{Range: base + "/a/nfcapd.202611212300:nfcapd.202611220100"}, "23 00 01"},
-		{Selection{Sources: base + "/a:b", Range: "."}, "21 22 23 00 01 02 21 22 23 00 01 02"},
-		{Selection{Sources: base + "/a:b", File: "2026/11/21/nfcapd.202611212200"}, "22 22"},
-		{Selection{Sources: base + "/a:b", Range: "2026/11/21/nfcapd.202611212300:2026/11/22/nfcapd.202611220000"}, "23 00 23 00"},
-	} {
-		files, err := c.s.Files()
-		must(t, err)
-		var hours []string
-		for _, f := range files {
-			hours = append(hours, f[len(f)-4:len(f)-2])
-		}
-		if got := strings.Join(hours, " "); got != c.want {
-			t.Errorf("%+v: %s, expected %s", c.s, got, c.want)
-		}
-		_, sum, err := Info(files)
-		must(t, err)
-		if s := c.s.Range; strings.HasPrefix(s, base+"/a/nfcapd") {
-			continue // nfdump 1.7.1 does not find the sub-directories
-		}
-		args := []string{"-I"}
-		for option, value := range map[string]string{"-r": c.s.File, "-R": c.s.Range, "-M": c.s.Sources} {
-			if value != "" {
-				args = append(args, option, value)
-			}
-		}
-		if out := peers.Run(t, "nfdump", args...); !strings.Contains(out, fmt.Sprintf("Flows: %d\n", sum.Flows)) {
-			t.Errorf("%+v: %d flows, nfdump %v says\n%.200s", c.s, sum.Flows, args, out)
-		}
-	}
-}
-
-// TestSelectionRefused: what names nothing says why.
-func TestSelectionRefused(t *testing.T) {
-	base := hourly(t)
-	for want, s := range map[string]Selection{
-		"expected either a file or a range":   {},
-		"no such file":                        {Range: base + "/flat/nfcapd.202611212200:nfcapd.209911220000"},
-		"LAST is a name beside FIRST":         {Range: base + "/flat/nfcapd.202611212200:/nfcapd.202611212300"},
-		"as many sub-directories":             {Range: "nfcapd.202611212200:2026/11/22/nfcapd.202611220100"},
-		"must not begin with /":               {Sources: base + "/a:b", Range: "/2026"},
-		"should be the name of a directory":   {Sources: base + "/a:b/c", Range: "."},
-		"no file from nfcapd.202611220200 to": {Range: base + "/flat/nfcapd.202611220200:nfcapd.202611212200"},
-	} {
-		if files, err := s.Files(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%+v: %d files, %v, expected %q", s, len(files), err, want)
-		}
-	}
-}
-
-// TestGuess finds files in every layout of directories that nfcapd has.
-func TestGuess(t *testing.T) {
-	const name = "nfcapd.202611221305"
-	for _, sub := range []string{"2026/11/22", "2026/11/22/13", "2026/46/7", "2026/46/7/13", "2026/326", "2026/326/13", "2026-11-22", "2026-11-22/13"} {
-		base := t.TempDir()
-		must(t, os.MkdirAll(filepath.Join(base, sub), 0o755))
-		must(t, os.WriteFile(filepath.Join(base, sub, name), nil, 0o644))
-		if got := guess(base, name); got != filepath.Join(sub, name) {
-			t.Errorf("%s: %s", sub, got)
-		}
-	}
-	if got := guess(t.TempDir(), name); got != name {
-		t.Errorf("a file that is nowhere: %s", got)
-	}
-}
-
 // TestWindow reads the flows of windows, as nfdump does.
 func TestWindow(t *testing.T) {
 	base := hourly(t)
-	files, err := Files(base + "/flat")
+	files, err := archive.Files(base + "/flat")
 	must(t, err)
 	for text, want := range map[string]uint64{
 		"2026": 21, "2026/11/22": 15, "2026/11/22.01:02": 3 + 6, "2026/11/21-2026/11/22": 6, "2026/11/22.02:01:00-2026/11/22.02:03:30": 3,
@@ -161,7 +82,7 @@ func TestWindow(t *testing.T) {
 func TestWrite(t *testing.T) {
 	samples, _ := filepath.Glob("../../../shared/samples/nfdump/*.nf")
 	base := hourly(t)
-	files, err := Files(base)
+	files, err := archive.Files(base)
 	must(t, err)
 	for _, c := range []struct {
 		name string

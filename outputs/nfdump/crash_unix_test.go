@@ -21,7 +21,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flowgraf/flowgraf/outputs/archive"
-	"github.com/flowgraf/flowgraf/outputs/query"
 )
 
 // killsFlag is how often the tests with kills kill.

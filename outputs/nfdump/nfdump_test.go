@@ -19,6 +19,7 @@ import (
 	"github.com/influxdata/telegraf/metric"
 	_ "github.com/influxdata/telegraf/plugins/parsers/influx" // configurations need it
 
+	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/query"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"

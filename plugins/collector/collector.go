@@ -178,9 +178,7 @@ type Decoder struct {
 	scratch []ipfix.FieldSpec
 	scope   []byte // of the option record at hand
 
-	queue        []*waiting // of all exporters, in the order of receipt
-	waitingBytes int
-	waitAll      int // bytes
+	room waitingRoom
 
 	err error // the first of the datagram at hand
 }
@@ -241,9 +239,7 @@ func (d *Decoder) decode(m *message, dg Datagram) error {
 		return nil
 	}
 	m.addr, m.port, m.received, m.size, m.stream = addr, dg.Exporter.Port(), flow.TimeOf(dg.Received), len(dg.Payload), dg.Stream
-	if len(d.queue) > 0 && m.received-d.queue[0].base.Received > waitTime {
-		d.expire(m.received)
-	}
+	d.expire(m.received)
 	v := version(dg.Payload)
 	if d.refuses(addr) {
 		d.refused++

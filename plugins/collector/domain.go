@@ -1,9 +1,9 @@
 package collector
 
 import (
+	"container/list"
 	"math"
 	"net/netip"
-	"slices"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
@@ -28,14 +28,14 @@ type domain struct {
 		id   uint16
 		list []entry
 	}
-	entries     int                  // in templates
-	bytes       int                  // of templates and option records
-	options     map[optionKey][]byte // as on the wire, the latest of each key
-	exported    flow.Time            // of the last datagram
-	sysUptime   uint32               // of the last datagram
-	waiting     []*waiting           // sets without a template, in the order of receipt
-	optionBytes int                  // of options
-	sequences   []sequence           // one per source port
+	entries     int                   // in templates
+	bytes       int                   // of templates and option records
+	options     map[optionKey][]byte  // as on the wire, the latest of each key
+	exported    flow.Time             // of the last datagram
+	sysUptime   uint32                // of the last datagram
+	waiting     map[uint16]*list.List // sets without a template, by its id
+	optionBytes int                   // of options
+	sequences   []sequence            // one per source port
 	uptime      ipfix.Uptime
 	rates       rates
 	messages    total // as the exporter counts them
@@ -59,9 +59,11 @@ type exporter struct {
 	config   *ExporterConfig
 	known    *knowledge // with the decoders that have other domains of it
 	domains  int
-	streams  int  // of these, over TCP or TLS
-	waiting  int  // bytes of the sets that wait for their templates
-	needPort bool // two ports define one template id differently
+	streams  int       // of these, over TCP or TLS
+	waiting  int       // bytes of the sets that wait for their templates
+	sets     list.List // the sets that wait, in the order of receipt
+	place    int       // in the heap of those whose sets wait
+	needPort bool      // two ports define one template id differently
 }
 
 // maxPorts bounds the source ports of a domain for which sequences and versions
@@ -161,9 +163,7 @@ func (d *Decoder) unlink(dom *domain) {
 // forget drops a domain.
 func (d *Decoder) forget(dom *domain) {
 	d.unlink(dom)
-	for _, w := range slices.Clone(dom.waiting) {
-		d.endWait(w, true)
-	}
+	d.endWaits(dom, -1)
 	delete(d.domains, dom.key)
 	d.bytes -= dom.bytes
 	d.forgotten++

@@ -168,14 +168,14 @@ func TestSetsWait(t *testing.T) {
 	if len(times) != 2 || times[0] != flow.TimeOf(first.Add(40*time.Second)) {
 		t.Errorf("got flows received at %v", times)
 	}
-	if st := only(t, d); st.SetsWithoutTemplate != 2 || st.SetsResumed != 1 || st.SetsExpired != 1 || st.SetsWaiting != 0 || d.waitingBytes != 0 {
-		t.Errorf("got %+v, %d bytes", st, d.waitingBytes)
+	if st := only(t, d); st.SetsWithoutTemplate != 2 || st.SetsResumed != 1 || st.SetsExpired != 1 || st.SetsWaiting != 0 || d.room.bytes != 0 {
+		t.Errorf("got %+v, %d bytes", st, d.room.bytes)
 	}
 	s.send(t, d, h, func(e *ipfix.Encoder) { e.AddData(compiled(t, 300, spec(1, 4)), []flow.Record{{Bytes: 1}}) })
 	s.at = s.at.Add(2 * time.Minute) // nothing else waits, and no template comes
 	s.send(t, d, h, data)
-	if st := only(t, d); st.SetsExpired != 2 || st.SetsWaiting != 0 || d.waitingBytes != 0 {
-		t.Errorf("got %+v, %d bytes", st, d.waitingBytes)
+	if st := only(t, d); st.SetsExpired != 2 || st.SetsWaiting != 0 || d.room.bytes != 0 {
+		t.Errorf("got %+v, %d bytes", st, d.room.bytes)
 	}
 	for i := range uint32(100000) {
 		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
@@ -188,18 +188,14 @@ func TestSetsWait(t *testing.T) {
 		_ = d.Decode(Datagram{Exporter: netip.AddrPortFrom(addr, 1), Received: s.at, Payload: e.End()}, h)
 	}
 	total, own := 0, 0
-	for _, w := range d.queue {
-		if w.dom != nil {
-			total += w.size()
-			if w.dom.key.addr == from.Addr() {
-				own += w.size()
-			}
+	for e := d.room.all.Front(); e != nil; e = e.Next() {
+		w := e.Value.(*waiting)
+		total += w.size()
+		if w.dom.key.addr == from.Addr() {
+			own += w.size()
 		}
 	}
-	if len(d.queue) > 4*waitAll/waitOverhead {
-		t.Errorf("the queue has %d places", len(d.queue))
-	}
-	if total != d.waitingBytes || total > waitAll || own > waitExporter {
-		t.Errorf("%d bytes wait (%d counted), of one exporter %d", total, d.waitingBytes, own)
+	if total != d.room.bytes || total > waitAll || own > waitExporter {
+		t.Errorf("%d bytes wait (%d counted), of one exporter %d", total, d.room.bytes, own)
 	}
 }

@@ -28,8 +28,8 @@ func TestResume(t *testing.T) {
 		Missing: func(k SetKey, dg Datagram) { kept = append(kept, dg) },
 	}
 	_ = d.Decode(Datagram{Exporter: from, Received: received, Payload: data}, h)
-	if len(kept) != 1 || len(got) != 0 || d.waitingBytes != 0 {
-		t.Fatalf("%d sets are handed out, %d flows, %d bytes wait inside", len(kept), len(got), d.waitingBytes)
+	if len(kept) != 1 || len(got) != 0 || d.room.bytes != 0 {
+		t.Fatalf("%d sets are handed out, %d flows, %d bytes wait inside", len(kept), len(got), d.room.bytes)
 	}
 	key, ok := Key(kept[0])
 	if !ok || key != (SetKey{from, flow.V9, 7, 256}) {

@@ -141,7 +141,7 @@ func NewDecoders(n int, o Options) []*Decoder {
 	list := make([]*Decoder, n)
 	for i := range list {
 		list[i] = newDecoder(o, shared)
-		list[i].waitAll = divide(waitAll)
+		list[i].room.limit = divide(waitAll)
 	}
 	return list
 }

@@ -48,11 +48,7 @@ func (d *Decoder) endStream(from netip.AddrPort) {
 			d.withdrawOne(dom, id, port, true)
 		}
 		dom.sequences = slices.DeleteFunc(dom.sequences, func(s sequence) bool { return s.port == port })
-		for _, w := range slices.Clone(dom.waiting) {
-			if w.port == port {
-				d.endWait(w, true)
-			}
-		}
+		d.endWaits(dom, int(port))
 	}
 }
 

@@ -312,8 +312,8 @@ func FuzzStream(f *testing.F) {
 		_ = d.Decode(Datagram{Exporter: from, Received: received, Stream: true}, Handler{})
 		templates, waiting := 0, 0
 		d.Exporters(func(s *ExporterStats) { templates, waiting = templates+s.TemplatesKnown, waiting+s.SetsWaiting })
-		if templates != 0 || waiting != 0 || d.waitingBytes != 0 || d.bytes != 0 {
-			t.Fatalf("after the connection: %d templates, %d sets, %d and %d bytes", templates, waiting, d.bytes, d.waitingBytes)
+		if templates != 0 || waiting != 0 || d.room.bytes != 0 || d.bytes != 0 {
+			t.Fatalf("after the connection: %d templates, %d sets, %d and %d bytes", templates, waiting, d.bytes, d.room.bytes)
 		}
 	})
 }

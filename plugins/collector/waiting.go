@@ -1,14 +1,17 @@
 package collector
 
 import (
+	"container/heap"
+	"container/list"
 	"slices"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 )
 
-// The bounds of the sets that wait for their template
-// (specs/flow-protocols.md, Templates).
+// The bounds of the sets that wait for their template. Data may come before the template
+// that describes them (RFC 7011, section 8): over UDP after each restart of a
+// collector, until the exporter sends its templates again.
 const (
 	waitTime     = flow.Time(60e9)
 	waitExporter = 256 << 10 // bytes
@@ -19,16 +22,108 @@ const (
 // waiting is a data set whose template is not known yet, with what is needed to
 // decode it later as if it came now.
 type waiting struct {
-	dom  *domain // nil when it waits no longer
+	dom  *domain
 	id   uint16
 	port uint16
 	base flow.Record
 	body []byte
+
+	inAll, inExporter, inTemplate *list.Element
 }
 
 func (w *waiting) size() int { return len(w.body) + waitOverhead }
 
-// wait keeps a set until its template comes.
+// waitingRoom holds the sets that wait, each in three lists in the order of receipt: of
+// all, of its exporter, and of its template. Whatever is looked for is found without a
+// walk, so that a set costs the same however many wait.
+type waitingRoom struct {
+	limit  int       // bytes
+	bytes  int       // of all
+	all    list.List // of *waiting
+	greedy greediest
+}
+
+// add takes a set in.
+func (q *waitingRoom) add(w *waiting) {
+	dom, exp := w.dom, w.dom.exporter
+	if dom.waiting == nil {
+		dom.waiting = map[uint16]*list.List{}
+	}
+	if dom.waiting[w.id] == nil {
+		dom.waiting[w.id] = list.New()
+	}
+	w.inAll, w.inExporter, w.inTemplate = q.all.PushBack(w), exp.sets.PushBack(w), dom.waiting[w.id].PushBack(w)
+	q.bytes += w.size()
+	q.weigh(exp, w.size())
+	dom.stats.SetsWaiting++
+}
+
+// remove takes a set out.
+func (q *waitingRoom) remove(w *waiting) {
+	dom, exp := w.dom, w.dom.exporter
+	q.all.Remove(w.inAll)
+	exp.sets.Remove(w.inExporter)
+	if same := dom.waiting[w.id]; same.Len() > 1 {
+		same.Remove(w.inTemplate)
+	} else {
+		delete(dom.waiting, w.id)
+	}
+	q.bytes -= w.size()
+	q.weigh(exp, -w.size())
+	dom.stats.SetsWaiting--
+}
+
+// weigh changes what the sets of an exporter take.
+func (q *waitingRoom) weigh(exp *exporter, size int) {
+	before := exp.waiting
+	exp.waiting += size
+	switch {
+	case before == 0:
+		heap.Push(&q.greedy, exp)
+	case exp.waiting == 0:
+		heap.Remove(&q.greedy, exp.place)
+	default:
+		heap.Fix(&q.greedy, exp.place)
+	}
+}
+
+// oldest returns the set of a list that came first; nil when there is none.
+func oldest(l *list.List) *waiting {
+	if front := l.Front(); front != nil {
+		return front.Value.(*waiting)
+	}
+	return nil
+}
+
+// greediest is a heap of the exporters whose sets wait: the one with most bytes first.
+type greediest []*exporter
+
+func (g greediest) Len() int           { return len(g) }
+func (g greediest) Less(i, j int) bool { return g[i].waiting > g[j].waiting }
+
+func (g greediest) Swap(i, j int) {
+	g[i], g[j] = g[j], g[i]
+	g[i].place, g[j].place = i, j
+}
+
+// Push implements heap.Interface.
+func (g *greediest) Push(x any) {
+	exp := x.(*exporter)
+	exp.place = len(*g)
+	*g = append(*g, exp)
+}
+
+// Pop implements heap.Interface.
+func (g *greediest) Pop() any {
+	last := len(*g) - 1
+	exp := (*g)[last]
+	(*g)[last] = nil
+	*g = (*g)[:last]
+	return exp
+}
+
+// wait keeps a set until its template comes. Where there is no room, the oldest set of
+// the exporter goes that has most, which is this one when it is over its own bound.
 func (d *Decoder) wait(m *message, set ipfix.Set) {
 	d.expire(m.received)
 	size := len(set.Body) + waitOverhead
@@ -37,74 +132,44 @@ func (d *Decoder) wait(m *message, set ipfix.Set) {
 		m.dom.stats.SetsExpired++
 		return
 	}
-	for exp.waiting+size > waitExporter || d.waitingBytes+size > d.waitAll {
-		if own := exp.waiting+size > waitExporter; own && len(m.dom.waiting) > 0 {
-			d.endWait(m.dom.waiting[0], true)
-		} else if !d.dropWaiting(exp, own) {
-			m.dom.stats.SetsExpired++
-			return
-		}
+	for exp.waiting+size > waitExporter {
+		d.endWait(oldest(&exp.sets), true)
+	}
+	for d.room.bytes+size > d.room.limit && len(d.room.greedy) > 0 {
+		d.endWait(oldest(&d.room.greedy[0].sets), true)
 	}
 	w := &waiting{dom: m.dom, id: set.ID, port: m.port, base: *m.base, body: slices.Clone(set.Body)}
 	w.base.Extra = nil
-	d.compact()
-	d.queue = append(d.queue, w)
-	m.dom.waiting = append(m.dom.waiting, w)
-	exp.waiting += size
-	d.waitingBytes += size
-	m.dom.stats.SetsWaiting++
+	d.room.add(w)
 }
 
 // expire drops the sets that have waited too long.
 func (d *Decoder) expire(now flow.Time) {
-	n := 0
-	for ; n < len(d.queue); n++ {
-		w := d.queue[n]
-		if w.dom != nil && now-w.base.Received <= waitTime {
-			break
-		}
+	for w := oldest(&d.room.all); w != nil && now-w.base.Received > waitTime; w = oldest(&d.room.all) {
 		d.endWait(w, true)
-		d.queue[n] = nil
 	}
-	d.queue = d.queue[n:]
 }
 
-// compact takes out of the queue what waits no longer, once that is most of it.
-func (d *Decoder) compact() {
-	if len(d.queue) < 1024 || len(d.queue) < 2*(d.waitingBytes/waitOverhead) {
-		return
+// endWait takes a set out, as its template has come or it waits in vain.
+func (d *Decoder) endWait(w *waiting, expired bool) {
+	d.room.remove(w)
+	if expired {
+		w.dom.stats.SetsExpired++
 	}
-	d.queue = slices.DeleteFunc(d.queue, func(w *waiting) bool { return w.dom == nil })
 }
 
-// dropWaiting drops the oldest set, of the exporter only or of all.
-func (d *Decoder) dropWaiting(exp *exporter, own bool) bool {
-	for _, w := range d.queue {
-		if w.dom != nil && (!own || w.dom.exporter == exp) {
-			d.endWait(w, true)
-			return true
+// endWaits ends the waiting of all sets of a domain that are of a source port, or of any
+// when port is below 0.
+func (d *Decoder) endWaits(dom *domain, port int) {
+	for _, same := range dom.waiting {
+		for e := same.Front(); e != nil; {
+			w := e.Value.(*waiting)
+			e = e.Next()
+			if port < 0 || int(w.port) == port {
+				d.endWait(w, true)
+			}
 		}
 	}
-	return false
-}
-
-// endWait takes a set out of the accounts.
-func (d *Decoder) endWait(w *waiting, expired bool) {
-	dom := w.dom
-	if dom == nil {
-		return
-	}
-	w.dom = nil
-	dom.exporter.waiting -= w.size()
-	d.waitingBytes -= w.size()
-	dom.stats.SetsWaiting--
-	if expired {
-		dom.stats.SetsExpired++
-	}
-	if i := slices.Index(dom.waiting, w); i >= 0 {
-		dom.waiting = slices.Delete(dom.waiting, i, i+1)
-	}
-	w.body = nil
 }
 
 // resume decodes the sets that have waited for a template, with the time of
@@ -114,19 +179,24 @@ func (d *Decoder) resume(m *message, id uint16) {
 		return
 	}
 	d.expire(m.received)
+	same := m.dom.waiting[id]
+	if same == nil {
+		return
+	}
 	batch, base := d.batch, d.own.rec.Base
 	d.batch = nil
-	for _, w := range slices.Clone(m.dom.waiting) {
+	for e := same.Front(); e != nil; {
+		w := e.Value.(*waiting)
+		e = e.Next()
 		then := *m
 		then.port, then.received, then.flows, then.options, then.resent = w.port, w.base.Received, 0, 0, false
-		if w.id != id || w.dom == nil || d.template(&then, id) == nil {
+		if d.template(&then, id) == nil {
 			continue
 		}
-		body := w.body
 		d.endWait(w, false)
 		m.dom.stats.SetsResumed++
 		then.base = &w.base
-		d.dataSet(&then, ipfix.Set{ID: id, Body: body})
+		d.dataSet(&then, ipfix.Set{ID: id, Body: w.body})
 		m.dom.exporter.known.flows.Add(uint64(then.flows))
 		if batch != nil {
 			batch.joined() // all of them together could be too many for who gets the records

@@ -43,7 +43,7 @@ type Options struct {
 	TLSCert, TLSKey string
 	// Users may log in over TLS. Auth is AuthRequired, the default with users, or
 	// AuthOptional.
-	Users map[string]smtpd.Verifier
+	Users map[string]smtpd.Verifier `json:"-"`
 	Auth  string
 	// Helo is a smtpd.HeloRule, default "any".
 	Helo string
@@ -66,7 +66,7 @@ type Options struct {
 	// this order.
 	Smarthosts []string
 	// Credentials and AuthInClear are delivery's.
-	Credentials func(delivery.Smarthost) (*delivery.Credentials, error)
+	Credentials func(delivery.Smarthost) (*delivery.Credentials, error) `json:"-"`
 	AuthInClear bool
 	// LocalDomains are names of this host, besides Hostname and "localhost", whose
 	// addresses Aliases and VisibleDomain are for, see package rewrite.
@@ -89,7 +89,7 @@ type Options struct {
 	// HostConnections and HostMails are delivery's.
 	HostConnections, HostMails int
 	// TLSConfig holds what verifying smarthosts needs.
-	TLSConfig *tls.Config
+	TLSConfig *tls.Config `json:"-"`
 	// MaxMessageSize in octets, default 10 MiB; MaxConnections, default 100.
 	MaxMessageSize int64
 	MaxConnections int
@@ -97,9 +97,13 @@ type Options struct {
 	ExpireAfter time.Duration
 	// Recover is called by Start with the mails that wait, before any is delivered;
 	// may be nil.
-	Recover func(waiting []queue.Envelope) error
+	Recover func(waiting []queue.Envelope) error `json:"-"`
 	// Monitor counts and logs; may be nil.
-	Monitor *monitor.Monitor
+	Monitor *monitor.Monitor `json:"-"`
+	// Hidden stands for what Users, Credentials and TLSConfig hide in functions: it is
+	// the same only when they are the same. With it, a relay that a reload does not
+	// change goes on as it is.
+	Hidden string
 
 	policyTransport http.RoundTripper // of MTA-STS, in tests
 }
@@ -265,42 +269,30 @@ func (r *Relay) prepare(env *queue.Envelope, body []byte) []byte {
 
 // Start opens the spool, begins to deliver what waits, and opens the listeners.
 // After an error nothing is open and Start may be called again. The end of ctx ends
-// deliveries as Stop does.
+// deliveries as Stop does. What a relay has left under a reload is taken over.
 func (r *Relay) Start(ctx context.Context) error {
+	whole, server, err := r.inherit()
+	if whole || err != nil {
+		return err
+	}
 	q, waiting, err := queue.Open(r.opts.Spool, r.opts.Monitor)
 	if err != nil {
-		return fmt.Errorf("spool %q: %w", r.opts.Spool, err)
+		return abandon(server, fmt.Errorf("spool %q: %w", r.opts.Spool, err))
 	}
 	if r.opts.Recover != nil {
 		if err := r.opts.Recover(waiting); err != nil {
-			return errors.Join(err, q.Close())
+			return abandon(server, errors.Join(err, q.Close()))
 		}
 	}
 	r.queue = q
-	r.sender = delivery.New(delivery.Options{
-		Queue: q, Hostname: r.opts.Hostname, Smarthosts: r.hosts,
-		TLS: delivery.TLSMode(r.opts.SmarthostTLS), TLSConfig: r.opts.TLSConfig,
-		Credentials: r.opts.Credentials, AuthInClear: r.opts.AuthInClear,
-		Resolver: r.resolver, MXTLS: delivery.TLSMode(r.opts.MXTLS), Policies: r.policies().Policy, Self: r.isSelf,
-		HostConnections: r.opts.HostConnections, HostMails: r.opts.HostMails,
-		ExpireAfter: r.opts.ExpireAfter, Allow: r.allow, Failed: r.bounce, Monitor: r.opts.Monitor,
-	})
+	r.sender = r.newSender(q)
 	for i := range waiting {
 		r.sender.Add(&waiting[i])
 	}
-	server := smtpd.New(smtpd.Options{
-		Listen: r.listen, TLS: r.tls, Hostname: r.opts.Hostname, Policy: r.policy,
-		Known: r.known, Unknown: r.unknown, Users: r.opts.Users, RequireAuth: len(r.opts.Users) > 0 && r.opts.Auth != AuthOptional,
-		Helo: smtpd.HeloRule(r.opts.Helo), Senders: r.senders, Limits: r.opts.Limits,
-		CommandTimeout: r.opts.CommandTimeout, DataTimeout: r.opts.DataTimeout, SessionTimeout: r.opts.SessionTimeout,
-		LongLines: r.opts.LongLines, MaxMessageSize: r.opts.MaxMessageSize, MaxConnections: r.opts.MaxConnections,
-		Instance: q.Instance(), NewID: q.NewID, Submit: r.Submit, Monitor: r.opts.Monitor,
-	})
-	if err := server.Start(); err != nil {
+	if err := r.serve(server, r.serverOptions(q)); err != nil {
 		r.sender, r.queue = nil, nil
-		return errors.Join(err, q.Close())
+		return abandon(server, errors.Join(err, q.Close()))
 	}
-	r.server = server
 	r.addrs = r.listening()
 	r.sender.Start(ctx)
 	commands := &admin{queue: q, sender: r.sender, failed: r.revive, bounce: true}
@@ -308,6 +300,28 @@ func (r *Relay) Start(ctx context.Context) error {
 		r.opts.Monitor.Warnf("%v; flowgraf queue cannot reach this relay", err)
 	}
 	return nil
+}
+
+func (r *Relay) newSender(q *queue.Queue) *delivery.Sender {
+	return delivery.New(delivery.Options{
+		Queue: q, Hostname: r.opts.Hostname, Smarthosts: r.hosts,
+		TLS: delivery.TLSMode(r.opts.SmarthostTLS), TLSConfig: r.opts.TLSConfig,
+		Credentials: r.opts.Credentials, AuthInClear: r.opts.AuthInClear,
+		Resolver: r.resolver, MXTLS: delivery.TLSMode(r.opts.MXTLS), Policies: r.policies().Policy, Self: r.isSelf,
+		HostConnections: r.opts.HostConnections, HostMails: r.opts.HostMails,
+		ExpireAfter: r.opts.ExpireAfter, Allow: r.allow, Failed: r.bounce, Monitor: r.opts.Monitor,
+	})
+}
+
+func (r *Relay) serverOptions(q *queue.Queue) smtpd.Options {
+	return smtpd.Options{
+		Listen: r.listen, TLS: r.tls, Hostname: r.opts.Hostname, Policy: r.policy, Open: openListener,
+		Known: r.known, Unknown: r.unknown, Users: r.opts.Users, RequireAuth: len(r.opts.Users) > 0 && r.opts.Auth != AuthOptional,
+		Helo: smtpd.HeloRule(r.opts.Helo), Senders: r.senders, Limits: r.opts.Limits,
+		CommandTimeout: r.opts.CommandTimeout, DataTimeout: r.opts.DataTimeout, SessionTimeout: r.opts.SessionTimeout,
+		LongLines: r.opts.LongLines, MaxMessageSize: r.opts.MaxMessageSize, MaxConnections: r.opts.MaxConnections,
+		Instance: q.Instance(), NewID: q.NewID, Submit: r.Submit, Monitor: r.opts.Monitor,
+	}
 }
 
 // spoolPath gives a path in the spool.
@@ -343,7 +357,7 @@ func (r *Relay) Stop() {
 func (r *Relay) Check() error {
 	errs := []error{queue.CheckWritable(r.opts.Spool)}
 	for _, listen := range r.listen {
-		l, err := net.Listen("tcp", listen.Addr)
+		l, err := openListener(listen.Addr)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("listening on %q for mail: %w", listen.Addr, err))
 			continue

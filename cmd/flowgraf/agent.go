@@ -18,6 +18,8 @@ import (
 	"github.com/influxdata/telegraf/logger"
 	"github.com/influxdata/telegraf/models"
 	"github.com/spf13/cobra"
+
+	"github.com/flowgraf/flowgraf/relay"
 )
 
 // agentOptions are the flags of flowgraf agent.
@@ -83,6 +85,7 @@ func (o *agentOptions) run(ctx context.Context) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	defer relay.EndReload()
 	for c != nil {
 		if c, err = o.runUntilReload(ctx, c, hangup); err != nil {
 			return err
@@ -113,9 +116,13 @@ func (o *agentOptions) runUntilReload(ctx context.Context, c *config.Config, han
 				continue
 			}
 			log.Printf("I! Reloading the configuration")
+			relay.BeginReload() // the mail relay goes on until the new one takes it over
 			cancel()
 			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 				return nil, err
+			}
+			if !relaysOnly(next) {
+				relay.EndReload()
 			}
 			return next, o.setupLogging(next)
 		}

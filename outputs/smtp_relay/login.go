@@ -3,11 +3,14 @@ package smtp_relay
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/influxdata/telegraf/config"
 
 	"github.com/flowgraf/flowgraf/relay/delivery"
 	"github.com/flowgraf/flowgraf/relay/rewrite"
@@ -36,6 +39,44 @@ func (p *SMTPRelay) verifiers() (map[string]smtpd.Verifier, error) {
 		users[u.Name] = verifier
 	}
 	return users, nil
+}
+
+// hidden gives a sum of all options that the relay does not see as values: secrets, and
+// what stands in the file of certificates.
+func (p *SMTPRelay) hidden() (string, error) {
+	sum := sha256.New()
+	add := func(parts ...string) {
+		for _, part := range parts {
+			fmt.Fprintf(sum, "%d:%s", len(part), part)
+		}
+	}
+	add(p.Username, p.TokenFile, p.PasswordFile, p.SmarthostAuth, p.TLSCA)
+	if p.TLSCA != "" {
+		pem, err := os.ReadFile(p.TLSCA)
+		if err != nil {
+			return "", fmt.Errorf("tls_ca: %w", err)
+		}
+		add(string(pem))
+	}
+	secrets := []*config.Secret{&p.Password}
+	for i := range p.Users {
+		add(p.Users[i].Name, p.Users[i].PasswordHash)
+		secrets = append(secrets, &p.Users[i].Password)
+	}
+	for _, secret := range secrets {
+		if secret.Empty() {
+			add("")
+			continue
+		}
+		value, err := secret.Get()
+		if err != nil { // told when it is needed
+			add(err.Error())
+			continue
+		}
+		add(value.String())
+		value.Destroy()
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // credentials gives what tells delivery how to log in, nil when there is nothing to

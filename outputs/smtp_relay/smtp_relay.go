@@ -110,6 +110,10 @@ func (p *SMTPRelay) options() (relay.Options, error) {
 	if err != nil {
 		return relay.Options{}, err
 	}
+	hidden, err := p.hidden()
+	if err != nil {
+		return relay.Options{}, err
+	}
 	credentials, err := p.credentials()
 	if err != nil {
 		return relay.Options{}, err
@@ -134,7 +138,7 @@ func (p *SMTPRelay) options() (relay.Options, error) {
 		LocalDomains: p.LocalDomains, LocalRecipients: p.LocalRecipients, VisibleDomain: p.VisibleDomain, Aliases: aliases,
 		DKIMDomain: p.DKIMDomain, DKIMSelector: p.DKIMSelector, DKIMKey: p.DKIMKey,
 		LongLines: p.LongLines == "relay", MaxMessageSize: int64(p.MaxMessageSize), MaxConnections: p.MaxConnections,
-		ExpireAfter: time.Duration(p.ExpireAfter), Monitor: p.monitor,
+		ExpireAfter: time.Duration(p.ExpireAfter), Monitor: p.monitor, Hidden: hidden,
 	}, nil
 }
 
@@ -260,15 +264,14 @@ func (p *SMTPRelay) Check() error { return p.explain(p.relay.Check()) }
 // Connect implements telegraf.Output: it opens the spool and the listeners and
 // begins to deliver.
 func (p *SMTPRelay) Connect() error {
-	ctx, cancel := context.WithCancel(context.Background())
-	if err := p.relay.Start(ctx); err != nil {
-		cancel()
+	if err := p.relay.Start(context.Background()); err != nil {
 		err = p.explain(err)
 		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, queue.ErrLocked) {
 			return &outcome.Startup{Err: err}
 		}
 		return err
 	}
+	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	for _, addr := range p.relay.Addrs() {
 		p.monitor.Infof("takes mail on %s", addr)
@@ -305,14 +308,15 @@ func (p *SMTPRelay) publishWaiting(ctx context.Context) {
 	}
 }
 
-// Close implements telegraf.Output. Mails that wait stay in the spool.
+// Close implements telegraf.Output. Mails that wait stay in the spool. Under a reload the
+// relay goes on until the new plugin takes it over.
 func (p *SMTPRelay) Close() error {
 	if p.cancel == nil {
 		return nil
 	}
-	p.relay.Stop()
 	p.cancel()
 	p.gauges.Wait()
+	p.relay.Leave()
 	p.cancel = nil
 	return nil
 }

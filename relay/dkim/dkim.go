@@ -10,6 +10,7 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -44,6 +45,15 @@ const maxKeyFile = 1 << 20
 type Signer struct {
 	domain, selector string
 	key              crypto.Signer
+	identity         []byte
+}
+
+// Identity is the same for signers with the same key. A nil Signer has none.
+func (s *Signer) Identity() []byte {
+	if s == nil {
+		return nil
+	}
+	return s.identity
 }
 
 // New reads the key, PEM in PKCS #8 or PKCS #1 form. The error names the option.
@@ -63,7 +73,8 @@ func New(domain, selector, keyFile string) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dkim_key: %q: %w", keyFile, err)
 	}
-	return &Signer{domain: ascii, selector: selector, key: key}, nil
+	sum := sha256.Sum256(b)
+	return &Signer{domain: ascii, selector: selector, key: key, identity: sum[:]}, nil
 }
 
 func parseKey(b []byte) (crypto.Signer, error) {

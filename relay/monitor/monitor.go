@@ -4,6 +4,7 @@ package monitor
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +17,7 @@ const (
 	AcceptedBytes    Event = "accepted_bytes"    // their octets
 	Refused          Event = "refused"           // connections, commands, mails refused, by reason
 	Connections      Event = "connections"       // client connections taken
+	Displaced        Event = "displaced"         // idle client connections ended to make room
 	Stored           Event = "stored"            // mails written to the spool, by origin
 	Delivered        Event = "delivered"         // recipients taken over by a smarthost
 	PutOff           Event = "put_off"           // attempts after which a mail waits
@@ -44,12 +46,17 @@ type Logger interface {
 // Monitor counts and logs. A nil Monitor does nothing. It is safe for concurrent
 // use.
 type Monitor struct {
-	log  Logger
-	hook func(Event, string, int64)
+	to atomic.Pointer[target]
 
 	mu      sync.Mutex
 	counts  map[counterKey]int64
 	limited map[string]*limit
+}
+
+// target is where lines and counts go.
+type target struct {
+	log  Logger // may be nil
+	hook func(Event, string, int64)
 }
 
 type counterKey struct {
@@ -71,7 +78,24 @@ const maxLimited = 1000
 // New makes a Monitor. log and hook may be nil; hook is called with every count
 // and must not block.
 func New(log Logger, hook func(event Event, reason string, n int64)) *Monitor {
-	return &Monitor{log: log, hook: hook, counts: map[counterKey]int64{}, limited: map[string]*limit{}}
+	m := &Monitor{counts: map[counterKey]int64{}, limited: map[string]*limit{}}
+	m.to.Store(&target{log, hook})
+	return m
+}
+
+// Redirect sends lines and counts to where they go from other. Both may be nil.
+func (m *Monitor) Redirect(other *Monitor) {
+	if m != nil && other != nil {
+		m.to.Store(other.to.Load())
+	}
+}
+
+// logger gives where lines go, nil when nowhere.
+func (m *Monitor) logger() Logger {
+	if m == nil {
+		return nil
+	}
+	return m.to.Load().log
 }
 
 // Count adds one.
@@ -85,8 +109,8 @@ func (m *Monitor) Add(event Event, reason string, n int64) {
 	m.mu.Lock()
 	m.counts[counterKey{event, reason}] += n
 	m.mu.Unlock()
-	if m.hook != nil {
-		m.hook(event, reason, n)
+	if hook := m.to.Load().hook; hook != nil {
+		hook(event, reason, n)
 	}
 }
 
@@ -112,36 +136,37 @@ func (m *Monitor) Get(event Event, reason string) int64 {
 
 // Errorf logs an error.
 func (m *Monitor) Errorf(format string, args ...any) {
-	if m != nil && m.log != nil {
-		m.log.Errorf(format, args...)
+	if log := m.logger(); log != nil {
+		log.Errorf(format, args...)
 	}
 }
 
 // Warnf logs a warning.
 func (m *Monitor) Warnf(format string, args ...any) {
-	if m != nil && m.log != nil {
-		m.log.Warnf(format, args...)
+	if log := m.logger(); log != nil {
+		log.Warnf(format, args...)
 	}
 }
 
 // Infof logs an event of normal work.
 func (m *Monitor) Infof(format string, args ...any) {
-	if m != nil && m.log != nil {
-		m.log.Infof(format, args...)
+	if log := m.logger(); log != nil {
+		log.Infof(format, args...)
 	}
 }
 
 // Debugf logs a detail.
 func (m *Monitor) Debugf(format string, args ...any) {
-	if m != nil && m.log != nil {
-		m.log.Debugf(format, args...)
+	if log := m.logger(); log != nil {
+		log.Debugf(format, args...)
 	}
 }
 
 // LimitedWarnf is Warnf at most once a minute per key; the next line then tells
 // how many were left out.
 func (m *Monitor) LimitedWarnf(key, format string, args ...any) {
-	if m == nil || m.log == nil {
+	log := m.logger()
+	if log == nil {
 		return
 	}
 	suppressed, ok := m.admit(key)
@@ -152,7 +177,7 @@ func (m *Monitor) LimitedWarnf(key, format string, args ...any) {
 		format += " (and %d more like this)"
 		args = append(args, suppressed)
 	}
-	m.log.Warnf(format, args...)
+	log.Warnf(format, args...)
 }
 
 func (m *Monitor) admit(key string) (suppressed int, ok bool) {

@@ -388,7 +388,7 @@ func TestClientLimits(t *testing.T) {
 	if n := len(mails.got()); n != 3 {
 		t.Errorf("%d mails taken", n)
 	}
-	if s.opts.Monitor.Get(monitor.Refused, "message rate") != 1 || s.opts.Monitor.Get(monitor.Refused, "client connections") != 1 {
+	if s.options().Monitor.Get(monitor.Refused, "message rate") != 1 || s.options().Monitor.Get(monitor.Refused, "client connections") != 1 {
 		t.Error("not counted")
 	}
 
@@ -423,7 +423,7 @@ func TestLimiterRefillsAndForgets(t *testing.T) {
 	if len(l.clients) > maxClients {
 		t.Errorf("%d clients are remembered", len(l.clients))
 	}
-	if l.connect(held) {
+	if l.mayConnect(held) {
 		t.Error("a client with a connection was forgotten")
 	}
 	a, b6 := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::ffff")

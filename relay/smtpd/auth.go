@@ -37,13 +37,13 @@ const (
 var errCanceled = errors.New("canceled")
 
 // mayAuth tells whether AUTH is offered now: over TLS only.
-func (c *conn) mayAuth() bool { return c.encrypted && len(c.srv.opts.Users) > 0 }
+func (c *conn) mayAuth() bool { return c.encrypted && len(c.srv.options().Users) > 0 }
 
 // auth is RFC 4954's command with PLAIN (RFC 4616) and LOGIN. Passwords are kept as
 // hashes, so there is no mechanism that needs them in plain text.
 func (c *conn) auth(arg string) {
 	switch {
-	case !c.mayAuth() && len(c.srv.opts.Users) > 0 && c.mode == StartTLS:
+	case !c.mayAuth() && len(c.srv.options().Users) > 0 && c.mode == StartTLS:
 		c.refuse("538 5.7.11 STARTTLS first", "authentication")
 		return
 	case !c.mayAuth():
@@ -89,16 +89,16 @@ func (c *conn) auth(arg string) {
 func (c *conn) verify(name string, password []byte) bool {
 	c.srv.auths <- struct{}{}
 	defer func() { <-c.srv.auths }()
-	verifier := c.srv.opts.Users[name]
+	verifier := c.srv.options().Users[name]
 	return verifier != nil && verifier(password)
 }
 
 // loginFailed answers after a time that does not tell whether the user exists.
 func (c *conn) loginFailed(name string, began time.Time) {
-	c.srv.opts.Monitor.LimitedWarnf("auth "+c.remote.String(), "mail client %s: login as %q failed", c.remote, clip(name))
+	c.srv.options().Monitor.LimitedWarnf("auth "+c.remote.String(), "mail client %s: login as %q failed", c.remote, clip(name))
 	c.logins++
 	allowed := c.srv.limiter.failure(c.remote)
-	time.Sleep(time.Until(began.Add(c.srv.opts.failureDelay)))
+	time.Sleep(time.Until(began.Add(c.srv.options().failureDelay)))
 	if c.logins >= maxLogins || !allowed {
 		c.err = c.refuseEnd("421 4.7.0 too many failed logins", "authentication")
 		return
@@ -193,4 +193,4 @@ func clip(s string) string {
 }
 
 // count is refuse's counter for what is not answered.
-func (c *conn) count(reason string) { c.srv.opts.Monitor.Count(monitor.Refused, reason) }
+func (c *conn) count(reason string) { c.srv.options().Monitor.Count(monitor.Refused, reason) }

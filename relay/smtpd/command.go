@@ -23,9 +23,7 @@ func (c *conn) command(line []byte) {
 	text := string(line[:len(line)-2])
 	verb, arg, _ := strings.Cut(text, " ")
 	verb = strings.ToUpper(verb)
-	if verb != "RCPT" {
-		c.idle++
-	}
+	c.countIdle(verb)
 	if problem := c.overCaps(verb); problem != "" {
 		c.count("commands")
 		if verb == "MAIL" {
@@ -63,6 +61,20 @@ func (c *conn) command(line []byte) {
 	}
 }
 
+// countIdle counts commands that lead to no mail. Those of a transaction are not among
+// them, nor is an RSET behind a recipient: refused recipients end no session.
+func (c *conn) countIdle(verb string) {
+	switch verb {
+	case "MAIL", "RCPT", "DATA", "BDAT":
+	case "RSET":
+		if !c.trans.offered {
+			c.idle++
+		}
+	default:
+		c.idle++
+	}
+}
+
 // overCaps tells what a session does too often, "" when nothing.
 func (c *conn) overCaps(verb string) string {
 	switch {
@@ -97,16 +109,20 @@ func (c *conn) pass(verb, line string) {
 	c.pending = []byte(line + "\r\n")
 }
 
-// refuse answers a command that the library does not see.
+// refuse answers a command that the library does not see. What is wrong with an address
+// or a limit is no error of the client's program, and does not end its session.
 func (c *conn) refuse(reply, reason string) {
-	c.errors++
-	c.srv.opts.Monitor.Count(monitor.Refused, reason)
+	switch reason {
+	case "syntax", "command", "sequence", "helo", "authentication":
+		c.errors++
+	}
+	c.srv.options().Monitor.Count(monitor.Refused, reason)
 	c.out.WriteString(reply + "\r\n")
 }
 
 // refuseEnd is refuse with the end of the session.
 func (c *conn) refuseEnd(reply, reason string) error {
-	c.srv.opts.Monitor.Count(monitor.Refused, reason)
+	c.srv.options().Monitor.Count(monitor.Refused, reason)
 	return c.end(reply)
 }
 
@@ -115,8 +131,8 @@ func (c *conn) hello(verb, name string) {
 		c.refuse("501 5.5.4 expected "+verb+" and one name", "syntax")
 		return
 	}
-	if !c.srv.opts.Helo.allows(name) {
-		c.srv.opts.Monitor.LimitedWarnf("helo "+c.remote.String(), "mail client %s: name %q refused by the rule %q", c.remote, clip(name), c.srv.opts.Helo)
+	if !c.srv.options().Helo.allows(name) {
+		c.srv.options().Monitor.LimitedWarnf("helo "+c.remote.String(), "mail client %s: name %q refused by the rule %q", c.remote, clip(name), c.srv.options().Helo)
 		c.refuse("550 5.7.1 expected "+verb+" with the name of your host", "helo")
 		return
 	}
@@ -148,14 +164,13 @@ func (c *conn) mail(line []byte, arg string) {
 	case c.mode == StartTLS && !c.encrypted:
 		c.refuse("530 5.7.0 STARTTLS first", "authentication")
 		return
-	case c.srv.opts.RequireAuth && c.user == "":
+	case c.srv.options().RequireAuth && c.user == "":
 		c.refuse("530 5.7.0 AUTH first", "authentication")
 		return
 	case c.trans.open && c.trans.failed:
 		// A client that had a recipient refused and goes on without RSET: end that
 		// transaction in the library too, then look at this line again.
 		c.held = bytes.Clone(line)
-		c.idle--
 		c.swallow = true
 		c.trans = transaction{}
 		c.pass("", "RSET")
@@ -175,8 +190,8 @@ func (c *conn) mail(line []byte, arg string) {
 		c.badAddress("sender", err)
 		return
 	}
-	if c.srv.opts.Senders != nil && !c.srv.opts.Senders.Contains(from) {
-		c.srv.opts.Monitor.LimitedWarnf("sender "+c.remote.String(), "mail client %s: sender %q refused: not in sender_domains", c.remote, from)
+	if c.srv.options().Senders != nil && !c.srv.options().Senders.Contains(from) {
+		c.srv.options().Monitor.LimitedWarnf("sender "+c.remote.String(), "mail client %s: sender %q refused: not in sender_domains", c.remote, from)
 		c.refuse("550 5.7.1 no mail is taken from this sender: not in sender_domains", "sender")
 		return
 	}
@@ -186,7 +201,7 @@ func (c *conn) mail(line []byte, arg string) {
 		return
 	}
 	if !c.srv.limiter.message(c.remote) {
-		c.tooMany("mails", c.srv.opts.Limits.Messages, "message rate")
+		c.tooMany("mails", c.srv.options().Limits.Messages, "message rate")
 		return
 	}
 	c.pass("MAIL", fmt.Sprintf("MAIL FROM:<%s>%s", from, body))
@@ -208,8 +223,8 @@ func (c *conn) mailParams(params []string) (pass, problem, reason string) {
 				return "", "501 5.5.4 SIZE must be a number of at most 20 digits", "syntax"
 			}
 			size, err := strconv.ParseUint(value, 10, 63)
-			if err != nil || int64(size) > c.srv.opts.MaxMessageSize {
-				return "", fmt.Sprintf("552 5.3.4 message too big, the limit is %d octets", c.srv.opts.MaxMessageSize), "size"
+			if err != nil || int64(size) > c.srv.options().MaxMessageSize {
+				return "", fmt.Sprintf("552 5.3.4 message too big, the limit is %d octets", c.srv.options().MaxMessageSize), "size"
 			}
 		case "BODY":
 			value = strings.ToUpper(value)
@@ -228,6 +243,7 @@ func (c *conn) rcpt(arg string) {
 	if !c.inTransaction() {
 		return
 	}
+	c.trans.offered = true
 	path, params, problem := splitPath(arg, "TO:")
 	if problem != "" {
 		c.trans.failed = true
@@ -247,7 +263,7 @@ func (c *conn) rcpt(arg string) {
 	}
 	if !c.srv.limiter.recipient(c.remote) {
 		c.trans.failed = true
-		c.tooMany("recipients", c.srv.opts.Limits.Recipients, "recipient rate")
+		c.tooMany("recipients", c.srv.options().Limits.Recipients, "recipient rate")
 		return
 	}
 	c.pass("RCPT", fmt.Sprintf("RCPT TO:<%s>", to))
@@ -255,12 +271,12 @@ func (c *conn) rcpt(arg string) {
 
 // tooMany puts a client off that is over a limit a minute.
 func (c *conn) tooMany(what string, limit int, reason string) {
-	c.srv.opts.Monitor.LimitedWarnf("rate "+c.remote.String(), "mail client %s put off: over %d %s a minute", c.remote, limit, what)
+	c.srv.options().Monitor.LimitedWarnf("rate "+c.remote.String(), "mail client %s put off: over %d %s a minute", c.remote, limit, what)
 	c.refuse(fmt.Sprintf("450 4.7.1 more than %d %s a minute from %s, try again later", limit, what, c.remote), reason)
 }
 
 func (c *conn) badAddress(whose string, err error) {
-	c.srv.opts.Monitor.LimitedWarnf("address "+c.remote.String(), "mail client %s: %s refused: %v", c.remote, whose, err)
+	c.srv.options().Monitor.LimitedWarnf("address "+c.remote.String(), "mail client %s: %s refused: %v", c.remote, whose, err)
 	c.refuse("553 5.1.3 "+whose+" address not accepted: only plain local-part@domain is", "address")
 }
 
@@ -303,10 +319,9 @@ func (c *conn) data(arg string) {
 	}
 	if c.trans.accepted == 0 {
 		c.trans.failed = true
-		c.refuse("554 5.5.1 no valid recipients", "sequence")
+		c.refuse("554 5.5.1 no valid recipients", "recipients")
 		return
 	}
-	c.busy.Store(true)
 	c.pass("DATA", "DATA")
 }
 
@@ -324,7 +339,7 @@ func (c *conn) bdat(arg string) {
 		return
 	}
 	if !c.trans.open || c.trans.poisoned || c.trans.accepted == 0 {
-		if int64(size) > c.srv.opts.MaxMessageSize {
+		if int64(size) > c.srv.options().MaxMessageSize {
 			c.err = c.refuseEnd("552 5.3.4 chunk too big", "size")
 			return
 		}
@@ -335,9 +350,8 @@ func (c *conn) bdat(arg string) {
 		c.refuse("503 5.5.1 MAIL and an accepted RCPT first", "sequence")
 		return
 	}
-	c.busy.Store(true)
 	c.chunk, c.chunkLast = int64(size), last
-	c.Conn.SetReadDeadline(time.Now().Add(c.srv.opts.DataTimeout))
+	c.wait(time.Now().Add(c.srv.options().DataTimeout), true)
 	line := "BDAT " + strconv.FormatUint(size, 10)
 	if last {
 		line += " LAST"
@@ -352,20 +366,19 @@ func (c *conn) replied(code int) {
 		return
 	}
 	c.verb = ""
-	if !good && verb != "" {
-		c.errors++
-	}
 	switch verb {
 	case "EHLO", "HELO":
 		c.greeted = c.greeted || good
 		if good {
 			c.trans = transaction{}
+		} else {
+			c.errors++
 		}
 	case "RSET":
 		c.trans = transaction{}
 	case "MAIL":
 		if good {
-			c.trans = transaction{open: true}
+			c.trans, c.mailed = transaction{open: true, began: time.Now()}, true
 		}
 	case "RCPT":
 		if good {
@@ -387,7 +400,6 @@ func (c *conn) replied(code int) {
 // ended is called when a message was accepted or refused.
 func (c *conn) ended(good bool) {
 	c.trans = transaction{}
-	c.busy.Store(false)
 	if good {
 		c.idle, c.errors = 0, 0
 	}

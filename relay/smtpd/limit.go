@@ -103,16 +103,25 @@ func (l *limiter) forget(before time.Time) {
 	}
 }
 
-// connect counts a connection; false when the client has too many.
-func (l *limiter) connect(addr netip.Addr) bool {
+// setLimits puts other limits in force; what is used stays counted.
+func (l *limiter) setLimits(limits Limits) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	u := l.use(addr)
-	if l.limits.Connections > 0 && u.conns >= l.limits.Connections {
-		return false
-	}
-	u.conns++
-	return true
+	l.limits = limits
+}
+
+// mayConnect tells whether a client may have one connection more.
+func (l *limiter) mayConnect(addr netip.Addr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limits.Connections <= 0 || l.use(addr).conns < l.limits.Connections
+}
+
+// connect counts a connection.
+func (l *limiter) connect(addr netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.use(addr).conns++
 }
 
 func (l *limiter) disconnect(addr netip.Addr) {
@@ -124,25 +133,23 @@ func (l *limiter) disconnect(addr netip.Addr) {
 }
 
 func (l *limiter) message(addr netip.Addr) bool {
-	return l.take(addr, l.limits.Messages, func(u *clientUse) *bucket { return &u.messages })
+	return l.take(addr, func(u *clientUse) (*bucket, int) { return &u.messages, l.limits.Messages })
 }
 
 func (l *limiter) recipient(addr netip.Addr) bool {
-	return l.take(addr, l.limits.Recipients, func(u *clientUse) *bucket { return &u.recipients })
+	return l.take(addr, func(u *clientUse) (*bucket, int) { return &u.recipients, l.limits.Recipients })
 }
 
 // failure counts a failed login; false when the client had too many.
 func (l *limiter) failure(addr netip.Addr) bool {
-	return l.take(addr, failuresPerMinute, func(u *clientUse) *bucket { return &u.failures })
+	return l.take(addr, func(u *clientUse) (*bucket, int) { return &u.failures, failuresPerMinute })
 }
 
-func (l *limiter) take(addr netip.Addr, limit int, which func(*clientUse) *bucket) bool {
-	if limit <= 0 {
-		return true
-	}
+func (l *limiter) take(addr netip.Addr, which func(*clientUse) (*bucket, int)) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return which(l.use(addr)).take(limit, time.Now())
+	b, limit := which(l.use(addr))
+	return b.take(limit, time.Now())
 }
 
 // mayLogin tells whether a client has failures left.

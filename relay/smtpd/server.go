@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -56,12 +57,14 @@ type Options struct {
 	MaxConnections int
 	// MaxRecipients is the number of recipients a mail; default 1000.
 	MaxRecipients int
-	// CommandTimeout is the longest wait for a whole command line; default 5 min.
+	// CommandTimeout is the longest wait for a whole command line; default 5 min. A
+	// session that has come to a MAIL is not ended by it between two mails, but may be
+	// then when another client needs its place.
 	CommandTimeout time.Duration
 	// DataTimeout is the longest time for a message body; default 10 min.
 	DataTimeout time.Duration
-	// SessionTimeout is the age at which a session is ended between two mails;
-	// default 1 h.
+	// SessionTimeout is the age at which a session is ended that has not come to a
+	// MAIL, and with DataTimeout that of one transaction; default 1 h.
 	SessionTimeout time.Duration
 	// Instance is the start of the ids that NewID gives: a Received field with
 	// such an id means a loop.
@@ -73,7 +76,26 @@ type Options struct {
 	// Monitor counts and logs; may be nil.
 	Monitor *monitor.Monitor
 
-	failureDelay time.Duration // shorter in tests
+	// Open opens a listening socket; default net.Listen for TCP.
+	Open func(addr string) (net.Listener, error)
+
+	failureDelay, stopGrace, lingering time.Duration // shorter in tests
+}
+
+// setDefaults gives what is zero its default.
+func (o *Options) setDefaults() {
+	o.MaxMessageSize = orDefault(o.MaxMessageSize, defaultMaxMessageSize)
+	o.MaxConnections = orDefault(o.MaxConnections, defaultMaxConnections)
+	o.MaxRecipients = orDefault(o.MaxRecipients, defaultMaxRecipients)
+	o.CommandTimeout = orDefault(o.CommandTimeout, defaultCommandTimeout)
+	o.DataTimeout = orDefault(o.DataTimeout, defaultDataTimeout)
+	o.SessionTimeout = orDefault(o.SessionTimeout, defaultSessionTimeout)
+	o.failureDelay = orDefault(o.failureDelay, failureDelay)
+	o.stopGrace = orDefault(o.stopGrace, stopGrace)
+	o.lingering = orDefault(o.lingering, lingering)
+	if o.Open == nil {
+		o.Open = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+	}
 }
 
 // HeloRule says which names are accepted in EHLO and HELO.
@@ -98,21 +120,33 @@ const (
 	// handshakeTimeout is the longest time for a TLS handshake.
 	handshakeTimeout = 30 * time.Second
 
-	// stopGrace is how long Stop waits for mails under way.
-	stopGrace = 5 * time.Second
+	// stopGrace is how long Stop waits for transactions under way.
+	stopGrace = 10 * time.Second
+
+	// lingering is how long a session that is ended here is read on, at most
+	// lingeringOctets, so that the client gets our last answer and an end of the
+	// connection, and not a reset (RFC 9293 section 3.6.1).
+	lingering       = time.Second
+	lingeringOctets = 1 << 20
 )
 
 // Server is an SMTP listener. It is inert until Start.
 type Server struct {
-	opts     Options
+	opts     atomic.Pointer[Options] // replaced by Reconfigure
 	smtp     *smtp.Server
 	limiter  *limiter
 	auths    chan struct{} // one place for each hash being computed
 	stopping atomic.Bool
 
+	// handing is held for reading while a mail is handed over, and for writing from
+	// Suspend to Reconfigure.
+	handing sync.RWMutex
+
 	mu        sync.Mutex
-	listeners []net.Listener
+	suspended bool
+	gates     []*gate // in the order of Options.Listen
 	conns     map[*conn]struct{}
+	lingerers int            // sessions that are read on after their end
 	serving   sync.WaitGroup // accept loops
 	open      sync.WaitGroup // connections
 	inFlight  sync.WaitGroup // mails being handed over
@@ -120,22 +154,17 @@ type Server struct {
 
 // New makes a Server from its options.
 func New(opts Options) *Server {
-	opts.MaxMessageSize = orDefault(opts.MaxMessageSize, defaultMaxMessageSize)
-	opts.MaxConnections = orDefault(opts.MaxConnections, defaultMaxConnections)
-	opts.MaxRecipients = orDefault(opts.MaxRecipients, defaultMaxRecipients)
-	opts.CommandTimeout = orDefault(opts.CommandTimeout, defaultCommandTimeout)
-	opts.DataTimeout = orDefault(opts.DataTimeout, defaultDataTimeout)
-	opts.SessionTimeout = orDefault(opts.SessionTimeout, defaultSessionTimeout)
-	opts.failureDelay = orDefault(opts.failureDelay, failureDelay)
+	opts.setDefaults()
 	s := &Server{
-		opts: opts, conns: map[*conn]struct{}{},
+		conns:   map[*conn]struct{}{},
 		limiter: newLimiter(opts.Limits), auths: make(chan struct{}, parallelAuths),
 	}
+	s.opts.Store(&opts)
 	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
 	s.smtp.Domain = opts.Hostname
 	s.smtp.MaxRecipients = opts.MaxRecipients
 	s.smtp.MaxLineLength = 0 // the guard limits command lines; bodies have no limit of their own
-	s.smtp.ErrorLog = errorLog{opts.Monitor}
+	s.smtp.ErrorLog = errorLog{s}
 	return s
 }
 
@@ -147,149 +176,266 @@ func orDefault[T comparable](value, standard T) T {
 	return value
 }
 
+// options gives the options in force. They are not changed but replaced.
+func (s *Server) options() *Options { return s.opts.Load() }
+
 // Start opens all listeners and serves them. After an error none is open.
 func (s *Server) Start() error {
-	for _, listen := range s.opts.Listen {
-		if listen.Encrypted() && s.opts.TLS == nil {
-			s.closeListeners()
-			return fmt.Errorf("listening on %q for mail: no certificate is given", listen.Addr)
-		}
-		l, err := net.Listen("tcp", listen.Addr)
-		if err != nil {
-			s.closeListeners()
-			return fmt.Errorf("listening on %q for mail: %w", listen.Addr, err)
-		}
-		s.mu.Lock()
-		s.listeners = append(s.listeners, l)
-		s.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gates, opened, err := s.arrange(s.options())
+	if err != nil {
+		return err
 	}
-	for i, l := range s.listeners {
-		mode := s.opts.Listen[i].Mode
+	s.gates = gates
+	s.serve(opened)
+	return nil
+}
+
+// arrange gives the gates for opts: those that are open already for the same address,
+// and new ones, which are also given as opened. After an error none is new. The caller
+// holds mu.
+func (s *Server) arrange(opts *Options) (gates, opened []*gate, err error) {
+	left := slices.Clone(s.gates)
+	for _, listen := range opts.Listen {
+		if listen.Encrypted() && opts.TLS == nil {
+			err = fmt.Errorf("listening on %q for mail: no certificate is given", listen.Addr)
+			break
+		}
+		if i := slices.IndexFunc(left, func(g *gate) bool { return g.addr == listen.Addr }); i >= 0 {
+			gates, left = append(gates, left[i]), slices.Delete(left, i, i+1)
+			continue
+		}
+		l, openErr := opts.Open(listen.Addr)
+		if openErr != nil {
+			err = fmt.Errorf("listening on %q for mail: %w", listen.Addr, openErr)
+			break
+		}
+		g := &gate{Listener: l, srv: s, addr: listen.Addr, mode: listen.Mode}
+		gates, opened = append(gates, g), append(opened, g)
+	}
+	if err != nil {
+		for _, g := range opened {
+			g.Close()
+		}
+		return nil, nil, err
+	}
+	return gates, opened, nil
+}
+
+// serve accepts connections at gates.
+func (s *Server) serve(gates []*gate) {
+	for _, g := range gates {
 		s.serving.Go(func() {
-			err := s.smtp.Serve(&gate{l, s, mode})
+			err := s.smtp.Serve(g)
 			if err != nil && !errors.Is(err, net.ErrClosed) {
-				s.opts.Monitor.Errorf("mail listener %s ended: %v", l.Addr(), err)
+				s.options().Monitor.Errorf("mail listener %s ended: %v", g.Addr(), err)
 			}
 		})
 	}
-	return nil
 }
 
 // Addrs gives the addresses that are listened on, in the order of Options.Listen.
 func (s *Server) Addrs() []net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	addrs := make([]net.Addr, len(s.listeners))
-	for i, l := range s.listeners {
-		addrs[i] = l.Addr()
+	addrs := make([]net.Addr, len(s.gates))
+	for i, g := range s.gates {
+		addrs[i] = g.Addr()
 	}
 	return addrs
 }
 
-func (s *Server) closeListeners() {
+// Suspend waits for mails that are being handed over, and lets further ones wait until
+// Reconfigure or Stop is called. Sessions go on meanwhile.
+func (s *Server) Suspend() {
+	s.handing.Lock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, l := range s.listeners {
-		l.Close()
+	s.suspended = true
+	s.mu.Unlock()
+}
+
+// resume ends what Suspend began. The caller holds mu.
+func (s *Server) resume() {
+	if s.suspended {
+		s.suspended = false
+		s.handing.Unlock()
 	}
 }
 
-// Stop closes the listeners, lets mails under way end for 5 s, and closes what is
-// left. After it nothing is submitted. It may be called twice, or without Start.
+// Reconfigure puts other options in force. Listening sockets of addresses that stay are
+// kept, with all connections that are under way on them; the next command of a session
+// meets the new options. Sessions of listeners that are no more, or of another mode, and
+// of clients that may not send any more end behind their transaction. After an error all
+// is as it was before.
+func (s *Server) Reconfigure(opts Options) error {
+	opts.setDefaults()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gates, opened, err := s.arrange(&opts)
+	if err != nil {
+		return err
+	}
+	s.limiter.setLimits(opts.Limits)
+	s.opts.Store(&opts)
+	modes := map[*gate]Mode{}
+	for i, g := range gates {
+		modes[g], g.mode = opts.Listen[i].Mode, opts.Listen[i].Mode
+	}
+	for _, g := range s.gates {
+		if _, kept := modes[g]; !kept {
+			g.Close()
+		}
+	}
+	s.gates = gates
+	s.serve(opened)
+	for c := range s.conns {
+		if mode, kept := modes[c.gate]; !kept || mode != c.mode || !opts.Policy.AllowClient(c.remote) {
+			c.dismiss()
+		}
+	}
+	s.resume()
+	return nil
+}
+
+// Stop closes the listeners, ends sessions that are between two mails, lets
+// transactions under way end for 10 s, and closes what is left. After it nothing is
+// submitted. It may be called twice, or without Start.
 func (s *Server) Stop() {
 	s.stopping.Store(true)
-	s.closeListeners()
-	s.serving.Wait()
 	s.mu.Lock()
-	for c := range s.conns {
-		c.nudge()
+	for _, g := range s.gates {
+		g.Close()
 	}
+	s.resume()
 	s.mu.Unlock()
+	s.serving.Wait()
 	closed := make(chan struct{})
 	go func() {
 		s.open.Wait()
 		close(closed)
 	}()
-	select {
-	case <-closed:
-	case <-time.After(stopGrace):
-		s.mu.Lock()
-		for c := range s.conns {
-			c.Conn.Close()
+	opts := s.options()
+	s.each((*conn).dismiss)
+	if !within(closed, opts.stopGrace) {
+		s.each((*conn).interrupt)
+		if !within(closed, opts.stopGrace/4+opts.lingering) {
+			s.each(func(c *conn) { c.Conn.Close() })
+			<-closed
 		}
-		s.mu.Unlock()
-		<-closed
 	}
 	s.inFlight.Wait()
 }
 
-// gate is the listener that go-smtp sees: clients that may not send and clients
-// over the cap never reach it.
+// each calls do for every session that has its place.
+func (s *Server) each(do func(*conn)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		do(c)
+	}
+}
+
+// within tells whether done is closed before d is over.
+func within(done <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// gate is a listener as go-smtp sees it: clients that may not send and clients over the
+// cap never reach it.
 type gate struct {
 	net.Listener
 	srv  *Server
-	mode Mode
+	addr string // as configured
+	mode Mode   // srv.mu guards it
 }
 
+// Accept implements net.Listener.
 func (g *gate) Accept() (net.Conn, error) {
 	for {
 		nc, err := g.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		if c := g.srv.admit(nc, g.mode); c != nil {
+		if c := g.srv.admit(nc, g); c != nil {
 			return c, nil
 		}
 	}
 }
 
 // admit checks a new client and makes its guard, or sends it away and gives nil.
-func (s *Server) admit(nc net.Conn, mode Mode) *conn {
-	remote := remoteAddr(nc)
-	if !s.opts.Policy.AllowClient(remote) {
-		s.opts.Monitor.Count(monitor.Refused, "network")
-		s.opts.Monitor.LimitedWarnf("network "+remote.String(), "mail client %s refused: not in relay_nets", remote)
-		turnAway(nc, fmt.Sprintf("554 5.7.1 %s takes no mail from %s: not in its relay_nets\r\n", s.opts.Hostname, remote))
-		return nil
-	}
-	if !s.limiter.connect(remote) {
-		s.opts.Monitor.Count(monitor.Refused, "client connections")
-		s.opts.Monitor.LimitedWarnf("client "+remote.String(), "mail client %s put off: it has %d connections open, the most that max_client_connections allows", remote, s.opts.Limits.Connections)
-		turnAway(nc, fmt.Sprintf("421 4.7.0 %s has too many connections from %s, try again later\r\n", s.opts.Hostname, remote))
+func (s *Server) admit(nc net.Conn, g *gate) *conn {
+	remote, opts := remoteAddr(nc), s.options()
+	if !opts.Policy.AllowClient(remote) {
+		s.turnAway(nc, remote, "network", fmt.Sprintf("554 5.7.1 %s takes no mail from %s: not in its relay_nets", opts.Hostname, remote))
 		return nil
 	}
 	s.mu.Lock()
-	full := len(s.conns) >= s.opts.MaxConnections
+	var victim *conn
+	problem := ""
+	switch {
+	case s.stopping.Load():
+		problem = "stop"
+	case !s.limiter.mayConnect(remote):
+		if victim = s.longestIdle(remote, opts.CommandTimeout); victim == nil {
+			problem = "client connections"
+		}
+	case len(s.conns) >= opts.MaxConnections:
+		if victim = s.placeFor(remote, opts.CommandTimeout); victim == nil {
+			problem = "connections"
+		}
+	}
 	var c *conn
-	if !full && !s.stopping.Load() {
-		c = newConn(nc, remote, s, mode)
+	if problem == "" {
+		if victim != nil {
+			s.release(victim)
+			victim.interrupt()
+			opts.Monitor.Count(monitor.Displaced, "")
+		}
+		s.limiter.connect(remote)
+		c = newConn(nc, remote, g)
 		s.conns[c] = struct{}{}
 		s.open.Add(1)
 	}
 	s.mu.Unlock()
-	if c == nil {
-		s.limiter.disconnect(remote)
-		s.opts.Monitor.Count(monitor.Refused, "connections")
-		s.opts.Monitor.LimitedWarnf("connections", "mail client %s put off: %d connections are open, the most that max_connections allows", remote, s.opts.MaxConnections)
-		turnAway(nc, fmt.Sprintf("421 4.3.2 %s has too many connections, try again later\r\n", s.opts.Hostname))
-		return nil
+	switch problem {
+	case "":
+		opts.Monitor.Count(monitor.Connections, "")
+	case "stop":
+		nc.Close()
+	case "client connections":
+		s.turnAway(nc, remote, problem, fmt.Sprintf("421 4.7.0 %s has too many connections from %s, the most that max_client_connections allows is %d, try again later",
+			opts.Hostname, remote, opts.Limits.Connections))
+	default:
+		s.turnAway(nc, remote, problem, fmt.Sprintf("421 4.3.2 %s has too many connections, the most that max_connections allows is %d, try again later",
+			opts.Hostname, opts.MaxConnections))
 	}
-	s.opts.Monitor.Count(monitor.Connections, "")
 	return c
 }
 
-func (s *Server) forget(c *conn) {
-	s.mu.Lock()
-	delete(s.conns, c)
-	s.mu.Unlock()
-	s.limiter.disconnect(c.remote)
-	s.open.Done()
+// release gives a session's place free; it may be called twice. The caller holds mu.
+func (s *Server) release(c *conn) {
+	if _, placed := s.conns[c]; placed {
+		delete(s.conns, c)
+		s.limiter.disconnect(c.remote)
+	}
 }
 
-// turnAway sends one line; the socket's buffer is empty, so it does not block.
-func turnAway(nc net.Conn, line string) {
+// turnAway counts and tells a refused connection, and sends one line; the socket's
+// buffer is empty, so it does not block.
+func (s *Server) turnAway(nc net.Conn, remote netip.Addr, reason, answer string) {
+	mon := s.options().Monitor
+	mon.Count(monitor.Refused, reason)
+	mon.LimitedWarnf(reason+" "+remote.String(), "mail client %s sent away: %s", remote, answer)
 	nc.SetWriteDeadline(time.Now().Add(time.Second))
-	nc.Write([]byte(line))
+	nc.Write([]byte(answer + "\r\n"))
 	nc.Close()
 }
 
@@ -302,12 +448,12 @@ func remoteAddr(nc net.Conn) netip.Addr {
 }
 
 // errorLog takes what go-smtp logs: panics and failed accepts.
-type errorLog struct{ mon *monitor.Monitor }
+type errorLog struct{ srv *Server }
 
 func (l errorLog) Printf(format string, v ...any) {
-	l.mon.LimitedWarnf("smtp", "mail listener: %q", fmt.Sprintf(format, v...))
+	l.srv.options().Monitor.LimitedWarnf("smtp", "mail listener: %q", fmt.Sprintf(format, v...))
 }
 
 func (l errorLog) Println(v ...any) {
-	l.mon.LimitedWarnf("smtp", "mail listener: %q", strings.TrimSpace(fmt.Sprintln(v...)))
+	l.srv.options().Monitor.LimitedWarnf("smtp", "mail listener: %q", strings.TrimSpace(fmt.Sprintln(v...)))
 }

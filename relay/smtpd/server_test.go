@@ -271,7 +271,7 @@ func TestNetworkRefused(t *testing.T) {
 	p := dial(t, s)
 	p.expect("554 5.7.1")
 	p.closed()
-	if s.opts.Monitor.Get(monitor.Refused, "network") != 1 {
+	if s.options().Monitor.Get(monitor.Refused, "network") != 1 {
 		t.Error("not counted")
 	}
 }
@@ -362,10 +362,10 @@ func TestCommandCaps(t *testing.T) {
 	p.send("MAIL FROM:<a@example.com>\r\n")
 	p.expect("250")
 	for range 2*maxErrors + 1 {
-		p.send("RCPT TO:<a@example.net>\r\n")
-		p.expect("550")
+		p.send("RCPT <a@example.com>\r\n")
+		p.expect("501")
 	}
-	p.send("RCPT TO:<a@example.net>\r\n")
+	p.send("RCPT TO:<a@example.com>\r\n")
 	p.expect("421")
 	p.closed()
 

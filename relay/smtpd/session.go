@@ -61,15 +61,16 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if err != nil {
 		return reply(553, smtp.EnhancedCode{5, 1, 3}, "recipient address not accepted")
 	}
-	mon := s.srv.opts.Monitor
-	known := s.srv.opts.Known != nil && s.srv.opts.Known(a) && s.srv.opts.Policy.AllowClient(s.conn.remote)
-	if !known && !s.srv.opts.Policy.Allow(s.conn.remote, a) {
-		mon.Count(monitor.Refused, "domain")
-		mon.LimitedWarnf("domain "+a.Domain, "mail client %s: recipient %q refused: its domain is not in relay_domains", s.conn.remote, a)
-		return reply(550, smtp.EnhancedCode{5, 7, 1}, "%s takes no mail for %s: not in its relay_domains", s.srv.opts.Hostname, a.Domain)
+	opts := s.srv.options()
+	known := opts.Known != nil && opts.Known(a) && opts.Policy.AllowClient(s.conn.remote)
+	if !known && !opts.Policy.Allow(s.conn.remote, a) {
+		opts.Monitor.Count(monitor.Refused, "domain")
+		opts.Monitor.LimitedWarnf("domain "+a.Domain, "mail client %s: recipient %q refused: its domain is not in relay_domains", s.conn.remote, a)
+		return reply(550, smtp.EnhancedCode{5, 7, 1}, "%s takes no mail for %s: not in its relay_domains", opts.Hostname, a.Domain)
 	}
-	if !known && s.srv.opts.Unknown != nil && s.srv.opts.Unknown(a) {
-		mon.Count(monitor.Refused, "user")
+	if !known && opts.Unknown != nil && opts.Unknown(a) {
+		opts.Monitor.Count(monitor.Refused, "user")
+		opts.Monitor.LimitedWarnf("user "+a.Domain, "mail client %s: recipient %q refused: no such user here", s.conn.remote, a)
 		return reply(550, smtp.EnhancedCode{5, 1, 1}, "%s is neither an alias nor a user of this host", a)
 	}
 	if !slices.Contains(s.to, a.String()) {
@@ -83,13 +84,13 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 func (s *session) Data(r io.Reader) error {
 	b, err := s.readBody(r)
 	if err != nil {
-		s.srv.opts.Monitor.Count(monitor.Refused, "cut short")
+		s.srv.options().Monitor.Count(monitor.Refused, "cut short")
 		return reply(451, smtp.EnhancedCode{4, 4, 2}, "message cut short")
 	}
 	err = s.accept(b)
 	var refusal *smtp.SMTPError
 	if errors.As(err, &refusal) {
-		s.srv.opts.Monitor.Debugf("mail client %s: mail from %q refused: %d %s", s.conn.remote, s.from, refusal.Code, refusal.Message)
+		s.srv.options().Monitor.Debugf("mail client %s: mail from %q refused: %d %s", s.conn.remote, s.from, refusal.Code, refusal.Message)
 	}
 	return err
 }
@@ -98,7 +99,7 @@ func (s *session) readBody(r io.Reader) (*body, error) {
 	if _, chunks := r.(*io.PipeReader); !chunks {
 		return s.conn.readBody()
 	}
-	limit := s.srv.opts.MaxMessageSize
+	limit := s.srv.options().MaxMessageSize
 	octets, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, err
@@ -134,7 +135,7 @@ func hasLongLine(b []byte) bool {
 
 // accept checks a whole message, edits its header and hands it over.
 func (s *session) accept(b *body) error {
-	opts := &s.srv.opts
+	opts := s.srv.options()
 	count := func(reason string) { opts.Monitor.Count(monitor.Refused, reason) }
 	if b.tooLong {
 		count("size")
@@ -148,6 +149,11 @@ func (s *session) accept(b *body) error {
 		count("line length")
 		return reply(554, smtp.EnhancedCode{5, 6, 0}, "message has a line over %d octets", maxLine)
 	}
+	s.srv.handing.RLock() // the spool is not exchanged meanwhile
+	defer s.srv.handing.RUnlock()
+	s.srv.inFlight.Add(1)
+	defer s.srv.inFlight.Done()
+	opts = s.srv.options()
 	env := &queue.Envelope{
 		ID: opts.NewID(), From: s.from.String(), To: slices.Clone(s.to),
 		Received: time.Now().UTC(), Origin: queue.OriginSMTP, Client: s.conn.remote.String(), Critical: isUrgent(b.octets),
@@ -161,8 +167,6 @@ func (s *session) accept(b *body) error {
 		count("message")
 		return refusal
 	}
-	s.srv.inFlight.Add(1)
-	defer s.srv.inFlight.Done()
 	if err := opts.Submit(env, message); err != nil {
 		count("spool")
 		opts.Monitor.LimitedWarnf("submit", "mail from %s not taken: %v", s.conn.remote, err)

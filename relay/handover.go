@@ -1,0 +1,213 @@
+package relay
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/flowgraf/flowgraf/relay/queue"
+	"github.com/flowgraf/flowgraf/relay/smtpd"
+)
+
+// A relay lives through a reload of the configuration: between BeginReload and EndReload
+// Leave does not stop it but leaves it running for a successor in the same process. The
+// successor's Start takes it over: whole when the options are the same, else its
+// listening sockets and client connections, while the spool is opened anew.
+
+// unclaimed is how long a relay runs without a successor.
+const unclaimed = time.Minute
+
+// recoverable is the number of waiting mails up to which a relay with a Recover function
+// is taken over whole.
+const recoverable = 1000
+
+// reloading holds the relays that wait for a successor.
+var reloading struct {
+	sync.Mutex
+	under bool
+	left  []*Relay
+}
+
+// BeginReload makes Leave keep relays running.
+func BeginReload() {
+	reloading.Lock()
+	defer reloading.Unlock()
+	reloading.under = true
+}
+
+// EndReload makes Leave stop relays, and stops those that were left and have found no
+// successor.
+func EndReload() {
+	reloading.Lock()
+	left := reloading.left
+	reloading.left, reloading.under = nil, false
+	reloading.Unlock()
+	for _, r := range left {
+		r.Stop()
+	}
+}
+
+// Leave is Stop, except under a reload: then the relay goes on until another one takes
+// it over, EndReload, or a minute has passed.
+func (r *Relay) Leave() {
+	if r.server == nil {
+		return
+	}
+	reloading.Lock()
+	under := reloading.under
+	if under {
+		reloading.left = append(reloading.left, r)
+	}
+	reloading.Unlock()
+	if !under {
+		r.Stop()
+		return
+	}
+	time.AfterFunc(unclaimed, func() {
+		if claim(func(left *Relay) bool { return left == r }) != nil {
+			r.opts.Monitor.Warnf("the mail relay is stopped: no new one has taken its place within %s", unclaimed)
+			r.Stop()
+		}
+	})
+}
+
+// claim takes a relay that was left and is wanted, nil when there is none.
+func claim(wanted func(*Relay) bool) *Relay {
+	reloading.Lock()
+	defer reloading.Unlock()
+	i := slices.IndexFunc(reloading.left, wanted)
+	if i < 0 {
+		return nil
+	}
+	r := reloading.left[i]
+	reloading.left = slices.Delete(reloading.left, i, i+1)
+	return r
+}
+
+// predecessor takes the relay that r follows: the one with the same options, or with a
+// listening address of ours, or with our spool. Another one that has what we need is
+// stopped.
+func (r *Relay) predecessor() *Relay {
+	first := claim(func(old *Relay) bool { return old.identity() == r.identity() })
+	for _, related := range []func(*Relay) bool{
+		func(old *Relay) bool { return slices.ContainsFunc(old.opts.Listen, r.listensOn) },
+		func(old *Relay) bool { return old.opts.Spool == r.opts.Spool },
+	} {
+		for old := claim(related); old != nil; old = claim(related) {
+			if first == nil {
+				first = old
+				continue
+			}
+			old.Stop()
+		}
+	}
+	return first
+}
+
+// listensOn tells whether a listener of another relay has an address of ours.
+func (r *Relay) listensOn(s string) bool {
+	other, err := smtpd.ParseListener(s)
+	return err == nil && slices.ContainsFunc(r.listen, func(l smtpd.Listener) bool { return l.Addr == other.Addr })
+}
+
+// identity is the same for relays that do the same.
+func (r *Relay) identity() [sha256.Size]byte {
+	b, err := json.Marshal(&r.opts)
+	if err != nil { // options are plain values, their functions are left out
+		panic(err)
+	}
+	return sha256.Sum256(append(b, r.signer.Identity()...))
+}
+
+// takeOver makes r the same relay as old, which goes on running. It tells whether it
+// could: not when the options differ.
+func (r *Relay) takeOver(old *Relay) (bool, error) {
+	if old.identity() != r.identity() {
+		return false, nil
+	}
+	if r.opts.Recover != nil {
+		waiting := old.sender.List()
+		if len(waiting) > recoverable {
+			return false, nil
+		}
+		var envelopes []queue.Envelope
+		for _, status := range waiting {
+			if m, err := old.queue.Load(status.ID); err == nil { // else it was delivered meanwhile
+				envelopes = append(envelopes, m.Envelope)
+			}
+		}
+		if err := r.opts.Recover(envelopes); err != nil {
+			return false, err
+		}
+	}
+	r.queue, r.sender, r.server, r.admin, r.addrs = old.queue, old.sender, old.server, old.admin, old.addrs
+	old.opts.Monitor.Redirect(r.opts.Monitor)
+	old.server = nil
+	return true, nil
+}
+
+// yield closes old's spool and gives its server, which goes on listening; clients wait
+// until it is reconfigured.
+func (r *Relay) yield() *smtpd.Server {
+	server := r.server
+	server.Suspend()
+	r.admin.Close()
+	r.sender.Stop()
+	if err := r.queue.Close(); err != nil {
+		r.opts.Monitor.Errorf("closing the spool: %v", err)
+	}
+	r.server = nil
+	return server
+}
+
+// inherit takes over what a relay has left that is to be followed. whole tells that
+// nothing is left to start; server may be nil.
+func (r *Relay) inherit() (whole bool, server *smtpd.Server, err error) {
+	old := r.predecessor()
+	if old == nil {
+		return false, nil, nil
+	}
+	whole, err = r.takeOver(old)
+	switch {
+	case err != nil:
+		old.Stop()
+		return false, nil, err
+	case whole:
+		return true, nil, nil
+	}
+	waiting := old.Waiting()
+	server = old.yield()
+	if waiting > 0 && old.opts.Spool != r.opts.Spool {
+		r.opts.Monitor.Warnf("%d mails wait in the spool %q, which is no longer used: they leave when an agent runs with it again", waiting, old.opts.Spool)
+	}
+	return false, server, nil
+}
+
+// serve begins to take mail, with the server of a predecessor when there is one.
+func (r *Relay) serve(server *smtpd.Server, opts smtpd.Options) error {
+	if server == nil {
+		r.server = smtpd.New(opts)
+		if err := r.server.Start(); err != nil {
+			r.server = nil
+			return err
+		}
+		return nil
+	}
+	if err := server.Reconfigure(opts); err != nil {
+		return err
+	}
+	r.server = server
+	return nil
+}
+
+// abandon ends a predecessor's server that could not be taken over.
+func abandon(server *smtpd.Server, cause error) error {
+	if server != nil {
+		server.Stop()
+		cause = errors.Join(cause, errors.New("the relay that ran before is stopped"))
+	}
+	return cause
+}

@@ -32,6 +32,10 @@ const maxLanes = 16
 // a byte, and its metric a thousand.
 const maxMetrics = 16384
 
+// maxBytes is how many bytes of datagrams become metrics before those are emitted, but
+// for the last datagram: a field may be of one byte, so the fields are bounded by it too.
+const maxBytes = 256 << 10
+
 // mostMetrics is how many metrics a worker holds at most, but for those of the last set
 // or datagram, of at most 65,507 bytes.
 const mostMetrics = 4 * maxMetrics
@@ -146,13 +150,13 @@ func (w *worker) decode(list []collector.Datagram) (metrics []telegraf.Metric, n
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.metrics, w.spare = w.spare[:0], w.metrics
-	for n < len(list) && w.held() < maxMetrics {
+	for size := 0; n < len(list) && w.held() < maxMetrics && size < maxBytes; n++ {
 		dg := list[n]
+		size += len(dg.Payload)
 		if trace {
 			log.Tracef("%s: raw data: %s", dg.Exporter, hex.EncodeToString(dg.Payload))
 		}
 		w.add(dg)
-		n++
 	}
 	w.batch.Run()
 	w.collect()

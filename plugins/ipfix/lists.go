@@ -152,7 +152,7 @@ func (d *RecordDecoder) records(at *flow.Nested, id uint16, b []byte) {
 		return
 	}
 	for len(b) >= t.min {
-		for _, f := range t.Fields {
+		for _, f := range t.sent {
 			prefix, n, ok := f.next(b)
 			if !ok {
 				d.lists.fail("record of template %d in element %d: expected field %s, got %d bytes", id, at.Holder, f, len(b))

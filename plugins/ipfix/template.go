@@ -33,10 +33,11 @@ type Template struct {
 	ID     uint16
 	Fields []FieldSpec // not to be changed
 
-	min      int  // the shortest record in bytes
-	variable bool // some field has a length of its own in each record
+	sent     []FieldSpec // those of Fields whose records have bytes of them: see sent
+	min      int         // the shortest record in bytes
+	variable bool        // some field has a length of its own in each record
 	options  bool
-	twice    []bool // of the fields of an options template: a field before it has the same element
+	twice    []bool // of sent, in an options template: a field before it has the same element
 	plan     plan
 }
 
@@ -80,12 +81,37 @@ func newTemplate(id uint16, fields []FieldSpec, options bool) (*Template, error)
 	if t.min > Variable-4 {
 		return nil, fmt.Errorf("%w %d: its records have %d bytes, more than a set holds", ErrTemplate, id, t.min)
 	}
+	t.sent = sent(t.Fields)
 	if t.options {
-		t.twice = twice(t.Fields)
+		t.twice = twice(t.sent)
 	} else {
-		t.plan = compile(t.Fields)
+		t.plan = compile(t.sent)
 	}
 	return t, nil
+}
+
+// maxEmptyScopes is how many scope fields without bytes are kept: NetFlow v9's scope
+// "system" is often one (RFC 3954, section 6.1).
+const maxEmptyScopes = 4
+
+// sent returns the fields without those that have no bytes: they say nothing, and there
+// may be a thousand of them for each byte of data.
+func sent(fields []FieldSpec) []FieldSpec {
+	empty := func(f FieldSpec) bool { return f.Length == 0 }
+	if !slices.ContainsFunc(fields, empty) {
+		return fields
+	}
+	var list []FieldSpec
+	scopes := 0
+	for _, f := range fields {
+		if empty(f) {
+			if scopes++; !f.Scope || scopes > maxEmptyScopes {
+				continue
+			}
+		}
+		list = append(list, f)
+	}
+	return list
 }
 
 // twice says which fields have the element of one before them. Scopes are apart: in
@@ -209,7 +235,7 @@ func DecodeOption(t *Template, o *flow.OptionRecord, b []byte) (int, error) {
 	o.Scope, o.Fields = o.Scope[:0], o.Fields[:0]
 	o.TemplateID = t.ID
 	off := 0
-	for i, f := range t.Fields {
+	for i, f := range t.sent {
 		prefix, n, ok := f.next(b[off:])
 		if !ok {
 			return 0, shortRecord(t, off, len(b))

@@ -84,8 +84,29 @@ func ParseType(name string) (Type, error) {
 // section 6.1): (29305, id) is IANA's element id, reversed.
 const ReversePEN = 29305
 
-// VMwarePEN is the private enterprise number of VMware's elements.
-const VMwarePEN = 6876
+// Private enterprise numbers of vendors whose elements are told apart by name.
+const (
+	CiscoPEN    = 9
+	NokiaPEN    = 637
+	VMwarePEN   = 6876
+	PaloAltoPEN = 25461
+	NtopPEN     = 35632
+)
+
+// Types of NetFlow v9 that vendors have given themselves, above IANA's numbers.
+const (
+	NFIngressACL       uint16 = 33000 // NF_F_INGRESS_ACL_ID of Cisco's ASA, as those that follow
+	NFEgressACL        uint16 = 33001
+	NFFirewallXEvent   uint16 = 33002 // NF_F_FW_EXT_EVENT
+	NFUsername         uint16 = 40000
+	NFXlateSrcAddrIPv4 uint16 = 40001 // of old releases, as those up to 40005
+	NFXlateDstAddrIPv4 uint16 = 40002
+	NFXlateSrcPort     uint16 = 40003
+	NFXlateDstPort     uint16 = 40004
+	NFFirewallEvent    uint16 = 40005
+	PaloAltoAppID      uint16 = 56701
+	PaloAltoUserID     uint16 = 56702
+)
 
 // Element is one information element.
 type Element struct {

@@ -19,7 +19,7 @@ var importLayers = [][]string{
 	{"plugins/flowmetric", "plugins/flowmetric/generate"},
 	{"plugins/collector", "plugins/vcenter", "plugins/vcenter/vcentertest", "outputs/archive", "outputs/query", "outputs/report", "outputs/waitlog"},
 	{"outputs/nffile", "plugins/netflow", "plugins/ipfix", "plugins/sflow"},
-	{"plugins/ie/generate"},
+	{"plugins/ie/generate", "plugins/flow/generate"},
 	{"plugins/disk", "plugins/flow", "plugins/ie", "plugins/outcome", "plugins/wire", "tests/peers"},
 }
 

@@ -33,9 +33,7 @@ type Decoder struct {
 func NewDecoder() *Decoder {
 	d := &Decoder{want: ^uint64(0)}
 	for id, fields := range elementFields {
-		for _, f := range fields {
-			d.present[id].Add(f)
-		}
+		d.present[id] = flow.SetOf(fields...)
 	}
 	return d
 }
@@ -93,7 +91,7 @@ var payloadSizes = [numElements]uint8{
 func (d *Decoder) Only(fields flow.Set) {
 	d.want = 1<<elGeneric | 1<<elCount | 1<<elReceived4 | 1<<elReceived6
 	for id, s := range d.present {
-		if s[0]&fields[0] != 0 || s[1]&fields[1] != 0 {
+		if s.Meets(fields) {
 			d.want |= 1 << id
 		}
 	}
@@ -107,8 +105,8 @@ func (d *Decoder) Reset() {
 	d.err = nil
 }
 
-// enter takes over what a file and its blocks have that is not in the records.
-func (d *Decoder) enter(b *Block) {
+// useBlock takes over what a file and its blocks have that is not in the records.
+func (d *Decoder) useBlock(b *Block) {
 	d.block, d.blockOff, d.maps = b, b.off, b.maps
 	if d.file == b.file {
 		return
@@ -166,7 +164,7 @@ func (d *Decoder) Next(b *Block) bool {
 func (d *Decoder) begin(b *Block) {
 	d.err = nil
 	if d.block != b || d.blockOff != b.off || d.file != b.file {
-		d.enter(b)
+		d.useBlock(b)
 	}
 }
 
@@ -293,8 +291,7 @@ func (d *Decoder) change(rec []byte, have uint64) {
 		*c = shape{have: have}
 		for left := have; left != 0; left &= left - 1 {
 			s := &d.present[bits.TrailingZeros64(left)]
-			c.present[0] |= s[0]
-			c.present[1] |= s[1]
+			c.present = c.present.Union(*s)
 		}
 	}
 	d.base = c.present

@@ -1,7 +1,6 @@
 package nffile
 
 import (
-	"math/bits"
 	"net/netip"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -17,43 +16,35 @@ const maxAppID = 1024
 // maxUser is the longest user name: the element has 66 bytes with a final NUL.
 const maxUser = 65
 
-// setOf returns the set of some fields.
-func setOf(fields ...flow.Field) (s flow.Set) {
-	for _, f := range fields {
-		s.Add(f)
-	}
-	return s
-}
-
 // fieldsOf lists, for the elements that depend on what the exporter sent, the
 // fields of which one is enough for the element to be written.
 var fieldsOf = [...]struct {
 	id     int
 	fields flow.Set
 }{
-	{elMisc, setOf(flow.Input, flow.Output, flow.SrcMask, flow.DstMask, flow.Direction,
+	{elMisc, flow.SetOf(flow.Input, flow.Output, flow.SrcMask, flow.DstMask, flow.Direction,
 		flow.DstTOS, flow.BiflowDir, flow.EndReason, flow.FragFlags)},
-	{elVLAN, setOf(flow.SrcVLAN, flow.DstVLAN)},
-	{elAS, setOf(flow.SrcAS, flow.DstAS)},
-	{elBGPNext4, setOf(flow.BGPNextHop)},
-	{elNext4, setOf(flow.NextHop)},
-	{elMPLS, setOf(flow.MPLS)},
-	{elMAC, setOf(flow.InSrcMAC, flow.OutDstMAC, flow.InDstMAC, flow.OutSrcMAC)},
-	{elASAdjacent, setOf(flow.NextAS, flow.PrevAS)},
-	{elNSEL, setOf(flow.FwEvent, flow.FwXEvent)},
-	{elXlate4, setOf(flow.XlateSrc, flow.XlateDst)},
-	{elXlatePort, setOf(flow.XlateSPort, flow.XlateDPort)},
-	{elACL, setOf(flow.IngressACL, flow.EgressACL)},
-	{elUser, setOf(flow.User)},
-	{elNAT, setOf(flow.NATEvent, flow.NATPool)},
-	{elPortBlock, setOf(flow.PortBlock)},
-	{elNBAR, setOf(flow.AppID)},
-	{elTunnel4, setOf(flow.TunSrc, flow.TunDst, flow.TunProto)},
-	{elObservation, setOf(flow.ObservationPoint)},
-	{elVRF, setOf(flow.IngressVRF, flow.EgressVRF)},
-	{elLayer2, setOf(flow.SegmentID)},
-	{elFlowID, setOf(flow.FlowID)},
-	{elIPInfo, setOf(flow.MinTTL, flow.MaxTTL)},
+	{elVLAN, flow.SetOf(flow.SrcVLAN, flow.DstVLAN)},
+	{elAS, flow.SetOf(flow.SrcAS, flow.DstAS)},
+	{elBGPNext4, flow.SetOf(flow.BGPNextHop)},
+	{elNext4, flow.SetOf(flow.NextHop)},
+	{elMPLS, flow.SetOf(flow.MPLS)},
+	{elMAC, flow.SetOf(flow.InSrcMAC, flow.OutDstMAC, flow.InDstMAC, flow.OutSrcMAC)},
+	{elASAdjacent, flow.SetOf(flow.NextAS, flow.PrevAS)},
+	{elNSEL, flow.SetOf(flow.FwEvent, flow.FwXEvent)},
+	{elXlate4, flow.SetOf(flow.XlateSrc, flow.XlateDst)},
+	{elXlatePort, flow.SetOf(flow.XlateSPort, flow.XlateDPort)},
+	{elACL, flow.SetOf(flow.IngressACL, flow.EgressACL)},
+	{elUser, flow.SetOf(flow.User)},
+	{elNAT, flow.SetOf(flow.NATEvent, flow.NATPool)},
+	{elPortBlock, flow.SetOf(flow.PortBlock)},
+	{elNBAR, flow.SetOf(flow.AppID)},
+	{elTunnel4, flow.SetOf(flow.TunSrc, flow.TunDst, flow.TunProto)},
+	{elObservation, flow.SetOf(flow.ObservationPoint)},
+	{elVRF, flow.SetOf(flow.IngressVRF, flow.EgressVRF)},
+	{elLayer2, flow.SetOf(flow.SegmentID)},
+	{elFlowID, flow.SetOf(flow.FlowID)},
+	{elIPInfo, flow.SetOf(flow.MinTTL, flow.MaxTTL)},
 }
 
 // extendedElements are those that are written on request.
@@ -65,7 +56,7 @@ const extendedElements = 1<<elLayer2 | 1<<elFlowID | 1<<elIPInfo
 func planOf(present flow.Set, event, extended bool) uint64 {
 	var plan uint64
 	for _, e := range fieldsOf {
-		if present[0]&e.fields[0] != 0 || present[1]&e.fields[1] != 0 {
+		if present.Meets(e.fields) {
 			plan |= 1 << e.id
 		}
 	}
@@ -95,11 +86,10 @@ func (c *counts) of(r *flow.Record) {
 	c.first, c.last = r.First.Milli(), r.Last.Milli()
 	c.packets, c.bytes, c.revPackets, c.revBytes = r.Packets, r.Bytes, r.RevPackets, r.RevBytes
 	c.flows = max(r.Flows, 1)
-	rate := r.Rate()
-	c.sampled = rate > 1
+	c.sampled = r.Rate() > 1
 	if c.sampled {
-		c.packets, c.bytes = scale(c.packets, rate), scale(c.bytes, rate)
-		c.revPackets, c.revBytes = scale(c.revPackets, rate), scale(c.revBytes, rate)
+		c.packets, c.bytes = r.Scale(c.packets), r.Scale(c.bytes)
+		c.revPackets, c.revBytes = r.Scale(c.revPackets), r.Scale(c.revBytes)
 	}
 	if r.Event && r.EventTime > 0 {
 		c.first = r.EventTime.Milli()
@@ -107,15 +97,6 @@ func (c *counts) of(r *flow.Record) {
 	}
 	c.last = max(c.last, c.first)
 	c.hasCntElement = c.flows > 1 || c.revPackets|c.revBytes != 0
-}
-
-// scale multiplies, and stays at the largest number where it would overflow.
-func scale(v, rate uint64) uint64 {
-	hi, lo := bits.Mul64(v, rate)
-	if hi != 0 {
-		return ^uint64(0)
-	}
-	return lo
 }
 
 // encoder puts the elements of one record into b, which is long enough for any

@@ -2,7 +2,6 @@ package nffile
 
 import (
 	"math"
-	"net/netip"
 	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -16,27 +15,12 @@ type Brief struct {
 	Packets, Bytes       uint64 // of the flow's direction
 	RevPackets, RevBytes uint64
 	Proto                uint8
-	Values               []Value // of the fields of the Extractor, in their order
-}
-
-// Value is the value of a field: a number in Lo, or an address, IPv4 as its
-// IPv4-mapped one. A field that a flow lacks is 0, or 0.0.0.0.
-type Value struct{ Hi, Lo uint64 }
-
-// mapped4 is the upper part of the low word of an IPv4-mapped address.
-const mapped4 = 0xFFFF << 32
-
-// Addr returns the value as an address.
-func (v Value) Addr() netip.Addr {
-	var b [16]byte
-	be.PutUint64(b[:], v.Hi)
-	be.PutUint64(b[8:], v.Lo)
-	return netip.AddrFrom16(b).Unmap()
+	Values               []flow.Value // of the fields of the Extractor, in their order
 }
 
 // Router is the field for the address that a flow was received from, which is
 // always there.
-const Router = flow.Field(flow.NumFields)
+const Router = flow.Router
 
 // width is how the value of a field lies in its element.
 type width uint8
@@ -54,7 +38,7 @@ const (
 
 // places are where the fields lie that an Extractor knows. An address is in one
 // element or the other, the second has an offset of its own.
-var places = [Router + 1]struct {
+var places = [flow.NumFields]struct {
 	id, id6   uint16
 	off, off6 uint16
 	width     width
@@ -81,73 +65,6 @@ var places = [Router + 1]struct {
 	flow.DstAS:      {elAS, 0, 4, 0, number4},
 	flow.NextAS:     {elASAdjacent, 0, 0, 0, number4},
 	flow.PrevAS:     {elASAdjacent, 0, 4, 0, number4},
-}
-
-// valueOf returns the value of a field in r: what an Extractor reads.
-func valueOf(r *flow.Record, f flow.Field) Value {
-	switch f {
-	case flow.Src:
-		return addrValue(r.Src)
-	case flow.Dst:
-		return addrValue(r.Dst)
-	case flow.NextHop:
-		return addrValue(r.NextHop)
-	case flow.BGPNextHop:
-		return addrValue(r.BGPNextHop)
-	case Router:
-		return addrValue(r.Exporter)
-	}
-	return Value{Lo: numberOf(r, f)}
-}
-
-// addrValue returns an address as a value; a missing one is 0.0.0.0.
-func addrValue(a netip.Addr) Value {
-	if !a.IsValid() {
-		return Value{Lo: mapped4}
-	}
-	b := a.As16()
-	return Value{be.Uint64(b[:]), be.Uint64(b[8:])}
-}
-
-// numberOf is valueOf for the fields that are numbers.
-func numberOf(r *flow.Record, f flow.Field) uint64 {
-	switch f {
-	case flow.SrcPort:
-		return uint64(r.SrcPort)
-	case flow.DstPort:
-		return uint64(r.DstPort)
-	case flow.Proto:
-		return uint64(r.Proto)
-	case flow.TCPFlags:
-		return uint64(r.TCPFlags)
-	case flow.SrcTOS:
-		return uint64(r.SrcTOS)
-	case flow.DstTOS:
-		return uint64(r.DstTOS)
-	case flow.Input:
-		return uint64(r.Input)
-	case flow.Output:
-		return uint64(r.Output)
-	case flow.SrcMask:
-		return uint64(r.SrcMask)
-	case flow.DstMask:
-		return uint64(r.DstMask)
-	case flow.Direction:
-		return uint64(r.Direction)
-	case flow.SrcVLAN:
-		return uint64(r.SrcVLAN)
-	case flow.DstVLAN:
-		return uint64(r.DstVLAN)
-	case flow.SrcAS:
-		return uint64(r.SrcAS)
-	case flow.DstAS:
-		return uint64(r.DstAS)
-	case flow.NextAS:
-		return uint64(r.NextAS)
-	case flow.PrevAS:
-		return uint64(r.PrevAS)
-	}
-	return 0
 }
 
 // Extractor reads the flows of blocks in brief. Flows of layout 2 with elements
@@ -184,7 +101,7 @@ func NewExtractor(fields []flow.Field) *Extractor {
 }
 
 // NewBrief returns a Brief for Next.
-func (x *Extractor) NewBrief() Brief { return Brief{Values: make([]Value, len(x.fields))} }
+func (x *Extractor) NewBrief() Brief { return Brief{Values: make([]flow.Value, len(x.fields))} }
 
 // Err is Decoder.Err.
 func (x *Extractor) Err() error { return x.dec.err }
@@ -231,7 +148,7 @@ func (x *Extractor) plain(f *Brief) {
 		f.Flows = r.Flows
 	}
 	for i, field := range x.fields {
-		f.Values[i] = valueOf(r, field)
+		f.Values[i] = r.Value(field)
 	}
 }
 
@@ -384,26 +301,26 @@ func milli(ms uint64) uint64 {
 }
 
 // value reads the value at a place.
-func (p place) value(rec []byte, exporters []Exporter) Value {
+func (p place) value(rec []byte, exporters []Exporter) flow.Value {
 	v := rec[p.off:]
 	switch p.width {
 	case number1:
-		return Value{Lo: uint64(v[0])}
+		return flow.Value{Lo: uint64(v[0])}
 	case number2:
-		return Value{Lo: uint64(le.Uint16(v))}
+		return flow.Value{Lo: uint64(le.Uint16(v))}
 	case number4:
-		return Value{Lo: uint64(le.Uint32(v))}
+		return flow.Value{Lo: uint64(le.Uint32(v))}
 	case addrIPv4:
-		return Value{Lo: mapped4 | uint64(le.Uint32(v))}
+		return flow.Value{Lo: flow.Mapped4 | uint64(le.Uint32(v))}
 	case addrIPv6:
-		return Value{le.Uint64(v), le.Uint64(v[8:])}
+		return flow.Value{Hi: le.Uint64(v), Lo: le.Uint64(v[8:])}
 	case byExporter:
 		if sysid := int(le.Uint16(v)); sysid > 0 && sysid <= len(exporters) {
-			return addrValue(exporters[sysid-1].Addr)
+			return flow.ValueOf(exporters[sysid-1].Addr)
 		}
-		return Value{Lo: mapped4}
+		return flow.Value{Lo: flow.Mapped4}
 	case noAddr:
-		return Value{Lo: mapped4}
+		return flow.Value{Lo: flow.Mapped4}
 	}
-	return Value{}
+	return flow.Value{}
 }

@@ -43,7 +43,7 @@ func elementRecord(id int) *flow.Record {
 	if id != elCount {
 		wide.Flows, wide.RevBytes, wide.RevPackets = 0, 0, 0
 	}
-	wide.Present = setOf(elementFields[id]...)
+	wide.Present = flow.SetOf(elementFields[id]...)
 	return wide
 }
 

@@ -2,33 +2,18 @@ package nffile
 
 import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ie"
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
-// Private enterprise numbers whose elements have a place in a file.
-const (
-	penNokia  = 637
-	penNprobe = 35632
-)
-
-// Information elements that have a place in a file, but no field in flow.Record.
+// Elements of vendors that have a place in a file, but no field in flow.Record.
 // nprobe's delays of NetFlow v9 are seconds and microseconds, its later ones, in
-// IPFIX too, milliseconds (nfdump-tools.md, section 1.4).
+// IPFIX too, milliseconds.
 const (
-	ieVLAN             = 243
-	ieCustomerVLAN     = 245
-	iePhysicalIn       = 252
-	iePhysicalOut      = 253
-	iePostVLAN         = 254
-	iePostCustomerVLAN = 255
-	ieEtherType        = 256
-	ieFrameSize        = 312
-	ieFrame            = 315
-	ieFrameType        = 408
-	ieClientDelay      = 57554 // seconds; then microseconds, and both of server and application
-	ieAppDelayMicro    = 57559
-	ieClientMilli      = 57595 // then server and application
-	ieAppMilli         = 57597
+	ieClientDelay   = 57554 // seconds; then microseconds, and both of server and application
+	ieAppDelayMicro = 57559
+	ieClientMilli   = 57595 // then server and application
+	ieAppMilli      = 57597
 
 	nprobeClientMilli = 123
 	nprobeAppMilli    = 125
@@ -53,11 +38,11 @@ func (x *Extra) take(r *flow.Record, extended bool) {
 			} else if extended {
 				x.takeLayer2(e)
 			}
-		case penNprobe:
+		case ie.NtopPEN:
 			if e.ID >= nprobeClientMilli && e.ID <= nprobeAppMilli {
 				x.delay(int(e.ID-nprobeClientMilli), 1000*wire.Uint(e.Value))
 			}
-		case penNokia:
+		case ie.NokiaPEN:
 			if extended {
 				x.takeNokia(e)
 			}
@@ -94,25 +79,25 @@ func (x *Extra) takeLayer2(e *flow.Element) {
 	v := wire.Uint(e.Value)
 	has := uint64(1 << elLayer2)
 	switch e.ID {
-	case ieVLAN:
+	case ie.Dot1qVlanId:
 		x.Layer2.VLAN = uint16(v)
-	case ieCustomerVLAN:
+	case ie.Dot1qCustomerVlanId:
 		x.Layer2.CustomerVLAN = uint16(v)
-	case iePostVLAN:
+	case ie.PostDot1qVlanId:
 		x.Layer2.PostVLAN = uint16(v)
-	case iePostCustomerVLAN:
+	case ie.PostDot1qCustomerVlanId:
 		x.Layer2.PostCustomerVLAN = uint16(v)
-	case iePhysicalIn:
+	case ie.IngressPhysicalInterface:
 		x.Layer2.Ingress = uint32(v)
-	case iePhysicalOut:
+	case ie.EgressPhysicalInterface:
 		x.Layer2.Egress = uint32(v)
-	case ieEtherType:
+	case ie.EthernetType:
 		x.Layer2.EtherType = uint16(v)
-	case ieFrameSize:
+	case ie.DataLinkFrameSize:
 		x.FrameSize, has = uint16(v), 1<<elInmonMeta
-	case ieFrameType:
+	case ie.DataLinkFrameType:
 		x.LinkType, has = uint16(v), 1<<elInmonMeta
-	case ieFrame:
+	case ie.DataLinkFrameSection:
 		x.Frame, has = e.Value, 1<<elInmonFrame
 	default:
 		has = 0

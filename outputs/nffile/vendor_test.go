@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ie"
 )
 
 // TestVendorElements: what an exporter sends besides the fields of a flow gets the
@@ -14,14 +15,14 @@ func TestVendorElements(t *testing.T) {
 	in := wideRecord(false)
 	in.Extra = []flow.Element{
 		{PEN: 0, ID: 57554, Value: []byte{0, 0, 0, 1}}, {PEN: 0, ID: 57555, Value: []byte{0, 0, 1, 0}},
-		{PEN: 0, ID: 57596, Value: []byte{7}}, {PEN: penNprobe, ID: 125, Value: []byte{0, 9}},
-		{PEN: 0, ID: ieVLAN, Value: []byte{0, 101}}, {PEN: 0, ID: ieCustomerVLAN, Value: []byte{0, 102}},
-		{PEN: 0, ID: iePostVLAN, Value: []byte{0, 103}}, {PEN: 0, ID: iePostCustomerVLAN, Value: []byte{0, 104}},
-		{PEN: 0, ID: iePhysicalIn, Value: []byte{0, 1, 0, 0}}, {PEN: 0, ID: iePhysicalOut, Value: []byte{0, 0, 0, 2}},
-		{PEN: 0, ID: ieEtherType, Value: []byte{8, 0}}, {PEN: 0, ID: ieFrameSize, Value: []byte{5, 220}},
-		{PEN: 0, ID: ieFrameType, Value: []byte{0, 1}}, {PEN: 0, ID: ieFrame, Value: []byte("frame")},
-		{PEN: penNokia, ID: nokiaIn, Value: []byte{0, 21}}, {PEN: penNokia, ID: nokiaOut, Value: []byte{0, 22}},
-		{PEN: penNokia, ID: nokiaText, Value: []byte("sub-1\x00\x00")},
+		{PEN: 0, ID: 57596, Value: []byte{7}}, {PEN: ie.NtopPEN, ID: 125, Value: []byte{0, 9}},
+		{PEN: 0, ID: ie.Dot1qVlanId, Value: []byte{0, 101}}, {PEN: 0, ID: ie.Dot1qCustomerVlanId, Value: []byte{0, 102}},
+		{PEN: 0, ID: ie.PostDot1qVlanId, Value: []byte{0, 103}}, {PEN: 0, ID: ie.PostDot1qCustomerVlanId, Value: []byte{0, 104}},
+		{PEN: 0, ID: ie.IngressPhysicalInterface, Value: []byte{0, 1, 0, 0}}, {PEN: 0, ID: ie.EgressPhysicalInterface, Value: []byte{0, 0, 0, 2}},
+		{PEN: 0, ID: ie.EthernetType, Value: []byte{8, 0}}, {PEN: 0, ID: ie.DataLinkFrameSize, Value: []byte{5, 220}},
+		{PEN: 0, ID: ie.DataLinkFrameType, Value: []byte{0, 1}}, {PEN: 0, ID: ie.DataLinkFrameSection, Value: []byte("frame")},
+		{PEN: ie.NokiaPEN, ID: nokiaIn, Value: []byte{0, 21}}, {PEN: ie.NokiaPEN, ID: nokiaOut, Value: []byte{0, 22}},
+		{PEN: ie.NokiaPEN, ID: nokiaText, Value: []byte("sub-1\x00\x00")},
 		{PEN: 9, ID: 57554, Value: []byte{1}}, {PEN: 0, ID: 9999, Value: make([]byte, 40)},
 	}
 	delays := Extra{Has: 1<<elLatency | 1<<elObservation, ClientDelay: 1000256, ServerDelay: 7000, AppDelay: 9000, Domain: 77}

@@ -16,7 +16,7 @@ var (
 
 // plainFlow fills r like a NetFlow v5 record, a different one for each i.
 func plainFlow(r *flow.Record, i int) {
-	r.Present = setOf(flow.Src, flow.Dst, flow.SrcPort, flow.DstPort, flow.Proto, flow.TCPFlags, flow.SrcTOS,
+	r.Present = flow.SetOf(flow.Src, flow.Dst, flow.SrcPort, flow.DstPort, flow.Proto, flow.TCPFlags, flow.SrcTOS,
 		flow.Bytes, flow.Packets, flow.Input, flow.Output, flow.SrcMask, flow.DstMask, flow.SrcAS, flow.DstAS,
 		flow.NextHop, flow.EngineType, flow.EngineID, flow.FirstSeen, flow.LastSeen)
 	x := uint32(i) * 2654435761

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
@@ -47,50 +46,40 @@ const (
 	numElements
 )
 
-// form is how the value of an element is printed.
-type form uint8
-
-const (
-	number form = iota
-	address
-	flags
-)
-
-// elements are their names in nfdump, their titles, how the value looks, and the
-// fields whose values they are: two for the "any" kinds.
+// elements are their names in nfdump, their titles, and the fields whose values they
+// are: two for the "any" kinds.
 var elements = [numElements]struct {
 	name, title string
-	form        form
 	fields      []flow.Field
 }{
-	SrcIP:      {"srcip", "Src IP Addr", address, []flow.Field{flow.Src}},
-	DstIP:      {"dstip", "Dst IP Addr", address, []flow.Field{flow.Dst}},
-	IP:         {"ip", "IP Addr", address, []flow.Field{flow.Src, flow.Dst}},
-	SrcPort:    {"srcport", "Src Port", number, []flow.Field{flow.SrcPort}},
-	DstPort:    {"dstport", "Dst Port", number, []flow.Field{flow.DstPort}},
-	Port:       {"port", "Port", number, []flow.Field{flow.SrcPort, flow.DstPort}},
-	Proto:      {"proto", "Protocol", number, []flow.Field{flow.Proto}},
-	SrcAS:      {"srcas", "Src AS", number, []flow.Field{flow.SrcAS}},
-	DstAS:      {"dstas", "Dst AS", number, []flow.Field{flow.DstAS}},
-	AS:         {"as", "AS", number, []flow.Field{flow.SrcAS, flow.DstAS}},
-	InIf:       {"inif", "Input If", number, []flow.Field{flow.Input}},
-	OutIf:      {"outif", "Output If", number, []flow.Field{flow.Output}},
-	If:         {"if", "In/Out If", number, []flow.Field{flow.Input, flow.Output}},
-	SrcVLAN:    {"srcvlan", "Src Vlan", number, []flow.Field{flow.SrcVLAN}},
-	DstVLAN:    {"dstvlan", "Dst Vlan", number, []flow.Field{flow.DstVLAN}},
-	VLAN:       {"vlan", "Vlan", number, []flow.Field{flow.SrcVLAN, flow.DstVLAN}},
-	TOS:        {"tos", "Tos", number, []flow.Field{flow.SrcTOS}},
-	SrcTOS:     {"srctos", "Tos", number, []flow.Field{flow.SrcTOS}},
-	DstTOS:     {"dsttos", "Dst Tos", number, []flow.Field{flow.DstTOS}},
-	Flags:      {"flags", "TCP Flags", flags, []flow.Field{flow.TCPFlags}},
-	Dir:        {"dir", "Dir", number, []flow.Field{flow.Direction}},
-	Router:     {"router", "Router IP", address, []flow.Field{nffile.Router}},
-	NextHop:    {"nhip", "Nexthop IP", address, []flow.Field{flow.NextHop}},
-	BGPNextHop: {"nhbip", "Nexthop BGP IP", address, []flow.Field{flow.BGPNextHop}},
-	NextAS:     {"nextas", "Next AS", number, []flow.Field{flow.NextAS}},
-	PrevAS:     {"prevas", "Prev AS", number, []flow.Field{flow.PrevAS}},
-	SrcMask:    {"srcmask", "Src Mask", number, []flow.Field{flow.SrcMask}},
-	DstMask:    {"dstmask", "Dst Mask", number, []flow.Field{flow.DstMask}},
+	SrcIP:      {"srcip", "Src IP Addr", []flow.Field{flow.Src}},
+	DstIP:      {"dstip", "Dst IP Addr", []flow.Field{flow.Dst}},
+	IP:         {"ip", "IP Addr", []flow.Field{flow.Src, flow.Dst}},
+	SrcPort:    {"srcport", "Src Port", []flow.Field{flow.SrcPort}},
+	DstPort:    {"dstport", "Dst Port", []flow.Field{flow.DstPort}},
+	Port:       {"port", "Port", []flow.Field{flow.SrcPort, flow.DstPort}},
+	Proto:      {"proto", "Protocol", []flow.Field{flow.Proto}},
+	SrcAS:      {"srcas", "Src AS", []flow.Field{flow.SrcAS}},
+	DstAS:      {"dstas", "Dst AS", []flow.Field{flow.DstAS}},
+	AS:         {"as", "AS", []flow.Field{flow.SrcAS, flow.DstAS}},
+	InIf:       {"inif", "Input If", []flow.Field{flow.Input}},
+	OutIf:      {"outif", "Output If", []flow.Field{flow.Output}},
+	If:         {"if", "In/Out If", []flow.Field{flow.Input, flow.Output}},
+	SrcVLAN:    {"srcvlan", "Src Vlan", []flow.Field{flow.SrcVLAN}},
+	DstVLAN:    {"dstvlan", "Dst Vlan", []flow.Field{flow.DstVLAN}},
+	VLAN:       {"vlan", "Vlan", []flow.Field{flow.SrcVLAN, flow.DstVLAN}},
+	TOS:        {"tos", "Tos", []flow.Field{flow.SrcTOS}},
+	SrcTOS:     {"srctos", "Tos", []flow.Field{flow.SrcTOS}},
+	DstTOS:     {"dsttos", "Dst Tos", []flow.Field{flow.DstTOS}},
+	Flags:      {"flags", "TCP Flags", []flow.Field{flow.TCPFlags}},
+	Dir:        {"dir", "Dir", []flow.Field{flow.Direction}},
+	Router:     {"router", "Router IP", []flow.Field{flow.Router}},
+	NextHop:    {"nhip", "Nexthop IP", []flow.Field{flow.NextHop}},
+	BGPNextHop: {"nhbip", "Nexthop BGP IP", []flow.Field{flow.BGPNextHop}},
+	NextAS:     {"nextas", "Next AS", []flow.Field{flow.NextAS}},
+	PrevAS:     {"prevas", "Prev AS", []flow.Field{flow.PrevAS}},
+	SrcMask:    {"srcmask", "Src Mask", []flow.Field{flow.SrcMask}},
+	DstMask:    {"dstmask", "Dst Mask", []flow.Field{flow.DstMask}},
 }
 
 // String returns the name that nfdump's -s knows the element by.
@@ -211,7 +200,7 @@ func ParseStat(s string) (Stat, error) {
 // Key is the value of an element in a row, with the protocol where rows are split
 // by it.
 type Key struct {
-	value nffile.Value
+	value flow.Value
 	proto uint8
 	Known bool // the protocol is part of the key
 }
@@ -225,8 +214,11 @@ func (k Key) Number() uint64 { return k.value.Lo }
 // Addr returns the value of an element that is an address.
 func (k Key) Addr() netip.Addr { return k.value.Addr() }
 
+// kind is what the values of e are.
+func (e Element) kind() flow.Kind { return elements[e].fields[0].Describe().Kind }
+
 // IsAddr says whether the values of e are addresses.
-func (e Element) IsAddr() bool { return elements[e].form == address }
+func (e Element) IsAddr() bool { return e.kind() == flow.KindAddress }
 
 // IsFlags says whether the values of e are TCP flags.
-func (e Element) IsFlags() bool { return elements[e].form == flags }
+func (e Element) IsFlags() bool { return e.kind() == flow.KindFlags }

@@ -7,12 +7,13 @@ import (
 	"slices"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
 // cell holds the sums of one row. It is a line of the cache, 64 bytes, and never
 // moves.
 type cell struct {
-	value          nffile.Value
+	value          flow.Value
 	first, last    uint64 // milliseconds since 1970
 	flows          uint64
 	packets, bytes uint64 // of the flow's direction

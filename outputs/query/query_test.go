@@ -151,24 +151,24 @@ func TestDamage(t *testing.T) {
 }
 
 // valuesOf returns the values of an element in r.
-func valuesOf(r *flow.Record, e Element) []nffile.Value {
-	number := func(numbers ...uint64) (v []nffile.Value) {
+func valuesOf(r *flow.Record, e Element) []flow.Value {
+	number := func(numbers ...uint64) (v []flow.Value) {
 		for _, n := range numbers {
-			v = append(v, nffile.Value{Lo: n})
+			v = append(v, flow.Value{Lo: n})
 		}
 		return v
 	}
-	address := func(addresses ...netip.Addr) (v []nffile.Value) {
+	address := func(addresses ...netip.Addr) (v []flow.Value) {
 		for _, a := range addresses {
 			if !a.IsValid() {
 				a = netip.IPv4Unspecified()
 			}
 			b := a.As16()
-			v = append(v, nffile.Value{Hi: binary.BigEndian.Uint64(b[:]), Lo: binary.BigEndian.Uint64(b[8:])})
+			v = append(v, flow.Value{Hi: binary.BigEndian.Uint64(b[:]), Lo: binary.BigEndian.Uint64(b[8:])})
 		}
 		return v
 	}
-	return [numElements][]nffile.Value{
+	return [numElements][]flow.Value{
 		SrcIP: address(r.Src), DstIP: address(r.Dst), IP: address(r.Src, r.Dst), Router: address(r.Exporter),
 		NextHop: address(r.NextHop), BGPNextHop: address(r.BGPNextHop),
 		SrcPort: number(uint64(r.SrcPort)), DstPort: number(uint64(r.DstPort)), Port: number(uint64(r.SrcPort), uint64(r.DstPort)),

@@ -180,7 +180,7 @@ func (l *lane) emit(w *work) {
 		return
 	}
 	if l.opt.OuterFlows && r.Sample == nil && r.Has(flow.TunSrc) {
-		turnOut(r, &l.outer)
+		outerFlow(r, &l.outer)
 		r = &l.outer
 	}
 	if !l.opt.SplitBiflows || !isBiflow(r) {
@@ -232,7 +232,7 @@ func (w *work) records() int {
 
 // teaches says whether doing w can change the exporter's clock, on which the times of
 // later records depend.
-func (w *work) teaches() bool { return w.template != nil && w.template.Teaches(&w.m.dom.uptime) }
+func (w *work) teaches() bool { return w.template != nil && w.template.MovesClock(&w.m.dom.uptime) }
 
 // take takes what came of w into the state of the domain.
 func (d *Decoder) take(w *work) {

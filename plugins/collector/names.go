@@ -6,10 +6,11 @@ import (
 	"strings"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ie"
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
-// nameKind is a table of names (specs/flow-protocols.md, Option tables).
+// nameKind is a table of names that option records tell.
 type nameKind uint8
 
 const (
@@ -31,6 +32,9 @@ const (
 	maxNameLen    = 255
 )
 
+// scopeInterface is NetFlow v9's scope type of interfaces (RFC 3954, section 6.1).
+const scopeInterface = 2
+
 // table are the names that option records have told.
 type table map[nameKey]string
 
@@ -44,15 +48,15 @@ func (dom *domain) learnNames(o *flow.OptionRecord) {
 	take := func(e *flow.Element, scope bool) {
 		id := e.ID
 		if scope && o.Version == flow.V9 {
-			if id != 2 { // interface, RFC 3954, section 6.1
+			if id != scopeInterface {
 				return
 			}
-			id = 10
+			id = ie.IngressInterface
 		}
 		kind, name := nameElement(id)
 		switch {
 		case e.PEN != 0 || kind == 0:
-		case name && (names[kind] == nil || id != 83 && id != 94):
+		case name && (names[kind] == nil || id != ie.InterfaceDescription && id != ie.ApplicationDescription):
 			names[kind] = bytes.TrimRight(e.Value, "\x00")
 		case !name && len(e.Value) > 0 && len(e.Value) <= 8:
 			ids[kind].id, ids[kind].known = wire.Uint(e.Value), true
@@ -82,9 +86,10 @@ func (dom *domain) learnUser(o *flow.OptionRecord) {
 	for _, list := range [...][]flow.Element{o.Scope, o.Fields} {
 		for i := range list {
 			switch e := &list[i]; {
-			case e.ID == 371 && e.PEN == 0, o.Version == flow.V9 && (e.ID == 40000 || e.ID == 56702), e.PEN == 25461 && e.ID == 56702:
+			case e.PEN == 0 && e.ID == ie.UserName, o.Version == flow.V9 && (e.ID == ie.NFUsername || e.ID == ie.PaloAltoUserID),
+				e.PEN == ie.PaloAltoPEN && e.ID == ie.PaloAltoUserID:
 				user = bytes.TrimRight(e.Value, "\x00")
-			case e.PEN == 0 && (e.ID == 8 || e.ID == 27):
+			case e.PEN == 0 && (e.ID == ie.SourceIPv4Address || e.ID == ie.SourceIPv6Address):
 				if a, ok := netip.AddrFromSlice(e.Value); ok && !a.IsUnspecified() {
 					addr = a.Unmap()
 				}
@@ -97,24 +102,24 @@ func (dom *domain) learnUser(o *flow.OptionRecord) {
 }
 
 // nameElement returns the table that an element belongs to, and whether it is the
-// name; 83 and 94 are descriptions, for want of a name.
+// name; descriptions are that for want of a name.
 func nameElement(id uint16) (kind nameKind, name bool) {
 	switch id {
-	case 10, 252:
+	case ie.IngressInterface, ie.IngressPhysicalInterface:
 		return nameInterface, false
-	case 82, 83:
+	case ie.InterfaceName, ie.InterfaceDescription:
 		return nameInterface, true
-	case 234, 235:
+	case ie.IngressVRFID, ie.EgressVRFID:
 		return nameVRF, false
-	case 236:
+	case ie.VRFname:
 		return nameVRF, true
-	case 95:
+	case ie.ApplicationId:
 		return nameApp, false
-	case 94, 96:
+	case ie.ApplicationDescription, ie.ApplicationName:
 		return nameApp, true
-	case 48, 302:
+	case ie.SamplerId, ie.SelectorId:
 		return nameSampler, false
-	case 84:
+	case ie.SamplerName:
 		return nameSampler, true
 	}
 	return 0, false

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ie"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 )
 
@@ -295,7 +296,7 @@ func FuzzStream(f *testing.F) {
 	}
 	e := ipfix.Encoder{Domain: 1}
 	e.Begin(nil, exported)
-	e.AddTemplates(compiled(f, 256, ipfix.FieldSpec{PEN: vmwarePEN, ID: 881, Length: 4}, ipfix.FieldSpec{PEN: vmwarePEN, ID: 896, Length: 2}, spec(8, 4)))
+	e.AddTemplates(compiled(f, 256, ipfix.FieldSpec{PEN: ie.VMwarePEN, ID: 881, Length: 4}, ipfix.FieldSpec{PEN: ie.VMwarePEN, ID: 896, Length: 2}, spec(8, 4)))
 	e.Withdraw(256, ipfix.TemplateSet)
 	f.Add(e.End())
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -4,17 +4,14 @@ import (
 	"net/netip"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ie"
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
-// vmwarePEN is VMware's private enterprise number.
-const vmwarePEN = 6876
-
-// turnOut makes o what r is, but for a record of a VXLAN segment with the outer
-// addresses as the flow (specs/flow-protocols.md, VMware). The tenant's are in Extra
-// as VMware's own elements. The outer ports are those that the exporter sent as
-// elements 896 and 897.
-func turnOut(r, o *flow.Record) {
+// outerFlow makes o what r is, but for a record of a VXLAN segment with the outer
+// addresses as the flow. The tenant's are in Extra as VMware's own elements. The outer
+// ports are those that the exporter sent as VMware's elements for them.
+func outerFlow(r, o *flow.Record) {
 	*o = *r
 	o.Src, o.Dst, o.Proto, o.SrcPort, o.DstPort = r.TunSrc, r.TunDst, r.TunProto, 0, 0
 	o.TunSrc, o.TunDst, o.TunProto = netip.Addr{}, netip.Addr{}, 0
@@ -27,11 +24,11 @@ func turnOut(r, o *flow.Record) {
 	}
 	for i := range r.Extra {
 		switch e := &r.Extra[i]; {
-		case e.PEN != vmwarePEN:
-		case e.ID == 896:
+		case e.PEN != ie.VMwarePEN:
+		case e.ID == ie.VMwareTunnelSourceTransportPort:
 			o.SrcPort = uint16(wire.Uint(e.Value))
 			o.Present.Add(flow.SrcPort)
-		case e.ID == 897:
+		case e.ID == ie.VMwareTunnelDestinationTransportPort:
 			o.DstPort = uint16(wire.Uint(e.Value))
 			o.Present.Add(flow.DstPort)
 		}

@@ -1,14 +1,15 @@
 // Package flow holds Record, the one type in which a flow crosses packages.
 //
 // Decoders fill a Record, everything else reads it: metrics, nfdump files,
-// filters and queries. It is a plain struct without behaviour of its own. A bit
-// set (Present) says which fields the exporter sent; the others are zero. What
-// has no field here rides along in Extra as (PEN, id, bytes).
+// filters and queries. A bit set (Present) says which fields the exporter sent; the
+// others are zero. What has no field here rides along in Extra as (PEN, id, bytes).
 //
-// To add a field: add it to Record, add its constant and name in field.go, let
-// the decoder set it (plugins/ipfix, compile.go), and give it a place in
-// flowmetric and, where nfdump has one, in nffile.
+// To add a field: add it to Record with its tags and run go generate. Decoders,
+// encoders, metrics, biflows and queries know it then. Where nfdump has a place
+// for it, give it that in the layout of nffile; document it in the input's README.
 package flow
+
+//go:generate go run ./generate
 
 import (
 	"math"
@@ -102,16 +103,29 @@ type Element struct {
 // included.
 //
 // Counters are as the exporter sent them; SamplingRate scales them.
+//
+// The tags say what a field is; the generator makes the table of them (see Field):
+//
+//	flow   its name in metrics; behind a comma its kind, where the Go type does not say it, or "one":
+//	       of its elements only the first of the list counts that a template has
+//	const  the constant of the field, where that is not the name of the struct's field
+//	also   constants of flags that say something about the field
+//	pair   the field that has the same of the other direction
+//	unit   of a number
+//	ie     the information elements that fill it, the preferred first: a number of IANA's or of
+//	       NetFlow v9's, or PEN/number. A + before it says that the field alone does not tell what was sent, so that the
+//	       bytes are kept in Extra too, as those of all vendors are; = says how the value becomes the
+//	       field's, where the type does not (see Form), or which item of a list it is.
 type Record struct {
 	Present Set
 
 	// Who sent it.
-	Exporter     netip.Addr
+	Exporter     netip.Addr `flow:"" const:"Router"`
 	ExporterPort uint16
 	Domain       uint32 // observation domain: v9 source id, v5 engine type<<8|id
 	Version      Version
-	EngineType   uint8
-	EngineID     uint8
+	EngineType   uint8 `flow:"engine_type" ie:"38"`
+	EngineID     uint8 `flow:"engine_id" ie:"39"`
 	TemplateID   uint16
 	Sequence     uint32 // the datagram's sequence number
 	SysUptime    uint32 // of the exporter at export, milliseconds; v5 and v9
@@ -120,98 +134,99 @@ type Record struct {
 
 	// The four times. First and Last are never zero after decoding: what the
 	// exporter did not send, or sent absurdly, is Exported, else Received.
-	First    Time
-	Last     Time
+	First    Time `flow:"flow_start,one" const:"FirstSeen" ie:"+152 +150 +154 +156 +158=before +22=uptime"`
+	Last     Time `flow:"flow_end,one" const:"LastSeen" also:"TimeRepair" ie:"+153 +151 +155 +157 +159=before +21=uptime"`
 	Exported Time
 	Received Time
 
 	// The flow.
-	Src       netip.Addr
-	Dst       netip.Addr
-	SrcPort   uint16
-	DstPort   uint16 // of ICMP and ICMPv6: type<<8 | code
-	Proto     uint8
-	IPVersion uint8
-	TCPFlags  uint16 // RFC 9565 control bits; the low 8 in all but IPFIX
-	SrcTOS    uint8
-	DstTOS    uint8
-	ICMP      uint16 // type<<8 | code
+	Src       netip.Addr `flow:"src" pair:"Dst" ie:"8 27 6876/881=inner 6876/883=inner"`
+	Dst       netip.Addr `flow:"dst" pair:"Src" ie:"12 28 6876/882=inner 6876/884=inner"`
+	SrcPort   uint16     `flow:"src_port" pair:"DstPort" ie:"7 +180 +182 6876/886=inner"`
+	DstPort   uint16     `flow:"dst_port" pair:"SrcPort" ie:"11 +181 +183 6876/887=inner"` // ICMP: type<<8 | code
+	Proto     uint8      `flow:"protocol" ie:"4 6876/880=inner"`
+	IPVersion uint8      `flow:"ip_version" ie:"60"`
+	TCPFlags  uint16     `flow:"tcp_flags,flags" also:"TCPFlagsWide" ie:"6"` // RFC 9565; IPFIX alone has 16
+	SrcTOS    uint8      `flow:"src_tos" ie:"5"`
+	DstTOS    uint8      `flow:"dst_tos" ie:"55"`
+	ICMP      uint16     `flow:"icmp_type" ie:"32 139 176=high 178=high 177=low 179=low"` // type<<8 | code
 
 	// Counters of the flow, and of its reverse direction where the exporter
 	// reports both in one record (RFC 5103, elements 231/232, 298/299). Bytes and
 	// Packets are the best count there is: elements 1 and 2, else 23 and 24 (also
 	// where 1 and 2 are zero), else 85 and 86, else 231 and 298.
-	Bytes      uint64
-	Packets    uint64
-	RevBytes   uint64
-	RevPackets uint64
-	OutBytes   uint64 // after the observation point (element 23): the same packets, never to be added
-	OutPackets uint64
-	Flows      uint64 // flows this record stands for; 0 when not sent
+	Bytes      uint64 `flow:"in_bytes,one" pair:"RevBytes" unit:"octets" ie:"1 +23 +85 +171 +231 +352"`
+	Packets    uint64 `flow:"in_packets,one" pair:"RevPackets" unit:"packets" ie:"2 +24 +86 +172 +298"`
+	RevBytes   uint64 `flow:"rev_bytes,one" pair:"Bytes" unit:"octets" ie:"29305/1 29305/85 +232"`
+	RevPackets uint64 `flow:"rev_packets,one" pair:"Packets" unit:"packets" ie:"29305/2 29305/86 +299"`
+	OutBytes   uint64 `flow:"out_bytes,one" unit:"octets" ie:"23 +171"` // the same packets later on, never to be added
+	OutPackets uint64 `flow:"out_packets,one" unit:"packets" ie:"24 +172"`
+	Flows      uint64 `flow:"flows" unit:"flows" ie:"3"` // flows this record stands for; 0 when not sent
 
-	SamplingRate   uint32 // one packet in so many; 0 and 1 are unsampled
+	SamplingRate   uint32 `flow:"sampling_rate" unit:"packets" ie:"+34 +50"` // one packet in so many; up to 1: all
 	SamplingSource RateSource
-	SamplerID      uint64
+	SamplerID      uint64 `flow:"flow_sampler_id" ie:"48 +302"`
 
 	// Forwarding.
-	Input      uint32 // SNMP interface index
-	Output     uint32
-	SrcMask    uint8
-	DstMask    uint8
-	SrcAS      uint32
-	DstAS      uint32
-	NextAS     uint32
-	PrevAS     uint32
-	NextHop    netip.Addr
-	BGPNextHop netip.Addr
-	Direction  uint8 // 0 ingress, 1 egress
-	FwdStatus  uint8
-	EndReason  uint8 // IPFIX element 136
-	BiflowDir  uint8 // IPFIX element 239
-	MinTTL     uint8
-	MaxTTL     uint8
-	FragFlags  uint8
-	FlowID     uint64
-	IngressVRF uint32
-	EgressVRF  uint32
+	Input      uint32     `flow:"in_snmp" pair:"Output" ie:"10"` // SNMP interface index
+	Output     uint32     `flow:"out_snmp" pair:"Input" ie:"14"`
+	SrcMask    uint8      `flow:"src_mask" pair:"DstMask" unit:"bits" ie:"9 29"`
+	DstMask    uint8      `flow:"dst_mask" pair:"SrcMask" unit:"bits" ie:"13 30"`
+	SrcAS      uint32     `flow:"bgp_src_as" pair:"DstAS" ie:"16"`
+	DstAS      uint32     `flow:"bgp_dst_as" pair:"SrcAS" ie:"17"`
+	NextAS     uint32     `flow:"bgp_next_as" ie:"128"`
+	PrevAS     uint32     `flow:"bgp_prev_as" ie:"129"`
+	NextHop    netip.Addr `flow:"next_hop" ie:"15 62"`
+	BGPNextHop netip.Addr `flow:"bgp_next_hop" ie:"18 63"`
+	Direction  uint8      `flow:"direction" ie:"61"` // 0 ingress, 1 egress
+	FwdStatus  uint8      `flow:"fwd_status" ie:"89"`
+	EndReason  uint8      `flow:"flow_end_reason" ie:"136"`
+	BiflowDir  uint8      `flow:"biflow_direction" ie:"239"`
+	MinTTL     uint8      `flow:"min_ttl" unit:"hops" ie:"52"`
+	MaxTTL     uint8      `flow:"max_ttl" unit:"hops" ie:"53"`
+	FragFlags  uint8      `flow:"fragment_flags,flags" ie:"197"`
+	FlowID     uint64     `flow:"flow_id" ie:"148"`
+	IngressVRF uint32     `flow:"in_vrf_id" pair:"EgressVRF" ie:"234"`
+	EgressVRF  uint32     `flow:"out_vrf_id" pair:"IngressVRF" ie:"235"`
 
 	// Layer 2.
-	SrcVLAN   uint16
-	DstVLAN   uint16
-	InSrcMAC  [6]byte
-	OutDstMAC [6]byte
-	InDstMAC  [6]byte
-	OutSrcMAC [6]byte
-	MPLS      [10]uint32 // label<<4 | exp<<1 | bottom of stack, top first
+	SrcVLAN   uint16  `flow:"vlan_src" pair:"DstVLAN" ie:"58"`
+	DstVLAN   uint16  `flow:"vlan_dst" pair:"SrcVLAN" ie:"59"`
+	InSrcMAC  [6]byte `flow:"in_src_mac" ie:"56"`
+	OutDstMAC [6]byte `flow:"out_dst_mac" ie:"57"`
+	InDstMAC  [6]byte `flow:"in_dst_mac" ie:"80"`
+	OutSrcMAC [6]byte `flow:"out_src_mac" ie:"81"`
+	// label<<4 | exp<<1 | bottom of stack, top first
+	MPLS      [10]uint32 `flow:"mpls_label_1,label" ie:"70=0 71=1 72=2 73=3 74=4 75=5 76=6 77=7 78=8 79=9"`
 	MPLSDepth uint8      // labels in MPLS
 
 	// Events of firewalls and address translators.
-	Event      bool // state changed, no traffic counted: NSEL or NEL
-	EventTime  Time
-	FwEvent    uint8  // element 233
-	FwXEvent   uint16 // v9 field 33002
-	NATEvent   uint8  // element 230
-	NATPool    uint32
-	XlateSrc   netip.Addr
-	XlateDst   netip.Addr
-	XlateSPort uint16
-	XlateDPort uint16
-	IngressACL [12]byte // v9 field 33000, as on the wire
-	EgressACL  [12]byte
-	PortBlock  [4]uint16 // start, end, step, size: elements 361-364
-	User       []byte    // v9 field 40000
+	Event      bool       // state changed, no traffic counted: NSEL or NEL
+	EventTime  Time       `flow:"event_time_ms,one" ie:"+323 +322 +324 +325"`
+	FwEvent    uint8      `flow:"fw_event" ie:"233 +40005"`
+	FwXEvent   uint16     `flow:"fw_event_ext" ie:"33002"` // NetFlow v9 only, as ACLs and 4000x
+	NATEvent   uint8      `flow:"nat_event" ie:"230"`
+	NATPool    uint32     `flow:"nat_pool_id" ie:"283"`
+	XlateSrc   netip.Addr `flow:"xlat_src" pair:"XlateDst" ie:"225 281 +40001"`
+	XlateDst   netip.Addr `flow:"xlat_dst" pair:"XlateSrc" ie:"226 282 +40002"`
+	XlateSPort uint16     `flow:"xlat_src_port" pair:"XlateDPort" ie:"227 +40003"`
+	XlateDPort uint16     `flow:"xlat_dst_port" pair:"XlateSPort" ie:"228 +40004"`
+	IngressACL [12]byte   `flow:"in_acl_id" ie:"33000"` // as on the wire
+	EgressACL  [12]byte   `flow:"out_acl_id" ie:"33001"`
+	PortBlock  [4]uint16  `flow:"port_range_start" ie:"+361=0 +362=1 +363=2 +364=3"` // start, end, step, size
+	User       []byte     `flow:"username,text" ie:"371 40000 56702"`
 
 	// Application and tunnel.
-	AppID            []byte // element 95
-	TunSrc           netip.Addr
-	TunDst           netip.Addr
-	TunProto         uint8
-	ObservationPoint uint64
-	SegmentID        uint64 // layer2SegmentId, element 351; the low 24 bits are a VXLAN's VNI
+	AppID            []byte     `flow:"app_id" ie:"95"`
+	TunSrc           netip.Addr `flow:"tunnel_src" pair:"TunDst" ie:"6876/893"`
+	TunDst           netip.Addr `flow:"tunnel_dst" pair:"TunSrc" ie:"6876/894"`
+	TunProto         uint8      `flow:"tunnel_protocol" ie:"6876/895"`
+	ObservationPoint uint64     `flow:"observation_point_id" ie:"138"`
+	SegmentID        uint64     `flow:"l2_segment_id" ie:"351"` // the low 24 bits are a VXLAN's VNI
 
-	// VMware virtual switch (PEN 6876).
-	IngressAttr uint16 // 1 uplink, 2 VM access port, 3 VXLAN or management
-	EgressAttr  uint16
+	// VMware virtual switch (PEN 6876): 1 uplink, 2 VM access port, 3 VXLAN or management.
+	IngressAttr uint16 `flow:"ingress_interface_attr" pair:"EgressAttr" ie:"6876/890"`
+	EgressAttr  uint16 `flow:"egress_interface_attr" pair:"IngressAttr" ie:"6876/888"`
 
 	// Sample is what sFlow, or a packet section in IPFIX, tells of the one packet
 	// that the flow stands for; nil for all other flows.
@@ -260,23 +275,24 @@ func (r *Record) Scale(n uint64) uint64 {
 }
 
 // Names are what the numbers of a flow are called, from the exporter's option
-// tables and from configuration. Unknown ones are empty.
+// tables and from configuration. Unknown ones are empty. The tags are their names in
+// metrics: see Label.
 type Names struct {
-	Exporter   string
-	Input      string // interface
-	Output     string
-	IngressVRF string
-	EgressVRF  string
-	App        string
-	Sampler    string
-	User       string // behind one of the addresses
+	Exporter   string `flow:"exporter_name"`
+	Input      string `flow:"in_interface"`
+	Output     string `flow:"out_interface"`
+	IngressVRF string `flow:"in_vrf_name"`
+	EgressVRF  string `flow:"out_vrf_name"`
+	App        string `flow:"app_name"`
+	Sampler    string `flow:"sampler_name"`
+	User       string `flow:"username"` // behind one of the addresses
 
 	// What stands behind the ports of a VMware switch.
-	InputVM         string // virtual machine that sent the flow
-	OutputVM        string // virtual machine that got it
-	InputPortgroup  string
-	OutputPortgroup string
-	Host            string // ESXi host
+	InputVM         string `flow:"in_vm"`  // virtual machine that sent the flow
+	OutputVM        string `flow:"out_vm"` // virtual machine that got it
+	InputPortgroup  string `flow:"in_portgroup"`
+	OutputPortgroup string `flow:"out_portgroup"`
+	Host            string `flow:"esxi_host"` // ESXi host
 
 	Port uint16 // source port of the exporter, where its ports are kept apart
 }

@@ -13,16 +13,20 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 )
 
-// addedNames are the fields of netflow that are neither the stock plugin's nor a
-// field of flow.Record.
-var addedNames = []string{"sampling_source", "scaled_bytes", "scaled_packets", "exporter_name", "in_interface", "out_interface",
-	"in_vrf_name", "out_vrf_name", "app_name", "sampler_name", "exporter_port", "agent_ip", "agent_subid", "l2_protocol", "datalink_frame_type",
-	"vlan_id", "vlan_outer_id", "vni", "reason", "acl_name", "function", "ingress_role", "egress_role",
-	"in_vm", "out_vm", "in_portgroup", "out_portgroup", "esxi_host"}
+// addedNames are the fields of netflow that are neither the stock plugin's, nor a field
+// of flow.Record, nor a label of flow.Names.
+var addedNames = []string{"sampling_source", "scaled_bytes", "scaled_packets", "exporter_port", "agent_ip", "agent_subid",
+	"l2_protocol", "datalink_frame_type", "vlan_id", "vlan_outer_id", "vni", "reason", "acl_name", "function", "ingress_role",
+	"egress_role"}
 
 // added says whether a field has one of these names, or that of an element of
 // VMware's, which has its own name without being asked for.
 func added(name string) bool {
+	for l := range flow.Label(flow.NumLabels) {
+		if l.String() == name {
+			return true
+		}
+	}
 	return slices.Contains(addedNames, name) || slices.ContainsFunc(ie.All(), func(e ie.Element) bool {
 		return e.PEN == ie.VMwarePEN && e.Name == name
 	})
@@ -31,13 +35,9 @@ func added(name string) bool {
 // joined writes names that option tables or the configuration have for the flow's
 // numbers. A name in the flow's own record stays.
 func (b *Builder) joined(n *flow.Names) {
-	for _, f := range [...]struct{ name, value string }{
-		{"exporter_name", n.Exporter}, {"in_interface", n.Input}, {"out_interface", n.Output},
-		{"in_vrf_name", n.IngressVRF}, {"out_vrf_name", n.EgressVRF}, {"app_name", n.App}, {"sampler_name", n.Sampler}, {"username", n.User},
-		{"in_vm", n.InputVM}, {"out_vm", n.OutputVM}, {"in_portgroup", n.InputPortgroup}, {"out_portgroup", n.OutputPortgroup}, {"esxi_host", n.Host},
-	} {
-		if f.value != "" && b.find(f.name) < 0 {
-			b.add(f.name, f.value)
+	for l := range flow.Label(flow.NumLabels) {
+		if value := n.Label(l); value != "" && b.find(l.String()) < 0 {
+			b.add(l.String(), value)
 		}
 	}
 	if n.Port != 0 {
@@ -64,13 +64,8 @@ func (x *extraField) is(e *flow.Element, v9 bool) bool {
 	return e.PEN == x.pen && e.ID == x.id || v9 && x.v9 != 0 && e.PEN == 0 && e.ID == x.v9
 }
 
-// The enterprises whose elements have a number in NetFlow v9, too.
-const (
-	ciscoPEN    = 9
-	paloAltoPEN = 25461
-	ntopPEN     = 35632
-	ntopV9      = 57472 // the first of ntop's in NetFlow v9
-)
+// ntopV9 is the first of ntop's elements in NetFlow v9.
+const ntopV9 = 57472
 
 // v9Number returns the number of a vendor's element in NetFlow v9, which has no
 // enterprise numbers: types from 32768 are the vendor's own. It returns 0 when it has
@@ -78,11 +73,11 @@ const (
 func v9Number(pen uint32, id uint16) uint16 {
 	const vendor = 0x8000
 	switch {
-	case pen == ciscoPEN && id < vendor:
+	case pen == ie.CiscoPEN && id < vendor:
 		return vendor | id
-	case pen == paloAltoPEN && id >= vendor:
+	case pen == ie.PaloAltoPEN && id >= vendor:
 		return id
-	case pen == ntopPEN && id < 1<<16-ntopV9:
+	case pen == ie.NtopPEN && id < 1<<16-ntopV9:
 		return ntopV9 + id
 	}
 	return 0
@@ -129,7 +124,7 @@ func parseExtra(s string) (extraField, error) {
 // kindOf returns how the values of an element are written. The UUIDs of VMware's
 // distributed firewall are so in spite of their types.
 func kindOf(e ie.Element) kind {
-	if e.PEN == ie.VMwarePEN && (e.ID == 951 || e.ID == 960) {
+	if e.PEN == ie.VMwarePEN && (e.ID == ie.VMwareVmUuid || e.ID == ie.VMwareVifUuid) {
 		return kindUUID
 	}
 	return kindOfType(e.Type)
@@ -189,13 +184,13 @@ func joinedName(x *extraField, n *flow.Names) string {
 		return ""
 	}
 	switch x.id {
-	case 82: // interfaceName
+	case ie.InterfaceName:
 		return n.Input
-	case 84: // samplerName
+	case ie.SamplerName:
 		return n.Sampler
-	case 96: // applicationName
+	case ie.ApplicationName:
 		return n.App
-	case 236: // VRFname
+	case ie.VRFname:
 		return n.IngressVRF
 	}
 	return ""

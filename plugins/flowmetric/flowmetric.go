@@ -6,7 +6,9 @@
 // loss is written from there, everything else from Record.Extra, an unknown
 // element as type_<id> or type_<pen>_<id> in hex. New fields are added, none is
 // renamed. Two of the stock plugin's names meet new ones: flow_start and flow_end,
-// there the seconds of elements 150 and 151, are always milliseconds here.
+// there the seconds of elements 150 and 151, are always milliseconds here. And
+// exporter_original_ip (403, 404), there a number, is an address: one of IPv6 fits no
+// number.
 //
 // A Builder keeps values it has written before, so that a flow costs few
 // allocations: it is made once per goroutine.
@@ -155,13 +157,8 @@ func (b *Builder) Flow(r *flow.Record, at time.Time) telegraf.Metric {
 	b.fields = b.fields[:0]
 	b.uint("flow_start", r.First.Milli())
 	b.uint("flow_end", r.Last.Milli())
-	b.endpoints(r)
-	b.counters(r)
-	b.forwarding(r)
-	if r.Version != flow.V5 {
-		b.layer2(r)
-		b.events(r)
-	} else {
+	b.recordFields(r)
+	if r.Version == flow.V5 {
 		b.version5(r)
 	}
 	if r.Domain != 0 && r.Version != flow.SFlow {
@@ -170,9 +167,7 @@ func (b *Builder) Flow(r *flow.Record, at time.Time) telegraf.Metric {
 	if r.Sample != nil {
 		b.sample(r)
 	}
-	for i := range r.Extra {
-		b.element(&r.Extra[i], r.Version == flow.V9)
-	}
+	b.elements(r)
 	if r.Names != nil {
 		b.joined(r.Names)
 	}
@@ -234,278 +229,6 @@ func tagValue(v any) string {
 	return fmt.Sprint(v)
 }
 
-// endpoints writes who talked to whom.
-func (b *Builder) endpoints(r *flow.Record) {
-	c, has := &b.cache, r.Present.Has
-	if has(flow.Src) {
-		b.add("src", c.addr(r.Src))
-	}
-	if has(flow.Dst) {
-		b.add("dst", c.addr(r.Dst))
-	}
-	if has(flow.SrcPort) {
-		b.uint("src_port", uint64(r.SrcPort))
-	}
-	if has(flow.DstPort) {
-		b.uint("dst_port", uint64(r.DstPort))
-	}
-	if has(flow.Proto) {
-		b.add("protocol", protocolNames[r.Proto])
-	}
-	if has(flow.TCPFlags) {
-		if has(flow.TCPFlagsWide) {
-			b.add("tcp_flags", flagsOf(uint8(r.TCPFlags>>8), "********")+flagsOf(uint8(r.TCPFlags), "CEUAPRSF"))
-		} else {
-			b.add("tcp_flags", c.tcp1(uint8(r.TCPFlags)))
-		}
-	}
-	if has(flow.SrcTOS) {
-		b.add("src_tos", c.hex1(r.SrcTOS))
-	}
-	if has(flow.DstTOS) {
-		b.add("dst_tos", c.hex1(r.DstTOS))
-	}
-	if has(flow.ICMP) {
-		b.uint("icmp_type", uint64(r.ICMP>>8))
-		b.uint("icmp_code", uint64(r.ICMP&0xff))
-	}
-	if has(flow.IPVersion) {
-		b.add("ip_version", enumOf(kindIPVersion, r.IPVersion))
-	}
-}
-
-// counters writes what was counted, and how it was sampled.
-func (b *Builder) counters(r *flow.Record) {
-	has := r.Present.Has
-	if has(flow.Bytes) {
-		b.uint("in_bytes", r.Bytes)
-	}
-	if has(flow.Packets) {
-		b.uint("in_packets", r.Packets)
-	}
-	if has(flow.RevBytes) {
-		b.uint("rev_bytes", r.RevBytes)
-	}
-	if has(flow.RevPackets) {
-		b.uint("rev_packets", r.RevPackets)
-	}
-	if has(flow.OutBytes) {
-		b.uint("out_bytes", r.OutBytes)
-	}
-	if has(flow.OutPackets) {
-		b.uint("out_packets", r.OutPackets)
-	}
-	if has(flow.Flows) {
-		b.uint("flows", r.Flows)
-	}
-	b.uint("sampling_rate", r.Rate())
-	b.add("sampling_source", rateSources[r.SamplingSource&7])
-	if has(flow.Bytes) {
-		b.uint("scaled_bytes", r.Scale(r.Bytes))
-	}
-	if has(flow.Packets) {
-		b.uint("scaled_packets", r.Scale(r.Packets))
-	}
-	if has(flow.SamplerID) {
-		b.uint("flow_sampler_id", r.SamplerID)
-	}
-}
-
-// rateSources are the names of the sources of a rate, as values.
-var rateSources = [8]any{
-	flow.RateUnknown: "unknown", flow.RateHeader: "header", flow.RateDomain: "domain", flow.RateSelector: "selector",
-	flow.RateRecord: "record", flow.RateConfig: "config",
-	flow.RateVCenter: "vcenter",
-}
-
-// forwarding writes where the flow went.
-func (b *Builder) forwarding(r *flow.Record) {
-	c, has := &b.cache, r.Present.Has
-	if has(flow.Input) {
-		b.uint("in_snmp", uint64(r.Input))
-	}
-	if has(flow.Output) {
-		b.uint("out_snmp", uint64(r.Output))
-	}
-	if has(flow.SrcMask) {
-		b.uint("src_mask", uint64(r.SrcMask))
-	}
-	if has(flow.DstMask) {
-		b.uint("dst_mask", uint64(r.DstMask))
-	}
-	if has(flow.SrcAS) {
-		b.uint("bgp_src_as", uint64(r.SrcAS))
-	}
-	if has(flow.DstAS) {
-		b.uint("bgp_dst_as", uint64(r.DstAS))
-	}
-	if has(flow.NextHop) {
-		b.add("next_hop", c.addr(r.NextHop))
-	}
-	if has(flow.EngineType) {
-		b.add("engine_type", enumOf(kindEngineType, r.EngineType))
-	}
-	if has(flow.EngineID) {
-		b.add("engine_id", c.hex1(r.EngineID))
-	}
-	if r.Version == flow.V5 {
-		return
-	}
-	if has(flow.NextAS) {
-		b.uint("bgp_next_as", uint64(r.NextAS))
-	}
-	if has(flow.PrevAS) {
-		b.uint("bgp_prev_as", uint64(r.PrevAS))
-	}
-	if has(flow.BGPNextHop) {
-		b.add("bgp_next_hop", c.addr(r.BGPNextHop))
-	}
-	if has(flow.Direction) {
-		b.add("direction", enumOf(kindDirection, r.Direction))
-	}
-	if has(flow.FwdStatus) {
-		b.add("fwd_status", fwdStatuses[r.FwdStatus>>6])
-		b.add("fwd_reason", enumOf(kindFwdReason, r.FwdStatus))
-	}
-	if has(flow.EndReason) {
-		b.add("flow_end_reason", enumOf(kindFlowEndReason, r.EndReason))
-	}
-	if has(flow.BiflowDir) {
-		b.add("biflow_direction", enumOf(kindBiflowDirection, r.BiflowDir))
-	}
-	if has(flow.MinTTL) {
-		b.uint("min_ttl", uint64(r.MinTTL))
-	}
-	if has(flow.MaxTTL) {
-		b.uint("max_ttl", uint64(r.MaxTTL))
-	}
-	if has(flow.FragFlags) {
-		b.add("fragment_flags", fragmentFlags(r.FragFlags))
-	}
-}
-
-// layer2 writes what lies below and beside IP.
-func (b *Builder) layer2(r *flow.Record) {
-	has := r.Present.Has
-	if has(flow.FlowID) {
-		b.uint("flow_id", r.FlowID)
-	}
-	if has(flow.IngressVRF) {
-		b.uint("in_vrf_id", uint64(r.IngressVRF))
-	}
-	if has(flow.EgressVRF) {
-		b.uint("out_vrf_id", uint64(r.EgressVRF))
-	}
-	if has(flow.SrcVLAN) {
-		b.uint("vlan_src", uint64(r.SrcVLAN))
-	}
-	if has(flow.DstVLAN) {
-		b.uint("vlan_dst", uint64(r.DstVLAN))
-	}
-	if has(flow.InSrcMAC) {
-		b.add("in_src_mac", macString(r.InSrcMAC[:]))
-	}
-	if has(flow.OutDstMAC) {
-		b.add("out_dst_mac", macString(r.OutDstMAC[:]))
-	}
-	if has(flow.InDstMAC) {
-		b.add("in_dst_mac", macString(r.InDstMAC[:]))
-	}
-	if has(flow.OutSrcMAC) {
-		b.add("out_src_mac", macString(r.OutSrcMAC[:]))
-	}
-	if has(flow.MPLS) {
-		for i, label := range r.MPLS[:min(int(r.MPLSDepth), len(r.MPLS))] {
-			b.add(mplsNames[i], hexString([]byte{byte(label >> 16), byte(label >> 8), byte(label)}))
-		}
-	}
-	if has(flow.ObservationPoint) {
-		b.uint("observation_point_id", r.ObservationPoint)
-	}
-	if has(flow.SegmentID) {
-		b.uint("l2_segment_id", r.SegmentID)
-		if vni := r.SegmentID & 0xffffff; vni != 0 {
-			b.uint("vni", vni)
-		}
-	}
-	if has(flow.IngressAttr) {
-		b.uint("ingress_interface_attr", uint64(r.IngressAttr))
-		b.role("ingress_role", r.IngressAttr)
-	}
-	if has(flow.EgressAttr) {
-		b.uint("egress_interface_attr", uint64(r.EgressAttr))
-		b.role("egress_role", r.EgressAttr)
-	}
-	if has(flow.TunSrc) {
-		b.add("tunnel_src", b.cache.addr(r.TunSrc))
-	}
-	if has(flow.TunDst) {
-		b.add("tunnel_dst", b.cache.addr(r.TunDst))
-	}
-	if has(flow.TunProto) {
-		b.add("tunnel_protocol", protocolNames[r.TunProto])
-	}
-}
-
-// role writes what a port of a VMware virtual switch is for (elements 888, 890).
-func (b *Builder) role(name string, attr uint16) {
-	switch attr {
-	case 1:
-		b.add(name, "uplink")
-	case 2:
-		b.add(name, "vm")
-	case 3:
-		b.add(name, "vxlan")
-	default:
-		b.add(name, "unknown")
-	}
-}
-
-var mplsNames = [10]string{"mpls_label_1", "mpls_label_2", "mpls_label_3", "mpls_label_4", "mpls_label_5",
-	"mpls_label_6", "mpls_label_7", "mpls_label_8", "mpls_label_9", "mpls_label_10"}
-
-// events writes what firewalls and address translators tell, and the user and
-// application.
-func (b *Builder) events(r *flow.Record) {
-	c, has := &b.cache, r.Present.Has
-	if has(flow.FwEvent) {
-		b.add("fw_event", enumOf(kindFwEvent, r.FwEvent))
-	}
-	if has(flow.FwXEvent) {
-		b.add("fw_event_ext", hexString([]byte{byte(r.FwXEvent >> 8), byte(r.FwXEvent)}))
-	}
-	if has(flow.NATEvent) {
-		b.uint("nat_event", uint64(r.NATEvent))
-	}
-	if has(flow.NATPool) {
-		b.uint("nat_pool_id", uint64(r.NATPool))
-	}
-	if has(flow.XlateSrc) {
-		b.add("xlat_src", c.addr(r.XlateSrc))
-	}
-	if has(flow.XlateDst) {
-		b.add("xlat_dst", c.addr(r.XlateDst))
-	}
-	if has(flow.XlateSPort) {
-		b.uint("xlat_src_port", uint64(r.XlateSPort))
-	}
-	if has(flow.XlateDPort) {
-		b.uint("xlat_dst_port", uint64(r.XlateDPort))
-	}
-	if has(flow.IngressACL) {
-		b.add("in_acl_id", hexString(r.IngressACL[:]))
-	}
-	if has(flow.EgressACL) {
-		b.add("out_acl_id", hexString(r.EgressACL[:]))
-	}
-	if has(flow.User) {
-		b.add("username", c.text(r.User))
-	}
-	if has(flow.AppID) {
-		b.add("app_id", hexString(r.AppID))
-	}
-}
-
 // version5 writes what the stock plugin takes from the header of NetFlow v5.
 func (b *Builder) version5(r *flow.Record) {
 	b.uint("flows", uint64(r.HeaderCount))
@@ -514,57 +237,12 @@ func (b *Builder) version5(r *flow.Record) {
 	b.uint("sampling_interval", uint64(r.HeaderRate))
 }
 
-// element writes an element that flow.Record has no field for, or whose exact
-// value is another than the field's.
-func (b *Builder) element(e *flow.Element, v9 bool) {
-	if e.PEN == 0 && e.ID < stockEnd {
-		for i := range stockTable[e.ID] {
-			f := &stockTable[e.ID][i]
-			switch {
-			case f.name == "":
-				if i == 0 && f.kind != kindNone {
-					return
-				}
-			case e.ID == 150 || e.ID == 151:
-				// flow_start and flow_end have it in milliseconds
-			case inRecord(e.ID):
-				b.set(f.name, b.cache.value(f.kind, e.Value))
-			default:
-				b.add(f.name, b.cache.value(f.kind, e.Value))
-			}
-		}
-		if stockTable[e.ID][0].name != "" || ignored(e.ID) {
-			return
-		}
-	}
-	f := b.field(e.PEN, e.ID, v9)
-	b.add(f.name, b.cache.value(f.kind, e.Value))
-	if e.PEN == ie.VMwarePEN && !b.stock {
-		if el, ok := ie.Lookup(e.PEN, e.ID); ok && el.Name != f.name {
-			b.set(el.Name, b.cache.value(kindOf(el), e.Value))
-		}
-	}
-}
-
 // stockEnd is the first id beyond the table.
 const stockEnd = uint16(len(stockTable))
 
 // ignored are the elements that the stock plugin leaves out: the session scope,
 // which must be ignored, and structured data.
-func ignored(id uint16) bool { return id == 267 || id >= 291 && id <= 293 }
-
-// inRecord says whether an element has a field of its own in flow.Record, which
-// its bytes in Extra then correct.
-func inRecord(id uint16) bool {
-	switch {
-	case id >= 1 && id <= 18, id >= 27 && id <= 33, id >= 38 && id <= 39, id == 48, id >= 52 && id <= 63,
-		id >= 70 && id <= 81, id == 89, id == 95, id == 128, id == 129, id == 136, id == 138, id == 139, id == 148,
-		id >= 176 && id <= 179, id == 197, id >= 225 && id <= 228, id >= 230 && id <= 239 && id != 231 && id != 232,
-		id >= 281 && id <= 283, id == 351, id == 371:
-		return true
-	}
-	return false
-}
+func ignored(id uint16) bool { return id == ie.SessionScope || isList(id) }
 
 // field returns name and kind of an element outside the stock table: one that a
 // file names, else a number.
@@ -623,7 +301,7 @@ func (b *Builder) optionElement(e *flow.Element, v9 bool) {
 	}
 	for _, f := range fields {
 		if f.name != "" {
-			b.set(f.name, b.cache.value(f.kind, e.Value))
+			b.choose(f.name, b.cache.value(f.kind, e.Value))
 		}
 	}
 }
@@ -633,7 +311,7 @@ func fieldName(name string, pen PEN) bool {
 	switch name {
 	case "":
 		return false
-	case "flow_start", "flow_end", "domain", "sampling_rate", "icmp_code", "fwd_reason", "sys_uptime", "seq_number", "sampling_interval":
+	case "domain", "sys_uptime", "seq_number":
 		return true
 	}
 	if _, ok := flow.FieldByName(name); ok {

@@ -100,13 +100,13 @@ func (p PEN) name(pen uint32, id uint16, v9 bool) stockField {
 		prefix, id = "rev_", id&^reverseBit
 	}
 	if f, ok := p.elements[elementKey{pen: pen, id: id}]; ok && pen != 0 {
-		return stockField{name: prefix + f.name, kind: f.kind}
+		return stockField{name: prefix + f.name, kind: f.kind, share: shared} // whatever name the file gives
 	}
 	if pen != 0 {
 		return stockField{name: fmt.Sprintf("type_%d_%s%d", pen, prefix, id), kind: kindHex}
 	}
 	if f := lookup(id); f[0].name != "" {
-		return stockField{name: prefix + f[0].name, kind: f[0].kind}
+		return stockField{name: prefix + f[0].name, kind: f[0].kind, share: f[0].share}
 	}
 	return stockField{name: prefix + fmt.Sprintf("type_%d", id), kind: kindHex}
 }

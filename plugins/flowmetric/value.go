@@ -56,9 +56,19 @@ const (
 
 // stockField is a field of a metric that an element becomes.
 type stockField struct {
-	name string
-	kind kind
+	name  string
+	kind  kind
+	share share
 }
+
+// share is what becomes of the name of an element where the metric has it already.
+type share uint8
+
+const (
+	alone    share = iota // it has not, unless the record has the element twice
+	shared                // of several elements of this name one that is not zero counts
+	corrects              // a field of flow.Record has written it, and is smaller than what was sent
+)
 
 // lookup returns the fields of an element of IANA's, or a vendor's type of
 // NetFlow v9. Both names are empty when the stock plugin has none.

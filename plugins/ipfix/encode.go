@@ -24,6 +24,8 @@ type SetWriter struct {
 	start    int // of the message in the writer's buffer
 	exported flow.Time
 	records  int
+	used     *Template   // of the latest AddData
+	uses     []*flow.Use // of its fields: see useOf
 }
 
 // Start begins a message at the end of dst; its header is n bytes.
@@ -72,9 +74,15 @@ func (s *SetWriter) close(at int) {
 // may come from.
 func (s *SetWriter) AddData(t *Template, recs []flow.Record) int {
 	c := clock{exported: s.exported, boot: s.Boot}
-	return s.add(t, len(recs), func(dst []byte, i int) []byte {
+	if s.used != t {
+		s.used, s.uses = t, s.uses[:0]
 		for _, f := range t.Fields {
-			dst = appendField(dst, f, &recs[i], c)
+			s.uses = append(s.uses, useOf(f))
+		}
+	}
+	return s.add(t, len(recs), func(dst []byte, i int) []byte {
+		for j, f := range t.Fields {
+			dst = appendField(dst, f, s.uses[j], &recs[i], c)
 		}
 		return dst
 	})
@@ -204,7 +212,7 @@ func (e *Encoder) End() []byte {
 	m := wire.NewWriter(e.Message()[:0])
 	m.Uint16(Version)
 	m.Uint16(uint16(e.Len()))
-	m.Uint32(uint32(e.exported / second))
+	m.Uint32(uint32(e.exported / aSecond))
 	m.Uint32(e.Sequence)
 	m.Uint32(e.Domain)
 	e.Sequence += uint32(e.records)

@@ -1,6 +1,10 @@
 package ipfix
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
 
 // The most frequent operations in their most frequent lengths, executed in the
 // loop itself (see RecordDecoder.run).
@@ -54,46 +58,55 @@ const (
 	fuseAttrs
 )
 
-// fastOps are, by operation, the lengths for which there is a fast one.
-var fastOps = [lastSlow][2]struct {
-	n  uint8
-	op op
+// fastOps are the operations that have a fast form, by field and length.
+var fastOps = [...]struct {
+	op    op
+	field flow.Field
+	n     int
+	fast  op
 }{
-	opSrc:         {{4, fastSrc4}, {16, fastSrc16}},
-	opDst:         {{4, fastDst4}, {16, fastDst16}},
-	opNextHop:     {{4, fastNextHop4}},
-	opSrcPort:     {{2, fastSrcPort}},
-	opDstPort:     {{2, fastDstPort}},
-	opProto:       {{1, fastProto}},
-	opTCPFlags:    {{1, fastTCPFlags1}, {2, fastTCPFlags2}},
-	opSrcTOS:      {{1, fastSrcTOS}},
-	opBytes:       {{4, fastBytes4}, {8, fastBytes8}},
-	opPackets:     {{4, fastPackets4}, {8, fastPackets8}},
-	opInput:       {{2, fastInput2}, {4, fastInput4}},
-	opOutput:      {{2, fastOutput2}, {4, fastOutput4}},
-	opSrcAS:       {{4, fastSrcAS4}},
-	opDstAS:       {{4, fastDstAS4}},
-	opSrcMask:     {{1, fastSrcMask}},
-	opDstMask:     {{1, fastDstMask}},
-	opFirst:       {{8, fastFirst8}},
-	opLast:        {{8, fastLast8}},
-	opFirstUptime: {{4, fastFirstUptime}},
-	opLastUptime:  {{4, fastLastUptime}},
-	opDirection:   {{1, fastDirection}},
-	opEndReason:   {{1, fastEndReason}},
-	opIPVersion:   {{1, fastIPVersion}},
-	opMaxTTL:      {{1, fastMaxTTL}},
-	opSegmentID:   {{8, fastSegmentID8}},
-	opIngressAttr: {{2, fastIngressAttr}},
-	opEgressAttr:  {{2, fastEgressAttr}},
+	{opAddr, flow.Src, 4, fastSrc4},
+	{opAddr, flow.Src, 16, fastSrc16},
+	{opAddr, flow.Dst, 4, fastDst4},
+	{opAddr, flow.Dst, 16, fastDst16},
+	{opAddr, flow.NextHop, 4, fastNextHop4},
+	{opNumber, flow.SrcPort, 2, fastSrcPort},
+	{opNumber, flow.DstPort, 2, fastDstPort},
+	{opNumber, flow.Proto, 1, fastProto},
+	{opTCPFlags, flow.TCPFlags, 1, fastTCPFlags1},
+	{opTCPFlags, flow.TCPFlags, 2, fastTCPFlags2},
+	{opNumber, flow.SrcTOS, 1, fastSrcTOS},
+	{opNumber, flow.Bytes, 4, fastBytes4},
+	{opNumber, flow.Bytes, 8, fastBytes8},
+	{opNumber, flow.Packets, 4, fastPackets4},
+	{opNumber, flow.Packets, 8, fastPackets8},
+	{opNumber, flow.Input, 2, fastInput2},
+	{opNumber, flow.Input, 4, fastInput4},
+	{opNumber, flow.Output, 2, fastOutput2},
+	{opNumber, flow.Output, 4, fastOutput4},
+	{opNumber, flow.SrcAS, 4, fastSrcAS4},
+	{opNumber, flow.DstAS, 4, fastDstAS4},
+	{opNumber, flow.SrcMask, 1, fastSrcMask},
+	{opNumber, flow.DstMask, 1, fastDstMask},
+	{opMilliseconds, flow.FirstSeen, 8, fastFirst8},
+	{opMilliseconds, flow.LastSeen, 8, fastLast8},
+	{opUptime, flow.FirstSeen, 4, fastFirstUptime},
+	{opUptime, flow.LastSeen, 4, fastLastUptime},
+	{opNumber, flow.Direction, 1, fastDirection},
+	{opNumber, flow.EndReason, 1, fastEndReason},
+	{opNumber, flow.IPVersion, 1, fastIPVersion},
+	{opNumber, flow.MaxTTL, 1, fastMaxTTL},
+	{opNumber, flow.SegmentID, 8, fastSegmentID8},
+	{opNumber, flow.IngressAttr, 2, fastIngressAttr},
+	{opNumber, flow.EgressAttr, 2, fastEgressAttr},
 }
 
 // fast returns the operation that does the same as o for a field of n bytes, in
 // the loop itself where there is one.
-func fast(o op, n int) op {
-	for _, f := range fastOps[o] {
-		if int(f.n) == n && n > 0 {
-			return f.op
+func fast(o op, field flow.Field, n int) op {
+	for _, f := range fastOps {
+		if f.op == o && f.field == field && f.n == n {
+			return f.fast
 		}
 	}
 	return o
@@ -117,16 +130,19 @@ var fusions = [...]struct {
 	{fuseAttrs, []op{fastIngressAttr, fastEgressAttr}},
 }
 
-// fuse returns steps that do the same in fewer turns of the loop. Fast operations
-// come first: each sets a place of its own, whatever was there, so that only the
-// slow ones, which may look at it, must stay behind them and in their order.
+// fuse returns steps that do the same in fewer turns of the loop. Those that look at
+// what is there come last, and stay in their order; all others set a place of their own,
+// whatever was there.
 func fuse(steps []step) []step {
-	var fused, fast, slow []step
+	var fused, fast, slow, orElse []step
 	for _, s := range steps {
-		if s.op < lastSlow {
-			slow = append(slow, s)
-		} else {
+		switch {
+		case s.op >= lastSlow:
 			fast = append(fast, s)
+		case s.op.isElse():
+			orElse = append(orElse, s)
+		default:
+			slow = append(slow, s)
 		}
 	}
 	for _, f := range fusions {
@@ -150,5 +166,5 @@ func fuse(steps []step) []step {
 		fused = append(fused, one)
 		fast = slices.DeleteFunc(fast, func(s step) bool { return slices.Contains(f.parts, s.op) })
 	}
-	return append(append(fused, fast...), slow...)
+	return slices.Concat(fused, fast, slow, orElse)
 }

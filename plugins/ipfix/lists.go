@@ -11,9 +11,9 @@ import (
 
 // The elements that hold structured data (RFC 6313, section 4).
 const (
-	BasicList            = 291
-	SubTemplateList      = 292
-	SubTemplateMultiList = 293
+	BasicList            = ie.BasicListID
+	SubTemplateList      = ie.SubTemplateListID
+	SubTemplateMultiList = ie.SubTemplateMultiListID
 )
 
 // The bounds of the structured data of one record: how deep lists may lie in
@@ -67,7 +67,7 @@ func (d *RecordDecoder) unfold(r *flow.Record) {
 func labels(r *flow.Record) {
 	for i := range r.Nested {
 		e := &r.Nested[i]
-		if e.PEN == 0 && e.ID >= 70 && e.ID <= 79 && len(e.Value) == 3 && int(r.MPLSDepth) < len(r.MPLS) {
+		if e.PEN == 0 && e.ID >= ie.MplsTopLabelStackSection && e.ID <= ie.MplsLabelStackSection10 && len(e.Value) == 3 && int(r.MPLSDepth) < len(r.MPLS) {
 			r.MPLS[r.MPLSDepth] = uint32(wire.Uint(e.Value))
 			r.MPLSDepth++
 			r.Present.Add(flow.MPLS)
@@ -158,7 +158,7 @@ func (d *RecordDecoder) records(at *flow.Nested, id uint16, b []byte) {
 				d.lists.fail("record of template %d in element %d: expected field %s, got %d bytes", id, at.Holder, f, len(b))
 				return
 			}
-			if !(f.PEN == 0 && f.ID == paddingOctets) && !d.add(at, f, b[prefix:prefix+n:prefix+n]) {
+			if !(f.PEN == 0 && f.ID == ie.PaddingOctets) && !d.add(at, f, b[prefix:prefix+n:prefix+n]) {
 				return
 			}
 			b = b[prefix+n:]
@@ -231,7 +231,7 @@ func AppendSubTemplateMultiList(dst []byte, semantic flow.Semantic, exported, bo
 func appendRecords(dst []byte, t *Template, recs []flow.Record, c clock) []byte {
 	for i := range recs {
 		for _, f := range t.Fields {
-			dst = appendField(dst, f, &recs[i], c)
+			dst = appendField(dst, f, useOf(f), &recs[i], c)
 		}
 	}
 	return dst

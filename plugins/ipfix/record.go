@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ie"
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
@@ -29,7 +30,6 @@ type RecordDecoder struct {
 	present flow.Set // of Base and the template at hand
 	times   times
 	tenant  tenant
-	zero    [1]byte // what instead stands for
 	sample  flow.Sample
 	lists   lists
 }
@@ -48,7 +48,7 @@ func (d *RecordDecoder) Decode(t *Template, r *flow.Record, b []byte) (int, erro
 	if len(b) < t.min {
 		return 0, shortRecord(t, 0, len(b))
 	}
-	extra, present := r.Extra[:0], union(d.Base.Present, t.plan.present)
+	extra, present := r.Extra[:0], d.Base.Present.Union(t.plan.present)
 	*r = d.Base
 	r.Extra, r.Present, r.TemplateID = extra, present, t.ID
 	if t.plan.hasTenant {
@@ -137,35 +137,27 @@ func (d *RecordDecoder) moveTail(m *move, r *flow.Record, b []byte) {
 	lossless := true
 	if m.op != opNone {
 		fits := false
-		fits, lossless = m.kind.fit(len(b))
+		fits, lossless = fit(&m.use, len(b))
 		switch {
 		case fits && len(b) <= maxStep:
-			d.slow(m.op, r, b)
-			if m.present != noField {
-				r.Present.Add(m.present)
+			d.slow(m.op, m.use.Field, m.use.Index, r, b)
+			if f := m.present(); f != noField {
+				r.Present.Add(f)
 			}
-		case m.kind == octets:
-			d.slow(m.op, r, nil)
+		case m.anySize():
+			d.slow(m.op, m.use.Field, m.use.Index, r, nil)
 			lossless = false
 		default:
 			lossless = false
 		}
 	}
-	if m.extra || !lossless && m.kind != instant {
-		r.Extra = append(r.Extra, flow.Element{PEN: m.pen, ID: m.id, Value: b})
+	if m.extra || !lossless {
+		r.Extra = append(r.Extra, flow.Element{PEN: m.use.PEN, ID: m.use.ID, Value: b})
 	}
 }
 
-// union returns the fields of both sets.
-func union(a, b flow.Set) flow.Set {
-	for i := range a {
-		a[i] |= b[i]
-	}
-	return a
-}
-
-// run executes the steps on the record rec: the frequent ones here, the others
-// by their group.
+// run executes the steps on the record rec: the frequent ones here, all others by the
+// table of fields.
 func (d *RecordDecoder) run(r *flow.Record, steps []step, rec []byte) {
 	for i := range steps {
 		s := &steps[i]
@@ -281,25 +273,58 @@ func (d *RecordDecoder) run(r *flow.Record, steps []step, rec []byte) {
 		case fastEgressAttr:
 			r.EgressAttr = binary.BigEndian.Uint16(b)
 		default:
-			d.slow(s.op, r, b[:s.n:s.n])
+			d.slow(s.op, s.field, s.index, r, b[:s.n:s.n])
 		}
 	}
 }
 
-// slow executes the operations that the loop does not.
-func (d *RecordDecoder) slow(o op, r *flow.Record, b []byte) {
-	switch {
-	case o < lastCommon:
-		d.common(o, r, b)
-	case o < lastForward:
-		forward(o, r, b)
+// slow executes an operation that the loop does not.
+func (d *RecordDecoder) slow(o op, f flow.Field, index uint8, r *flow.Record, b []byte) {
+	switch o {
+	case opNumber:
+		r.SetNumber(f, wire.Uint(b))
+	case opNumberElse:
+		if r.Number(f) == 0 {
+			r.SetNumber(f, wire.Uint(b))
+		}
+	case opAddr:
+		r.SetAddr(f, addr(b))
+	case opAddrElse:
+		r.SetAddr(f, orAddr(r.Addr(f), b))
+	case opOctets:
+		r.SetOctets(f, b)
+	case opOctetsElse:
+		if len(r.Octets(f)) == 0 {
+			r.SetOctets(f, b)
+		}
+	case opHigh:
+		r.SetNumber(f, r.Number(f)|uint64(uint8(wire.Uint(b)))<<8)
+	case opLow:
+		r.SetNumber(f, r.Number(f)|uint64(uint8(wire.Uint(b))))
+	case opItem:
+		r.SetItem(f, index, wire.Uint(b))
+		if f == flow.MPLS {
+			r.MPLSDepth = max(r.MPLSDepth, index+1)
+		}
+	case opInner:
+		d.tenant.set(f, b)
+	case opTCPFlags:
+		r.TCPFlags = uint16(wire.Uint(b))
+		if len(b) > 1 {
+			r.Present.Add(flow.TCPFlagsWide)
+		}
+	case opRate:
+		if r.SamplingRate == 0 {
+			r.SamplingRate = uint32(min(wire.Uint(b), 1<<32-1))
+			r.SamplingSource = flow.RateRecord
+		}
 	default:
-		d.event(o, r, b)
+		d.times.set(o, f, b, r)
 	}
 }
 
-// addr reads an address of 4 or 16 bytes. An IPv4 address in IPv6's clothes
-// stays what it was on the wire.
+// addr reads an address of 4 or 16 bytes. An IPv4-mapped address stays what it was on
+// the wire.
 func addr(b []byte) netip.Addr {
 	if len(b) == 4 {
 		return netip.AddrFrom4([4]byte(b))
@@ -307,251 +332,29 @@ func addr(b []byte) netip.Addr {
 	return netip.AddrFrom16([16]byte(b))
 }
 
-// orAddr sets a to the address in b where a is still zero.
-func orAddr(a *netip.Addr, b []byte) {
+// orAddr returns a, or the address in b where a is still zero.
+func orAddr(a netip.Addr, b []byte) netip.Addr {
 	if !a.IsValid() || a.IsUnspecified() {
 		if v := addr(b); !v.IsUnspecified() || !a.IsValid() {
-			*a = v
+			return v
 		}
 	}
+	return a
 }
 
-// or16 sets v to the integer in b where v is still zero.
-func or16(v *uint16, b []byte) {
-	if *v == 0 {
-		*v = uint16(wire.Uint(b))
-	}
-}
-
-// or8 sets v to the integer in b where v is still zero.
-func or8(v *uint8, b []byte) {
-	if *v == 0 {
-		*v = uint8(wire.Uint(b))
-	}
-}
-
-// common executes the operations on fields that most templates have.
-func (d *RecordDecoder) common(o op, r *flow.Record, b []byte) {
-	switch o {
-	case opSrc:
-		r.Src = addr(b)
-	case opDst:
-		r.Dst = addr(b)
-	case opNextHop:
-		r.NextHop = addr(b)
-	case opBGPNextHop:
-		r.BGPNextHop = addr(b)
-	case opProto:
-		r.Proto = uint8(wire.Uint(b))
-	case opSrcPort:
-		r.SrcPort = uint16(wire.Uint(b))
-	case opDstPort:
-		r.DstPort = uint16(wire.Uint(b))
-	case opTCPFlags:
-		r.TCPFlags = uint16(wire.Uint(b))
-		if len(b) > 1 {
-			r.Present.Add(flow.TCPFlagsWide)
-		}
-	case opSrcTOS:
-		r.SrcTOS = uint8(wire.Uint(b))
-	case opDstTOS:
-		r.DstTOS = uint8(wire.Uint(b))
-	case opICMP:
-		or16(&r.ICMP, b)
-	case opICMPType:
-		r.ICMP |= uint16(uint8(wire.Uint(b))) << 8
-	case opICMPCode:
-		r.ICMP |= uint16(uint8(wire.Uint(b)))
-	case opIPVersion:
-		r.IPVersion = uint8(wire.Uint(b))
-	case opBytes:
-		r.Bytes = wire.Uint(b)
-	case opPackets:
-		r.Packets = wire.Uint(b)
-	case opOutBytes:
-		r.OutBytes = wire.Uint(b)
-	case opOutPackets:
-		r.OutPackets = wire.Uint(b)
-	case opFlows:
-		r.Flows = wire.Uint(b)
-	case opInput:
-		r.Input = uint32(wire.Uint(b))
-	case opOutput:
-		r.Output = uint32(wire.Uint(b))
-	case opSrcMask:
-		r.SrcMask = uint8(wire.Uint(b))
-	case opDstMask:
-		r.DstMask = uint8(wire.Uint(b))
-	case opSrcAS:
-		r.SrcAS = uint32(wire.Uint(b))
-	case opDstAS:
-		r.DstAS = uint32(wire.Uint(b))
-	default:
-		d.second(o, r, b)
-	}
-}
-
-// second executes the operations for the second direction, the second address
-// family, and the times.
-func (d *RecordDecoder) second(o op, r *flow.Record, b []byte) {
-	switch o {
-	case opSrcAlt:
-		orAddr(&r.Src, b)
-	case opDstAlt:
-		orAddr(&r.Dst, b)
-	case opNextHopAlt:
-		orAddr(&r.NextHop, b)
-	case opBGPNextHopAlt:
-		orAddr(&r.BGPNextHop, b)
-	case opXlateSrc:
-		r.XlateSrc = addr(b)
-	case opXlateSrcAlt:
-		orAddr(&r.XlateSrc, b)
-	case opXlateDst:
-		r.XlateDst = addr(b)
-	case opXlateDstAlt:
-		orAddr(&r.XlateDst, b)
-	case opTunSrc:
-		r.TunSrc = addr(b)
-	case opTunSrcAlt:
-		orAddr(&r.TunSrc, b)
-	case opTunDst:
-		r.TunDst = addr(b)
-	case opTunDstAlt:
-		orAddr(&r.TunDst, b)
-	case opTenantSrc:
-		orAddr(&d.tenant.src, b)
-	case opTenantDst:
-		orAddr(&d.tenant.dst, b)
-	case opSrcPortAlt:
-		or16(&r.SrcPort, b)
-	case opDstPortAlt:
-		or16(&r.DstPort, b)
-	case opSrcMaskAlt:
-		or8(&r.SrcMask, b)
-	case opDstMaskAlt:
-		or8(&r.DstMask, b)
-	case opRevBytes:
-		r.RevBytes = wire.Uint(b)
-	case opRevPackets:
-		r.RevPackets = wire.Uint(b)
-	default:
-		d.times.set(o, b, r)
-	}
-}
-
-// forward executes the operations on the fields of forwarding and layer 2.
-func forward(o op, r *flow.Record, b []byte) {
-	switch o {
-	case opSamplerID:
-		if r.SamplerID == 0 {
-			r.SamplerID = wire.Uint(b)
-		}
-	case opRate:
-		if r.SamplingRate == 0 {
-			r.SamplingRate = uint32(min(wire.Uint(b), 1<<32-1))
-			r.SamplingSource = flow.RateRecord
-		}
-	case opNextAS:
-		r.NextAS = uint32(wire.Uint(b))
-	case opPrevAS:
-		r.PrevAS = uint32(wire.Uint(b))
-	case opDirection:
-		r.Direction = uint8(wire.Uint(b))
-	case opFwdStatus:
-		r.FwdStatus = uint8(wire.Uint(b))
-	case opEndReason:
-		r.EndReason = uint8(wire.Uint(b))
-	case opBiflowDir:
-		r.BiflowDir = uint8(wire.Uint(b))
-	case opMinTTL:
-		r.MinTTL = uint8(wire.Uint(b))
-	case opMaxTTL:
-		r.MaxTTL = uint8(wire.Uint(b))
-	case opFragFlags:
-		r.FragFlags = uint8(wire.Uint(b))
-	case opFlowID:
-		r.FlowID = wire.Uint(b)
-	case opIngressVRF:
-		r.IngressVRF = uint32(wire.Uint(b))
-	case opEgressVRF:
-		r.EgressVRF = uint32(wire.Uint(b))
-	case opSrcVLAN:
-		r.SrcVLAN = uint16(wire.Uint(b))
-	case opDstVLAN:
-		r.DstVLAN = uint16(wire.Uint(b))
-	case opInSrcMAC:
-		r.InSrcMAC = [6]byte(b)
-	case opOutDstMAC:
-		r.OutDstMAC = [6]byte(b)
-	case opInDstMAC:
-		r.InDstMAC = [6]byte(b)
-	case opOutSrcMAC:
-		r.OutSrcMAC = [6]byte(b)
-	case opEngineType:
-		r.EngineType = uint8(wire.Uint(b))
-	case opEngineID:
-		r.EngineID = uint8(wire.Uint(b))
-	case opAppID:
-		r.AppID = b
-	case opUser:
-		r.User = b
-	case opObservationPoint:
-		r.ObservationPoint = wire.Uint(b)
-	case opSegmentID:
-		r.SegmentID = wire.Uint(b)
-	case opIngressAttr:
-		r.IngressAttr = uint16(wire.Uint(b))
-	case opEgressAttr:
-		r.EgressAttr = uint16(wire.Uint(b))
-	default:
-		if o >= opMPLS && o <= opMPLSLast {
-			i := uint8(o - opMPLS)
-			r.MPLS[i] = uint32(wire.Uint(b))
-			r.MPLSDepth = max(r.MPLSDepth, i+1)
-		}
-	}
-}
-
-// event executes the operations on the fields of state changes and tunnels.
-func (d *RecordDecoder) event(o op, r *flow.Record, b []byte) {
-	switch o {
-	case opBoot:
-		d.times.boot = wire.Uint(b)
-	case opEventSec:
-		r.EventTime = flow.Milli(min(wire.Uint(b), maxMilli/1000) * 1000)
-	case opEventMilli:
-		r.EventTime = flow.Milli(wire.Uint(b))
-	case opEventNTP:
-		r.EventTime = ntp(wire.Uint(b), len(b))
-	case opFwEvent:
-		r.FwEvent = uint8(wire.Uint(b))
-	case opFwXEvent:
-		r.FwXEvent = uint16(wire.Uint(b))
-	case opNATEvent:
-		r.NATEvent = uint8(wire.Uint(b))
-	case opNATPool:
-		r.NATPool = uint32(wire.Uint(b))
-	case opXlateSPort:
-		r.XlateSPort = uint16(wire.Uint(b))
-	case opXlateDPort:
-		r.XlateDPort = uint16(wire.Uint(b))
-	case opIngressACL:
-		r.IngressACL = [12]byte(b)
-	case opEgressACL:
-		r.EgressACL = [12]byte(b)
-	case opTunProto:
-		r.TunProto = uint8(wire.Uint(b))
-	case opTenantProto:
-		d.tenant.proto = uint8(wire.Uint(b))
-	case opTenantSrcPort:
-		d.tenant.srcPort = uint16(wire.Uint(b))
-	case opTenantDstPort:
-		d.tenant.dstPort = uint16(wire.Uint(b))
-	default:
-		if o >= opPortBlock && o <= opPortBlockLast {
-			r.PortBlock[o-opPortBlock] = uint16(wire.Uint(b))
-		}
+// set takes a value of the inner flow.
+func (t *tenant) set(f flow.Field, b []byte) {
+	switch f {
+	case flow.Src:
+		t.src = orAddr(t.src, b)
+	case flow.Dst:
+		t.dst = orAddr(t.dst, b)
+	case flow.SrcPort:
+		t.srcPort = uint16(wire.Uint(b))
+	case flow.DstPort:
+		t.dstPort = uint16(wire.Uint(b))
+	case flow.Proto:
+		t.proto = uint8(wire.Uint(b))
 	}
 }
 
@@ -570,7 +373,7 @@ func (d *RecordDecoder) finish(t *Template, r *flow.Record) {
 		d.unfold(r)
 	}
 	if t.plan.hasTenant {
-		d.enter(r)
+		d.innerFlow(r)
 	}
 	if t.plan.hasICMP && (r.Proto == protoICMP || r.Proto == protoICMPv6) {
 		r.DstPort = r.ICMP
@@ -579,7 +382,7 @@ func (d *RecordDecoder) finish(t *Template, r *flow.Record) {
 		r.Event = r.Bytes == 0 && r.Packets == 0 && r.RevBytes == 0 && r.RevPackets == 0
 	}
 	if r.Bytes == 0 && r.Packets == 0 && r.OutBytes|r.OutPackets != 0 {
-		d.instead(r)
+		countOut(r)
 	}
 	if r.SamplerID != 0 {
 		r.Present.Add(flow.SamplerID)
@@ -593,24 +396,25 @@ func (d *RecordDecoder) finish(t *Template, r *flow.Record) {
 	d.times.apply(r, d.Uptime)
 }
 
-// instead makes the counters behind the observation point the flow's, where those
+// sentZero is a count that was sent as 0.
+var sentZero = []byte{0}
+
+// countOut makes the counters behind the observation point the flow's, where those
 // before it are zero: some exporters fill one pair for flows that come in and the
 // other for those that go out. What was sent stays in Extra.
-func (d *RecordDecoder) instead(r *flow.Record) {
+func countOut(r *flow.Record) {
 	r.Bytes, r.Packets = r.OutBytes, r.OutPackets
-	for _, c := range [...]struct {
-		field flow.Field
-		id    uint16
-	}{{flow.Bytes, 1}, {flow.Packets, 2}} {
-		if r.Has(c.field) {
-			r.Extra = append(r.Extra, flow.Element{ID: c.id, Value: d.zero[:]})
-		}
+	if r.Has(flow.Bytes) {
+		r.Extra = append(r.Extra, flow.Element{ID: ie.OctetDeltaCount, Value: sentZero})
+	}
+	if r.Has(flow.Packets) {
+		r.Extra = append(r.Extra, flow.Element{ID: ie.PacketDeltaCount, Value: sentZero})
 	}
 }
 
-// enter makes the tenant's flow inside a VXLAN segment the record's flow, and
+// innerFlow makes the tenant's flow inside a VXLAN segment the record's flow, and
 // the outer addresses its tunnel, where the exporter sent a tenant's address.
-func (d *RecordDecoder) enter(r *flow.Record) {
+func (d *RecordDecoder) innerFlow(r *flow.Record) {
 	in := &d.tenant
 	if (!in.src.IsValid() || in.src.IsUnspecified()) && (!in.dst.IsValid() || in.dst.IsUnspecified()) {
 		return

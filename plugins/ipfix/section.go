@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ie"
 	"github.com/flowgraf/flowgraf/plugins/sflow"
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
@@ -11,11 +12,11 @@ import (
 // The elements that carry the first bytes of a packet, and what is said of it
 // (RFC 5477, section 8.5; Cisco's NetFlow-Lite; Juniper's inline monitoring).
 const (
-	layer2Section   = 104 // layer2packetSectionData
-	frameSize       = 312 // dataLinkFrameSize, bytes
-	ipHeaderSection = 313 // ipHeaderPacketSection
-	frameSection    = 315 // dataLinkFrameSection
-	totalLength     = 224 // ipTotalLength, bytes
+	layer2Section   = ie.Layer2packetSectionData
+	frameSize       = ie.DataLinkFrameSize // bytes
+	ipHeaderSection = ie.IpHeaderPacketSection
+	frameSection    = ie.DataLinkFrameSection
+	totalLength     = ie.IpTotalLength // bytes
 )
 
 // isSection says whether a field carries a packet.

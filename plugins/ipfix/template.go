@@ -145,9 +145,9 @@ func (t *Template) Size() int { return 256 + 48*len(t.Fields) + 96*len(t.plan.se
 // exporter (elements 21 and 22).
 func (t *Template) NeedsUptime() bool { return t.plan.uptime }
 
-// Teaches says whether records of t may change what u knows: they tell the start of
+// MovesClock says whether records of t may change what u knows: they tell the start of
 // the exporter, or it is estimated from them.
-func (t *Template) Teaches(u *Uptime) bool { return t.plan.boot || t.plan.uptime && !u.Known() }
+func (t *Template) MovesClock(u *Uptime) bool { return t.plan.boot || t.plan.uptime && !u.Known() }
 
 // TemplateReader walks over the templates of a template set (RFC 7011, section
 // 3.4.1) or an options template set (section 3.4.2.2).
@@ -247,7 +247,7 @@ func DecodeOption(t *Template, o *flow.OptionRecord, b []byte) (int, error) {
 		case f.Scope:
 			o.Scope = append(o.Scope, e)
 		case t.twice[i]:
-		case f.PEN == 0 && f.ID == paddingOctets:
+		case f.PEN == 0 && f.ID == ie.PaddingOctets:
 		default:
 			o.Fields = append(o.Fields, e)
 		}

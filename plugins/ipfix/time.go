@@ -8,22 +8,22 @@ import (
 )
 
 const (
-	milli    = flow.Time(1e6) // a millisecond
-	second   = flow.Time(1e9) // a second
-	day      = 86400 * second // older than this before export is absurd
-	future   = 60 * second    // more than this after export is absurd
-	epoch    = 2208988800     // seconds from 1900, where NTP begins, to 1970
+	milli    = flow.Time(1e6)  // a millisecond
+	aSecond  = flow.Time(1e9)  // a second
+	day      = 86400 * aSecond // older than this before export is absurd
+	future   = 60 * aSecond    // more than this after export is absurd
+	epoch    = 2208988800      // seconds from 1900, where NTP begins, to 1970
 	maxMilli = math.MaxInt64 / uint64(milli)
 
 	// estimateAge is how old the last packet of a flow may be at export before
 	// an estimated start of the exporter is given up (see Uptime).
-	estimateAge = 600 * second
+	estimateAge = 600 * aSecond
 )
 
 // Uptime is the clock of an exporter that counts milliseconds since its start:
 // NetFlow v9 and v5 tell it in each header, IPFIX in element 160 or not at all.
 // The arithmetic is 32-bit and signed, so that the wrap after 49.7 days does no
-// harm (specs/flow-protocols.md, Time).
+// harm.
 type Uptime struct {
 	boot      flow.Time // when the count was 0; wrapped counts wrap back
 	known     bool
@@ -71,34 +71,45 @@ type times struct {
 	boot            uint64 // element 160, milliseconds
 }
 
-// set takes one time field.
-func (t *times) set(o op, b []byte, r *flow.Record) {
+// set takes one time of a record.
+func (t *times) set(o op, f flow.Field, b []byte, r *flow.Record) {
 	v := wire.Uint(b)
+	var at flow.Time
 	switch o {
-	case opFirst:
-		t.first = flow.Milli(v)
-	case opLast:
-		t.last = flow.Milli(v)
-	case opFirstSec:
-		t.first = flow.Milli(min(v, maxMilli/1000) * 1000)
-	case opLastSec:
-		t.last = flow.Milli(min(v, maxMilli/1000) * 1000)
-	case opFirstUptime:
-		t.upFirst, t.hasUp = uint32(v), t.hasUp|1
-	case opLastUptime:
-		t.upLast, t.hasUp = uint32(v), t.hasUp|2
-	case opFirstNTP:
-		t.first = ntp(v, len(b))
-	case opLastNTP:
-		t.last = ntp(v, len(b))
-	case opFirstDelta:
-		t.first = r.Exported - flow.Time(uint32(v))*1000
-	case opLastDelta:
-		t.last = r.Exported - flow.Time(uint32(v))*1000
+	case opSeconds:
+		at = flow.Milli(min(v, maxMilli/1000) * 1000)
+	case opMilliseconds:
+		at = flow.Milli(v)
+	case opNTP:
+		at = ntp(v, len(b))
+	case opBefore:
+		at = r.Exported - flow.Time(uint32(v))*1000
+	case opUptime:
+		t.setUptime(f, uint32(v))
+		return
+	case opBoot:
+		t.boot = v
 	case opDuration:
 		t.duration = flow.Time(uint32(v)) * milli
 	case opDurationMicro:
 		t.duration = flow.Time(uint32(v)) * 1000
+	}
+	switch f {
+	case flow.FirstSeen:
+		t.first = at
+	case flow.LastSeen:
+		t.last = at
+	case flow.EventTime:
+		r.EventTime = at
+	}
+}
+
+// setUptime takes a time that counts from the start of the exporter.
+func (t *times) setUptime(f flow.Field, v uint32) {
+	if f == flow.FirstSeen {
+		t.upFirst, t.hasUp = v, t.hasUp|1
+	} else {
+		t.upLast, t.hasUp = v, t.hasUp|2
 	}
 }
 
@@ -111,7 +122,7 @@ func ntp(v uint64, n int) flow.Time {
 		return flow.Milli(v)
 	}
 	if sec := v >> 32; sec >= epoch {
-		return flow.Time(sec-epoch)*second + flow.Time((v&math.MaxUint32)*uint64(second)>>32)
+		return flow.Time(sec-epoch)*aSecond + flow.Time((v&math.MaxUint32)*uint64(aSecond)>>32)
 	}
 	if v > math.MaxInt64/1000 {
 		return 0
@@ -200,7 +211,7 @@ func SetTimes(r *flow.Record, first, last flow.Time) {
 	}
 	if first > last {
 		repair = true
-		if first-last > second {
+		if first-last > aSecond {
 			first, last = ref, ref
 		} else {
 			first = last

@@ -63,7 +63,7 @@ func parseFixed(b []byte, version uint16, header, record int) (V5Header, []byte,
 }
 
 // v1Present are the fields of every version 1 record.
-var v1Present = setOf(flow.Src, flow.Dst, flow.NextHop, flow.Input, flow.Output, flow.Packets, flow.Bytes,
+var v1Present = flow.SetOf(flow.Src, flow.Dst, flow.NextHop, flow.Input, flow.Output, flow.Packets, flow.Bytes,
 	flow.SrcPort, flow.DstPort, flow.TCPFlags, flow.Proto, flow.SrcTOS)
 
 // V1Base fills base with what all records of a version 1 datagram share.
@@ -87,7 +87,7 @@ func DecodeV1(r *flow.Record, b []byte) {
 const routerElement = 130
 
 // v7Present are the fields of every version 7 record.
-var v7Present = setOf(flow.Src, flow.Dst, flow.NextHop, flow.Input, flow.Output, flow.Packets, flow.Bytes,
+var v7Present = flow.SetOf(flow.Src, flow.Dst, flow.NextHop, flow.Input, flow.Output, flow.Packets, flow.Bytes,
 	flow.SrcPort, flow.DstPort, flow.TCPFlags, flow.Proto, flow.SrcTOS, flow.SrcAS, flow.DstAS, flow.SrcMask, flow.DstMask)
 
 // V7Base fills base with what all records of a version 7 datagram share.

@@ -73,17 +73,9 @@ func ParseV5Header(b []byte) (V5Header, []byte, error) {
 }
 
 // v5Present are the fields of every version 5 record.
-var v5Present = setOf(flow.Src, flow.Dst, flow.NextHop, flow.Input, flow.Output, flow.Packets, flow.Bytes,
+var v5Present = flow.SetOf(flow.Src, flow.Dst, flow.NextHop, flow.Input, flow.Output, flow.Packets, flow.Bytes,
 	flow.SrcPort, flow.DstPort, flow.TCPFlags, flow.Proto, flow.SrcTOS, flow.SrcAS, flow.DstAS, flow.SrcMask,
 	flow.DstMask, flow.EngineType, flow.EngineID)
-
-func setOf(fields ...flow.Field) flow.Set {
-	var s flow.Set
-	for _, f := range fields {
-		s.Add(f)
-	}
-	return s
-}
 
 // V5Base fills base with what all records of the datagram share. Exporter and
 // Received are the caller's.

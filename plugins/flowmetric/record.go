@@ -1,0 +1,118 @@
+package flowmetric
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// recordFields writes the fields of flow.Record that the flow has, as the table has
+// them, and what follows from them.
+func (b *Builder) recordFields(r *flow.Record) {
+	for word, left := range r.Present {
+		for ; left != 0; left &= left - 1 {
+			f := flow.Field(64*word + bits.TrailingZeros64(left))
+			if d := &recordFields[f]; d.kind != kindNone {
+				b.recordField(f, d, r)
+			}
+		}
+	}
+	b.uint("sampling_rate", r.Rate())
+	b.add("sampling_source", rateSources[r.SamplingSource&7])
+}
+
+// recordField writes one field.
+func (b *Builder) recordField(f flow.Field, d *stockField, r *flow.Record) {
+	switch d.kind {
+	case kindUint:
+		b.uint(d.name, r.Number(f))
+	case kindIP:
+		b.add(d.name, b.cache.addr(r.Addr(f)))
+	case kindMAC:
+		b.add(d.name, macString(r.Octets(f)))
+	case kindString:
+		b.add(d.name, b.cache.text(r.Octets(f)))
+	case kindProto:
+		b.add(d.name, protocolNames[uint8(r.Number(f))])
+	case kindHex:
+		b.hexField(f, d.name, r)
+	case kindTCPFlags:
+		if r.Has(flow.TCPFlagsWide) {
+			b.add(d.name, flagsOf(uint8(r.TCPFlags>>8), "********")+flagsOf(uint8(r.TCPFlags), "CEUAPRSF"))
+		} else {
+			b.add(d.name, b.cache.tcp1(uint8(r.TCPFlags)))
+		}
+	case kindFragmentFlags:
+		b.add(d.name, fragmentFlags(uint8(r.Number(f))))
+	case kindByte0:
+		b.uint(d.name, r.Number(f)>>8)
+	default:
+		b.add(d.name, enumOf(d.kind, uint8(r.Number(f))))
+	}
+	b.derived(f, r)
+}
+
+// hexField writes a field in hex: octets, a stack of labels, or a number in as many bytes
+// as the field has.
+func (b *Builder) hexField(f flow.Field, name string, r *flow.Record) {
+	switch d := f.Describe(); {
+	case f == flow.MPLS:
+		for i, label := range r.MPLS[:min(int(r.MPLSDepth), len(r.MPLS))] {
+			b.add(mplsNames[i], hexString([]byte{byte(label >> 16), byte(label >> 8), byte(label)}))
+		}
+	case d.Size == 1:
+		b.add(name, b.cache.hex1(uint8(r.Number(f))))
+	case d.Kind == flow.KindNumber || d.Kind == flow.KindFlags:
+		v := binary.BigEndian.AppendUint64(b.scratch[:0], r.Number(f))
+		b.add(name, hexString(v[8-d.Size:]))
+	default:
+		b.add(name, hexString(r.Octets(f)))
+	}
+}
+
+var mplsNames = [10]string{"mpls_label_1", "mpls_label_2", "mpls_label_3", "mpls_label_4", "mpls_label_5",
+	"mpls_label_6", "mpls_label_7", "mpls_label_8", "mpls_label_9", "mpls_label_10"}
+
+// derived writes what follows from a field besides its value.
+func (b *Builder) derived(f flow.Field, r *flow.Record) {
+	switch f {
+	case flow.ICMP:
+		b.uint("icmp_code", uint64(r.ICMP&0xff))
+	case flow.Bytes:
+		b.uint("scaled_bytes", r.Scale(r.Bytes))
+	case flow.Packets:
+		b.uint("scaled_packets", r.Scale(r.Packets))
+	case flow.FwdStatus:
+		b.add("fwd_reason", enumOf(kindFwdReason, r.FwdStatus))
+	case flow.SegmentID:
+		if vni := r.SegmentID & 0xffffff; vni != 0 {
+			b.uint("vni", vni)
+		}
+	case flow.IngressAttr:
+		b.role("ingress_role", r.IngressAttr)
+	case flow.EgressAttr:
+		b.role("egress_role", r.EgressAttr)
+	}
+}
+
+// rateSources are the names of the sources of a rate, as values.
+var rateSources = [8]any{
+	flow.RateUnknown: "unknown", flow.RateHeader: "header", flow.RateDomain: "domain", flow.RateSelector: "selector",
+	flow.RateRecord: "record", flow.RateConfig: "config",
+	flow.RateVCenter: "vcenter",
+}
+
+// role writes what a port of a VMware virtual switch is for (elements 888, 890).
+func (b *Builder) role(name string, attr uint16) {
+	switch attr {
+	case 1:
+		b.add(name, "uplink")
+	case 2:
+		b.add(name, "vm")
+	case 3:
+		b.add(name, "vxlan")
+	default:
+		b.add(name, "unknown")
+	}
+}

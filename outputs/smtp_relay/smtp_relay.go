@@ -36,8 +36,10 @@ var sampleConfig string
 // stateFile is the name of the alerts' state in the spool.
 const stateFile = "alert.state"
 
-// waitingInterval is how often the length of the queue is published.
-const waitingInterval = 5 * time.Second
+const (
+	waitingInterval = 5 * time.Second // the length of the queue is published
+	tickInterval    = time.Second     // alerts that are silent end, digests go
+)
 
 // SMTPRelay is the plugin. Its options are described in sample.conf.
 type SMTPRelay struct {
@@ -82,6 +84,8 @@ type SMTPRelay struct {
 	DataTimeout          config.Duration     `toml:"data_timeout"`
 	SessionTimeout       config.Duration     `toml:"session_timeout"`
 	ExpireAfter          config.Duration     `toml:"expire_after"`
+	RecipientMails       int                 `toml:"max_recipient_mails"`
+	DigestInterval       config.Duration     `toml:"digest_interval"`
 	Users                []User              `toml:"user"`
 	Alerts               []Alert             `toml:"alert"`
 	Log                  telegraf.Logger     `toml:"-"`
@@ -90,9 +94,10 @@ type SMTPRelay struct {
 	monitor    *monitor.Monitor
 	statistics *statistics
 	relay      *relay.Relay
+	applying   sync.Mutex    // one call of engine at a time
 	engine     *alert.Engine // nil without alerts
 	cancel     context.CancelFunc
-	gauges     sync.WaitGroup
+	tasks      sync.WaitGroup
 }
 
 // options makes the relay's options of the plugin's.
@@ -163,6 +168,17 @@ type Alert struct {
 	InfoReset string   `toml:"info_reset"`
 	From      string   `toml:"from"`
 	To        []string `toml:"to"`
+
+	StaleAfter config.Duration `toml:"stale_after"`
+	MaxMails   int             `toml:"max_mails"`
+}
+
+func (a *Alert) rule() alert.Rule {
+	return alert.Rule{
+		Name: a.Name, Where: a.Where, ID: a.ID, Message: a.Message,
+		Crit: a.Crit, Warn: a.Warn, Info: a.Info, CritReset: a.CritReset, WarnReset: a.WarnReset, InfoReset: a.InfoReset,
+		From: a.From, To: a.To, StaleAfter: time.Duration(a.StaleAfter), MaxMails: a.MaxMails,
+	}
 }
 
 // SampleConfig implements telegraf.PluginDescriber.
@@ -215,12 +231,13 @@ func (p *SMTPRelay) tlsConfig() (*tls.Config, error) {
 
 func (p *SMTPRelay) newEngine() (*alert.Engine, error) {
 	rules := make([]alert.Rule, len(p.Alerts))
-	for i, a := range p.Alerts {
-		rules[i] = alert.Rule(a)
+	for i := range p.Alerts {
+		rules[i] = p.Alerts[i].rule()
 	}
 	return alert.New(alert.Options{
 		Rules: rules, Hostname: p.Hostname, StateFile: filepath.Join(p.Spool, stateFile),
 		Hold: p.hold, Monitor: p.monitor,
+		RecipientMails: p.RecipientMails, DigestInterval: time.Duration(p.DigestInterval),
 	})
 }
 
@@ -276,7 +293,10 @@ func (p *SMTPRelay) Connect() error {
 	for _, addr := range p.relay.Addrs() {
 		p.monitor.Infof("takes mail on %s", addr)
 	}
-	p.gauges.Go(func() { p.publishWaiting(ctx) })
+	p.tasks.Go(func() { p.publishWaiting(ctx) })
+	if p.engine != nil {
+		p.tasks.Go(func() { p.tickAlerts(ctx) })
+	}
 	return nil
 }
 
@@ -308,6 +328,25 @@ func (p *SMTPRelay) publishWaiting(ctx context.Context) {
 	}
 }
 
+// tickAlerts lets alerts end and digests go while no metric comes.
+func (p *SMTPRelay) tickAlerts(ctx context.Context) {
+	ticker := time.NewTicker(tickInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			p.applying.Lock()
+			err := p.engine.Tick(now)
+			p.applying.Unlock()
+			if err != nil {
+				p.monitor.LimitedWarnf("alert tick", "%v; tried again", err)
+			}
+		}
+	}
+}
+
 // Close implements telegraf.Output. Mails that wait stay in the spool. Under a reload the
 // relay goes on until the new plugin takes it over.
 func (p *SMTPRelay) Close() error {
@@ -315,7 +354,7 @@ func (p *SMTPRelay) Close() error {
 		return nil
 	}
 	p.cancel()
-	p.gauges.Wait()
+	p.tasks.Wait()
 	p.relay.Leave()
 	p.cancel = nil
 	return nil
@@ -331,7 +370,9 @@ func (p *SMTPRelay) Write(metrics []telegraf.Metric) error {
 	for i, m := range metrics {
 		samples[i] = alert.Sample{Name: m.Name(), Tags: m.Tags(), Fields: m.Fields(), Time: m.Time()}
 	}
+	p.applying.Lock()
 	done, err := p.engine.Apply(samples)
+	p.applying.Unlock()
 	if err != nil {
 		return &outcome.Partial{Err: err, Accepted: done}
 	}

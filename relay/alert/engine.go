@@ -2,17 +2,11 @@ package alert
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/flowgraf/flowgraf/relay/monitor"
-	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 // Options configure an Engine.
@@ -29,23 +23,30 @@ type Options struct {
 	// MaxIDs bounds the ids that are not OK at a time, over all rules; default
 	// 100,000. Changes of further ids are ignored, counted and logged.
 	MaxIDs int
+	// RecipientMails are what one recipient gets in DigestInterval as mails of their
+	// own, from all rules; what is beyond comes in a digest. 0: 30; below zero: all.
+	RecipientMails int
+	// DigestInterval is the time of Rule.MaxMails and RecipientMails, and the least
+	// one between two digests of a recipient; default 5 minutes.
+	DigestInterval time.Duration
 	// Monitor counts and logs; may be nil.
 	Monitor *monitor.Monitor
 }
 
-const (
-	defaultMaxIDs = 100_000
-	stateVersion  = 1
-)
+const defaultMaxIDs = 100_000
 
 // Engine evaluates rules. Its methods must not be called at the same time.
 type Engine struct {
 	opts  Options
 	rules []*rule
 	// alight has what is not OK; what is not in it is OK.
-	alight map[key]status
-	seq    uint64 // of the newest change
-	dirty  bool   // the state file is older than alight
+	alight map[key]*status
+	// digests has what recipients will be told together, lastDigest when they were.
+	digests    map[string]*digest
+	lastDigest map[string]time.Time
+	limits     *limits
+	seq        uint64 // of the newest change
+	dirty      bool   // the state file is older than alight and digests
 }
 
 type key struct{ rule, id string }
@@ -54,107 +55,45 @@ type key struct{ rule, id string }
 type status struct {
 	level, peak Level
 	since       time.Time // when OK was left
+
+	// Of the last metric: its parts, its time, and when it came by the clock.
+	name     string
+	tags     map[string]string
+	fields   map[string]any
+	last     time.Time
+	heardAt  time.Time
+	restored bool          // heardAt is that of a start
+	gap      time.Duration // the longest between two metrics
 }
 
-// New compiles the rules without touching the disk. The error names rule and
-// option.
+// New compiles the rules without touching the disk. The error names rule and option
+// of all that is wrong.
 func New(opts Options) (*Engine, error) {
-	if opts.MaxIDs == 0 {
-		opts.MaxIDs = defaultMaxIDs
+	opts.MaxIDs = cmp.Or(opts.MaxIDs, defaultMaxIDs)
+	opts.DigestInterval = cmp.Or(opts.DigestInterval, defaultDigestInterval)
+	opts.RecipientMails = cmp.Or(opts.RecipientMails, defaultRecipientMails)
+	e := &Engine{
+		opts: opts, alight: map[key]*status{}, digests: map[string]*digest{}, lastDigest: map[string]time.Time{},
+		limits: newLimits(opts.RecipientMails, opts.DigestInterval),
 	}
-	e := &Engine{opts: opts, alight: map[key]status{}}
+	var errs []error
+	if opts.DigestInterval < 0 {
+		errs = append(errs, fmt.Errorf("digest_interval is %s: expected a time above zero", opts.DigestInterval))
+	}
 	names := map[string]bool{}
 	for i, r := range opts.Rules {
 		compiled, err := newRule(r)
-		if err != nil {
-			return nil, fmt.Errorf("alert %d %q: %w", i+1, r.Name, err)
-		}
-		if names[r.Name] {
-			return nil, fmt.Errorf("alert %d %q: name is used twice: expected one that no other alert has", i+1, r.Name)
-		}
-		names[r.Name] = true
-		e.rules = append(e.rules, compiled)
-	}
-	return e, nil
-}
-
-// stateFile is the form of the levels on disk.
-type stateFile struct {
-	Version int      `json:"version"`
-	Seq     uint64   `json:"seq"` // of the newest change it knows
-	Alight  []Change `json:"alight"`
-}
-
-// maxState is the size in octets of a state file that is read.
-const maxState = 256 << 20
-
-// Recover reads the state file and completes it from the changes of the mails that
-// wait in the spool. It is called before Apply. A damaged state file is set aside,
-// logged and counted, and the levels start from the waiting mails.
-func (e *Engine) Recover(waiting []Change) error {
-	clear(e.alight)
-	e.seq = 0
-	b, err := storage.ReadFile(e.opts.StateFile, maxState)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("alert state: %w", err)
-	}
-	if err == nil {
-		var state stateFile
-		if err := json.Unmarshal(b, &state); err != nil || state.Version != stateVersion {
-			aside := e.opts.StateFile + ".corrupt"
-			e.opts.Monitor.Count(monitor.Corrupt, "alert state")
-			e.opts.Monitor.Errorf("alert state %s is damaged (%v); set aside as %s", e.opts.StateFile, err, aside)
-			if err := os.Rename(e.opts.StateFile, aside); err != nil {
-				return fmt.Errorf("alert state: %w", err)
-			}
-			state = stateFile{}
-		}
-		e.seq = state.Seq
-		for _, c := range state.Alight {
-			e.restore(c)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("alert %d %q: %w", i+1, r.Name, err))
+		case names[r.Name]:
+			errs = append(errs, fmt.Errorf("alert %d %q: name is used twice: expected one that no other alert has", i+1, r.Name))
+		default:
+			names[r.Name] = true
+			e.rules = append(e.rules, compiled)
 		}
 	}
-	waiting = slices.Clone(waiting)
-	slices.SortFunc(waiting, func(a, b Change) int { return cmp.Compare(a.Seq, b.Seq) })
-	for _, c := range waiting {
-		if c.Seq > e.seq {
-			e.restore(c)
-			e.seq = c.Seq
-		}
-	}
-	return nil
-}
-
-// restore takes a change over as it was decided earlier.
-func (e *Engine) restore(c Change) {
-	k := key{c.Rule, c.ID}
-	switch {
-	case !slices.ContainsFunc(e.rules, func(r *rule) bool { return r.name == c.Rule }):
-		e.opts.Monitor.Infof("alert state: %q of alert %q is forgotten: there is no such alert any more", c.ID, c.Rule)
-	case c.Level <= OK || c.Level > Critical:
-		delete(e.alight, k)
-	default:
-		e.alight[k] = status{c.Level, max(c.Level, min(c.Peak, Critical)), c.Since}
-	}
-}
-
-// save replaces the state file.
-func (e *Engine) save() error {
-	state := stateFile{Version: stateVersion, Seq: e.seq, Alight: make([]Change, 0, len(e.alight))}
-	for k, s := range e.alight {
-		state.Alight = append(state.Alight, Change{Rule: k.rule, ID: k.id, Level: s.level, Peak: s.peak, Since: s.since})
-	}
-	slices.SortFunc(state.Alight, func(a, b Change) int {
-		return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.ID, b.ID))
-	})
-	b, err := json.MarshalIndent(state, "", " ")
-	if err != nil {
-		return fmt.Errorf("alert state: %w", err)
-	}
-	if err := storage.WriteFile(e.opts.StateFile, append(b, '\n')); err != nil {
-		return fmt.Errorf("alert state: %w", err)
-	}
-	return nil
+	return e, errors.Join(errs...)
 }
 
 // Apply evaluates the rules for samples, in their order. When it returns, the mails
@@ -172,18 +111,36 @@ func (e *Engine) Apply(samples []Sample) (done int, err error) {
 	if err == nil {
 		done = len(samples)
 	}
+	e.settle(before, releases)
+	return done, err
+}
+
+// Tick ends the alerts of ids that have been silent for too long and sends the
+// digests that are due. It is called about once a second. After an error it may be
+// called again: what has been stored is not stored again.
+func (e *Engine) Tick(now time.Time) error {
+	before := e.seq
+	releases, err := e.endStale(now, nil)
+	if err == nil {
+		releases, err = e.sendDigests(now, releases)
+	}
+	e.settle(before, releases)
+	return err
+}
+
+// settle saves the state when it has changed and lets the mails go.
+func (e *Engine) settle(before uint64, releases []func()) {
 	if e.seq != before || e.dirty {
 		saveErr := e.save()
 		e.dirty = saveErr != nil
 		if saveErr != nil { // the mails go nevertheless; the next Apply saves again
 			e.opts.Monitor.Count(monitor.SpoolErrors, "alert state")
-			e.opts.Monitor.Errorf("%v; after a crash now, changes of level may be told again", saveErr)
+			e.opts.Monitor.LimitedWarnf("alert state", "%v; after a crash now, changes of level may be told again", saveErr)
 		}
 	}
 	for _, release := range releases {
 		release()
 	}
-	return done, err
 }
 
 // applyOne runs one sample through all rules.
@@ -202,22 +159,42 @@ func (e *Engine) applyOne(s *Sample, releases []func()) ([]func(), error) {
 		case change == nil:
 			continue
 		}
-		mail, err := r.compose(*change, data, e.opts.Hostname, time.Now())
+		if releases, err = e.tell(r, change, data, time.Now(), releases); err != nil {
+			return releases, err
+		}
+		if status := e.alight[key{r.name, change.ID}]; status != nil {
+			status.heard(s, time.Now())
+		}
+	}
+	return releases, nil
+}
+
+// tell stores the mail of a change, or puts it into the digests of those who have
+// had many mails, and makes it the level of its id.
+func (e *Engine) tell(r *rule, change *Change, data *messageData, now time.Time, releases []func()) ([]func(), error) {
+	text := r.text(data)
+	change.Text = subject(text)
+	direct, held := e.limits.split(r, now)
+	change.Held = held
+	if len(direct) > 0 {
+		mail, err := r.compose(*change, data, text, direct, e.opts.Hostname, now)
 		if err != nil {
 			e.opts.Monitor.Count(monitor.AlertErrors, r.name)
 			e.opts.Monitor.LimitedWarnf("alert "+r.name, "%v", err)
-			continue
+			return releases, nil
 		}
 		release, err := e.opts.Hold(mail)
 		if err != nil {
+			e.limits.giveBack(r, direct)
 			return releases, fmt.Errorf("alert %q: storing the mail for %q: %w", r.name, change.ID, err)
 		}
 		releases = append(releases, release)
-		e.seq = change.Seq
-		e.restore(*change)
-		e.opts.Monitor.Count(monitor.AlertMails, change.Level.String())
-		e.opts.Monitor.Infof("alert %q: %q is %s", r.name, change.ID, change.Level)
+		e.opts.Monitor.Count(monitor.AlertMails, change.word())
+		e.opts.Monitor.Infof("alert %q: %q is %s", r.name, change.ID, change.word())
 	}
+	e.hold(change, r.from.String(), held, now)
+	e.seq = change.Seq
+	e.restore(*change, now)
 	return releases, nil
 }
 
@@ -230,28 +207,35 @@ func (e *Engine) evaluate(r *rule, s *Sample, vars map[string]any) (*Change, *me
 		}
 	}
 	ids := idData{Name: s.Name, Group: s.group(), Tags: s.Tags}
-	id, err := render(r.id, ids, maxIDSize)
+	id, err := r.id.render(ids, maxIDSize)
 	if err != nil {
 		return nil, nil, fmt.Errorf("id: %w", err)
 	}
 	k := key{r.name, id}
-	current, known := e.alight[k]
+	known := e.alight[k]
+	current := status{since: s.Time}
+	if known != nil {
+		current = *known
+	}
 	level, err := r.nextLevel(current.level, vars)
-	if err != nil || level == current.level {
+	if err != nil {
 		return nil, nil, err
 	}
-	if !known {
-		if len(e.alight) >= e.opts.MaxIDs {
-			e.opts.Monitor.Count(monitor.AlertIDsExceeded, r.name)
-			e.opts.Monitor.LimitedWarnf("alert ids", "alert %q: %q is %s, not told: %d ids are not OK, the most that are kept; make the id template coarser",
-				r.name, id, level, e.opts.MaxIDs)
-			return nil, nil, nil
+	if level == current.level {
+		if known != nil {
+			known.heard(s, time.Now())
 		}
-		current.since = s.Time
+		return nil, nil, nil
+	}
+	if known == nil && len(e.alight) >= e.opts.MaxIDs {
+		e.opts.Monitor.Count(monitor.AlertIDsExceeded, r.name)
+		e.opts.Monitor.LimitedWarnf("alert ids", "alert %q: %q is %s, not told: %d ids are not OK, the most that are kept; make the id template coarser",
+			r.name, id, level, e.opts.MaxIDs)
+		return nil, nil, nil
 	}
 	change := &Change{
 		Rule: r.name, ID: id, Level: level, Peak: max(current.peak, level),
-		Since: current.since, Time: s.Time, Seq: e.seq + 1,
+		Since: current.since, Time: s.Time, Seq: e.seq + 1, Name: s.Name, Tags: s.Tags,
 	}
 	return change, &messageData{
 		idData: ids, ID: id, Level: level.String(), Peak: change.Peak.String(), Previous: current.level.String(),

@@ -1,11 +1,9 @@
 package alert
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
-	"strings"
-	"text/template"
 	"time"
 
 	"github.com/flowgraf/flowgraf/relay/address"
@@ -30,6 +28,12 @@ type Rule struct {
 	// From and To are the mail's addresses.
 	From string
 	To   []string
+	// StaleAfter is how long an id that is not OK may be silent before its alert
+	// ends; 0: ten times the longest gap between its metrics, at least 5 minutes.
+	StaleAfter time.Duration
+	// MaxMails are told by a mail of their own in Options.DigestInterval; what is
+	// beyond comes in a digest. 0: 10; below zero: all.
+	MaxMails int
 }
 
 const (
@@ -38,22 +42,26 @@ const (
 
 	maxIDSize      = 1 << 10  // octets of an id
 	maxMessageSize = 64 << 10 // octets of a message
+
+	defaultMaxMails = 10
 )
 
 // rule is a Rule made ready.
 type rule struct {
 	name        string
 	where       *expression
-	id, message *template.Template
+	id, message *textTemplate
 	levels      [Critical + 1]*expression
 	resets      [Critical + 1]*expression
 	value       string // the field that .Value shows
 	from        address.Address
 	to          []address.Address
+	staleAfter  time.Duration
+	maxMails    int
 }
 
 func newRule(r Rule) (*rule, error) {
-	out := &rule{name: r.Name}
+	out := &rule{name: r.Name, staleAfter: r.StaleAfter, maxMails: cmp.Or(r.MaxMails, defaultMaxMails)}
 	if r.Name == "" {
 		return nil, errors.New("name is empty: expected one that no other alert has")
 	}
@@ -90,8 +98,11 @@ func newRule(r Rule) (*rule, error) {
 		}
 		out.to = append(out.to, a)
 	}
-	if len(out.to) == 0 {
+	switch {
+	case len(out.to) == 0:
 		return nil, errors.New("to is empty: expected at least one address")
+	case r.StaleAfter < 0:
+		return nil, fmt.Errorf("stale_after is %s: expected a time above zero", r.StaleAfter)
 	}
 	return out, nil
 }
@@ -116,26 +127,6 @@ func (r *rule) checkLevels() error {
 	return nil
 }
 
-// parseTemplate parses a template and tries it, so that a name that does not exist
-// shows at once. Other errors may depend on the data and show when it comes.
-func parseTemplate(option, text, standard string) (*template.Template, error) {
-	if text == "" {
-		text = standard
-	}
-	t, err := template.New(option).Option("missingkey=zero").Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", option, err)
-	}
-	var data any = idData{}
-	if option == "message" {
-		data = messageData{}
-	}
-	if _, err := render(t, data, maxMessageSize); err != nil && strings.Contains(err.Error(), "can't evaluate field") {
-		return nil, fmt.Errorf("%s: %w", option, err)
-	}
-	return t, nil
-}
-
 // idData is what an id template sees.
 type idData struct {
 	Name  string
@@ -154,30 +145,9 @@ type messageData struct {
 	Value    any           // of the first field that the conditions refer to
 	Time     time.Time     // of the sample
 	Duration time.Duration // since OK was left
-}
+	Stale    bool          // the alert ends because no metric has come
 
-var errTooLong = errors.New("the text is too long")
-
-// render runs a template into at most limit octets.
-func render(t *template.Template, data any, limit int) (string, error) {
-	w := &limitedBuffer{limit: limit}
-	if err := t.Execute(w, data); err != nil {
-		return "", err
-	}
-	return strings.ToValidUTF8(w.String(), "?"), nil
-}
-
-type limitedBuffer struct {
-	bytes.Buffer
-	limit int
-}
-
-// Write implements io.Writer.
-func (b *limitedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.limit {
-		return 0, fmt.Errorf("%w: over %d octets", errTooLong, b.limit)
-	}
-	return b.Buffer.Write(p)
+	silence time.Duration // of a stale id
 }
 
 // nextLevel gives the level of a sample after the current one: the highest that

@@ -11,7 +11,8 @@ import (
 type Sample struct {
 	// Name is the measurement.
 	Name string
-	// Tags and Fields belong to the caller and are only read.
+	// Tags and Fields are only read; they must not change after Apply, which keeps the
+	// last ones of an id that is not OK.
 	Tags map[string]string
 	// Fields hold int64, uint64, float64, string and bool.
 	Fields map[string]any

@@ -31,6 +31,8 @@ const (
 	SpoolErrors      Event = "spool_errors"      // failed writes to the spool
 	AlertMails       Event = "alert_mails"       // alert mails queued, by level
 	AlertNoValue     Event = "alert_no_value"    // metrics that lack a field a rule uses
+	AlertHeld        Event = "alert_held"        // changes that a recipient is told in a digest, by alert
+	AlertDigests     Event = "alert_digests"     // digests queued
 	AlertErrors      Event = "alert_errors"      // evaluations that failed otherwise
 	AlertIDsExceeded Event = "alert_ids_refused" // changes ignored because too many ids are alight
 )

@@ -18,6 +18,7 @@
 package collector
 
 import (
+	"container/list"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -163,7 +164,11 @@ type Decoder struct {
 	exporters map[exporterKey]*exporter
 	shared    *registry // with other decoders
 	separate  bool      // an exporter's ports are kept apart
-	newest    *domain   // ring of domains, by last use
+	accounts  map[netip.Addr]*account
+	largest   largest
+	strangers list.List // of *domain, by last use: no flow was decoded by their templates yet
+	proven    list.List // the others
+	newest    *domain   // the one used last
 	bytes     int       // of all templates
 	forgotten uint64
 	refused   uint64
@@ -193,6 +198,7 @@ func newDecoder(o Options, shared *registry) *Decoder {
 	d := &Decoder{
 		opt:       o,
 		domains:   map[domainKey]*domain{},
+		accounts:  map[netip.Addr]*account{},
 		exporters: map[exporterKey]*exporter{},
 		shared:    shared,
 		separate:  separate,

@@ -21,6 +21,7 @@ type domainKey struct {
 // domain is the state of one observation domain.
 type domain struct {
 	key       domainKey
+	decoder   *Decoder
 	exporter  *exporter
 	stats     ExporterStats
 	templates map[uint16][]entry // of an id: the newest first, one per port
@@ -44,7 +45,9 @@ type domain struct {
 	missed      map[uint16]bool // template ids that have been logged as missing
 	complained  bool            // an error has been logged
 
-	older, newer *domain // the ring of all domains by last use
+	account            *account
+	inAccount, inOrder *list.Element // of the account, and of all domains, by last use
+	isProven           bool          // its templates have described flows
 }
 
 // exporterKey names an exporter: one address may send several protocols.
@@ -63,6 +66,7 @@ type exporter struct {
 	waiting  int       // bytes of the sets that wait for their templates
 	sets     list.List // the sets that wait, in the order of receipt
 	place    int       // in the heap of those whose sets wait
+	names    int       // bytes of the names in known that came from here
 	needPort bool      // two ports define one template id differently
 }
 
@@ -109,18 +113,15 @@ func (d *Decoder) domain(key domainKey) *domain {
 	}
 	dom := d.domains[key]
 	if dom != nil {
-		d.unlink(dom)
-		d.link(dom)
+		d.touch(dom)
 		return dom
 	}
-	for len(d.domains) >= d.opt.MaxDomains {
-		d.forget(d.newest.newer)
-	}
+	d.makeRoom(key.addr)
 	shared := exporterKey{key.addr, key.version, key.port}
 	exp := d.exporters[shared]
 	if exp == nil {
 		for d.opt.MaxExporters > 0 && len(d.exporters) >= d.opt.MaxExporters {
-			d.forget(d.newest.newer)
+			d.forget(d.leastProven())
 		}
 		exp = &exporter{config: d.config(key.addr), known: d.shared.hold(shared)}
 		d.exporters[shared] = exp
@@ -129,51 +130,28 @@ func (d *Decoder) domain(key domainKey) *domain {
 	if key.stream {
 		exp.streams++
 	}
-	dom = &domain{key: key, exporter: exp}
+	dom = &domain{key: key, decoder: d, exporter: exp, account: d.open(key.addr)}
 	dom.stats.Exporter, dom.stats.Version, dom.stats.Domain = key.addr, key.version, key.domain
 	dom.stats.Port, dom.stats.Stream = key.port, key.stream
 	d.domains[key] = dom
-	d.link(dom)
+	d.enlist(dom)
 	return dom
-}
-
-// link makes dom the newest of the ring. The newest's newer is the oldest.
-func (d *Decoder) link(dom *domain) {
-	if d.newest == nil {
-		dom.older, dom.newer = dom, dom
-	} else {
-		dom.older, dom.newer = d.newest, d.newest.newer
-		dom.older.newer, dom.newer.older = dom, dom
-	}
-	d.newest = dom
-}
-
-// unlink takes dom out of the ring.
-func (d *Decoder) unlink(dom *domain) {
-	if dom.newer == dom {
-		d.newest = nil
-		return
-	}
-	dom.older.newer, dom.newer.older = dom.newer, dom.older
-	if d.newest == dom {
-		d.newest = dom.older
-	}
 }
 
 // forget drops a domain.
 func (d *Decoder) forget(dom *domain) {
-	d.unlink(dom)
 	d.endWaits(dom, -1)
 	delete(d.domains, dom.key)
-	d.bytes -= dom.bytes
 	d.forgotten++
 	if dom.key.stream {
 		dom.exporter.streams--
 	}
 	if dom.exporter.domains--; dom.exporter.domains == 0 {
 		delete(d.exporters, exporterKey{dom.key.addr, dom.key.version, dom.key.port})
+		d.charge(dom.account, -dom.exporter.names)
 		d.shared.release(dom.exporter.known)
 	}
+	d.delist(dom)
 }
 
 // sequence returns the state of the sequence numbers from the datagram's port; of

@@ -46,7 +46,7 @@ func (d *Decoder) remember(m *message, o *flow.OptionRecord, raw []byte) {
 	if replaced {
 		size -= len(old) + len(key.scope) + 96
 	}
-	if !replaced && len(dom.options) >= maxOptions || dom.optionBytes+size > maxOptionBytes || d.bytes+size > d.opt.MaxBytes {
+	if !replaced && len(dom.options) >= maxOptions || dom.optionBytes+size > maxOptionBytes || !d.affords(dom.account, size) {
 		return
 	}
 	if dom.options == nil {
@@ -80,12 +80,6 @@ func identifies(e *flow.Element) bool {
 		return true
 	}
 	return false
-}
-
-// grow counts memory that a domain takes.
-func (d *Decoder) grow(dom *domain, size int) {
-	dom.bytes += size
-	d.bytes += size
 }
 
 // forgetOptions drops a port's option records of a template whose layout is no

@@ -240,6 +240,9 @@ func (d *Decoder) take(w *work) {
 	m.flows += w.flows
 	m.unsure = m.unsure || w.unsure
 	s.Flows += uint64(w.flows)
+	if w.flows > 0 && w.template != nil && !m.dom.isProven {
+		d.prove(m.dom)
+	}
 	s.Counters += w.counters
 	s.Uncounted += w.uncounted
 	s.TimeRepairs += w.repairs

@@ -71,9 +71,7 @@ func (dom *domain) learnNames(o *flow.OptionRecord) {
 	dom.learnUser(o)
 	for kind := nameInterface; kind <= nameSampler; kind++ {
 		if ids[kind].known && len(names[kind]) > 0 {
-			key := nameKey{kind, ids[kind].id}
-			dom.names = dom.names.set(key, names[kind])
-			dom.exporter.known.setName(key, names[kind])
+			dom.keepName(nameKey{kind, ids[kind].id}, names[kind])
 		}
 	}
 }
@@ -97,7 +95,7 @@ func (dom *domain) learnUser(o *flow.OptionRecord) {
 		}
 	}
 	if addr.IsValid() && len(user) > 0 {
-		dom.exporter.known.setUser(addr, user)
+		dom.keepUser(addr, user)
 	}
 }
 
@@ -125,18 +123,61 @@ func nameElement(id uint16) (kind nameKind, name bool) {
 	return 0, false
 }
 
-// set adds a name, within the bounds.
-func (t table) set(key nameKey, name []byte) table {
+// nameOverhead is about what a name takes in memory besides its bytes.
+const nameOverhead = 80
+
+// keepName keeps a name, of the domain and for all domains of the exporter, as far as
+// the address may have more.
+func (dom *domain) keepName(key nameKey, name []byte) {
 	name = name[:min(len(name), maxNameLen)]
+	d := dom.decoder
+	if !d.affords(dom.account, 2*(nameOverhead+len(name))) {
+		return
+	}
+	t, size := dom.names.set(key, name)
+	dom.names = t
+	if size != 0 {
+		d.grow(dom, size)
+	}
+	dom.chargeNames(dom.exporter.known.setName(key, name))
+}
+
+// keepUser keeps the name of the user behind an address, as keepName does.
+func (dom *domain) keepUser(addr netip.Addr, name []byte) {
+	name = name[:min(len(name), maxNameLen)]
+	if dom.decoder.affords(dom.account, nameOverhead+len(name)) {
+		dom.chargeNames(dom.exporter.known.setUser(addr, name))
+	}
+}
+
+// chargeNames counts memory that an exporter's names take, until it is forgotten.
+func (dom *domain) chargeNames(size int) {
+	if size != 0 {
+		dom.exporter.names += size
+		dom.decoder.charge(dom.account, size)
+	}
+}
+
+// set adds a name, within the bounds, and returns by how much the table has grown.
+func (t table) set(key nameKey, name []byte) (table, int) {
 	old, known := t[key]
 	if known && old == string(name) || !known && len(t) >= maxTableNames {
-		return t
+		return t, 0
 	}
 	if t == nil {
 		t = table{}
 	}
 	t[key] = strings.ToValidUTF8(string(name), "\uFFFD")
-	return t
+	return t, growth(old, known, t[key])
+}
+
+// growth returns by how many bytes a table grows where a name takes the place of an old
+// one, or is new.
+func growth(old string, known bool, name string) int {
+	if known {
+		return len(name) - len(old)
+	}
+	return nameOverhead + len(name)
 }
 
 // name returns a number's name: the domain's own, else that of any of the

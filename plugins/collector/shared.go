@@ -82,12 +82,13 @@ func (k *knowledge) anyRate(general bool) uint32 {
 	return k.rates.any()
 }
 
-// setName keeps a name for all domains.
-func (k *knowledge) setName(key nameKey, name []byte) {
+// setName keeps a name for all domains, and returns by how many bytes they have grown.
+func (k *knowledge) setName(key nameKey, name []byte) (size int) {
 	k.mu.Lock()
-	k.names = k.names.set(key, name)
+	k.names, size = k.names.set(key, name)
 	k.mu.Unlock()
 	k.hasNames.Store(true)
+	return size
 }
 
 // name returns a name, empty when there is none.
@@ -100,19 +101,21 @@ func (k *knowledge) name(key nameKey) string {
 	return k.names[key]
 }
 
-// setUser keeps the name of the user behind an address, within the bounds.
-func (k *knowledge) setUser(addr netip.Addr, name []byte) {
-	name = name[:min(len(name), maxNameLen)]
+// setUser keeps the name of the user behind an address, within the bounds, and returns
+// by how many bytes the names have grown.
+func (k *knowledge) setUser(addr netip.Addr, name []byte) (size int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if old, known := k.users[addr]; known && old == string(name) || !known && len(k.users) >= maxTableNames {
-		return
+	old, known := k.users[addr]
+	if known && old == string(name) || !known && len(k.users) >= maxTableNames {
+		return 0
 	}
 	if k.users == nil {
 		k.users = map[netip.Addr]string{}
 	}
 	k.users[addr] = strings.ToValidUTF8(string(name), "\uFFFD")
 	k.hasNames.Store(true)
+	return growth(old, known, k.users[addr])
 }
 
 // user returns the name of the user behind the source of a flow, else behind its

@@ -79,6 +79,9 @@ func (d *Decoder) defineOne(m *message, id uint16, fields []ipfix.FieldSpec, opt
 	}
 	if err == nil {
 		d.insert(dom, entry{port: m.port, used: m.received, t: t})
+		if m.resent && !dom.isProven {
+			d.prove(dom)
+		}
 		d.resume(m, id)
 	}
 }
@@ -128,17 +131,8 @@ func (d *Decoder) insert(dom *domain, e entry) {
 	dom.templates[id] = slices.Insert(dom.templates[id], 0, e)
 	dom.entries++
 	dom.stats.Templates++
-	dom.bytes += e.t.Size()
-	d.bytes += e.t.Size()
-	for d.bytes > d.opt.MaxBytes {
-		if oldest := d.newest.newer; oldest != dom {
-			d.forget(oldest)
-		} else if dom.entries > 1 {
-			d.dropIdle(dom)
-		} else {
-			break
-		}
-	}
+	d.grow(dom, e.t.Size())
+	d.shrink(dom)
 }
 
 // drop removes entry at of an id. What was received before is decoded before: records
@@ -148,8 +142,7 @@ func (d *Decoder) drop(dom *domain, id uint16, at int) {
 	clear(dom.recent[:])
 	list := dom.templates[id]
 	size := list[at].t.Size()
-	dom.bytes -= size
-	d.bytes -= size
+	d.grow(dom, -size)
 	dom.entries--
 	if list[at].t.Options() {
 		d.forgetOptions(dom, id, list[at].port)

@@ -154,6 +154,7 @@ type ExporterStats struct {
 	SamplingRate   uint32    // of the latest flow for which one is known
 	ClockSkew      flow.Time // receipt minus export of the latest datagram
 	LastReceived   flow.Time
+	Since          flow.Time // receipt of the first datagram that is counted here: later than before where the domain was forgotten
 }
 
 // Decoder decodes datagrams and keeps the state of their exporters. It is not
@@ -350,6 +351,9 @@ func (d *Decoder) begin(m *message, v flow.Version, id uint32) {
 		return
 	}
 	s := &m.dom.stats
+	if s.Datagrams == 0 {
+		s.Since = m.received
+	}
 	s.Datagrams++
 	s.Bytes += uint64(m.size)
 	s.LastReceived = m.received

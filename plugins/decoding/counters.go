@@ -97,5 +97,6 @@ func exporterFields(s *collector.ExporterStats) map[string]interface{} {
 		"templates_known":         uint64(s.TemplatesKnown),
 		"sampling_rate":           uint64(s.SamplingRate),
 		"clock_skew_ms":           int64(s.ClockSkew) / int64(time.Millisecond),
+		"counted_since":           int64(s.Since) / int64(time.Second),
 	}
 }

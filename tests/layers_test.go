@@ -20,7 +20,7 @@ var importLayers = [][]string{
 	{"plugins/collector", "plugins/vcenter", "plugins/vcenter/vcentertest", "outputs/archive", "outputs/query", "outputs/report", "outputs/waitlog"},
 	{"outputs/nffile", "plugins/netflow", "plugins/ipfix", "plugins/sflow"},
 	{"plugins/ie/generate", "plugins/flow/generate"},
-	{"plugins/disk", "plugins/flow", "plugins/ie", "plugins/outcome", "plugins/wire", "tests/peers"},
+	{"plugins/disk", "plugins/flow", "plugins/handover", "plugins/ie", "plugins/outcome", "plugins/wire", "tests/peers"},
 }
 
 // telegrafLayers is how many layers from the top may import Telegraf.

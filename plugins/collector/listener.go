@@ -74,6 +74,12 @@ type Listener struct {
 	stop    atomic.Int64  // when Stop was called, in nanoseconds since 1970; 0 before
 	told    atomic.Uint32 // drops as SO_RXQ_OVFL reported them last
 
+	gate      sync.Mutex // held while handle runs
+	handle    func([]Datagram)
+	parked    chan struct{} // nil when it is not; closed when it ends
+	kept      []Datagram    // while it is parked
+	keptBytes int
+
 	mu        sync.Mutex
 	closed    bool
 	drops     uint64
@@ -146,18 +152,19 @@ func (l *Listener) Start(handle func([]Datagram)) error {
 		l.opt.Warn("the receive buffer of %s has %d bytes instead of %d, so bursts may be dropped: %s",
 			l.opt.Address, l.granted, l.opt.ReadBuffer, readBufferAdvice(l.opt.ReadBuffer))
 	}
-	l.wg.Go(func() { l.read(r, handle) })
+	l.handle = handle
+	gather := gatherWait(l.granted)
+	l.wg.Go(func() { l.read(r, gather) })
 	return nil
 }
 
 // read receives until the socket is closed, or until it is empty after Stop.
-func (l *Listener) read(r *batchReader, handle func([]Datagram)) {
+func (l *Listener) read(r *batchReader, gather time.Duration) {
 	pause := time.Duration(0)
 	last := time.Now()
-	gather := gatherWait(l.granted)
 	for {
 		if l.stop.Load() != 0 {
-			l.drain(r, handle)
+			l.drain(r)
 			return
 		}
 		list, err := r.read()
@@ -178,7 +185,7 @@ func (l *Listener) read(r *batchReader, handle func([]Datagram)) {
 		if r.drops != 0 {
 			l.told.Store(r.drops)
 		}
-		handle(list)
+		l.give(list)
 		now := time.Now()
 		if l.load.add(list, now) {
 			l.Drops()
@@ -192,14 +199,14 @@ func (l *Listener) read(r *batchReader, handle func([]Datagram)) {
 }
 
 // drain hands over what the kernel holds after Stop.
-func (l *Listener) drain(r *batchReader, handle func([]Datagram)) {
+func (l *Listener) drain(r *batchReader) {
 	until := time.Unix(0, l.stop.Load()).Add(drainLimit)
 	for {
 		list := r.pending()
 		if len(list) == 0 {
 			return
 		}
-		handle(list)
+		l.give(list)
 		if time.Now().After(until) {
 			return
 		}
@@ -208,12 +215,14 @@ func (l *Listener) drain(r *batchReader, handle func([]Datagram)) {
 
 // Stop hands over what the kernel has received so far, for at most two seconds,
 // closes the socket, and waits until handle has returned for the last time. It
-// may be called more than once, and without Start.
+// may be called more than once, and without Start. What a parked listener has kept is
+// discarded.
 func (l *Listener) Stop() {
 	if l.socket == nil {
 		return
 	}
 	if l.stop.CompareAndSwap(0, time.Now().UnixNano()) {
+		l.unpark(discard)
 		l.socket.interrupt()
 		l.wg.Wait()
 		l.Drops()
@@ -230,7 +239,11 @@ func (l *Listener) Addr() netip.AddrPort { return l.local }
 
 // ReadBuffer returns the size of the receive buffer that the system granted, in
 // bytes.
-func (l *Listener) ReadBuffer() int { return l.granted }
+func (l *Listener) ReadBuffer() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.granted
+}
 
 // ReadErrors returns how often reading has failed.
 func (l *Listener) ReadErrors() uint64 { return l.errs.Load() }

@@ -62,6 +62,11 @@ func (d *Decoder) Shard(dg *Datagram, n int) int {
 	m := message{addr: dg.Exporter.Addr().Unmap(), port: dg.Exporter.Port(), stream: dg.Stream}
 	v := version(dg.Payload)
 	key := d.key(&m, v, peekDomain(v, dg.Payload))
+	return d.shardOf(key, n)
+}
+
+// shardOf returns which of n decoders has a domain.
+func (*Decoder) shardOf(key domainKey, n int) int {
 	addr := key.addr.As16()
 	h := binary.BigEndian.Uint64(addr[:8]) ^ binary.BigEndian.Uint64(addr[8:])*0x9e3779b97f4a7c15
 	h ^= (uint64(key.domain)<<24 | uint64(key.version)<<16 | uint64(key.port)) * 0xff51afd7ed558ccd

@@ -63,11 +63,14 @@ type StreamStats struct {
 // StreamListener receives IPFIX messages over TCP or TLS (RFC 7011, section 10.4).
 // NewStreamListener opens nothing; Start does, and Stop ends it.
 type StreamListener struct {
-	opt      StreamOptions
+	opt      atomic.Pointer[StreamOptions]
 	listener net.Listener
 	handle   func([]Datagram)
 	stop     atomic.Int64 // when Stop was called, in nanoseconds since 1970; 0 before
 	wg       sync.WaitGroup
+
+	gate   sync.RWMutex // held while handle runs, and written from Park to Adopt
+	parked bool
 
 	accepted, refused, failed, idle, broken atomic.Uint64
 
@@ -77,6 +80,13 @@ type StreamListener struct {
 
 // NewStreamListener returns a listener that is not yet open.
 func NewStreamListener(o StreamOptions) *StreamListener {
+	o.setDefaults()
+	l := &StreamListener{conns: map[net.Conn]struct{}{}}
+	l.opt.Store(&o)
+	return l
+}
+
+func (o *StreamOptions) setDefaults() {
 	if o.MaxConnections <= 0 {
 		o.MaxConnections = DefaultMaxConnections
 	}
@@ -86,7 +96,6 @@ func NewStreamListener(o StreamOptions) *StreamListener {
 	if o.Warn == nil {
 		o.Warn = func(string, ...any) {}
 	}
-	return &StreamListener{opt: o, conns: map[net.Conn]struct{}{}}
 }
 
 // Start opens the port and calls handle for the messages that come in, from a
@@ -94,12 +103,12 @@ func NewStreamListener(o StreamOptions) *StreamListener {
 // their order, and behind the last one comes one without payload. The slice and the
 // payloads are valid until handle returns.
 func (l *StreamListener) Start(handle func([]Datagram)) error {
-	network, host, err := ParseAddress(l.opt.Address)
+	network, host, err := ParseAddress(l.opt.Load().Address)
 	if err != nil {
 		return err
 	}
 	if l.listener, err = net.Listen(network, host); err != nil {
-		return fmt.Errorf("listen on %s: %w", l.opt.Address, err)
+		return fmt.Errorf("listen on %s: %w", l.opt.Load().Address, err)
 	}
 	l.handle = handle
 	l.wg.Go(l.accept)
@@ -116,7 +125,7 @@ func (l *StreamListener) accept() {
 		}
 		if err != nil { // out of file descriptors, say
 			if l.failed.Add(1) == 1 {
-				l.opt.Warn("accepting on %s: %v (further failures are only counted)", l.opt.Address, err)
+				l.opt.Load().Warn("accepting on %s: %v (further failures are only counted)", l.opt.Load().Address, err)
 			}
 			pause = min(max(2*pause, time.Millisecond), time.Second)
 			time.Sleep(pause)
@@ -126,7 +135,7 @@ func (l *StreamListener) accept() {
 		if why := l.take(conn); why != "" {
 			_ = conn.Close()
 			if l.refused.Add(1) == 1 {
-				l.opt.Warn("%s: the connection of %s is refused: %s (further ones are only counted)", l.opt.Address, conn.RemoteAddr(), why)
+				l.opt.Load().Warn("%s: the connection of %s is refused: %s (further ones are only counted)", l.opt.Load().Address, conn.RemoteAddr(), why)
 			}
 			continue
 		}
@@ -143,12 +152,12 @@ func (l *StreamListener) accept() {
 
 // take adds a connection, or says why not.
 func (l *StreamListener) take(conn net.Conn) (refused string) {
-	if l.opt.Allow != nil && !l.opt.Allow(remote(conn).Addr()) {
+	if l.opt.Load().Allow != nil && !l.opt.Load().Allow(remote(conn).Addr()) {
 		return "the configuration does not allow this exporter"
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.conns) >= l.opt.MaxConnections {
+	if len(l.conns) >= l.opt.Load().MaxConnections {
 		return fmt.Sprintf("%d connections are open, which is the most allowed", len(l.conns))
 	}
 	l.conns[conn] = struct{}{}
@@ -169,24 +178,24 @@ func (l *StreamListener) serve(conn net.Conn) {
 	from := remote(conn)
 	s := &session{conn: conn, from: from, buf: make([]byte, streamBuffer)}
 	s.extend(l, firstTimeout)
-	if l.opt.TLS != nil {
-		t := tls.Server(conn, l.opt.TLS)
+	if l.opt.Load().TLS != nil {
+		t := tls.Server(conn, l.opt.Load().TLS)
 		s.conn = t
 		if err := t.Handshake(); err != nil {
 			if l.stop.Load() == 0 && l.failed.Add(1) == 1 {
-				l.opt.Warn("%s: the TLS handshake with %s failed: %v (further failures are only counted)", l.opt.Address, from, err)
+				l.opt.Load().Warn("%s: the TLS handshake with %s failed: %v (further failures are only counted)", l.opt.Load().Address, from, err)
 			}
 			return
 		}
 	}
 	err := l.receive(s)
 	if s.messages {
-		l.handle([]Datagram{{Exporter: from, Received: time.Now(), Stream: true}})
+		l.give([]Datagram{{Exporter: from, Received: time.Now(), Stream: true}})
 	}
 	switch {
 	case errors.Is(err, errNoIPFIX):
 		if l.failed.Add(1) == 1 {
-			l.opt.Warn("%s: the connection of %s is closed: %v (further failures are only counted)", l.opt.Address, from, err)
+			l.opt.Load().Warn("%s: the connection of %s is closed: %v (further failures are only counted)", l.opt.Load().Address, from, err)
 		}
 	case l.stop.Load() != 0:
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -224,7 +233,7 @@ func (l *StreamListener) receive(s *session) error {
 		used, bad := s.cut(time.Now())
 		if len(s.list) > 0 {
 			s.messages = true
-			l.handle(s.list)
+			l.give(s.list)
 		}
 		s.have = copy(s.buf, s.buf[used:s.have])
 		stop := l.stop.Load()
@@ -239,7 +248,7 @@ func (l *StreamListener) receive(s *session) error {
 			return net.ErrClosed
 		}
 		if s.messages {
-			s.extend(l, l.opt.IdleTimeout)
+			s.extend(l, l.opt.Load().IdleTimeout)
 		} else {
 			s.extend(l, firstTimeout)
 		}
@@ -275,6 +284,7 @@ func (l *StreamListener) Stop() {
 		return
 	}
 	if l.stop.CompareAndSwap(0, time.Now().UnixNano()) {
+		l.unpark(discard)
 		_ = l.listener.Close()
 		l.mu.Lock()
 		for conn := range l.conns {

@@ -98,6 +98,23 @@ func (p *Pool) Restore() {
 	p.restored, p.saved = p.known(), p.revision()
 }
 
+// Continue is called instead of Restore on a pool that has been stopped, to start it
+// again with all that it knows.
+func (p *Pool) Continue() { p.restored, p.saved = p.known(), p.revision() }
+
+// Inherit is called instead of Restore, to go on where a pool with other options has
+// ended, which must not be used any more.
+func (p *Pool) Inherit(ended *Pool) {
+	decoders := func(p *Pool) (list []*collector.Decoder) {
+		for _, w := range p.workers {
+			list = append(list, w.decoder)
+		}
+		return list
+	}
+	collector.Inherit(decoders(p), decoders(ended))
+	p.Continue()
+}
+
 // Start begins to take datagrams; their metrics go to acc.
 func (p *Pool) Start(acc telegraf.Accumulator) {
 	p.acc, p.queues = acc, nil

@@ -15,6 +15,7 @@ import (
 type receiver interface {
 	Start(handle func([]collector.Datagram)) error
 	Stop()
+	Park()
 	Addr() netip.AddrPort
 	fields() map[string]any // of netflow_exporter
 }
@@ -87,18 +88,24 @@ func (n *NetFlow) newListener() (receiver, error) {
 			Warn:       n.Log.Warnf,
 		})}, nil
 	}
-	c, err := n.tlsConfig()
+	o, err := n.streamOptions()
 	if err != nil {
 		return nil, err
 	}
-	return tcp{collector.NewStreamListener(collector.StreamOptions{
+	return tcp{collector.NewStreamListener(o)}, nil
+}
+
+// streamOptions returns the options of a listener for TCP.
+func (n *NetFlow) streamOptions() (collector.StreamOptions, error) {
+	c, err := n.tlsConfig()
+	return collector.StreamOptions{
 		Address:        n.ServiceAddress,
 		TLS:            c,
 		MaxConnections: n.MaxConnections,
 		IdleTimeout:    time.Duration(n.IdleTimeout),
 		Allow:          n.pool.Allows,
 		Warn:           n.Log.Warnf,
-	})}, nil
+	}, err
 }
 
 // Check says whether the plugin could start: whether its port is free, and its

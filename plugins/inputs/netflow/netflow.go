@@ -22,7 +22,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/decoding"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
-	"github.com/flowgraf/flowgraf/plugins/outcome"
+	"github.com/flowgraf/flowgraf/plugins/handover"
 )
 
 //go:embed sample.conf
@@ -66,6 +66,10 @@ type NetFlow struct {
 	// DatagramBytes leaves the payload of netflow_datagram bytes instead of base64. The
 	// agent sets it when these metrics go to outputs.nfdump of the same process alone.
 	DatagramBytes bool `toml:"-"`
+
+	// Identity is the same in two configurations when the options are. The agent sets it;
+	// after a reload the plugin of the same identity goes on as if nothing had been.
+	Identity string `toml:"-"`
 }
 
 // SampleConfig returns the documented configuration.
@@ -136,17 +140,24 @@ func (n *NetFlow) chooseMetrics() error {
 	return nil
 }
 
-// Start opens the port and begins to receive.
+// Start opens the port and begins to receive. After a reload it takes over the port of
+// the plugin before, with what was received in between, and what that has learned.
 func (n *NetFlow) Start(acc telegraf.Accumulator) error {
-	n.pool.Restore()
-	l, err := n.newListener()
-	if err != nil {
-		return err
+	before, _ := handover.Take(n.ServiceAddress).(*estate)
+	switch {
+	case before == nil:
+		n.pool.Restore()
+	case n.continues(before):
+		n.pool = before.pool
+		n.pool.Continue()
+	default:
+		n.pool.Inherit(before.pool)
 	}
 	n.pool.Start(acc)
-	if err := l.Start(n.pool.Receive); err != nil {
+	l, err := n.open(before)
+	if err != nil {
 		n.pool.Stop()
-		return &outcome.Startup{Err: err}
+		return err
 	}
 	n.listener = l
 	n.pool.Keep()
@@ -154,13 +165,25 @@ func (n *NetFlow) Start(acc telegraf.Accumulator) error {
 	return nil
 }
 
-// Stop closes the port and waits. No metric is added after it.
+// Stop closes the port and waits. No metric is added after it. In a reload the plugin
+// leaves its port and what it has learned to the next one.
 func (n *NetFlow) Stop() {
-	if n.listener != nil {
-		n.listener.Stop()
+	l := n.listener
+	leaving := l != nil && handover.Expected(n.ServiceAddress)
+	if leaving {
+		l.Park()
+	} else if l != nil {
+		l.Stop()
 	}
 	if n.pool != nil {
 		n.pool.Stop()
+	}
+	if !leaving {
+		return
+	}
+	n.listener = nil
+	if !handover.Leave(n.ServiceAddress, n.estate(l)) {
+		l.Stop()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -246,23 +247,33 @@ const agentConfig = `
 func startAgent(t testing.TB, dir, config string, data map[string]string) *agent {
 	t.Helper()
 	a := &agent{dir: dir, flows: freePort(t, "udp"), relay: freePort(t, "tcp")}
-	file := filepath.Join(dir, "telegraf.conf")
-	var text strings.Builder
-	values := map[string]string{"Dir": dir, "Flows": a.flows, "Relay": a.relay}
-	for k, v := range data {
-		values[k] = v
+	if flows := data["Flows"]; flows != "" {
+		a.flows = flows
 	}
-	a.flows = values["Flows"]
-	if err := template.Must(template.New("conf").Parse(config)).Execute(&text, values); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	file := a.configure(t, config, data)
 	a.process = start(t, flowgraf, "agent", "--config", file)
 	_, given := data["Flows"]
 	a.waitReady(t, given || strings.Contains(config, "{{ .Flows }}"), strings.Contains(config, "{{ .Relay }}"))
 	return a
+}
+
+// configure writes the agent's configuration and returns its path. Later values replace
+// former ones.
+func (a *agent) configure(t testing.TB, config string, data ...map[string]string) string {
+	t.Helper()
+	values := map[string]string{"Dir": a.dir, "Flows": a.flows, "Relay": a.relay}
+	for _, more := range data {
+		maps.Copy(values, more)
+	}
+	var text strings.Builder
+	if err := template.Must(template.New("conf").Parse(config)).Execute(&text, values); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(a.dir, "telegraf.conf")
+	if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 func (a *agent) waitReady(t testing.TB, flows, relay bool) {

@@ -1,9 +1,13 @@
 package tests
 
 import (
+	"flag"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -42,5 +46,135 @@ func TestReload(t *testing.T) {
 	a.stop(t)
 	if n := metrics("metrics"); n != 200 {
 		t.Errorf("the first file has %d flows, want 200", n)
+	}
+}
+
+// reloadConfig has an archive, a file of metrics, and, in {{ .More }}, what hangs.
+const reloadConfig = `
+[agent]
+  interval = "500ms"
+  flush_interval = "200ms"
+  metric_buffer_limit = 1000000
+  omit_hostname = true
+[[inputs.netflow]]
+  service_address = "udp4://{{ .Flows }}"
+  metrics = ["flows", "exporters", "datagrams"]
+{{ .Option }}
+[[inputs.netflow]]
+  service_address = "tcp4://{{ .Stream }}"
+  metrics = ["flows", "exporters", "datagrams"]
+{{ .Option }}
+[[outputs.file]]
+  files = ["{{ .Dir }}/metrics"]
+  influx_uint_support = true
+  namedrop = ["netflow_datagram"]
+[[outputs.nfdump]]
+  directory = "{{ .Dir }}/archive"
+  namepass = ["netflow_datagram"]
+{{ .More }}
+`
+
+// hangingServer accepts connections and never answers. It returns its address.
+func hangingServer(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { conn.Close() })
+		}
+	}()
+	return l.Addr().String()
+}
+
+// reloads is how often an agent under load is told to reload: go test ./tests -run
+// ReloadLoses -reloads 50.
+var reloads = flag.Int("reloads", 5, "how often the agent reloads under load")
+
+// While an agent reloads, five times or as -reloads says, two exporters go on sending,
+// over UDP and over one connection of TCP. They send their templates once, at the start.
+// Every flow is in the metrics and in the archive, no sequence number is missing, and an
+// output that hangs changes nothing of it; nor does a new configuration of the inputs.
+func TestReloadLosesNothing(t *testing.T) {
+	hanging := "[[outputs.http]]\n  url = \"http://" + hangingServer(t) + "\"\n  timeout = \"1h\"\n  namedrop = [\"netflow_datagram\"]\n"
+	for name, c := range map[string]struct {
+		more    string
+		options []string // of the inputs, in turns
+	}{
+		"same":    {"", []string{""}},
+		"hanging": {hanging, []string{""}},
+		"changed": {"", []string{`  flow_tags = ["protocol"]`, `  workers = 3`, `  max_exporters = 10`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nfdump := peer(t, "nfdump")
+			values := map[string]string{"More": c.more, "Option": c.options[0], "Stream": freePort(t, "tcp")}
+			a := startAgent(t, t.TempDir(), reloadConfig, values)
+			waitFor(t, 20*time.Second, "the port for TCP", func() bool { return answers(values["Stream"]) })
+			ended, sent := make(chan struct{}), sync.WaitGroup{}
+			end := sync.OnceFunc(func() { close(ended); sent.Wait() })
+			defer end()
+			exporters := []*exporterBooks{newExporterBooks(t, "udp", a.flows), newExporterBooks(t, "tcp", values["Stream"])}
+			for _, x := range exporters {
+				x.tell()
+				sent.Go(func() {
+					for pace := time.NewTicker(20 * time.Millisecond); ; <-pace.C {
+						select {
+						case <-ended:
+							return
+						default:
+							x.send(2)
+						}
+					}
+				})
+			}
+			for i := range *reloads {
+				time.Sleep(100 * time.Millisecond)
+				a.configure(t, reloadConfig, values, map[string]string{"Option": c.options[(i+1)%len(c.options)]})
+				a.cmd.Process.Signal(syscall.SIGHUP)
+				waitFor(t, 20*time.Second, "the reload", func() bool {
+					return strings.Count(a.out.String(), "Listening on tcp4") == i+2
+				})
+			}
+			end()
+			var want uint64
+			for _, x := range exporters {
+				want += x.flows
+			}
+			metrics := filepath.Join(a.dir, "metrics")
+			waitFor(t, 20*time.Second, "the flows", func() bool { return uint64(len(points(t, metrics, "netflow"))) >= want })
+			time.Sleep(time.Second) // for the counters of all that
+			a.cmd.Process.Signal(syscall.SIGTERM)
+			<-a.done
+			if got := uint64(len(points(t, metrics, "netflow"))); got != want {
+				t.Errorf("%d flows are in the metrics, %d were sent", got, want)
+			}
+			if flows, _, _ := nfdumpSums(t, nfdump, filepath.Join(a.dir, "archive")); flows != want {
+				t.Errorf("%d flows are in the archive, %d were sent", flows, want)
+			}
+			latest := map[string]point{}
+			for _, p := range points(t, metrics, "netflow_exporter") {
+				latest[p.tags["transport"]+p.tags["listener"]] = p
+			}
+			for _, transport := range []string{"", "tcp"} {
+				p := latest[transport]
+				if p.uint("sequence_gaps")+p.uint("sequence_restarts")+p.uint("sets_without_template") != 0 {
+					t.Errorf("the counters of %q say that something is missing: %v", transport, p.fields)
+				}
+				if i := slices.Index([]string{"", "tcp"}, transport); p.uint("datagrams") != exporters[i].messages {
+					t.Errorf("%q: %d datagrams are counted, %d were sent", transport, p.uint("datagrams"), exporters[i].messages)
+				}
+			}
+			if c.more == "" && a.err != nil {
+				t.Errorf("the agent ended with %v", a.err)
+			}
+			t.Logf("%d flows in %d reloads", want, *reloads)
+		})
 	}
 }

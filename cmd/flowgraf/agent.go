@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,6 +20,8 @@ import (
 	"github.com/influxdata/telegraf/models"
 	"github.com/spf13/cobra"
 
+	"github.com/flowgraf/flowgraf/plugins/handover"
+	"github.com/flowgraf/flowgraf/plugins/inputs/netflow"
 	"github.com/flowgraf/flowgraf/relay"
 )
 
@@ -86,8 +89,9 @@ func (o *agentOptions) run(ctx context.Context) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	defer relay.EndReload()
+	var outlets []*outlet
 	for c != nil {
-		if c, err = o.runUntilReload(ctx, c, hangup); err != nil {
+		if c, outlets, err = o.runUntilReload(ctx, c, outlets, hangup); err != nil {
 			return err
 		}
 	}
@@ -95,36 +99,85 @@ func (o *agentOptions) run(ctx context.Context) error {
 }
 
 // runUntilReload runs the agent with c. It returns the next configuration, or
-// nil at the end.
-func (o *agentOptions) runUntilReload(ctx context.Context, c *config.Config, hangup <-chan os.Signal) (*config.Config, error) {
+// nil at the end, and the outlets, whose backlog the next ones take over.
+func (o *agentOptions) runUntilReload(
+	ctx context.Context, c *config.Config, before []*outlet, hangup <-chan os.Signal,
+) (*config.Config, []*outlet, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	log.Printf("I! Starting flowgraf %s: %s", versionString(), summary(c))
+	var outlets []*outlet
+	if !o.once && !o.testing() {
+		keepBytes(c)
+		outlets = wrapOutputs(c, before)
+	}
+	defer context.AfterFunc(ctx, func() { leaveAll(outlets, outletStopping, stopPatience, nil) })()
 	done := make(chan error, 1)
 	go func() { done <- o.runAgent(ctx, c) }()
 	for {
 		select {
 		case err := <-done:
+			handover.End()
 			if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) {
-				return nil, nil
+				return nil, nil, unwrittenError(outlets)
 			}
-			return nil, o.explain(err)
+			return nil, nil, errors.Join(o.explain(err), unwrittenError(outlets))
 		case <-hangup:
-			next, err := o.reload()
+			trial, err := o.trial()
 			if err != nil {
 				log.Printf("E! The new configuration is refused, the old one stays: %v", err)
 				continue
 			}
 			log.Printf("I! Reloading the configuration")
-			relay.BeginReload() // the mail relay goes on until the new one takes it over
-			cancel()
-			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-				return nil, err
+			if err := handOver(trial, outlets, cancel, done); err != nil {
+				return nil, nil, err
 			}
-			if !relaysOnly(next) {
-				relay.EndReload()
+			next, err := o.load()
+			if err != nil {
+				return nil, nil, errors.Join(usageError{err}, unwrittenError(outlets))
 			}
-			return next, o.setupLogging(next)
+			return next, outlets, o.setupLogging(next)
+		}
+	}
+}
+
+// handOver ends the agent that runs: its inputs leave their sockets to those of the next
+// configuration, and its outlets keep what is not written. Outputs that are not in the
+// next one write what they have.
+func handOver(next *config.Config, outlets []*outlet, cancel func(), done <-chan error) error {
+	var sockets []string
+	for _, in := range next.Inputs {
+		if p, ours := in.Input.(*netflow.NetFlow); ours {
+			sockets = append(sockets, p.ServiceAddress)
+		}
+	}
+	handover.Begin(sockets...)
+	relay.BeginReload() // the mail relay goes on until the new one takes it over
+	heirs := map[string]bool{}
+	for _, out := range next.Outputs {
+		heirs[out.Config.ID] = true
+	}
+	leaveAll(outlets, outletHanding, reloadPatience, heirs)
+	leaveAll(outlets, outletStopping, stopPatience/2, nil)
+	cancel()
+	if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+		return errors.Join(err, unwrittenError(outlets))
+	}
+	ended := slices.DeleteFunc(slices.Clone(outlets), func(o *outlet) bool { return heirs[o.running.Config.ID] })
+	if err := unwrittenError(ended); err != nil {
+		log.Printf("E! %v", err)
+	}
+	if !relaysOnly(next) {
+		relay.EndReload()
+	}
+	return nil
+}
+
+// leaveAll changes the state of the outlets whose ids are given, of all when ids is nil.
+func leaveAll(outlets []*outlet, state outletState, patience time.Duration, ids map[string]bool) {
+	for _, o := range outlets {
+		if ids == nil || ids[o.running.Config.ID] {
+			o.leave(state, patience)
 		}
 	}
 }
@@ -138,7 +191,11 @@ func (o *agentOptions) runAgent(ctx context.Context, c *config.Config) error {
 	case o.testing():
 		return a.Test(ctx, wait)
 	}
-	keepBytes(c)
+	for _, in := range c.Inputs {
+		if p, ours := in.Input.(*netflow.NetFlow); ours {
+			p.Identity = in.Config.ID
+		}
+	}
 	room := garbageRoom()
 	err := a.Run(ctx)
 	runtime.KeepAlive(room)
@@ -149,12 +206,15 @@ func (o *agentOptions) runAgent(ctx context.Context, c *config.Config) error {
 func (o *agentOptions) testing() bool { return o.test || o.testWait > 0 && !o.once }
 
 // load loads the configuration and refuses one with which no agent can run.
-func (o *agentOptions) load() (*config.Config, error) {
+func (o *agentOptions) load() (*config.Config, error) { return o.loadWith(loadConfig) }
+
+// loadWith is load with either loadConfig or trialConfig.
+func (o *agentOptions) loadWith(load func(files []string, quiet bool) (*config.Config, error)) (*config.Config, error) {
 	files, err := configFiles(o.config, o.directories)
 	if err != nil {
 		return nil, err
 	}
-	c, err := loadConfig(files, o.quiet)
+	c, err := load(files, o.quiet)
 	if err != nil {
 		return nil, err
 	}
@@ -196,17 +256,14 @@ func relaysOnly(c *config.Config) bool {
 	return false
 }
 
-// reload loads the configuration anew and initialises a copy of it, so that
-// whatever is wrong with it is known before the running agent is stopped.
-func (o *agentOptions) reload() (*config.Config, error) {
-	trial, err := o.load()
+// trial loads the configuration and initialises it, so that whatever is wrong with it
+// is known before the running agent is stopped. It cannot be run.
+func (o *agentOptions) trial() (*config.Config, error) {
+	c, err := o.loadWith(trialConfig)
 	if err != nil {
 		return nil, err
 	}
-	if err := initPlugins(trial); err != nil {
-		return nil, err
-	}
-	return o.load()
+	return c, initPlugins(c)
 }
 
 // explain gives the agent's complaint about a plugin's options file and line.
@@ -214,7 +271,7 @@ func (o *agentOptions) explain(err error) error {
 	if !strings.Contains(err.Error(), "could not initialize") {
 		return err
 	}
-	c, loadErr := o.load()
+	c, loadErr := o.loadWith(trialConfig)
 	if loadErr != nil {
 		return usageError{loadErr}
 	}

@@ -37,7 +37,18 @@ func configFiles(files, directories []string) ([]string, error) {
 
 // loadConfig loads the files into one configuration. Errors name file and line.
 func loadConfig(files []string, quiet bool) (*config.Config, error) {
+	return loadInto(config.NewConfig(), files, quiet)
+}
+
+// trialConfig is loadConfig for a configuration that is not run: the buffers of the
+// outputs on disk, which a running agent may have open, stay closed.
+func trialConfig(files []string, quiet bool) (*config.Config, error) {
 	c := config.NewConfig()
+	c.TestMode = true
+	return loadInto(c, files, quiet)
+}
+
+func loadInto(c *config.Config, files []string, quiet bool) (*config.Config, error) {
 	c.Agent.Quiet = quiet
 	for _, file := range files {
 		data, _, err := config.LoadConfigFile(file)

@@ -22,6 +22,7 @@ import (
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/outputs/waitlog"
 	"github.com/flowgraf/flowgraf/plugins/collector"
+	"github.com/flowgraf/flowgraf/plugins/decoding"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 	"github.com/flowgraf/flowgraf/plugins/outcome"
 )
@@ -52,6 +53,9 @@ type Nfdump struct {
 	StateDirectory   string              `toml:"state_directory"`
 	TemplateWait     config.Duration     `toml:"template_wait"`
 	Sources          []Source            `toml:"source"`
+	Protocol         string              `toml:"protocol"`
+	Exporters        []decoding.Exporter `toml:"exporter"`
+	Unknown          string              `toml:"unknown_exporters"`
 	Log              telegraf.Logger     `toml:"-"`
 	Statistics       *selfstat.Collector `toml:"-"`
 
@@ -60,6 +64,7 @@ type Nfdump struct {
 	expirePcap func()           // removes old pcap files where there is no archive that does
 	command    *archive.Command // nil without one
 	parser     flowmetric.DatagramParser
+	options    collector.Options // of the decoder
 	decoder    *collector.Decoder
 	waiting    *waitlog.Log  // nil when sets without a template cannot be kept on the disk
 	syncEvery  time.Duration // the option fsync, 0 when it is no interval
@@ -83,6 +88,7 @@ type counters struct{ datagrams, failures uint64 }
 // agent.
 type statistics struct {
 	datagrams, flows, malformed, ignored selfstat.Stat
+	refused                              selfstat.Stat // datagrams that the configuration refuses
 	waiting, waited, resumed, expired    selfstat.Stat // sets without a template
 	runs, failures, skipped              selfstat.Stat // of the command
 }
@@ -92,6 +98,11 @@ func (*Nfdump) SampleConfig() string { return sampleConfig }
 
 // Init implements telegraf.Initializer: it checks the options and touches nothing.
 func (p *Nfdump) Init() error {
+	table := decoding.ExporterOptions{Protocol: p.Protocol, Exporters: p.Exporters, Unknown: p.Unknown}
+	p.options = collector.Options{Log: p.warnf}
+	if err := table.Apply(&p.options); err != nil {
+		return err
+	}
 	flows, err := p.initPcap()
 	if err != nil {
 		return err
@@ -133,6 +144,7 @@ func (p *Nfdump) register() {
 	p.stats = statistics{
 		datagrams: register("datagrams_written"), flows: register("flows_written"),
 		malformed: register("metrics_malformed"), ignored: register("metrics_ignored"),
+		refused: register("datagrams_refused"),
 		waiting: register("sets_waiting"), waited: register("sets_without_template"),
 		resumed: register("sets_resumed"), expired: register("sets_expired"),
 		runs: register("command_runs"), failures: register("command_failures"), skipped: register("command_skipped"),
@@ -177,6 +189,7 @@ func (p *Nfdump) Connect() error {
 		}
 	}
 	if p.archive == nil {
+		p.decoder = collector.NewDecoder(p.options)
 		return nil
 	}
 	p.openWaiting()
@@ -188,7 +201,7 @@ func (p *Nfdump) Connect() error {
 		}
 		return &outcome.Startup{Err: err}
 	}
-	p.decoder = collector.NewDecoder(collector.Options{Log: p.warnf})
+	p.decoder = collector.NewDecoder(p.options)
 	p.counted, p.spare = map[nffile.Exporter]counters{}, map[nffile.Exporter]counters{}
 	p.restore()
 	return nil

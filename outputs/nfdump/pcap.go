@@ -78,9 +78,14 @@ func (p *Nfdump) pcapDirectory() string {
 
 // writeRaw writes a batch of which no flows are kept.
 func (p *Nfdump) writeRaw(metrics []telegraf.Metric) error {
-	var datagrams int64
+	var datagrams, refused int64
 	for _, m := range metrics {
-		if dg, ok := p.datagram(m); ok {
+		dg, ok := p.datagram(m)
+		switch {
+		case !ok:
+		case !p.decoder.Screen(&dg):
+			refused++
+		default:
 			p.pcap.Add(dg)
 			datagrams++
 		}
@@ -98,6 +103,7 @@ func (p *Nfdump) writeRaw(metrics []telegraf.Metric) error {
 	}
 	if p.stats.datagrams != nil {
 		p.stats.datagrams.Incr(datagrams)
+		p.stats.refused.Incr(refused)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ type writing struct {
 	late    collector.Handler // of sets that have waited
 	failed  error             // the first of writing
 
-	datagrams, flows, waited, resumed, expired int64
+	datagrams, refused, flows, waited, resumed, expired int64
 }
 
 // Write implements telegraf.Output. Metrics other than netflow_datagram, and those
@@ -72,6 +72,10 @@ func (b *writing) write(metrics []telegraf.Metric) error {
 	for _, m := range metrics {
 		dg, ok := p.datagram(m)
 		if !ok {
+			continue
+		}
+		if !p.decoder.Screen(&dg) {
+			b.refused++
 			continue
 		}
 		b.datagrams++
@@ -182,6 +186,7 @@ func (b *writing) report() {
 		return
 	}
 	s.datagrams.Incr(b.datagrams)
+	s.refused.Incr(b.refused)
 	s.flows.Incr(b.flows)
 	s.waited.Incr(b.waited)
 	s.resumed.Incr(b.resumed)

@@ -93,7 +93,7 @@ func plain(lines []string) []string {
 // with several goroutines: records, their order, and all counters are the same.
 func TestBatchGivesWhatDecodeGives(t *testing.T) {
 	o := Options{SplitBiflows: true, MaxDomains: 100, Exporters: []ExporterConfig{
-		{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Name: "router", Rate: 100},
+		{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Name: "router", Policy: flow.Policy{Rate: 100}},
 	}}
 	for seed := range uint64(8) {
 		list := mixture(t, seed)

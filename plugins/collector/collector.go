@@ -164,7 +164,10 @@ type Decoder struct {
 	domains   map[domainKey]*domain
 	exporters map[exporterKey]*exporter
 	shared    *registry // with other decoders
-	separate  bool      // an exporter's ports are kept apart
+	looked    struct {  // what look has found last
+		addr   netip.Addr
+		config *ExporterConfig
+	}
 	accounts  map[netip.Addr]*account
 	largest   largest
 	strangers list.List // of *domain, by last use: no flow was decoded by their templates yet
@@ -195,14 +198,12 @@ func NewDecoder(o Options) *Decoder { return NewDecoders(1, o)[0] }
 // newDecoder returns a Decoder that shares what it knows of exporters.
 func newDecoder(o Options, shared *registry) *Decoder {
 	o.Exporters = sortExporters(o.Exporters)
-	separate := slices.ContainsFunc(o.Exporters, func(c ExporterConfig) bool { return c.SeparatePorts })
 	d := &Decoder{
 		opt:       o,
 		domains:   map[domainKey]*domain{},
 		accounts:  map[netip.Addr]*account{},
 		exporters: map[exporterKey]*exporter{},
 		shared:    shared,
-		separate:  separate,
 		log:       logLimiter{print: o.Log},
 	}
 	d.own = newLane(&d.opt)
@@ -247,10 +248,14 @@ func (d *Decoder) decode(m *message, dg Datagram) error {
 	}
 	m.addr, m.port, m.received, m.size, m.stream = addr, dg.Exporter.Port(), flow.TimeOf(dg.Received), len(dg.Payload), dg.Stream
 	d.expire(m.received)
-	v := version(dg.Payload)
-	if d.refuses(addr) {
+	v, config := version(dg.Payload), d.look(addr)
+	if d.refuses(config) {
 		d.refused++
 		return nil
+	}
+	m.policy = dg.Policy
+	if config != nil {
+		m.policy = config.Policy
 	}
 	if v == 0 || len(d.opt.Protocols) > 0 && !slices.Contains(d.opt.Protocols, v) {
 		return d.unsupported(m, v, dg.Payload)
@@ -288,8 +293,9 @@ type message struct {
 	header   []byte // of v9 and IPFIX
 	resent   bool   // not the exporter's own
 	stream   bool   // over TCP or TLS
-	late     bool   // decoded before, but for its template: see Resume
-	past     bool   // one of the two: nothing about the exporter's present
+	policy   flow.Policy
+	late     bool // decoded before, but for its template: see Resume
+	past     bool // one of the two: nothing about the exporter's present
 	handler  Handler
 
 	dom      *domain
@@ -347,6 +353,7 @@ func (d *Decoder) fail(m *message, err error) {
 func (d *Decoder) begin(m *message, v flow.Version, id uint32) {
 	m.dom = d.domain(d.key(m, v, id))
 	m.flows, m.options, m.unsure = 0, 0, false
+	d.adopt(m)
 	if m.past {
 		return
 	}

@@ -59,15 +59,17 @@ type exporterKey struct {
 
 // exporter is what the domains of one address and protocol share in a decoder.
 type exporter struct {
-	config   *ExporterConfig
-	known    *knowledge // with the decoders that have other domains of it
-	domains  int
-	streams  int       // of these, over TCP or TLS
-	waiting  int       // bytes of the sets that wait for their templates
-	sets     list.List // the sets that wait, in the order of receipt
-	place    int       // in the heap of those whose sets wait
-	names    int       // bytes of the names in known that came from here
-	needPort bool      // two ports define one template id differently
+	config     *ExporterConfig // nil when nobody has said anything of it
+	known      *knowledge      // with the decoders that have other domains of it
+	configured bool            // in Options
+	domains    int
+	streams    int         // of these, over TCP or TLS
+	waiting    int         // bytes of the sets that wait for their templates
+	sets       list.List   // the sets that wait, in the order of receipt
+	place      int         // in the heap of those whose sets wait
+	names      int         // bytes of the names in known that came from here
+	policy     flow.Policy // that came with the datagrams
+	needPort   bool        // two ports define one template id differently
 }
 
 // maxPorts bounds the source ports of a domain for which sequences and versions
@@ -98,10 +100,13 @@ func (d *Decoder) maxTemplates(dom *domain) int {
 // key returns the key of the domain with an id.
 func (d *Decoder) key(m *message, v flow.Version, id uint32) domainKey {
 	k := domainKey{addr: m.addr, domain: id, version: v, stream: m.stream}
-	if d.separate && !m.stream {
-		if c := d.config(m.addr); c != nil && c.SeparatePorts {
-			k.port = m.port
-		}
+	if m.stream {
+		return k
+	}
+	apart := k
+	apart.port = m.port
+	if m.policy.SeparatePorts || m.late && d.domains[apart] != nil {
+		return apart
 	}
 	return k
 }
@@ -124,6 +129,7 @@ func (d *Decoder) domain(key domainKey) *domain {
 			d.forget(d.leastProven())
 		}
 		exp = &exporter{config: d.config(key.addr), known: d.shared.hold(shared)}
+		exp.configured = exp.config != nil
 		d.exporters[shared] = exp
 	}
 	exp.domains++

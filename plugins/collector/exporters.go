@@ -7,57 +7,14 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
-// CountMode says which flows of an exporter are counted. The others are decoded,
-// and counted as Uncounted, but not given to the handler.
-type CountMode uint8
-
-// The count modes.
-const (
-	CountAll CountMode = iota
-
-	// CountIngress and CountEgress count the flows that were seen coming in or
-	// going out, and those that do not say.
-	CountIngress
-	CountEgress
-
-	// CountDelivered counts what a VMware virtual switch has delivered, once:
-	// flows from an uplink or a VM to a VM (specs/flow-protocols.md, VMware), and
-	// flows that do not say.
-	CountDelivered
-)
-
-// counts says whether r is counted.
-func (c CountMode) counts(r *flow.Record) bool {
-	switch c {
-	case CountIngress:
-		return !r.Has(flow.Direction) || r.Direction == 0
-	case CountEgress:
-		return !r.Has(flow.Direction) || r.Direction == 1
-	case CountDelivered:
-		return !r.Has(flow.EgressAttr) || r.EgressAttr == attrVM && (r.IngressAttr == attrUplink || r.IngressAttr == attrVM)
-	}
-	return true
-}
-
-// The values of VMware's elements 888 and 890.
-const (
-	attrUplink = 1
-	attrVM     = 2
-)
-
 // ExporterConfig is what a user says of the exporters of a network.
 type ExporterConfig struct {
 	Prefix     netip.Prefix
 	Name       string
-	Rate       uint32 // one packet in so many; 0 is not configured
-	Override   bool   // Rate beats what the exporter says, else it is for want of that
-	Count      CountMode
 	Refuse     bool              // drop its datagrams
 	Interfaces map[uint32]string // names by SNMP index
 
-	// SeparatePorts makes every source port of the address an exporter of its own:
-	// VMware's hosts behind one "switch IP" share address and domain.
-	SeparatePorts bool
+	flow.Policy
 }
 
 // config returns the configuration of an exporter, that of the longest prefix, or
@@ -72,15 +29,51 @@ func (d *Decoder) config(addr netip.Addr) *ExporterConfig {
 	return nil
 }
 
-// refuses says whether the datagrams of an exporter are to be dropped.
-func (d *Decoder) refuses(addr netip.Addr) bool {
+// look returns the configuration of an exporter as config does; it remembers the last.
+func (d *Decoder) look(addr netip.Addr) *ExporterConfig {
 	if len(d.opt.Exporters) == 0 {
-		return d.opt.RefuseUnknown
+		return nil
 	}
-	if dom := d.newest; dom != nil && dom.key.addr == addr {
-		return false // it was not refused before
+	if d.looked.addr != addr {
+		d.looked.addr, d.looked.config = addr, d.config(addr)
 	}
-	return !d.Allows(addr)
+	return d.looked.config
+}
+
+// refuses says whether the datagrams of an exporter with a configuration are to be
+// dropped.
+func (d *Decoder) refuses(c *ExporterConfig) bool {
+	return c == nil && d.opt.RefuseUnknown || c != nil && c.Refuse
+}
+
+// Screen says whether a datagram is one to pass on: not of an exporter that is refused,
+// nor, where only some protocols are wanted, of another one. It sets the datagram's policy
+// to the one that the decoder follows: what its configuration says of the exporter, else
+// what came with the datagram.
+func (d *Decoder) Screen(dg *Datagram) bool {
+	c := d.look(dg.Exporter.Addr().Unmap())
+	if c != nil {
+		dg.Policy = c.Policy
+	}
+	if d.refuses(c) {
+		return false
+	}
+	end := dg.Stream && len(dg.Payload) == 0
+	return end || len(d.opt.Protocols) == 0 || slices.Contains(d.opt.Protocols, version(dg.Payload))
+}
+
+// adopt makes the policy that came with a datagram that of its exporter, where the
+// configuration says nothing of it.
+func (d *Decoder) adopt(m *message) {
+	exp := m.dom.exporter
+	if m.policy == exp.policy || exp.configured || m.past && m.policy == (flow.Policy{}) {
+		return
+	}
+	d.settle() // what came before is of the policy before
+	exp.policy, exp.config = m.policy, nil
+	if m.policy != (flow.Policy{}) {
+		exp.config = &ExporterConfig{Policy: m.policy}
+	}
 }
 
 // sortExporters puts the longest prefixes first.
@@ -93,6 +86,5 @@ func sortExporters(list []ExporterConfig) []ExporterConfig {
 // Allows says whether the datagrams of an exporter are taken. It may be called from
 // any goroutine.
 func (d *Decoder) Allows(addr netip.Addr) bool {
-	c := d.config(addr)
-	return c == nil && !d.opt.RefuseUnknown || c != nil && !c.Refuse
+	return !d.refuses(d.config(addr))
 }

@@ -19,10 +19,10 @@ func TestConfiguredRates(t *testing.T) {
 		want   uint32
 		source flow.RateSource
 	}{
-		{"default", ExporterConfig{Prefix: host, Rate: 4096}, 0, 4096, flow.RateConfig},
-		{"the exporter's own beats the default", ExporterConfig{Prefix: host, Rate: 4096}, 100, 100, flow.RateRecord},
-		{"override", ExporterConfig{Prefix: host, Rate: 4096, Override: true}, 100, 4096, flow.RateConfig},
-		{"another network", ExporterConfig{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Rate: 4096}, 0, 0, flow.RateUnknown},
+		{"default", ExporterConfig{Prefix: host, Policy: flow.Policy{Rate: 4096}}, 0, 4096, flow.RateConfig},
+		{"the exporter's own beats the default", ExporterConfig{Prefix: host, Policy: flow.Policy{Rate: 4096}}, 100, 100, flow.RateRecord},
+		{"override", ExporterConfig{Prefix: host, Policy: flow.Policy{Rate: 4096, Override: true}}, 100, 4096, flow.RateConfig},
+		{"another network", ExporterConfig{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Policy: flow.Policy{Rate: 4096}}, 0, 0, flow.RateUnknown},
 	} {
 		d, s := NewDecoder(Options{Exporters: []ExporterConfig{c.config}}), newSender()
 		tmpl := compiled(t, 256, spec(1, 4), spec(34, 4))
@@ -46,7 +46,7 @@ func TestDiscardedPacketsAreNotScaled(t *testing.T) {
 		w.Uint32(v)
 	}
 	for _, override := range []bool{false, true} {
-		d := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32), Rate: 4096, Override: override}}})
+		d := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32), Policy: flow.Policy{Rate: 4096, Override: override}}}})
 		var got flow.Record
 		if err := d.Decode(datagram(w.Buf()), Handler{Flow: func(r *flow.Record) { got = *r }}); err != nil {
 			t.Fatal(err)
@@ -86,15 +86,15 @@ func TestCountModes(t *testing.T) {
 		return r
 	}
 	for _, c := range []struct {
-		mode CountMode
+		mode flow.CountMode
 		r    *flow.Record
 		want bool
 	}{
-		{CountAll, dir(1), true}, {CountIngress, dir(0), true}, {CountIngress, dir(1), false}, {CountIngress, &flow.Record{}, true},
-		{CountEgress, dir(0), false}, {CountEgress, dir(1), true}, {CountDelivered, attr(1, 2), true}, {CountDelivered, attr(2, 2), true},
-		{CountDelivered, attr(2, 1), false}, {CountDelivered, attr(3, 2), false}, {CountDelivered, &flow.Record{}, true},
+		{flow.CountAll, dir(1), true}, {flow.CountIngress, dir(0), true}, {flow.CountIngress, dir(1), false}, {flow.CountIngress, &flow.Record{}, true},
+		{flow.CountEgress, dir(0), false}, {flow.CountEgress, dir(1), true}, {flow.CountDelivered, attr(1, 2), true}, {flow.CountDelivered, attr(2, 2), true},
+		{flow.CountDelivered, attr(2, 1), false}, {flow.CountDelivered, attr(3, 2), false}, {flow.CountDelivered, &flow.Record{}, true},
 	} {
-		if got := c.mode.counts(c.r); got != c.want {
+		if got := c.mode.Counts(c.r); got != c.want {
 			t.Errorf("mode %d, direction %d, attributes %d %d: got %t", c.mode, c.r.Direction, c.r.IngressAttr, c.r.EgressAttr, got)
 		}
 	}

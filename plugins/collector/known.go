@@ -161,7 +161,7 @@ func (dom *domain) known(port uint16, fn func(Datagram)) {
 	open := false
 	flush := func() {
 		if open {
-			fn(Datagram{Exporter: netip.AddrPortFrom(dom.key.addr, port), Received: used.Time(), Payload: e.End(), Resent: true, Stream: dom.key.stream})
+			fn(Datagram{Exporter: netip.AddrPortFrom(dom.key.addr, port), Received: used.Time(), Payload: e.End(), Resent: true, Stream: dom.key.stream, Policy: dom.policy()})
 			open = false
 		}
 	}
@@ -189,6 +189,14 @@ func (dom *domain) known(port uint16, fn func(Datagram)) {
 		e.AddRecord(templates[at], raw)
 	}
 	flush()
+}
+
+// policy returns what the domain's exporter is read by.
+func (dom *domain) policy() flow.Policy {
+	if c := dom.exporter.config; c != nil {
+		return c.Policy
+	}
+	return flow.Policy{}
 }
 
 // optionKeys returns the keys of a port's option records, sorted.

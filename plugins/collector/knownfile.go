@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/disk"
+	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
 // The file of Save: a line of JSON that says what it is, and one for each datagram
@@ -33,6 +34,7 @@ type knownLine struct {
 	Exporter netip.AddrPort `json:"exporter"`
 	Received time.Time      `json:"received"`
 	Payload  []byte         `json:"payload"`
+	Policy   string         `json:"policy,omitempty"` // see flow.Policy
 }
 
 // SaveKnown writes datagrams of Decoder.Known to a file: a new one beside it,
@@ -47,7 +49,7 @@ func SaveKnown(path string, list []Datagram) error {
 			if dg.Stream {
 				continue
 			}
-			err = errors.Join(err, e.Encode(knownLine{dg.Exporter, dg.Received, dg.Payload}))
+			err = errors.Join(err, e.Encode(knownLine{dg.Exporter, dg.Received, dg.Payload, dg.Policy.String()}))
 		}
 		return errors.Join(err, w.Flush())
 	})
@@ -89,6 +91,9 @@ func ReadKnown(path string, learn func(Datagram) error) error {
 			return fmt.Errorf("%s: line %d: %w", path, i, err)
 		}
 		dg := Datagram{Exporter: l.Exporter, Received: l.Received, Payload: l.Payload, Resent: true}
+		if dg.Policy, err = flow.ParsePolicy(l.Policy); err != nil {
+			return fmt.Errorf("%s: line %d: policy: %w", path, i, err)
+		}
 		if err := learn(dg); err != nil && wrong == nil {
 			wrong = fmt.Errorf("%s: line %d: %w", path, i, err)
 		}

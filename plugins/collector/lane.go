@@ -175,7 +175,7 @@ func (l *lane) emit(w *work) {
 	if l.handler.Flow == nil {
 		return
 	}
-	if c := dom.exporter.config; c != nil && !c.Count.counts(r) {
+	if c := dom.exporter.config; c != nil && !c.Count.Counts(r) {
 		w.uncounted++
 		return
 	}

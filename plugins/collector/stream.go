@@ -60,6 +60,10 @@ func (d *Decoder) Shard(dg *Datagram, n int) int {
 		return 0
 	}
 	m := message{addr: dg.Exporter.Addr().Unmap(), port: dg.Exporter.Port(), stream: dg.Stream}
+	m.policy = dg.Policy
+	if c := d.config(m.addr); c != nil {
+		m.policy = c.Policy
+	}
 	v := version(dg.Payload)
 	key := d.key(&m, v, peekDomain(v, dg.Payload))
 	return d.shardOf(key, n)
@@ -73,6 +77,13 @@ func (*Decoder) shardOf(key domainKey, n int) int {
 	h ^= h >> 32
 	h *= 0xc4ceb9fe1a85ec53
 	return int((h >> 33) % uint64(n))
+}
+
+// Origin returns the protocol version and the observation domain of a datagram, as its
+// header has them; 0 is none.
+func Origin(dg *Datagram) (flow.Version, uint32) {
+	v := version(dg.Payload)
+	return v, peekDomain(v, dg.Payload)
 }
 
 // peekDomain reads the observation domain off a datagram, 0 when it has none.

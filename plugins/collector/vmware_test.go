@@ -53,7 +53,7 @@ func TestVMware(t *testing.T) {
 // two hosts behind one address: each port is an exporter with its own templates, and
 // counting what was delivered counts every flow of the capture, once per host.
 func TestVMwareHostsBehindASwitchIP(t *testing.T) {
-	d := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32), SeparatePorts: true, Count: CountDelivered, Rate: 4096}}})
+	d := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32), Policy: flow.Policy{SeparatePorts: true, Count: flow.CountDelivered, Rate: 4096}}}})
 	flows := map[uint16]int{}
 	h := Handler{Flow: func(r *flow.Record) {
 		flows[r.Names.Port]++

@@ -173,7 +173,7 @@ func TestShardReadsTheDomainOfTheDecoder(t *testing.T) {
 // TestSeparatePorts has two hosts of a virtual switch behind one address: with one
 // domain id, other layouts under one template id, and sequences of their own.
 func TestSeparatePorts(t *testing.T) {
-	config := ExporterConfig{Prefix: netip.PrefixFrom(from.Addr(), 32), SeparatePorts: true}
+	config := ExporterConfig{Prefix: netip.PrefixFrom(from.Addr(), 32), Policy: flow.Policy{SeparatePorts: true}}
 	d := NewDecoder(Options{Exporters: []ExporterConfig{config}})
 	var got []flow.Record
 	var ports []uint16

@@ -41,6 +41,10 @@ type Options struct {
 	// VCenter is where to look up the ports of VMware's switches; nil is nowhere.
 	VCenter *VCenter
 
+	// Relayed says that the datagrams come from another decoder, with the policies that it
+	// follows: those are kept in the state file too. Else the configuration alone counts.
+	Relayed bool
+
 	// DatagramBytes leaves the payload of netflow_datagram bytes instead of base64.
 	DatagramBytes bool
 

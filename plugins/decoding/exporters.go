@@ -116,16 +116,8 @@ func (e *Exporter) config() (collector.ExporterConfig, error) {
 	default:
 		return c, fmt.Errorf("action: expected 'allow' or 'refuse', got %q", e.Action)
 	}
-	switch e.Count {
-	case "", "both":
-	case "ingress":
-		c.Count = collector.CountIngress
-	case "egress":
-		c.Count = collector.CountEgress
-	case "delivered":
-		c.Count = collector.CountDelivered
-	default:
-		return c, fmt.Errorf("count: expected 'both', 'ingress', 'egress' or 'delivered', got %q", e.Count)
+	if c.Count, err = flow.ParseCountMode(e.Count); err != nil {
+		return c, err
 	}
 	switch e.Ports {
 	case "", "together":

@@ -2,6 +2,7 @@ package decoding
 
 import (
 	"bytes"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/decoding/decodingtest"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 )
 
 // newPool returns a pool of one worker that makes all metrics but those of datagrams.
@@ -100,4 +103,36 @@ func started(t testing.TB, change func(*Options)) (*Pool, *decodingtest.Accumula
 	p.Keep()
 	t.Cleanup(p.Stop)
 	return p, acc
+}
+
+// TestRefusedAreNotPassedOn: an exporter or a protocol that the configuration refuses
+// gives no metric of any kind, and what it says of the others goes with their datagrams.
+func TestRefusedAreNotPassedOn(t *testing.T) {
+	p := newPool(t, func(o *Options) {
+		o.Wants = Wants{Flows: true, Datagrams: true}
+		table := ExporterOptions{Protocol: "ipfix", Unknown: "refuse", Exporters: []Exporter{
+			{Address: "192.0.2.0/24", SamplingRate: 64, Sampling: "override"}, {Address: "192.0.2.7", Action: "refuse"},
+		}}
+		if err := table.Apply(&o.Decoder); err != nil {
+			t.Fatal(err)
+		}
+	})
+	payload := decodingtest.VMware(t)[0]
+	from := func(source string, payload []byte) []telegraf.Metric {
+		dg := decodingtest.Received(payload)
+		dg.Exporter = netip.AddrPortFrom(netip.MustParseAddr(source), 2055)
+		return p.Decode([]collector.Datagram{dg})
+	}
+	for name, got := range map[string][]telegraf.Metric{
+		"refused": from("192.0.2.7", payload), "unknown": from("198.51.100.1", payload), "another protocol": from("192.0.2.1", decodingtest.V5(1)[0]),
+	} {
+		if len(got) != 0 {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+	got := from("192.0.2.1", payload)
+	dg, err := new(flowmetric.DatagramParser).Parse(got[0])
+	if want := (flow.Policy{Rate: 64, Override: true}); err != nil || dg.Policy != want || len(got) != 3 {
+		t.Errorf("%d metrics, the first with the policy %q, want 3 and %q: %v", len(got), dg.Policy, want, err)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/influxdata/telegraf"
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
+	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 )
 
@@ -27,6 +28,9 @@ func (p *Pool) restore() {
 		return
 	}
 	err := collector.ReadKnown(p.opt.StateFile, func(dg collector.Datagram) error {
+		if !p.opt.Relayed {
+			dg.Policy = flow.Policy{}
+		}
 		w := p.workers[p.shard(&dg)]
 		w.mu.Lock()
 		defer w.mu.Unlock()

@@ -116,6 +116,18 @@ func (v *VCenter) enrich(r *flow.Record, n *flow.Names) {
 	}
 }
 
+// tell returns a datagram on its way to other decoders, which cannot ask vCenter, with
+// the sampling rate of its switch, where the configuration has none.
+func (v *VCenter) tell(dg collector.Datagram) collector.Datagram {
+	if v == nil || dg.Policy.Rate != 0 {
+		return dg
+	}
+	if version, domain := collector.Origin(&dg); version == flow.IPFIX || version == flow.V5 {
+		dg.Policy.Rate = v.client.Rate(dg.Exporter.Addr(), domain)
+	}
+	return dg
+}
+
 // count adds the counters of the look-up.
 func (v *VCenter) count(fields map[string]interface{}) {
 	s := v.client.Stats()

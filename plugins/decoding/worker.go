@@ -197,9 +197,9 @@ func (w *worker) add(dg collector.Datagram) {
 		}
 	}()
 	wants := w.pool.opt.Wants
-	if wants.Datagrams && len(dg.Payload) > 0 {
+	if w.decoder.Screen(&dg) && wants.Datagrams && len(dg.Payload) > 0 {
 		w.datagrams.Bytes = w.pool.opt.DatagramBytes
-		w.metrics = append(w.metrics, w.datagrams.Metric(dg))
+		w.metrics = append(w.metrics, w.datagrams.Metric(w.pool.opt.VCenter.tell(dg)))
 	}
 	if !wants.decoding() && !wants.Datagrams {
 		return

@@ -332,4 +332,7 @@ type Datagram struct {
 	// templates live as long as the connection from Exporter (RFC 7011, section
 	// 10.4.3). One without payload says that the connection has ended.
 	Stream bool
+
+	// Policy is what the administrator of an earlier decoder has said of the exporter.
+	Policy Policy
 }

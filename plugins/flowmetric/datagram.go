@@ -32,18 +32,22 @@ type DatagramBuilder struct {
 	text   strings.Builder // the payloads of several metrics
 	code   []byte          // of the payload at hand
 	cache  cache
+	policy struct { // the last
+		is   flow.Policy
+		text string
+	}
 }
 
 // datagramBlock is a metric with room for what a datagram has.
 type datagramBlock struct {
 	Metric
-	fields [4]telegraf.Field
-	ptrs   [4]*telegraf.Field
+	fields [5]telegraf.Field
+	ptrs   [5]*telegraf.Field
 }
 
 // Metric returns the metric of a datagram: tag source, and the fields port,
 // received (nanoseconds since 1970), payload (base64, RFC 4648 section 4), else bytes,
-// and, where it is true, resent (see flow.Datagram). The datagram is copied. The
+// and, where they say something, resent and policy (see flow.Datagram). The datagram is copied. The
 // metric's own time is unique (see Timestamp).
 func (b *DatagramBuilder) Metric(dg flow.Datagram) telegraf.Metric {
 	if len(b.blocks) == 0 {
@@ -60,6 +64,12 @@ func (b *DatagramBuilder) Metric(dg flow.Datagram) telegraf.Metric {
 		b.payload(dg.Payload))
 	if dg.Resent {
 		fields = append(fields, telegraf.Field{Key: "resent", Value: true})
+	}
+	if dg.Policy != (flow.Policy{}) {
+		if dg.Policy != b.policy.is {
+			b.policy.is, b.policy.text = dg.Policy, dg.Policy.String()
+		}
+		fields = append(fields, telegraf.Field{Key: "policy", Value: b.policy.text})
 	}
 	m.FieldPtrs = fill(fields, block.ptrs[:len(fields)], fields)
 	return m
@@ -91,7 +101,13 @@ func (b *DatagramBuilder) keep(value []byte) string {
 
 // DatagramParser reads metrics netflow_datagram. The zero value is ready. It is not
 // safe for concurrent use.
-type DatagramParser struct{ payload []byte }
+type DatagramParser struct {
+	payload []byte
+	policy  struct { // the last
+		text string
+		is   flow.Policy
+	}
+}
 
 // Parse returns the datagram of a metric netflow_datagram, also of one that went
 // through a serialisation that knows no unsigned numbers. The payload must only be read,
@@ -117,13 +133,35 @@ func (p *DatagramParser) Parse(m telegraf.Metric) (flow.Datagram, error) {
 	if err != nil {
 		return flow.Datagram{}, err
 	}
+	policy, err := p.readPolicy(m)
+	if err != nil {
+		return flow.Datagram{}, err
+	}
 	resent, _ := m.GetField("resent")
 	return flow.Datagram{
+		Policy:   policy,
 		Resent:   resent == true,
 		Exporter: netip.AddrPortFrom(addr.Unmap(), uint16(port)),
 		Received: time.Unix(0, received).UTC(),
 		Payload:  payload,
 	}, nil
+}
+
+// readPolicy returns the policy that a metric tells.
+func (p *DatagramParser) readPolicy(m telegraf.Metric) (flow.Policy, error) {
+	v, _ := m.GetField("policy")
+	text, _ := v.(string)
+	if text == "" {
+		return flow.Policy{}, nil
+	}
+	if text != p.policy.text {
+		is, err := flow.ParsePolicy(text)
+		if err != nil {
+			return is, fmt.Errorf("%s: field policy: %w", m.Name(), err)
+		}
+		p.policy.text, p.policy.is = strings.Clone(text), is
+	}
+	return p.policy.is, nil
 }
 
 // decode returns the payload of a metric, in the parser's memory or in the metric's.

@@ -341,17 +341,22 @@ func TestDatagramRoundTrip(t *testing.T) {
 		if got, err := new(DatagramParser).Parse(signed); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("without unsigned numbers: got %+v, %v", got, err)
 		}
+		want.Policy = flow.Policy{Rate: 4096, SeparatePorts: true}
+		if got, err := new(DatagramParser).Parse(new(DatagramBuilder).Metric(want)); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("with a policy: got %+v, %v, want %+v", got, err, want)
+		}
 	}
 }
 
 func TestParseDatagramRefuses(t *testing.T) {
-	good := map[string]any{"port": uint64(1), "received": int64(1), "payload": "AAU="}
+	good := map[string]any{"port": uint64(1), "received": int64(1), "payload": "AAU=", "policy": "count=egress"}
 	for _, c := range []struct {
 		source, field string
 		value         any
 	}{
 		{"", "", nil}, {"nowhere", "", nil}, {"192.0.2.1", "port", uint64(70000)}, {"192.0.2.1", "port", int64(-1)}, {"192.0.2.1", "port", "x"},
 		{"192.0.2.1", "received", nil}, {"192.0.2.1", "payload", "$$"}, {"192.0.2.1", "payload", strings.Repeat("AAAA", 50) + "AA$A" + strings.Repeat("AAAA", 50)}, {"192.0.2.1", "payload", int64(1)}, {"192.0.2.1", "received", uint64(1 << 63)},
+		{"192.0.2.1", "policy", "count=some"},
 	} {
 		fields := map[string]any{}
 		for k, v := range good {

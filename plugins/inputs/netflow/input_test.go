@@ -61,8 +61,8 @@ func TestInit(t *testing.T) {
 		{"unknown exporters", &NetFlow{ServiceAddress: ok, Unknown: "deny"}, "unknown_exporters: expected"},
 		{"max exporters", &NetFlow{ServiceAddress: ok, MaxExporters: -1}, "max_exporters: expected"},
 		{"exporter", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "192.0.2.0/24", Count: "delivered", Sampling: "override", SamplingRate: 4096, Interfaces: map[string]string{"1": "wan"}}}}, ""},
-		{"exporter address", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "edge"}}}, "exporter 1 (address \"edge\"): address: expected"},
-		{"exporter network", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "192.0.2.0/33"}}}, "address: expected"},
+		{"exporter address", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "edge"}}}, "exporter 1 (address \"edge\"): address \"edge\": expected"},
+		{"exporter network", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "192.0.2.0/33"}}}, "address \"192.0.2.0/33\": expected"},
 		{"exporter count", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", Count: "all"}}}, "count: expected"},
 		{"exporter sampling", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", Sampling: "all"}}}, "sampling: expected"},
 		{"exporter rate", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", SamplingRate: -1}}}, "sampling_rate: expected"},
@@ -113,7 +113,7 @@ func TestReadmeNamesTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	var files []string
-	for _, pattern := range []string{"../../*/*_test.go", "../../*/*/*_test.go", "../../../tests/*_test.go"} {
+	for _, pattern := range []string{"../../*/*_test.go", "../../*/*/*_test.go", "../../../outputs/*/*_test.go", "../../../tests/*_test.go"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: no tests: %v", pattern, err)

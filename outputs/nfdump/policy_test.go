@@ -1,0 +1,57 @@
+package nfdump
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/influxdata/telegraf"
+
+	"github.com/flowgraf/flowgraf/outputs/archive"
+	"github.com/flowgraf/flowgraf/outputs/query"
+	"github.com/flowgraf/flowgraf/plugins/decoding"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+)
+
+// TestPolicyReachesTheArchive: the bytes in the files are those of the rate that the
+// datagrams bring, or of the archive's own table; what either refuses is not written.
+func TestPolicyReachesTheArchive(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		options func(*Nfdump)
+		told    flow.Policy
+		want    uint64 // bytes of all flows, of which there is one of 256
+	}{
+		{"nothing", nil, flow.Policy{}, 256},
+		{"a rate that comes along", nil, flow.Policy{Rate: 4096}, 256 * 4096},
+		{"a rate of the archive's table", func(p *Nfdump) {
+			p.Exporters = []decoding.Exporter{{Address: "192.0.2.0/24", SamplingRate: 10}}
+		}, flow.Policy{Rate: 4096}, 2560},
+		{"refused", func(p *Nfdump) { p.Exporters = []decoding.Exporter{{Address: "192.0.2.254", Action: "refuse"}} }, flow.Policy{}, 0},
+		{"unknown", func(p *Nfdump) { p.Unknown = "refuse" }, flow.Policy{}, 0},
+		{"another protocol", func(p *Nfdump) { p.Protocol = "netflow v5" }, flow.Policy{}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "flows")
+			p := output(t, dir)
+			if c.options != nil {
+				c.options(p)
+				must(t, p.Init())
+			}
+			must(t, p.Connect())
+			dg := flow.Datagram{Exporter: exporter, Received: time.Now(), Payload: v9(true, true, 1), Policy: c.told}
+			must(t, p.Write([]telegraf.Metric{new(flowmetric.DatagramBuilder).Metric(dg)}))
+			must(t, p.Close())
+			files, err := archive.Files(dir)
+			must(t, err)
+			sum := uint64(0)
+			_, err = query.Each(context.Background(), files, func(r *flow.Record) error { sum += r.Bytes; return nil })
+			must(t, err)
+			if sum != c.want {
+				t.Errorf("%d bytes are in the files, want %d", sum, c.want)
+			}
+		})
+	}
+}

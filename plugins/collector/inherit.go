@@ -35,7 +35,7 @@ func (d *Decoder) takes(v flow.Version) bool {
 // inherit goes on with a domain of another decoder, if its exporter is still wanted.
 func (d *Decoder) inherit(old *domain) {
 	key := old.key
-	if d.refuses(key.addr) || !d.takes(key.version) {
+	if d.refuses(d.config(key.addr)) || !d.takes(key.version) {
 		return
 	}
 	c := d.config(key.addr)

@@ -17,7 +17,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/flowgraf/flowgraf/relay/address"
@@ -25,6 +24,7 @@ import (
 	"github.com/flowgraf/flowgraf/relay/delivery"
 	"github.com/flowgraf/flowgraf/relay/dkim"
 	"github.com/flowgraf/flowgraf/relay/dsn"
+	"github.com/flowgraf/flowgraf/relay/maillog"
 	"github.com/flowgraf/flowgraf/relay/monitor"
 	"github.com/flowgraf/flowgraf/relay/policy"
 	"github.com/flowgraf/flowgraf/relay/queue"
@@ -90,8 +90,10 @@ type Options struct {
 	HostConnections, HostMails int
 	// TLSConfig holds what verifying smarthosts needs.
 	TLSConfig *tls.Config `json:"-"`
-	// MaxMessageSize in octets, default 10 MiB; MaxConnections, default 100.
+	// MaxMessageSize in octets, default 10 MiB; MaxHeaderSize, default 1 MiB;
+	// MaxConnections, default 100.
 	MaxMessageSize int64
+	MaxHeaderSize  int64
 	MaxConnections int
 	// ExpireAfter is the age at which a mail that waits has failed; default 24 h.
 	ExpireAfter time.Duration
@@ -165,7 +167,7 @@ func New(opts Options) (*Relay, error) {
 	default:
 		return nil, fmt.Errorf(`smarthost_tls is %q: expected "required", "opportunistic" or "none"`, opts.SmarthostTLS)
 	}
-	if opts.HostConnections < 0 || opts.HostMails < 0 || opts.MaxMessageSize < 0 || opts.MaxConnections < 0 || opts.ExpireAfter < 0 ||
+	if opts.HostConnections < 0 || opts.HostMails < 0 || opts.MaxMessageSize < 0 || opts.MaxHeaderSize < 0 || opts.MaxConnections < 0 || opts.ExpireAfter < 0 ||
 		opts.CommandTimeout < 0 || opts.DataTimeout < 0 || opts.SessionTimeout < 0 ||
 		opts.Limits.Connections < 0 || opts.Limits.Messages < 0 || opts.Limits.Recipients < 0 {
 		return nil, errors.New("limits and times must not be negative: expected 0 for the default, or a positive value")
@@ -319,7 +321,7 @@ func (r *Relay) serverOptions(q *queue.Queue) smtpd.Options {
 		Known: r.known, Unknown: r.unknown, Users: r.opts.Users, RequireAuth: len(r.opts.Users) > 0 && r.opts.Auth != AuthOptional,
 		Helo: smtpd.HeloRule(r.opts.Helo), Senders: r.senders, Limits: r.opts.Limits,
 		CommandTimeout: r.opts.CommandTimeout, DataTimeout: r.opts.DataTimeout, SessionTimeout: r.opts.SessionTimeout,
-		LongLines: r.opts.LongLines, MaxMessageSize: r.opts.MaxMessageSize, MaxConnections: r.opts.MaxConnections,
+		LongLines: r.opts.LongLines, MaxMessageSize: r.opts.MaxMessageSize, MaxHeaderSize: r.opts.MaxHeaderSize, MaxConnections: r.opts.MaxConnections,
 		Instance: q.Instance(), NewID: q.NewID, Submit: r.Submit, Monitor: r.opts.Monitor,
 	}
 }
@@ -391,7 +393,14 @@ func (r *Relay) Submit(env *queue.Envelope, body []byte) error {
 // Hold puts a mail on stable storage without delivering it before Release, or the
 // next Start.
 func (r *Relay) Hold(env *queue.Envelope, body []byte) error {
-	return r.queue.Add(env, r.prepare(env, body))
+	body = r.prepare(env, body)
+	if err := r.queue.Add(env, body); err != nil {
+		return err
+	}
+	maillog.Arrived(r.opts.Monitor, &maillog.Arrival{
+		ID: env.ID, From: env.From, To: env.To, Protocol: env.Origin, Size: len(body),
+	})
+	return nil
 }
 
 // Release begins to deliver a mail that Hold has stored.
@@ -427,15 +436,4 @@ func (r *Relay) bounce(mail *queue.Mail) error {
 	}
 	r.opts.Monitor.Count(monitor.Bounced, "")
 	return nil
-}
-
-// DefaultHostname is this machine's name, when it is one that SMTP can say, and
-// "localhost" otherwise.
-func DefaultHostname(name string, err error) string {
-	if err == nil {
-		if domain, err := address.ParseDomain(strings.TrimSuffix(name, ".")); err == nil {
-			return domain
-		}
-	}
-	return "localhost"
 }

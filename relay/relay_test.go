@@ -571,12 +571,6 @@ func TestNewRefuses(t *testing.T) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
-	if got := DefaultHostname("bad_name", nil); got != "localhost" {
-		t.Errorf("DefaultHostname gives %q", got)
-	}
-	if got := DefaultHostname("Host.example.com.", nil); got != "host.example.com" {
-		t.Errorf("DefaultHostname gives %q", got)
-	}
 }
 
 // A mail to root is taken for its alias, with the visible domain as its sender, and

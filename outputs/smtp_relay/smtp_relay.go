@@ -75,6 +75,7 @@ type SMTPRelay struct {
 	DKIMSelector         string              `toml:"dkim_selector"`
 	DKIMKey              string              `toml:"dkim_key"`
 	MaxMessageSize       config.Size         `toml:"max_message_size"`
+	MaxHeaderSize        config.Size         `toml:"max_header_size"`
 	LongLines            string              `toml:"long_lines"`
 	MaxConnections       int                 `toml:"max_connections"`
 	MaxClientConnections int                 `toml:"max_client_connections"`
@@ -142,7 +143,7 @@ func (p *SMTPRelay) options() (relay.Options, error) {
 		Credentials: credentials, AuthInClear: p.SmarthostAuthOver == "any",
 		LocalDomains: p.LocalDomains, LocalRecipients: p.LocalRecipients, VisibleDomain: p.VisibleDomain, Aliases: aliases,
 		DKIMDomain: p.DKIMDomain, DKIMSelector: p.DKIMSelector, DKIMKey: p.DKIMKey,
-		LongLines: p.LongLines == "relay", MaxMessageSize: int64(p.MaxMessageSize), MaxConnections: p.MaxConnections,
+		LongLines: p.LongLines == "relay", MaxMessageSize: int64(p.MaxMessageSize), MaxHeaderSize: int64(p.MaxHeaderSize), MaxConnections: p.MaxConnections,
 		ExpireAfter: time.Duration(p.ExpireAfter), Monitor: p.monitor, Hidden: hidden,
 	}, nil
 }
@@ -184,14 +185,11 @@ func (a *Alert) rule() alert.Rule {
 // SampleConfig implements telegraf.PluginDescriber.
 func (*SMTPRelay) SampleConfig() string { return sampleConfig }
 
-// Init implements telegraf.Initializer: it checks the configuration without the
-// network and without writing.
+// Init implements telegraf.Initializer: it checks the configuration without writing.
+// The network is asked for this machine's name only, when none is configured.
 func (p *SMTPRelay) Init() error {
 	if len(p.Listen) == 0 && len(p.Alerts) == 0 {
 		return errors.New(`nothing to do: expected "listen" to take mail, or an "alert" table, or both`)
-	}
-	if p.Hostname == "" {
-		p.Hostname = relay.DefaultHostname(os.Hostname())
 	}
 	var log monitor.Logger
 	if p.Log != nil {
@@ -199,6 +197,12 @@ func (p *SMTPRelay) Init() error {
 	}
 	p.statistics = newStatistics(p.Statistics)
 	p.monitor = monitor.New(log, p.statistics.add)
+	if p.Hostname == "" {
+		var problem string
+		if p.Hostname, problem = relay.Hostname(); problem != "" {
+			p.monitor.Warnf("hostname: %s", problem)
+		}
+	}
 	opts, err := p.options()
 	if err != nil {
 		return err

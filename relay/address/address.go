@@ -4,7 +4,8 @@
 //
 // A mailbox is a dot-atom, exactly one "@", and a domain of LDH labels:
 //
-//	local   1 to 64 octets, RFC 5322 atext and single inner dots, without "%" and "!"
+//	local   1 to 64 octets, RFC 5322 atext and single inner dots, without "%" and "!",
+//	        not beginning with "|" or "/", which other servers read as programs and files
 //	domain  1 to 255 octets, labels of 1 to 63 letters, digits and inner hyphens,
 //	        the last label not all digits
 //	whole   at most 254 octets (RFC 5321 section 4.5.3.1.3, without the brackets)
@@ -122,6 +123,9 @@ func ConfiguredDomain(s string) (string, error) {
 func checkLocal(local string) error {
 	if local == "" || len(local) > MaxLocal {
 		return fmt.Errorf("local part of 1 to %d octets expected, found %d", MaxLocal, len(local))
+	}
+	if local[0] == '|' || local[0] == '/' {
+		return errors.New(`a local part that does not begin with "|" or "/" expected`)
 	}
 	previous := byte('.')
 	for i := 0; i < len(local); i++ {

@@ -78,6 +78,9 @@ type Refusal struct {
 	From, To string
 	// Answer is ours; empty when none was given.
 	Answer string
+	// Untold is the number of this client's refusals before that were not logged because
+	// there were too many.
+	Untold int
 }
 
 // Refused tells that something was not taken.
@@ -92,6 +95,9 @@ func Refused(mon *monitor.Monitor, r *Refusal) {
 		l.path("T", r.To)
 	}
 	l.text("C", r.Answer)
+	if r.Untold > 0 {
+		fmt.Fprintf(&l, " (and %d refusals of this client before)", r.Untold)
+	}
 	l.log(mon)
 }
 

@@ -5,7 +5,7 @@
 // It decides nothing about who may send.
 //
 // It promises that rewriting twice is rewriting once, that the number of lines
-// stays, and that nothing but domains after an "@" changes.
+// stays, and that nothing but domains after an "@" changes, or comes to a name without.
 package rewrite
 
 import (
@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/flowgraf/flowgraf/relay/address"
+	"github.com/flowgraf/flowgraf/relay/message"
 )
 
 // Options configure Rules.
@@ -162,88 +163,52 @@ func (r *Rules) Sender(from string) string {
 	return a.String()
 }
 
-// Message gives a message with the visible domain in From, Sender and Reply-To.
+// Message gives a message with the visible domain in From, Sender and Reply-To: instead
+// of local domains, and behind names that have no domain, as cron's "root (Cron Daemon)".
 // Lines end with CRLF. The message given is not changed.
-func (r *Rules) Message(message []byte) []byte {
+func (r *Rules) Message(m []byte) []byte {
 	if r == nil || r.visible == "" {
-		return message
+		return m
 	}
 	var out []byte
 	copied := 0
-	for at := 0; at < len(message); {
-		if bytes.HasPrefix(message[at:], []byte("\r\n")) {
-			break
-		}
-		end := at + fieldLength(message[at:])
-		if senderField(message[at:end]) {
-			if edited := r.field(message[at:end]); edited != nil {
-				out = append(append(out, message[copied:at]...), edited...)
+	at := 0
+	for field := range message.Fields(m) {
+		end := at + len(field)
+		if message.Is(field, "from", "sender", "reply-to") {
+			if edited := r.field(field); edited != nil {
+				out = append(append(out, m[copied:at]...), edited...)
 				copied = end
 			}
 		}
 		at = end
 	}
 	if copied == 0 {
-		return message
+		return m
 	}
-	return append(out, message[copied:]...)
+	return append(out, m[copied:]...)
 }
 
-// fieldLength gives the length of the header field at the start, folded lines
-// included.
-func fieldLength(b []byte) int {
-	n := 0
-	for {
-		i := bytes.Index(b[n:], []byte("\r\n"))
-		if i < 0 {
-			return len(b)
-		}
-		n += i + 2
-		if n >= len(b) || (b[n] != ' ' && b[n] != '\t') {
-			return n
-		}
-	}
-}
-
-func senderField(field []byte) bool {
-	name, _, found := bytes.Cut(field, []byte(":"))
-	if !found {
-		return false
-	}
-	switch strings.ToLower(string(bytes.TrimRight(name, " \t"))) {
-	case "from", "sender", "reply-to":
-		return true
-	}
-	return false
-}
-
-// field gives a field with local domains after an "@" replaced, nil when it has
-// none. Quoted strings and comments stay.
+// field gives a field with local domains replaced and missing ones added, nil when there
+// is nothing to do. Quoted strings and comments stay.
 func (r *Rules) field(field []byte) []byte {
+	s := scanner{field: field, at: bytes.IndexByte(field, ':') + 1}
 	var out []byte
-	copied, comment, quoted := 0, 0, false
-	for i := 0; i < len(field); i++ {
-		switch c := field[i]; {
-		case c == '\\' && (quoted || comment > 0):
-			i++
-		case c == '"' && comment == 0:
-			quoted = !quoted
-		case quoted:
-		case c == '(':
-			comment++
-		case c == ')' && comment > 0:
-			comment--
-		case c == '@' && comment == 0:
-			end := i + 1
-			for end < len(field) && isDomainOctet(field[end]) {
-				end++
-			}
-			if r.local[strings.ToLower(string(field[i+1:end]))] {
-				out = append(append(out, field[copied:i+1]...), r.visible...)
-				copied = end
-			}
-			i = end - 1
+	copied := 0
+	for m := s.next(); m != nil; m = s.next() {
+		domain := ""
+		if m.domain < m.end {
+			domain = strings.ToLower(string(field[m.domain:m.end]))
 		}
+		switch {
+		case m.bare:
+			out = append(append(append(out, field[copied:m.end]...), '@'), r.visible...)
+		case r.local[domain]:
+			out = append(append(out, field[copied:m.domain]...), r.visible...)
+		default:
+			continue
+		}
+		copied = m.end
 	}
 	if copied == 0 {
 		return nil

@@ -71,6 +71,31 @@ func TestSenderAndMessage(t *testing.T) {
 	}
 }
 
+// A name without a domain, as cron writes it, gets the visible one.
+func TestMessageWithoutDomain(t *testing.T) {
+	r := rules(t)
+	for in, want := range map[string]string{
+		"From: root (Cron Daemon)":           "From: root@example.com (Cron Daemon)",
+		"From: root":                         "From: root@example.com",
+		"Sender:(x) a.b(y)":                  "Sender:(x) a.b@example.com(y)",
+		"From: Cron Daemon <root>":           "From: Cron Daemon <root@example.com>",
+		"From: \"A, B\" <root>, c@localhost": "From: \"A, B\" <root@example.com>, c@example.com",
+		"Reply-To: a, <b>, c@x.org, d":       "Reply-To: a@example.com, <b@example.com>, c@x.org, d@example.com",
+		"From: staff: a, b@localhost;":       "From: staff: a@example.com, b@example.com;",
+		"From: Cron Daemon":                  "From: Cron Daemon",
+		"From: <>":                           "From: <>",
+		"From:":                              "From:",
+		"From: \"root\"":                     "From: \"root\"",
+		"From: a@other.org (root)":           "From: a@other.org (root)",
+		"To: root":                           "To: root",
+	} {
+		got := string(r.Message([]byte(in + "\r\n\r\nFrom: root\r\n")))
+		if got != want+"\r\n\r\nFrom: root\r\n" {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	for name, opts := range map[string]Options{
 		"local_domains":  {LocalDomains: []string{"a b"}},
@@ -110,7 +135,7 @@ func FuzzReadAliases(f *testing.F) {
 }
 
 func FuzzMessage(f *testing.F) {
-	for _, seed := range []string{"From: a@localhost\r\n\r\nx", "From: \"a\\\"@localhost\r\n", "Reply-To: (((\\", "from:@localhost@localhost\r\n \r\n"} {
+	for _, seed := range []string{"From: a@localhost\r\n\r\nx", "From: \"a\\\"@localhost\r\n", "Reply-To: (((\\", "from:@localhost@localhost\r\n \r\n", "From: a (b) <c>, d;e:f\r\n"} {
 		f.Add([]byte(seed))
 	}
 	r := rules(f)

@@ -95,7 +95,11 @@ func (c *conn) verify(name string, password []byte) bool {
 
 // loginFailed answers after a time that does not tell whether the user exists.
 func (c *conn) loginFailed(name string, began time.Time) {
-	c.srv.options().Monitor.LimitedWarnf("auth "+c.remote.String(), "mail client %s: login as %q failed", c.remote, clip(name))
+	who := "a user that does not exist" // what was given as a name may be a password
+	if c.srv.options().Users[name] != nil {
+		who = fmt.Sprintf("%q", name)
+	}
+	c.srv.options().Monitor.LimitedWarnf("auth "+c.remote.String(), "mail client %s: login as %s failed", c.remote, who)
 	c.logins++
 	allowed := c.srv.limiter.failure(c.remote)
 	time.Sleep(time.Until(began.Add(c.srv.options().failureDelay)))
@@ -184,12 +188,6 @@ func (c *conn) starttls(arg string) {
 	if c.err = c.flush(); c.err == nil {
 		c.err = c.handshake()
 	}
-}
-
-// clip bounds what the log quotes of a peer's bytes.
-func clip(s string) string {
-	const limit = 80
-	return s[:min(len(s), limit)]
 }
 
 // count is refuse's counter for what is not answered.

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/flowgraf/flowgraf/relay/address"
+	"github.com/flowgraf/flowgraf/relay/maillog"
 	"github.com/flowgraf/flowgraf/relay/monitor"
 )
 
@@ -23,6 +25,7 @@ func (c *conn) command(line []byte) {
 	text := string(line[:len(line)-2])
 	verb, arg, _ := strings.Cut(text, " ")
 	verb = strings.ToUpper(verb)
+	c.step, c.path = verb, ""
 	c.countIdle(verb)
 	if problem := c.overCaps(verb); problem != "" {
 		c.count("commands")
@@ -31,6 +34,11 @@ func (c *conn) command(line []byte) {
 		} else {
 			c.err = c.end(problem)
 		}
+		return
+	}
+	if !isASCII(line) && verb != "MAIL" && verb != "RCPT" { // addresses have an answer of their own
+		c.step = "command"
+		c.refuse("500 5.5.2 commands must be printable ASCII", "syntax")
 		return
 	}
 	switch verb {
@@ -96,11 +104,16 @@ func (c *conn) checkLine(line []byte) error {
 		return c.refuseEnd("500 5.5.2 lines must end with CRLF", "bare line feed")
 	}
 	for _, b := range text {
-		if (b < 0x20 && b != '\t') || b >= 0x7f {
+		if (b < 0x20 && b != '\t') || b == 0x7f {
 			return c.refuseEnd("500 5.5.2 commands must be printable ASCII", "syntax")
 		}
 	}
 	return nil
+}
+
+// isASCII tells whether a checked line has no octet above 127.
+func isASCII(line []byte) bool {
+	return !slices.ContainsFunc(line, func(b byte) bool { return b >= 0x80 })
 }
 
 // pass gives the library a command, whose reply replied will see.
@@ -117,12 +130,31 @@ func (c *conn) refuse(reply, reason string) {
 		c.errors++
 	}
 	c.srv.options().Monitor.Count(monitor.Refused, reason)
+	c.logRefusal(reply)
 	c.out.WriteString(reply + "\r\n")
 }
+
+// logRefusal tells what was refused.
+func (c *conn) logRefusal(answer string) {
+	r := &maillog.Refusal{Step: c.step, Client: c.peer(), Answer: answer}
+	switch c.step {
+	case "EHLO", "HELO", "MAIL", "RCPT", "DATA", "BDAT", "AUTH", "STARTTLS":
+	default: // what a client says instead of a command may be a secret
+		r.Step = "command"
+	}
+	if c.trans.open || c.step == "MAIL" {
+		r.From, r.To = c.from, c.path
+	}
+	c.srv.logRefusal(c.remote, r)
+}
+
+// peer is the client as the log names it.
+func (c *conn) peer() maillog.Peer { return maillog.Peer{Name: c.helo, Addr: c.remote.String()} }
 
 // refuseEnd is refuse with the end of the session.
 func (c *conn) refuseEnd(reply, reason string) error {
 	c.srv.options().Monitor.Count(monitor.Refused, reason)
+	c.logRefusal(reply)
 	return c.end(reply)
 }
 
@@ -132,10 +164,11 @@ func (c *conn) hello(verb, name string) {
 		return
 	}
 	if !c.srv.options().Helo.allows(name) {
-		c.srv.options().Monitor.LimitedWarnf("helo "+c.remote.String(), "mail client %s: name %q refused by the rule %q", c.remote, clip(name), c.srv.options().Helo)
+		c.helo = name
 		c.refuse("550 5.7.1 expected "+verb+" with the name of your host", "helo")
 		return
 	}
+	c.helo = name
 	c.pass(verb, verb+" "+name)
 }
 
@@ -181,17 +214,17 @@ func (c *conn) mail(line []byte, arg string) {
 		return
 	}
 	path, params, problem := splitPath(arg, "FROM:")
+	c.from = path
 	if problem != "" {
 		c.refuse(problem, "syntax")
 		return
 	}
 	from, err := address.ParseReverse(path)
 	if err != nil {
-		c.badAddress("sender", err)
+		c.badAddress("sender")
 		return
 	}
 	if c.srv.options().Senders != nil && !c.srv.options().Senders.Contains(from) {
-		c.srv.options().Monitor.LimitedWarnf("sender "+c.remote.String(), "mail client %s: sender %q refused: not in sender_domains", c.remote, from)
 		c.refuse("550 5.7.1 no mail is taken from this sender: not in sender_domains", "sender")
 		return
 	}
@@ -232,11 +265,34 @@ func (c *conn) mailParams(params []string) (pass, problem, reason string) {
 				return "", "501 5.5.4 BODY must be 7BIT or 8BITMIME", "syntax"
 			}
 			pass = " BODY=" + value
+		case "AUTH": // RFC 4954 section 5: who submitted it; nobody is trusted to tell
+			if !c.mayAuth() {
+				return "", "555 5.5.4 MAIL parameter not supported", "syntax"
+			}
+			if !isXtext(value) {
+				return "", "501 5.5.4 AUTH must be <> or an address as xtext", "syntax"
+			}
 		default:
 			return "", "555 5.5.4 MAIL parameter not supported", "syntax"
 		}
 	}
 	return pass, "", ""
+}
+
+// isXtext tells whether a value is not empty and in the form of RFC 3461 section 4.
+func isXtext(s string) bool {
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '+':
+			if _, err := strconv.ParseUint(s[min(i+1, len(s)):min(i+3, len(s))], 16, 8); err != nil || i+3 > len(s) {
+				return false
+			}
+			i += 2
+		case s[i] < '!' || s[i] > '~' || s[i] == '=':
+			return false
+		}
+	}
+	return s != ""
 }
 
 func (c *conn) rcpt(arg string) {
@@ -245,6 +301,7 @@ func (c *conn) rcpt(arg string) {
 	}
 	c.trans.offered = true
 	path, params, problem := splitPath(arg, "TO:")
+	c.path = path
 	if problem != "" {
 		c.trans.failed = true
 		c.refuse(problem, "syntax")
@@ -253,7 +310,7 @@ func (c *conn) rcpt(arg string) {
 	to, err := address.Parse(path)
 	if err != nil {
 		c.trans.failed = true
-		c.badAddress("recipient", err)
+		c.badAddress("recipient")
 		return
 	}
 	if len(params) > 0 {
@@ -271,12 +328,10 @@ func (c *conn) rcpt(arg string) {
 
 // tooMany puts a client off that is over a limit a minute.
 func (c *conn) tooMany(what string, limit int, reason string) {
-	c.srv.options().Monitor.LimitedWarnf("rate "+c.remote.String(), "mail client %s put off: over %d %s a minute", c.remote, limit, what)
 	c.refuse(fmt.Sprintf("450 4.7.1 more than %d %s a minute from %s, try again later", limit, what, c.remote), reason)
 }
 
-func (c *conn) badAddress(whose string, err error) {
-	c.srv.options().Monitor.LimitedWarnf("address "+c.remote.String(), "mail client %s: %s refused: %v", c.remote, whose, err)
+func (c *conn) badAddress(whose string) {
 	c.refuse("553 5.1.3 "+whose+" address not accepted: only plain local-part@domain is", "address")
 }
 
@@ -360,12 +415,15 @@ func (c *conn) bdat(arg string) {
 }
 
 // replied follows the library's last line of a reply.
-func (c *conn) replied(code int) {
+func (c *conn) replied(code int, line string) {
 	verb, good := c.verb, code/100 == 2
 	if code == 354 {
 		return
 	}
 	c.verb = ""
+	if !good && verb != "" {
+		c.logRefusal(line)
+	}
 	switch verb {
 	case "EHLO", "HELO":
 		c.greeted = c.greeted || good

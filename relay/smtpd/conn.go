@@ -40,6 +40,10 @@ type conn struct {
 	out       bytes.Buffer // replies not sent yet; sent before the next wait
 	began     time.Time
 
+	step   string // the command that is worked on, for the log
+	path   string // the recipient that it names
+	from   string // the transaction's sender
+	helo   string
 	user   string // logged in as
 	logins int    // that have failed
 
@@ -351,7 +355,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 	sizeLine := c.verb == "EHLO" && len(p) > 8 && string(p[4:8]) == "SIZE"
 	if code, err := strconv.Atoi(string(p[:min(3, len(p))])); err == nil && last {
-		c.replied(code)
+		c.replied(code, string(bytes.TrimSpace(p)))
 	}
 	if sizeLine { // the library knows neither the limit nor what the guard offers
 		if c.mode == StartTLS && !c.encrypted {
@@ -400,79 +404,6 @@ func (c *conn) discard(n int64) error {
 	c.wait(time.Now().Add(c.srv.options().DataTimeout), true)
 	_, err := io.CopyN(io.Discard, c.r, n)
 	return err
-}
-
-// body is a message as it was read, dots removed.
-type body struct {
-	octets  []byte
-	tooLong bool // over the limit; octets are incomplete
-	bare    bool // has a CR without LF or a LF without CR
-}
-
-// readBody reads a message after DATA up to CRLF.CRLF. An error means that it was
-// cut, and ends the session.
-func (c *conn) readBody() (*body, error) {
-	opts := c.srv.options()
-	c.wait(time.Now().Add(opts.DataTimeout), true)
-	defer c.silentSince.Store(0)
-	if err := c.flush(); err != nil {
-		c.err = err
-		return nil, err
-	}
-	b := &body{octets: make([]byte, 0, 4<<10)}
-	lineStart, afterCR := true, false
-	for {
-		if c.r.Buffered() == 0 {
-			c.silentSince.Store(time.Now().UnixNano())
-		}
-		piece, err := c.r.ReadSlice('\n')
-		if err != nil && err != bufio.ErrBufferFull {
-			c.err = err
-			return nil, fmt.Errorf("message cut short: %w", err)
-		}
-		if lineStart && string(piece) == ".\r\n" {
-			c.bodyEnd = true
-			return b, nil
-		}
-		if lineStart && piece[0] == '.' {
-			piece = piece[1:]
-		}
-		lineStart = b.add(piece, &afterCR, opts.MaxMessageSize)
-	}
-}
-
-// add takes a piece that has no LF but maybe a last one, and tells whether a line
-// ended with CRLF. afterCR carries over that the piece before ended with CR.
-func (b *body) add(piece []byte, afterCR *bool, limit int64) (lineEnd bool) {
-	if len(piece) == 0 {
-		return false
-	}
-	text := piece
-	if piece[len(piece)-1] == '\n' {
-		text = piece[:len(piece)-1]
-		if len(text) > 0 && text[len(text)-1] == '\r' {
-			text = text[:len(text)-1]
-			lineEnd = true
-			b.bare = b.bare || *afterCR
-		} else {
-			lineEnd = len(text) == 0 && *afterCR
-			b.bare = b.bare || !lineEnd
-		}
-		*afterCR = false
-	} else {
-		b.bare = b.bare || *afterCR
-		*afterCR = text[len(text)-1] == '\r'
-		if *afterCR {
-			text = text[:len(text)-1]
-		}
-	}
-	b.bare = b.bare || bytes.IndexByte(text, '\r') >= 0
-	if int64(len(b.octets)+len(piece)) > limit {
-		b.tooLong = true
-		return lineEnd
-	}
-	b.octets = append(b.octets, piece...)
-	return lineEnd
 }
 
 // protocol is the word for the Received field (RFC 3848).

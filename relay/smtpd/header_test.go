@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/flowgraf/flowgraf/relay/message"
 )
 
 var testTrace = traceInfo{
@@ -30,8 +32,8 @@ func TestEditHeader(t *testing.T) {
 		{"body of dots", "Date: x\r\nMessage-ID: y\r\n\r\n.\r\n..\r\n", "Date: x\r\nMessage-ID: y\r\n\r\n.\r\n..\r\n"},
 		{"two From", "From: a\r\nFrom: b\r\n\r\n", "554"},
 		{"long line of 998", "X: " + strings.Repeat("y", 995) + "\r\nDate: x\r\nMessage-ID: y\r\n\r\n", "X: " + strings.Repeat("y", 995) + "\r\nDate: x\r\nMessage-ID: y\r\n\r\n"},
-		{"long line of 999", "X: " + strings.Repeat("y", 996) + "\r\n\r\n", "554"},
-		{"long folded line", "X: y\r\n " + strings.Repeat("y", 998) + "\r\n\r\n", "554"},
+		{"long line of 999", "X: " + strings.Repeat("y", 996) + "\r\n\r\n", testAdded + "X: " + strings.Repeat("y", 996) + "\r\n\r\n"},
+		{"long line of words", "X: y " + strings.Repeat("y", 996) + "\r\n\r\n", testAdded + "X: y\r\n " + strings.Repeat("y", 996) + "\r\n\r\n"},
 		{"30 Received", strings.Repeat("Received: x\r\n", 30) + "Date: x\r\nMessage-ID: y\r\n\r\n", strings.Repeat("Received: x\r\n", 30) + "Date: x\r\nMessage-ID: y\r\n\r\n"},
 		{"31 Received", strings.Repeat("Received: x\r\n", 31) + "\r\n", "554"},
 		{"own id", "Received: by x id 0a0b0c0d-77; y\r\n\r\n", "554"},
@@ -39,7 +41,7 @@ func TestEditHeader(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, refusal := editHeader([]byte(tt.in), testTrace)
+			got, refusal := editHeader([]byte(tt.in), &testTrace)
 			if refusal != nil {
 				if tt.want != "554" || refusal.Code != 554 {
 					t.Fatalf("refused: %v", refusal)
@@ -72,27 +74,27 @@ func FuzzEditHeader(f *testing.F) {
 	for _, seed := range []string{"", "Subject: x\r\n\r\nbody\r\n", "Bcc: a\r\n b\r\n\r\n", ": x\r\n", "A:\r\n\tx\r\nno colon\r\n", "\r\n\r\n", "X: y"} {
 		f.Add([]byte(seed))
 	}
-	f.Fuzz(func(t *testing.T, message []byte) {
-		if hasBare(message) || (len(message) > 0 && !bytes.HasSuffix(message, []byte("\r\n"))) {
+	f.Fuzz(func(t *testing.T, m []byte) {
+		if message.HasBare(m) || (len(m) > 0 && !bytes.HasSuffix(m, []byte("\r\n"))) {
 			return // never gets here, see readBody
 		}
-		got, refusal := editHeader(message, testTrace)
+		got, refusal := editHeader(m, &testTrace)
 		if refusal != nil {
 			return
 		}
-		if hasBare(got) || !bytes.HasPrefix(got, []byte(testReceived)) || !bytes.Contains(got, []byte("\r\n\r\n")) {
-			t.Fatalf("%q became %q", message, got)
+		if message.HasBare(got) || !bytes.HasPrefix(got, []byte(testReceived)) || !bytes.Contains(got, []byte("\r\n\r\n")) {
+			t.Fatalf("%q became %q", m, got)
 		}
 		// Relayed once more it keeps its Date and Message-ID, and its body.
-		_, rest := splitHeader(message)
+		_, rest := message.Split(m)
 		if !bytes.HasSuffix(got, rest) {
-			t.Fatalf("%q became %q", message, got)
+			t.Fatalf("%q became %q", m, got)
 		}
 		other := testTrace
 		other.instance, other.id = "ffffffff", "ffffffff-1"
-		again, refusal := editHeader(got, other)
+		again, refusal := editHeader(got, &other)
 		if refusal == nil && !bytes.HasSuffix(again, got) {
-			t.Fatalf("%q became %q, then %q", message, got, again)
+			t.Fatalf("%q became %q, then %q", m, got, again)
 		}
 	})
 }

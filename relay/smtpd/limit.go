@@ -20,6 +20,7 @@ type Limits struct {
 const (
 	maxClients         = 10_000 // remembered; beyond it the forgetting is early
 	failuresPerMinute  = 10     // of AUTH
+	refusalsPerMinute  = 120    // that are logged; two a second
 	forgetClientsAfter = time.Minute
 )
 
@@ -35,6 +36,8 @@ type limiter struct {
 type clientUse struct {
 	conns                          int
 	messages, recipients, failures bucket
+	refusals                       bucket
+	untold                         int // refusals that were not logged
 	last                           time.Time
 }
 
@@ -143,6 +146,19 @@ func (l *limiter) recipient(addr netip.Addr) bool {
 // failure counts a failed login; false when the client had too many.
 func (l *limiter) failure(addr netip.Addr) bool {
 	return l.take(addr, func(u *clientUse) (*bucket, int) { return &u.failures, failuresPerMinute })
+}
+
+// mayTell tells whether a refusal of a client is logged, and how many before it were not.
+func (l *limiter) mayTell(addr netip.Addr) (ok bool, untold int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	u := l.use(addr)
+	if !u.refusals.take(refusalsPerMinute, time.Now()) {
+		u.untold++
+		return false, 0
+	}
+	untold, u.untold = u.untold, 0
+	return true, untold
 }
 
 func (l *limiter) take(addr netip.Addr, which func(*clientUse) (*bucket, int)) bool {

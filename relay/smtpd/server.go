@@ -15,6 +15,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/flowgraf/flowgraf/relay/address"
+	"github.com/flowgraf/flowgraf/relay/maillog"
 	"github.com/flowgraf/flowgraf/relay/monitor"
 	"github.com/flowgraf/flowgraf/relay/policy"
 	"github.com/flowgraf/flowgraf/relay/queue"
@@ -49,8 +50,12 @@ type Options struct {
 	Unknown func(recipient address.Address) bool
 	// MaxMessageSize is the largest message in octets; default 10 MiB.
 	MaxMessageSize int64
-	// LongLines takes messages with lines over 998 octets in their body, which some
-	// servers refuse; else they are refused with 554 5.6.0.
+	// MaxHeaderSize is the largest header in octets; default 1 MiB. A larger one is
+	// refused with 552 5.3.4.
+	MaxHeaderSize int64
+	// LongLines takes messages with lines over 998 octets, which some servers refuse;
+	// those of the header are folded where there is white space. Else they are refused
+	// with 554 5.6.0.
 	LongLines bool
 	// MaxConnections is the number of connections at a time; default 100. Another
 	// client gets 421.
@@ -85,6 +90,7 @@ type Options struct {
 // setDefaults gives what is zero its default.
 func (o *Options) setDefaults() {
 	o.MaxMessageSize = orDefault(o.MaxMessageSize, defaultMaxMessageSize)
+	o.MaxHeaderSize = orDefault(o.MaxHeaderSize, defaultMaxHeaderSize)
 	o.MaxConnections = orDefault(o.MaxConnections, defaultMaxConnections)
 	o.MaxRecipients = orDefault(o.MaxRecipients, defaultMaxRecipients)
 	o.CommandTimeout = orDefault(o.CommandTimeout, defaultCommandTimeout)
@@ -111,6 +117,7 @@ const (
 
 const (
 	defaultMaxMessageSize = 10 << 20
+	defaultMaxHeaderSize  = 1 << 20
 	defaultMaxConnections = 100
 	defaultMaxRecipients  = 1000
 	defaultCommandTimeout = 5 * time.Minute
@@ -136,6 +143,7 @@ type Server struct {
 	smtp     *smtp.Server
 	limiter  *limiter
 	auths    chan struct{} // one place for each hash being computed
+	large    chan struct{} // one place for each large message in memory
 	stopping atomic.Bool
 
 	// handing is held for reading while a mail is handed over, and for writing from
@@ -157,7 +165,7 @@ func New(opts Options) *Server {
 	opts.setDefaults()
 	s := &Server{
 		conns:   map[*conn]struct{}{},
-		limiter: newLimiter(opts.Limits), auths: make(chan struct{}, parallelAuths),
+		limiter: newLimiter(opts.Limits), auths: make(chan struct{}, parallelAuths), large: make(chan struct{}, largeMessages),
 	}
 	s.opts.Store(&opts)
 	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
@@ -433,10 +441,21 @@ func (s *Server) release(c *conn) {
 func (s *Server) turnAway(nc net.Conn, remote netip.Addr, reason, answer string) {
 	mon := s.options().Monitor
 	mon.Count(monitor.Refused, reason)
-	mon.LimitedWarnf(reason+" "+remote.String(), "mail client %s sent away: %s", remote, answer)
+	if reason != "network" {
+		mon.LimitedWarnf(reason, "mail clients are put off: %s", answer)
+	}
+	s.logRefusal(remote, &maillog.Refusal{Step: "connection", Client: maillog.Peer{Addr: remote.String()}, Answer: answer})
 	nc.SetWriteDeadline(time.Now().Add(time.Second))
 	nc.Write([]byte(answer + "\r\n"))
 	nc.Close()
+}
+
+// logRefusal tells a refusal, as long as a client has not too many of them.
+func (s *Server) logRefusal(remote netip.Addr, r *maillog.Refusal) {
+	var tell bool
+	if tell, r.Untold = s.limiter.mayTell(remote); tell {
+		maillog.Refused(s.options().Monitor, r)
+	}
 }
 
 func remoteAddr(nc net.Conn) netip.Addr {

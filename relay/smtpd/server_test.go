@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flowgraf/flowgraf/relay/message"
 	"github.com/flowgraf/flowgraf/relay/monitor"
 	"github.com/flowgraf/flowgraf/relay/policy"
 	"github.com/flowgraf/flowgraf/relay/queue"
@@ -513,7 +514,7 @@ func FuzzDialogue(f *testing.F) {
 		mails.mu.Lock()
 		defer mails.mu.Unlock()
 		for _, m := range mails.mails {
-			if hasBare([]byte(m.body)) || strings.Contains(m.body, "\x00") {
+			if message.HasBare([]byte(m.body)) || strings.Contains(m.body, "\x00") {
 				t.Fatalf("taken %q", m.body)
 			}
 			for _, to := range m.env.To {

@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -11,6 +10,8 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/flowgraf/flowgraf/relay/address"
+	"github.com/flowgraf/flowgraf/relay/maillog"
+	"github.com/flowgraf/flowgraf/relay/message"
 	"github.com/flowgraf/flowgraf/relay/monitor"
 	"github.com/flowgraf/flowgraf/relay/queue"
 )
@@ -65,12 +66,10 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	known := opts.Known != nil && opts.Known(a) && opts.Policy.AllowClient(s.conn.remote)
 	if !known && !opts.Policy.Allow(s.conn.remote, a) {
 		opts.Monitor.Count(monitor.Refused, "domain")
-		opts.Monitor.LimitedWarnf("domain "+a.Domain, "mail client %s: recipient %q refused: its domain is not in relay_domains", s.conn.remote, a)
 		return reply(550, smtp.EnhancedCode{5, 7, 1}, "%s takes no mail for %s: not in its relay_domains", opts.Hostname, a.Domain)
 	}
 	if !known && opts.Unknown != nil && opts.Unknown(a) {
 		opts.Monitor.Count(monitor.Refused, "user")
-		opts.Monitor.LimitedWarnf("user "+a.Domain, "mail client %s: recipient %q refused: no such user here", s.conn.remote, a)
 		return reply(550, smtp.EnhancedCode{5, 1, 1}, "%s is neither an alias nor a user of this host", a)
 	}
 	if !slices.Contains(s.to, a.String()) {
@@ -87,88 +86,76 @@ func (s *session) Data(r io.Reader) error {
 		s.srv.options().Monitor.Count(monitor.Refused, "cut short")
 		return reply(451, smtp.EnhancedCode{4, 4, 2}, "message cut short")
 	}
-	err = s.accept(b)
-	var refusal *smtp.SMTPError
-	if errors.As(err, &refusal) {
-		s.srv.options().Monitor.Debugf("mail client %s: mail from %q refused: %d %s", s.conn.remote, s.from, refusal.Code, refusal.Message)
-	}
-	return err
+	defer b.release()
+	return s.accept(b)
 }
 
 func (s *session) readBody(r io.Reader) (*body, error) {
 	if _, chunks := r.(*io.PipeReader); !chunks {
 		return s.conn.readBody()
 	}
+	return s.readChunks(r)
+}
+
+// readChunks reads a message that comes with BDAT.
+func (s *session) readChunks(r io.Reader) (*body, error) {
 	limit := s.srv.options().MaxMessageSize
-	octets, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
-		return nil, err
+	b := &body{}
+	for piece := make([]byte, 32<<10); ; {
+		n, err := r.Read(piece)
+		if b.tooLong = int64(len(b.octets)+n) > limit; b.tooLong {
+			return b, nil // the library discards the rest
+		}
+		b.octets = append(b.octets, piece[:n]...)
+		if err == io.EOF {
+			break
+		}
+		if err == nil {
+			err = b.grow(s.srv)
+		}
+		if err != nil {
+			b.release()
+			return nil, err
+		}
 	}
 	if s.conn.cut.Load() {
+		b.release()
 		return nil, io.ErrUnexpectedEOF
 	}
-	b := &body{octets: octets, tooLong: int64(len(octets)) > limit, bare: hasBare(octets)}
-	if !bytes.HasSuffix(octets, []byte("\r\n")) {
+	b.bare = message.HasBare(b.octets)
+	if !bytes.HasSuffix(b.octets, []byte("\r\n")) {
 		b.octets = append(b.octets, "\r\n"...) // what DATA would have needed to end
 	}
 	return b, nil
 }
 
-// hasBare tells whether a CR stands without LF or a LF without CR.
-func hasBare(b []byte) bool {
-	pairs := bytes.Count(b, []byte("\r\n"))
-	return bytes.Count(b, []byte{'\r'}) != pairs || bytes.Count(b, []byte{'\n'}) != pairs
-}
-
-// hasLongLine tells whether a line is longer than RFC 5321 section 4.5.3.1.6 lets every
-// server take. Lines end with CRLF.
-func hasLongLine(b []byte) bool {
-	for len(b) > maxLine {
-		end := bytes.LastIndexByte(b[:maxLine+2], '\n')
-		if end < 0 {
-			return true
-		}
-		b = b[end+1:]
-	}
-	return false
-}
-
-// accept checks a whole message, edits its header and hands it over.
+// accept checks a whole message, edits its header and hands it over. Its answer is an
+// SMTPError for success, too.
 func (s *session) accept(b *body) error {
-	opts := s.srv.options()
-	count := func(reason string) { opts.Monitor.Count(monitor.Refused, reason) }
-	if b.tooLong {
-		count("size")
-		return reply(552, smtp.EnhancedCode{5, 3, 4}, "message too big, the limit is %d octets", opts.MaxMessageSize)
+	if refusal := s.check(b); refusal != nil {
+		return refusal
 	}
-	if b.bare {
-		count("bare line feed")
-		return reply(554, smtp.EnhancedCode{5, 5, 2}, "message has a bare CR or LF")
-	}
-	if !opts.LongLines && hasLongLine(b.octets) {
-		count("line length")
-		return reply(554, smtp.EnhancedCode{5, 6, 0}, "message has a line over %d octets", maxLine)
-	}
+	m := message.TrimFromLine(b.octets)
 	s.srv.handing.RLock() // the spool is not exchanged meanwhile
 	defer s.srv.handing.RUnlock()
 	s.srv.inFlight.Add(1)
 	defer s.srv.inFlight.Done()
-	opts = s.srv.options()
+	opts, now := s.srv.options(), time.Now()
 	env := &queue.Envelope{
 		ID: opts.NewID(), From: s.from.String(), To: slices.Clone(s.to),
-		Received: time.Now().UTC(), Origin: queue.OriginSMTP, Client: s.conn.remote.String(), Critical: isUrgent(b.octets),
+		Received: now.UTC(), Origin: queue.OriginSMTP, Client: s.conn.remote.String(), Critical: isUrgent(m),
 	}
 	trace := traceInfo{
 		helo: s.smtp.Hostname(), client: s.conn.remote, hostname: opts.Hostname,
-		id: env.ID, instance: opts.Instance, now: time.Now(), protocol: s.conn.protocol(),
+		id: env.ID, instance: opts.Instance, now: now, protocol: s.conn.protocol(),
 	}
-	message, refusal := editHeader(b.octets, trace)
+	edited, refusal := editHeader(m, &trace)
 	if refusal != nil {
-		count("message")
+		opts.Monitor.Count(monitor.Refused, "message")
 		return refusal
 	}
-	if err := opts.Submit(env, message); err != nil {
-		count("spool")
+	if err := opts.Submit(env, edited); err != nil {
+		opts.Monitor.Count(monitor.Refused, "spool")
 		opts.Monitor.LimitedWarnf("submit", "mail from %s not taken: %v", s.conn.remote, err)
 		if queue.IsFull(err) {
 			return reply(452, smtp.EnhancedCode{4, 3, 1}, "no space left for mail")
@@ -177,6 +164,31 @@ func (s *session) accept(b *body) error {
 	}
 	opts.Monitor.Count(monitor.Accepted, "")
 	opts.Monitor.Add(monitor.AcceptedBytes, "", int64(len(b.octets)))
-	opts.Monitor.Debugf("mail %s accepted from %s: %q to %q, %d octets", env.ID, s.conn.remote, env.From, env.To, len(b.octets))
+	maillog.Arrived(opts.Monitor, &maillog.Arrival{
+		ID: env.ID, From: s.from.String(), To: s.to, Client: s.conn.peer(), Protocol: trace.protocol, User: s.conn.user,
+		Size: len(b.octets), Answer: "250 2.0.0 OK id=" + env.ID, Took: time.Since(s.conn.trans.began),
+	})
+	return reply(250, smtp.EnhancedCode{2, 0, 0}, "OK id=%s", env.ID)
+}
+
+// check refuses a message for its size and its lines.
+func (s *session) check(b *body) *smtp.SMTPError {
+	opts := s.srv.options()
+	refuse := func(reason string, answer *smtp.SMTPError) *smtp.SMTPError {
+		opts.Monitor.Count(monitor.Refused, reason)
+		return answer
+	}
+	if b.tooLong {
+		return refuse("size", reply(552, smtp.EnhancedCode{5, 3, 4}, "message too big, the limit is %d octets", opts.MaxMessageSize))
+	}
+	if head, _ := message.Split(b.octets); int64(len(head)) > opts.MaxHeaderSize {
+		return refuse("header size", reply(552, smtp.EnhancedCode{5, 3, 4}, "header fields too big, the limit is %d octets", opts.MaxHeaderSize))
+	}
+	if b.bare {
+		return refuse("bare line feed", reply(554, smtp.EnhancedCode{5, 5, 2}, "message has a bare CR or LF"))
+	}
+	if !opts.LongLines && message.HasLongLine(b.octets) {
+		return refuse("line length", reply(554, smtp.EnhancedCode{5, 6, 0}, "message has a line over %d octets", message.MaxLine))
+	}
 	return nil
 }

@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 }
 
 // peer returns the path of a program of another project, or skips the test.
-func peer(t *testing.T, name string) string {
+func peer(t testing.TB, name string) string {
 	t.Helper()
 	if path := filepath.Join(postfix(), "usr/sbin", name); executable(path) {
 		return path

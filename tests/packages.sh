@@ -6,12 +6,12 @@
 # apt-get it installs nothing and says so.
 set -eu
 cd "$(dirname "$0")/.."
-packages="nfdump softflowd pmacct tcpreplay influxdb influxdb-client swaks tshark openssl"
+packages="nfdump nfdump-sflow softflowd pmacct tcpreplay influxdb influxdb-client swaks tshark openssl"
 postfix=build/postfix
 exim=build/exim
 
 missing=""
-for program in gcc nfdump nfcapd nfreplay softflowd pmacctd tcpreplay influxd influx swaks tshark openssl; do
+for program in gcc nfdump nfcapd sfcapd nfreplay softflowd pmacctd tcpreplay influxd influx swaks tshark openssl; do
 	command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
 done
 [ -x "$postfix/usr/sbin/smtp-sink" ] || missing="$missing smtp-sink"

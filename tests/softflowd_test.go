@@ -57,7 +57,7 @@ type timedPacket struct {
 }
 
 // writePcap writes a capture file of Ethernet packets.
-func writePcap(t *testing.T, file string, packets []timedPacket) {
+func writePcap(t testing.TB, file string, packets []timedPacket) {
 	t.Helper()
 	f, err := os.Create(file)
 	if err != nil {
@@ -77,7 +77,7 @@ func writePcap(t *testing.T, file string, packets []timedPacket) {
 }
 
 // serialize returns the bytes of a packet, with its lengths and checksums.
-func serialize(t *testing.T, parts ...gopacket.SerializableLayer) []byte {
+func serialize(t testing.TB, parts ...gopacket.SerializableLayer) []byte {
 	t.Helper()
 	buf := gopacket.NewSerializeBuffer()
 	opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
@@ -102,7 +102,7 @@ func captured(t *testing.T) (packets []timedPacket) {
 }
 
 // packet returns one packet of a conversation.
-func packet(t *testing.T, c conversation) []byte {
+func packet(t testing.TB, c conversation) []byte {
 	t.Helper()
 	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
 	eth := &layers.Ethernet{SrcMAC: mac, DstMAC: mac, EthernetType: layers.EthernetTypeIPv4}
@@ -138,7 +138,7 @@ func packet(t *testing.T, c conversation) []byte {
 // A real exporter replays a capture in four protocols; addresses, ports,
 // counters and times are right in the metrics and in the files.
 func TestSoftflowdInEveryProtocol(t *testing.T) {
-	softflowd, nfdump := peer(t, "softflowd"), peer(t, "nfdump")
+	nfdump := peer(t, "nfdump")
 	pcap := filepath.Join(t.TempDir(), "capture.pcap")
 	writePcap(t, pcap, captured(t))
 	for _, c := range []struct{ version, tag string }{{"1", "NetFlowV1"}, {"5", "NetFlowV5"}, {"9", "NetFlowV9"}, {"10", "IPFIX"}} {
@@ -148,7 +148,7 @@ func TestSoftflowdInEveryProtocol(t *testing.T) {
 			if c.version == "1" || c.version == "5" { // have no IPv6
 				want = conversations[:4]
 			}
-			run(t, softflowd, "-r", pcap, "-n", a.flows, "-v", c.version, "-d", "-c", "none", "-p", filepath.Join(a.dir, "pid"))
+			softflowd(t, pcap, c.version, a.flows)
 			metrics := filepath.Join(a.dir, "metrics")
 			waitFor(t, 10*time.Second, "the flows", func() bool { return len(points(t, metrics, "netflow")) >= len(want) })
 			a.stop(t)

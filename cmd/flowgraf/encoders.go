@@ -156,6 +156,7 @@ func v9Fields(v6 bool) []ipfix.FieldSpec {
 		ipfix.FieldSpec{ID: 4, Length: 1}, ipfix.FieldSpec{ID: 6, Length: 1}, ipfix.FieldSpec{ID: 5, Length: 1},
 		ipfix.FieldSpec{ID: 61, Length: 1},
 		ipfix.FieldSpec{ID: 16, Length: 4}, ipfix.FieldSpec{ID: 17, Length: 4}, // AS numbers
+		ipfix.FieldSpec{ID: 32, Length: 2}, // type and code of ICMP, for collectors that do not look for them in the port
 	)
 }
 

@@ -1,0 +1,140 @@
+package tests
+
+import (
+	"encoding/hex"
+	"encoding/xml"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// dissected is a node of what tshark makes of a packet: a protocol, a field or a
+// line of text with fields below it.
+type dissected struct {
+	Name     string      `xml:"name,attr"`
+	Show     string      `xml:"show,attr"`
+	Showname string      `xml:"showname,attr"`
+	Pos      int         `xml:"pos,attr"`
+	Size     int         `xml:"size,attr"`
+	Value    string      `xml:"value,attr"`         // in hex
+	Unmasked string      `xml:"unmaskedvalue,attr"` // of a bit field: the bytes it lies in
+	Hide     string      `xml:"hide,attr"`
+	Fields   []dissected `xml:",any"`
+}
+
+// raw returns the bytes that a field was read from.
+func (d *dissected) raw() []byte {
+	text := d.Value
+	if d.Unmasked != "" {
+		text = d.Unmasked
+	}
+	b, _ := hex.DecodeString(text)
+	return b
+}
+
+// walk calls fn for every node below d, in order, until it says not to go down.
+func (d *dissected) walk(fn func(*dissected) bool) {
+	for i := range d.Fields {
+		if f := &d.Fields[i]; fn(f) {
+			f.walk(fn)
+		}
+	}
+}
+
+// find returns the first node below d with one of the names, or nil.
+func (d *dissected) find(names ...string) (found *dissected) {
+	d.walk(func(f *dissected) bool {
+		for _, name := range names {
+			if found == nil && f.Name == name {
+				found = f
+			}
+		}
+		return found == nil
+	})
+	return found
+}
+
+// dissect lets one tshark read datagrams to port 2055 as protocol, its cflow or sflow,
+// and returns a tree for each of them. Each group is one exporter with an address of
+// its own, so that its templates are its own.
+func dissect(t testing.TB, protocol string, groups ...[][]byte) [][]dissected {
+	t.Helper()
+	tshark := peer(t, "tshark")
+	var packets []timedPacket
+	for i, datagrams := range groups {
+		for _, d := range datagrams {
+			packets = append(packets, timedPacket{time.Now(), udpPacket(t, byte(i), d)})
+		}
+	}
+	file := filepath.Join(t.TempDir(), "flows.pcap")
+	writePcap(t, file, packets)
+	out, err := exec.Command(tshark, "-n", "-r", file, "-d", "udp.port==2055,"+protocol, "-T", "pdml", "-o", "ip.check_checksum:TRUE").Output()
+	if err != nil {
+		t.Fatalf("tshark: %v\n%s", err, tail(string(out), 2000))
+	}
+	var doc struct {
+		Packets []dissected `xml:"packet"`
+	}
+	if err := xml.Unmarshal(out, &doc); err != nil {
+		t.Fatalf("what tshark writes: %v", err)
+	}
+	if len(doc.Packets) != len(packets) {
+		t.Fatalf("tshark reads %d packets, %d were given to it", len(doc.Packets), len(packets))
+	}
+	trees := make([][]dissected, len(groups))
+	for i, datagrams := range groups {
+		trees[i] = doc.Packets[:len(datagrams)]
+		doc.Packets = doc.Packets[len(datagrams):]
+	}
+	return trees
+}
+
+// complaints returns what tshark's experts say of a packet, with the severity as it
+// prints it, but for what is only a remark on TCP's course ("chat" and "note").
+func complaints(packet *dissected) (list []string) {
+	packet.walk(func(f *dissected) bool {
+		if f.Name == "_ws.malformed" {
+			list = append(list, "malformed: "+f.Showname)
+		}
+		if f.Name == "_ws.expert" && !strings.Contains(f.Showname, "(Chat/") && !strings.Contains(f.Showname, "(Note/") {
+			list = append(list, f.Showname)
+		}
+		return true
+	})
+	return list
+}
+
+// dissectedFlows returns the records of NetFlow and IPFIX in the order of the
+// datagram: flows, and what options say.
+func dissectedFlows(packet *dissected) (flows []*dissected) {
+	packet.walk(func(f *dissected) bool {
+		if f.Name == "" && (strings.HasPrefix(f.Show, "Flow ") || strings.HasPrefix(f.Show, "pdu ")) {
+			flows = append(flows, f)
+			return false
+		}
+		return true
+	})
+	return flows
+}
+
+// leaves returns the fields of a record that were read from its bytes, in the order of
+// these: one for each place, a word of flags once.
+func (d *dissected) leaves() (list []*dissected) {
+	end := map[int]int{} // of what has been taken, by its begin
+	d.walk(func(f *dissected) bool {
+		switch _, taken := end[f.Pos]; {
+		case f.Name == "cflow.timedelta", f.Name == "": // two times, or a line of text: their fields count
+			return true
+		case f.Size == 0 || f.Hide == "yes" || taken:
+			return false
+		}
+		end[f.Pos] = f.Pos + f.Size
+		list = append(list, f)
+		return false
+	})
+	slices.SortStableFunc(list, func(a, b *dissected) int { return a.Pos - b.Pos })
+	return list
+}

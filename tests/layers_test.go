@@ -18,8 +18,10 @@ var importLayers = [][]string{
 	{"plugins/decoding", "plugins/decoding/decodingtest"},
 	{"plugins/flowmetric", "plugins/flowmetric/generate"},
 	{"plugins/collector", "plugins/vcenter", "plugins/vcenter/vcentertest", "outputs/archive", "outputs/query", "outputs/report", "outputs/waitlog"},
-	{"outputs/nffile", "plugins/netflow", "plugins/ipfix", "plugins/sflow"},
-	{"plugins/ie/generate", "plugins/flow/generate"},
+	{"outputs/nffile", "plugins/exporter"},
+	{"plugins/netflow", "plugins/sflow"},
+	{"plugins/ipfix"},
+	{"plugins/packet", "plugins/ie/generate", "plugins/flow/generate"},
 	{"plugins/disk", "plugins/flow", "plugins/handover", "plugins/ie", "plugins/outcome", "plugins/wire", "tests/peers"},
 }
 
@@ -107,6 +109,8 @@ func TestJudgeRefusesWhatTheDesignForbids(t *testing.T) {
 		{"outputs/nfdump", module + "plugins/decoding", true},
 		{"plugins/decoding", module + "plugins/inputs/netflow", false},
 		{"outputs/smtp_relay", module + "relay/alert", true},
+		{"plugins/ipfix", module + "plugins/packet", true},
+		{"plugins/ipfix", module + "plugins/sflow", false},
 		{"plugins/ipfix", module + "plugins/collector", false},
 		{"plugins/collector", module + "outputs/nffile", false},
 		{"plugins/collector", "github.com/influxdata/telegraf", false},

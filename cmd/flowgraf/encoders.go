@@ -9,6 +9,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/ie"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
+	"github.com/flowgraf/flowgraf/plugins/packet"
 	"github.com/flowgraf/flowgraf/plugins/sflow"
 )
 
@@ -75,8 +76,9 @@ func (e *fixedEncoder) data(dst []byte, now time.Time, recs []flow.Record) ([]by
 // sflowRate is one packet in how many a generated agent samples.
 const sflowRate = 512
 
-// ethernetLen is the length of an Ethernet header in bytes.
-const ethernetLen = 14
+// frameLen is what an Ethernet frame has around its IP packet, in bytes: the header and
+// the checksum, which sFlow counts.
+const frameLen = 14 + 4
 
 // sflowInterfaces are the interfaces of the traffic, whose counters an agent sends.
 const sflowInterfaces = 7
@@ -108,10 +110,10 @@ func (e *sflowEncoder) data(dst []byte, now time.Time, recs []flow.Record) ([]by
 	for ; n < len(recs) && (n == 0 || e.Len() < ipfix.DefaultLimit-256); n++ {
 		r := &recs[n]
 		asSample(r, flow.TimeOf(now))
-		r.Bytes -= ethernetLen
-		e.head = sflow.AppendPacket(e.head[:0], r) // with the length of the IP packet
-		r.Bytes += ethernetLen
-		e.Flow(r, sflow.ProtocolEthernet, e.head, uint32(r.Bytes))
+		r.Bytes -= frameLen
+		e.head = packet.Append(e.head[:0], r) // with the length of the IP packet
+		r.Bytes += frameLen
+		e.Flow(r, packet.ProtocolEthernet, e.head, uint32(r.Bytes))
 		if r.Input <= sflowInterfaces {
 			e.octets[r.Input] += r.Bytes * sflowRate
 			e.packets[r.Input] += sflowRate
@@ -120,10 +122,14 @@ func (e *sflowEncoder) data(dst []byte, now time.Time, recs []flow.Record) ([]by
 	return e.End(), n
 }
 
-// asSample makes a flow one packet of it.
+// asSample makes a flow one packet of it, from somewhere in its midst.
 func asSample(r *flow.Record, now flow.Time) {
-	r.Bytes = min(max(r.Bytes/max(r.Packets, 1), 64), 1500+ethernetLen)
+	const smallest, largest = 60, 1500 // IPv6 with TCP, and what Ethernet carries
+	r.Bytes = min(max(r.Bytes/max(r.Packets, 1), smallest), largest) + frameLen
 	r.Packets, r.SamplingRate = 1, sflowRate
+	if r.Proto == protoTCP {
+		r.TCPFlags = tcpACK | tcpPSH
+	}
 	r.First, r.Last = now, now
 	r.InSrcMAC, r.OutDstMAC = [6]byte{2, 0, 0, 0, 0, 1}, [6]byte{2, 0, 0, 0, 0, 2}
 }

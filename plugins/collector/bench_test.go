@@ -7,6 +7,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
+	"github.com/flowgraf/flowgraf/plugins/packet"
 	"github.com/flowgraf/flowgraf/plugins/sflow"
 )
 
@@ -91,7 +92,7 @@ func streams(t testing.TB) []stream {
 	for i := range recs[:10] {
 		r := recs[i]
 		r.SamplingRate = 512
-		packets.Flow(&r, 1, sflow.AppendPacket(nil, &r), uint32(r.Bytes))
+		packets.Flow(&r, 1, packet.Append(nil, &r), uint32(r.Bytes))
 	}
 	return append(list, stream{name: "sflow", data: packets.End(), records: 10})
 }

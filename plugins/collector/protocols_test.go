@@ -8,6 +8,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
+	"github.com/flowgraf/flowgraf/plugins/packet"
 	"github.com/flowgraf/flowgraf/plugins/sflow"
 )
 
@@ -69,7 +70,7 @@ func TestSFlow(t *testing.T) {
 	for i := range 10 {
 		for port, e := range agents {
 			e.Begin(nil, exported)
-			e.Flow(&rec, sflow.ProtocolEthernet, sflow.AppendPacket(nil, &rec), 100)
+			e.Flow(&rec, packet.ProtocolEthernet, packet.Append(nil, &rec), 100)
 			e.Counters(3, flow.CounterRecord{Kind: "interface"}, flow.CounterRecord{Kind: "ethernet"})
 			if b := e.End(); i != 4 {
 				dg := Datagram{Exporter: netip.AddrPortFrom(from.Addr(), uint16(1000+10*i+port)), Received: received.Add(time.Duration(i) * time.Second), Payload: b}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ie"
-	"github.com/flowgraf/flowgraf/plugins/sflow"
+	"github.com/flowgraf/flowgraf/plugins/packet"
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
@@ -36,12 +36,12 @@ func (d *RecordDecoder) dissect(r *flow.Record) {
 		}
 		switch e.ID {
 		case layer2Section, frameSection:
-			head, protocol = e.Value, sflow.ProtocolEthernet
+			head, protocol = e.Value, packet.ProtocolEthernet
 		case ipHeaderSection:
 			if head == nil && len(e.Value) > 0 {
-				head, protocol = e.Value, sflow.ProtocolIPv4
+				head, protocol = e.Value, packet.ProtocolIPv4
 				if e.Value[0]>>4 == 6 {
-					protocol = sflow.ProtocolIPv6
+					protocol = packet.ProtocolIPv6
 				}
 			}
 		case frameSize:
@@ -57,7 +57,7 @@ func (d *RecordDecoder) dissect(r *flow.Record) {
 	}
 	d.sample = flow.Sample{Kind: flow.SampleSection, Protocol: protocol, Headers: flow.HasFrame}
 	r.Sample = &d.sample
-	sflow.Dissect(r, &d.sample, protocol, head)
+	packet.Dissect(r, &d.sample, protocol, head)
 	d.sample.FrameLength = uint32(min(size, 1<<32-1))
 	if size == 0 {
 		size = packetLength(&d.sample, head)
@@ -76,8 +76,8 @@ func (d *RecordDecoder) dissect(r *flow.Record) {
 // with the headers of the link before it; 0 when there is none.
 func packetLength(p *flow.Sample, head []byte) uint64 {
 	link := 0
-	if p.Protocol == sflow.ProtocolEthernet {
-		if link = sflow.LinkLength(head); link == 0 {
+	if p.Protocol == packet.ProtocolEthernet {
+		if link = packet.LinkLength(head); link == 0 {
 			return 0
 		}
 	}

@@ -6,14 +6,14 @@ import (
 	"testing"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
-	"github.com/flowgraf/flowgraf/plugins/sflow"
+	"github.com/flowgraf/flowgraf/plugins/packet"
 )
 
 // TestSections decodes packets in the elements 315, 313 and 104, of fixed and
 // variable length, and with more bytes than a step can hold.
 func TestSections(t *testing.T) {
 	in := flow.Record{Src: netip.MustParseAddr("2001:db8::1"), Dst: netip.MustParseAddr("2001:db8::2"), SrcPort: 53, DstPort: 1024, Proto: 17, Bytes: 300}
-	frame := append(sflow.AppendPacket(nil, &in), make([]byte, 300)...)
+	frame := append(packet.Append(nil, &in), make([]byte, 300)...)
 	for _, c := range []struct {
 		id, length uint16
 		value      []byte
@@ -21,9 +21,9 @@ func TestSections(t *testing.T) {
 		want       uint64
 	}{
 		{315, Variable, frame, true, 1234},
-		{315, 96, frame[:96], false, 354},
-		{315, 300, frame[:300], false, 354},
-		{313, Variable, frame[14:200], false, 340},
+		{315, 96, frame[:96], false, 14 + 300},
+		{315, 300, frame[:300], false, 14 + 300},
+		{313, Variable, frame[14:200], false, 300},
 		{104, 64, frame[:64], true, 1234},
 	} {
 		fields := []FieldSpec{{ID: 10, Length: 4}, {ID: c.id, Length: c.length}}
@@ -52,7 +52,7 @@ func TestSections(t *testing.T) {
 // whatever the link has before it; labels and other protocols are none.
 func TestSectionsWithoutLength(t *testing.T) {
 	in := flow.Record{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2"), SrcPort: 53, DstPort: 1024, Proto: 17, Bytes: 300}
-	frame := sflow.AppendPacket(nil, &in)
+	frame := packet.Append(nil, &in)
 	macs, ip := frame[:12], frame[14:]
 	for _, c := range []struct {
 		name  string
@@ -87,10 +87,10 @@ func TestSectionsWithoutLength(t *testing.T) {
 // through the same dissector as sFlow's (see TestDissect of package sflow).
 func TestTunnelsInSections(t *testing.T) {
 	inner := flow.Record{Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("10.0.0.2"), SrcPort: 1024, DstPort: 80, Proto: 6, Bytes: 200}
-	frame := sflow.AppendPacket(nil, &inner) // Ethernet, IPv4, TCP
+	frame := packet.Append(nil, &inner) // Ethernet, IPv4, TCP
 	outer := func(proto uint8, dst uint16) []byte {
 		r := flow.Record{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2"), SrcPort: 50000, DstPort: dst, Proto: proto, Bytes: 300}
-		return sflow.AppendPacket(nil, &r)
+		return packet.Append(nil, &r)
 	}
 	const ethernet, ip = 14, 20
 	for _, c := range []struct {

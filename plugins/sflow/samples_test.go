@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/packet"
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
@@ -108,12 +109,12 @@ func TestInterfaces(t *testing.T) {
 // TestUnknownIsSkipped puts samples and records that nobody knows before those that
 // are decoded.
 func TestUnknownIsSkipped(t *testing.T) {
-	packet := flow.Record{Src: addr("192.0.2.1"), Dst: addr("192.0.2.2"), Proto: 17, DstPort: 53}
-	head := AppendPacket(nil, &packet)
+	sampled := flow.Record{Src: addr("192.0.2.1"), Dst: addr("192.0.2.2"), Proto: 17, DstPort: 53}
+	head := packet.Append(nil, &sampled)
 	header := rec(1, cat(u32s(1, 1400, 4, uint32(len(head))), head, make([]byte, -len(head)&3)))
 	r, p := decodeOne(t, one(FlowSample, u32s(1, 3, 100, 0, 0, 3, 4, 4),
 		rec(4242, u32s(1, 2, 3)), rec(4711<<12|1, []byte{1, 2, 3, 4}), rec(2222, nil), header))
-	if p.Headers&flow.HasFrame == 0 || p.Protocol != 1 || p.FrameLength != 1400 || r.Src != packet.Src || r.DstPort != 53 || r.Bytes != 1400 || r.Scale(r.Bytes) != 140000 || r.Scale(r.Packets) != 100 {
+	if p.Headers&flow.HasFrame == 0 || p.Protocol != 1 || p.FrameLength != 1400 || r.Src != sampled.Src || r.DstPort != 53 || r.Bytes != 1400 || r.Scale(r.Bytes) != 140000 || r.Scale(r.Packets) != 100 {
 		t.Errorf("got %+v", r)
 	}
 	b := cat(u32s(5, 1), addr("192.0.2.254").AsSlice(), u32s(1, 77, 5000, 3),

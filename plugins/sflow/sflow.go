@@ -1,7 +1,7 @@
 // Package sflow decodes and encodes sFlow version 5 datagrams
 // (https://sflow.org/sflow_version_5.txt): flow samples, expanded samples,
-// discarded packets and counter samples. It also dissects the packet headers
-// that samples carry, for sFlow and for the packet sections of IPFIX.
+// discarded packets and counter samples. What samples carry of packets is read by
+// package packet.
 //
 // Like ipfix it keeps no state between datagrams, decodes into reused records
 // without allocation, and never panics on what a peer sends: every count in a
@@ -19,6 +19,7 @@ import (
 	"net/netip"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/packet"
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
@@ -352,7 +353,7 @@ func (d *Decoder) header(r *flow.Record, b []byte) error {
 	r.Bytes = uint64(p.FrameLength)
 	r.Present.Add(flow.Bytes)
 	p.Headers |= flow.HasFrame
-	Dissect(r, p, p.Protocol, head[:n:n])
+	packet.Dissect(r, p, p.Protocol, head[:n:n])
 	return nil
 }
 

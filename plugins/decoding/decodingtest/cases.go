@@ -7,6 +7,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
+	"github.com/flowgraf/flowgraf/plugins/packet"
 	"github.com/flowgraf/flowgraf/plugins/sflow"
 )
 
@@ -24,7 +25,7 @@ func SFlow() [][]byte {
 	r.SrcVLAN, r.SamplingRate, r.MaxTTL = 7, 400, 63
 	e := sflow.Encoder{Agent: netip.MustParseAddr("192.0.2.254"), SubAgent: 1, Boot: Exported - 1e12}
 	e.Begin(nil, Exported)
-	e.Flow(&r, sflow.ProtocolEthernet, sflow.AppendPacket(nil, &r), 1234)
+	e.Flow(&r, packet.ProtocolEthernet, packet.Append(nil, &r), 1234)
 	one := func(names ...string) (list []flow.Counter) {
 		for i, name := range names {
 			list = append(list, flow.Counter{Name: name, Value: uint64(i + 1)})

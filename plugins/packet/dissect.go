@@ -1,4 +1,4 @@
-package sflow
+package packet
 
 import (
 	"encoding/binary"
@@ -70,8 +70,8 @@ const (
 	mpls
 )
 
-// packet is a packet on its way through the headers.
-type packet struct {
+// walker is a packet on its way through the headers.
+type walker struct {
 	r     *flow.Record
 	p     *flow.Sample
 	depth int
@@ -90,7 +90,7 @@ func Dissect(r *flow.Record, p *flow.Sample, protocol uint32, head []byte) {
 
 // walk reads any packet, header by header.
 func walk(r *flow.Record, p *flow.Sample, protocol uint32, head []byte) {
-	k := packet{r: r, p: p}
+	k := walker{r: r, p: p}
 	what := nothing
 	switch protocol {
 	case ProtocolEthernet:
@@ -120,13 +120,13 @@ func walk(r *flow.Record, p *flow.Sample, protocol uint32, head []byte) {
 }
 
 // short ends the walk at a header that is cut off.
-func (k *packet) short() (next, []byte) {
+func (k *walker) short() (next, []byte) {
 	k.p.Headers |= flow.HasShort
 	return nothing, nil
 }
 
 // ethernet reads an Ethernet header and the tags behind it.
-func (k *packet) ethernet(b []byte) (next, []byte) {
+func (k *walker) ethernet(b []byte) (next, []byte) {
 	if len(b) < 14 {
 		return k.short()
 	}
@@ -146,7 +146,7 @@ func (k *packet) ethernet(b []byte) (next, []byte) {
 }
 
 // tags reads 802.1Q tags, and goes on with what they carry.
-func (k *packet) tags(kind uint16, b []byte, outermost bool) (next, []byte) {
+func (k *walker) tags(kind uint16, b []byte, outermost bool) (next, []byte) {
 	r, p := k.r, k.p
 	for ; kind == etherVLAN || kind == etherQinQ || kind == etherQinQOld; k.depth++ {
 		if len(b) < 4 || k.depth >= maxHeaders {
@@ -247,7 +247,7 @@ func ppp(b []byte) (next, []byte) {
 // mpls reads a stack of labels. What lies under the last one is told by its first
 // four bits: IP, else a pseudowire's Ethernet, with a control word (RFC 4385)
 // when they are zero.
-func (k *packet) mpls(b []byte) (next, []byte) {
+func (k *walker) mpls(b []byte) (next, []byte) {
 	for ; ; k.depth++ {
 		if len(b) < 4 || k.depth >= maxHeaders {
 			return k.short()
@@ -280,7 +280,7 @@ func (k *packet) mpls(b []byte) (next, []byte) {
 }
 
 // enter makes room for an IP header: the one before it, if any, was a tunnel's.
-func (k *packet) enter() {
+func (k *walker) enter() {
 	r := k.r
 	if k.p.Headers&(flow.HasIPv4|flow.HasIPv6) != 0 {
 		r.TunSrc, r.TunDst, r.TunProto = r.Src, r.Dst, r.Proto
@@ -303,7 +303,7 @@ func (k *packet) enter() {
 }
 
 // ipv4 reads an IPv4 header (RFC 791).
-func (k *packet) ipv4(b []byte) (next, []byte) {
+func (k *walker) ipv4(b []byte) (next, []byte) {
 	if len(b) < 20 || b[0]>>4 != 4 || b[0]&15 < 5 {
 		return k.short()
 	}
@@ -334,7 +334,7 @@ func (k *packet) ipv4(b []byte) (next, []byte) {
 }
 
 // ipv6 reads an IPv6 header and its extensions (RFC 8200).
-func (k *packet) ipv6(b []byte) (next, []byte) {
+func (k *walker) ipv6(b []byte) (next, []byte) {
 	if len(b) < 40 || b[0]>>4 != 6 {
 		return k.short()
 	}
@@ -389,7 +389,7 @@ func (k *packet) ipv6(b []byte) (next, []byte) {
 }
 
 // transport reads what an IP header carries.
-func (k *packet) transport(proto uint8, b []byte) (next, []byte) {
+func (k *walker) transport(proto uint8, b []byte) (next, []byte) {
 	r, p := k.r, k.p
 	switch proto {
 	case ipIPv4:
@@ -432,7 +432,7 @@ func (k *packet) transport(proto uint8, b []byte) (next, []byte) {
 }
 
 // udp looks for tunnels by their port.
-func (k *packet) udp(b []byte) (next, []byte) {
+func (k *walker) udp(b []byte) (next, []byte) {
 	if !isTunnel(k.r.DstPort) || len(b) < 8 {
 		return nothing, nil
 	}
@@ -452,7 +452,7 @@ func (k *packet) udp(b []byte) (next, []byte) {
 }
 
 // network sets the number of a virtual network.
-func (k *packet) network(vni uint32) {
+func (k *walker) network(vni uint32) {
 	k.p.VNI = vni
 	k.p.Headers |= flow.HasVNI
 	k.r.SegmentID = uint64(vni)
@@ -460,7 +460,7 @@ func (k *packet) network(vni uint32) {
 }
 
 // gre reads a GRE header (RFC 2784, RFC 2890; NVGRE is RFC 7637).
-func (k *packet) gre(b []byte) (next, []byte) {
+func (k *walker) gre(b []byte) (next, []byte) {
 	if len(b) < 4 {
 		return k.short()
 	}

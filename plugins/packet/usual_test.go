@@ -1,4 +1,4 @@
-package sflow
+package packet
 
 import (
 	"math"
@@ -20,7 +20,7 @@ func usualPackets() [][]byte {
 		{Src: six, Dst: six, Proto: 17, SrcPort: 1024, DstPort: 53, MaxTTL: 1},
 		{Src: six, Dst: six, Proto: 58, DstPort: 0x8700},
 	} {
-		list = append(list, append(AppendPacket(nil, &r), make([]byte, topSize)...))
+		list = append(list, append(Append(nil, &r), make([]byte, topSize)...))
 	}
 	return list
 }

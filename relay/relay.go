@@ -415,8 +415,8 @@ func (r *Relay) allow(env *queue.Envelope, to address.Address) error {
 	return fmt.Errorf("the domain of %q is not in relay_domains", to)
 }
 
-// bounce queues a notification for a mail that failed, when one is due and allowed.
-func (r *Relay) bounce(mail *queue.Mail) error {
+// bounce queues a notification for recipients that failed, when one is due and allowed.
+func (r *Relay) bounce(mail *queue.Mail, failed []queue.Result) error {
 	from, err := address.ParseReverse(mail.From)
 	if mail.Origin != queue.OriginSMTP || err != nil || from.IsNull() {
 		r.opts.Monitor.Count(monitor.BouncesWithheld, "sender")
@@ -431,9 +431,11 @@ func (r *Relay) bounce(mail *queue.Mail) error {
 	env := &queue.Envelope{
 		ID: r.queue.NewID(), To: []string{from.String()}, Received: now.UTC(), Origin: queue.OriginDSN,
 	}
-	if err := r.Submit(env, dsn.Failed(mail, r.opts.Hostname, env.ID, now)); err != nil {
+	body := dsn.Failed(mail, failed, r.opts.Hostname, env.ID, now)
+	if err := r.Submit(env, body); err != nil {
 		return err
 	}
+	maillog.Bounced(r.opts.Monitor, &maillog.Bounce{ID: env.ID, About: mail.ID, To: env.To, Size: len(body)})
 	r.opts.Monitor.Count(monitor.Bounced, "")
 	return nil
 }

@@ -21,24 +21,39 @@ var ErrBusy = errors.New("the mail is being delivered at this moment, try again"
 type Status struct {
 	ID       string
 	Received time.Time
-	// Due is when it is tried next, unless all smarthosts are paused.
+	// Due is when it is tried next, at the earliest.
 	Due      time.Time
 	Attempts int
 	Critical bool
 	Held     bool
-	// Busy means that it is being delivered.
-	Busy bool
+	// Busy means that it is being delivered; Asking is the server that is asked, since
+	// then.
+	Busy   bool
+	Asking string
+	Since  time.Time
+	// Failed is the number of its recipients that have failed for good.
+	Failed int
+	// Waits say which servers keep it waiting.
+	Waits []Wait
+}
+
+// Wait is a server that cannot be asked now, or the look-up of servers.
+type Wait struct {
+	// Host is the server, or the name that is looked up; Why is what it answered last,
+	// or the error there was.
+	Host, Why string
+	// Since is when it began, zero when that is not known; Until is when it is asked
+	// again, zero when it waits for something to happen.
+	Since, Until time.Time
 }
 
 // List gives the waiting mails, oldest first.
 func (s *Sender) List() []Status {
 	s.mu.Lock()
 	all := make([]Status, 0, len(s.known))
+	now := time.Now()
 	for _, e := range s.known {
-		all = append(all, Status{
-			ID: e.id, Received: e.received, Due: e.due, Attempts: e.attempts,
-			Critical: e.critical, Held: e.held, Busy: e.index < 0 && !e.held,
-		})
+		all = append(all, s.status(e, now))
 	}
 	s.mu.Unlock()
 	slices.SortFunc(all, func(a, b Status) int {
@@ -48,6 +63,53 @@ func (s *Sender) List() []Status {
 		return strings.Compare(a.ID, b.ID)
 	})
 	return all
+}
+
+// status tells how one mail stands. The caller holds mu.
+func (s *Sender) status(e *entry, now time.Time) Status {
+	st := Status{
+		ID: e.id, Received: e.received, Due: e.due, Attempts: e.attempts,
+		Critical: e.critical, Held: e.held, Busy: e.index < 0 && !e.held, Failed: e.failed,
+	}
+	if st.Busy {
+		if e.work != nil && e.work.host != nil {
+			st.Asking, st.Since = e.work.host.name(), e.work.since
+		}
+		return st
+	}
+	if e.held {
+		return st
+	}
+	st.Waits = s.waits(e, now)
+	if wait := s.wait(s.destination(e.destination), now, e); wait > 0 && wait < forNews && st.Due.Before(now.Add(wait)) {
+		st.Due = now.Add(wait)
+	}
+	return st
+}
+
+// waits gives what keeps a mail's destination from being asked. The caller holds mu.
+func (s *Sender) waits(e *entry, now time.Time) []Wait {
+	var all []Wait
+	for _, p := range s.places {
+		if p.lookups.err != nil {
+			all = append(all, p.lookups.wait(p.Host))
+		}
+	}
+	d := s.destination(e.destination)
+	if d.lookups.err != nil {
+		all = append(all, d.lookups.wait(d.domain))
+	}
+	for _, h := range d.hosts {
+		if w, ok := h.wait(now); ok {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+// wait tells of a look-up that has failed.
+func (l *lookupState) wait(name string) Wait {
+	return Wait{Host: name, Why: printable(l.err.Error()), Since: l.since, Until: l.until}
 }
 
 // Oldest gives the age of the mail that waits longest, 0 when none does.
@@ -63,7 +125,8 @@ func (s *Sender) Oldest() time.Duration {
 }
 
 // Retry makes a mail due now, lets it go if it is held, and ends the pauses of
-// smarthosts.
+// smarthosts. It is always tried, and from now on it has the whole time again in which it
+// may be put off.
 func (s *Sender) Retry(id string) error {
 	if err := s.opts.Queue.SetHeld(id, false); err != nil {
 		return err
@@ -76,6 +139,7 @@ func (s *Sender) Retry(id string) error {
 	}
 	s.endPauses()
 	e.due = time.Now()
+	e.patience = e.due
 	if e.index >= 0 {
 		heap.Fix(s.lane(e), e.index)
 	} else if e.held {
@@ -88,11 +152,11 @@ func (s *Sender) Retry(id string) error {
 
 // endPauses makes all servers and the DNS worth a try. The caller holds mu.
 func (s *Sender) endPauses() {
-	for _, h := range s.places {
-		h.until = time.Time{}
+	for _, h := range s.allHosts() {
+		h.endPause()
 	}
-	for _, h := range s.exchangers {
-		h.until = time.Time{}
+	for _, p := range s.places {
+		p.lookups.until = time.Time{}
 	}
 	for _, d := range s.destinations {
 		d.lookups.until = time.Time{}
@@ -147,7 +211,9 @@ func (s *Sender) Bounce(id string) error {
 			})
 		}
 	}
-	s.conclude(e, mail, results)
+	a := &attempt{entry: e, mail: mail}
+	s.settle(a, results)
+	s.conclude(a, nil)
 	return nil
 }
 

@@ -59,16 +59,19 @@ func (d *dialer) authenticate(c *client, h Smarthost) error {
 	if err != nil {
 		return fail(err)
 	}
+	plain := encode("\x00" + cred.Username + "\x00" + secret)
+	bearer := encode("user=" + cred.Username + "\x01auth=Bearer " + secret + "\x01\x01")
+	c.secrets.add(secret, plain, bearer)
 	switch mechanism {
 	case "PLAIN":
-		_, err = c.command("AUTH", "AUTH PLAIN "+encode("\x00"+cred.Username+"\x00"+secret), 2)
+		_, err = c.command("AUTH", "AUTH PLAIN "+plain, 2)
 		return err
 	case "LOGIN":
 		return c.dialogue("AUTH LOGIN", cred.Username, secret)
 	case "CRAM-MD5":
 		return c.cramMD5(cred.Username, secret)
 	}
-	return c.xoauth2(cred.Username, secret)
+	return c.xoauth2(bearer)
 }
 
 // choose picks a mechanism that both sides know. Without TLS one that hides the
@@ -130,20 +133,22 @@ func (c *client) cramMD5(username, password string) error {
 	if err != nil {
 		return err
 	}
-	challenge, err := base64.StdEncoding.DecodeString(strings.TrimSpace(r.lines[0]))
+	challenge, err := base64.StdEncoding.DecodeString(strings.TrimSpace(r.first))
 	if err != nil {
 		return &stepError{step: "AUTH", err: errors.New("the smarthost's challenge is not base64")}
 	}
 	mac := hmac.New(md5.New, []byte(password))
 	mac.Write(challenge)
-	_, err = c.command("AUTH", encode(username+" "+hex.EncodeToString(mac.Sum(nil))), 2)
+	digest := hex.EncodeToString(mac.Sum(nil))
+	c.secrets.add(digest, encode(username+" "+digest))
+	_, err = c.command("AUTH", encode(username+" "+digest), 2)
 	return err
 }
 
 // xoauth2 is Google's and Microsoft's mechanism: after a refusal the server waits
 // for an empty answer before it gives its code.
-func (c *client) xoauth2(username, token string) error {
-	r, err := c.command("AUTH", "AUTH XOAUTH2 "+encode("user="+username+"\x01auth=Bearer "+token+"\x01\x01"), 2)
+func (c *client) xoauth2(bearer string) error {
+	r, err := c.command("AUTH", "AUTH XOAUTH2 "+bearer, 2)
 	if err != nil && r != nil && r.code/100 == 3 {
 		_, err = c.command("AUTH", "", 2)
 		if err == nil {

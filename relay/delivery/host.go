@@ -1,25 +1,36 @@
 package delivery
 
 import (
-	"sync"
+	"fmt"
 	"time"
 
 	"github.com/flowgraf/flowgraf/relay/monitor"
 )
 
-// host is a next server, or a place on this machine, and its state, guarded by
-// Sender.mu.
+// host is a next server at one address, or a place on this machine, and its state,
+// guarded by Sender.mu.
 type host struct {
 	Smarthost
-	direct   bool      // a domain's own server
-	tls      TLSMode   // of its connections
-	testing  bool      // an MTA-STS policy wants to hear of unverified connections
-	limit    int       // connections at a time
-	active   int       // of them
-	failures int       // since it last worked
+	direct  bool    // a domain's own server
+	tls     TLSMode // of its connections
+	testing bool    // an MTA-STS policy wants to hear of unverified connections
+	several bool    // its name has other addresses too
+	secrets secrets // that it was told
+	limit   int     // connections at a time
+	active  int     // of them
+	slow    int     // connections beyond the limit, because they last long
+	hanging int     // of these, those that have not got through the login
+	idle    []idleClient
+
+	failures int       // of connecting since it last worked
+	since    time.Time // the first of them
 	until    time.Time // it is paused until then
-	probing  bool      // one connection is out to see whether it works again
-	idle     []idleClient
+	prober   *attempt  // who sees whether it works again; nil: nobody
+	lastErr  error     // of the last failure
+
+	broken    map[string]bool // mails that broke the connection since one did not
+	doubts    int             // pauses for that
+	doubtTill time.Time       // mails that are not critical wait until then
 }
 
 type idleClient struct {
@@ -27,16 +38,31 @@ type idleClient struct {
 	since time.Time
 }
 
+const (
+	// severalMails is how many different mails in a row must break their connections
+	// until the server is in doubt. It is then paused for firstDoubt, twice as long with
+	// each further mail, at most lastDoubt; critical mails do not wait for that.
+	severalMails = 3
+	firstDoubt   = 5 * time.Second
+	lastDoubt    = time.Minute
+
+	// maxHanging is how many connections may wait for a server's greeting for long
+	// before critical mails wait too; the others wait for the first.
+	maxHanging = 3
+)
+
 // paused tells for how long h may not be asked; 0: not at all. While somebody probes
 // it, the answer is an hour: the probe's end is news.
-func (h *host) paused(now time.Time) time.Duration {
+func (h *host) paused(now time.Time, a *attempt, critical bool) time.Duration {
 	switch {
-	case h.failures == 0:
-		return 0
-	case h.probing:
+	case h.prober != nil && h.prober != a, h.hanging > 0 && (!critical || h.hanging >= maxHanging):
 		return forNews
+	case h.failures > 0:
+		return max(0, h.until.Sub(now))
+	case !critical:
+		return max(0, h.doubtTill.Sub(now))
 	}
-	return max(0, h.until.Sub(now))
+	return 0
 }
 
 // full tells whether all of its connections are in use.
@@ -44,62 +70,144 @@ func (h *host) full() bool { return h.active >= h.limit }
 
 // acquire gives the first server of d that may be asked and is not in asked; nil when
 // there is none, or when it is busy. A critical mail goes past busy ones.
-func (s *Sender) acquire(d *destination, asked map[*host]bool, critical bool) *host {
+func (s *Sender) acquire(a *attempt, d *destination, asked map[*host]bool) *host {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	for _, h := range d.hosts {
 		switch {
-		case asked[h] || h.paused(now) > 0 || (h.full() && critical):
+		case asked[h] || h.paused(now, a, a.entry.critical) > 0 || (h.full() && a.entry.critical):
 			continue
 		case h.full():
 			return nil
 		}
-		h.probing = h.failures > 0
-		h.active++
+		if h.failures > 0 {
+			h.prober = a
+		}
+		a.host, a.since = h, now
+		if a.slow {
+			h.slow++
+		} else {
+			h.active++
+		}
 		return h
 	}
 	return nil
 }
 
-// release says how it went with a server: nil when it works.
-func (s *Sender) release(h *host, err error) {
+// others tells whether another server of d could be asked.
+func (s *Sender) others(a *attempt, d *destination, asked map[*host]bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h.probing = false
-	h.active--
-	s.notify()
-	if err == nil {
-		if h.failures > 0 {
-			s.opts.Monitor.Infof("%s works again; %d mails wait", h.title(), len(s.known))
+	now := time.Now()
+	for _, h := range d.hosts {
+		if !asked[h] && h.paused(now, a, a.entry.critical) == 0 {
+			return true
 		}
-		h.failures, h.until = 0, time.Time{}
+	}
+	return false
+}
+
+// leave ends an attempt's use of its server. The caller holds mu.
+func (s *Sender) leave(a *attempt) {
+	h := a.host
+	if h.prober == a {
+		h.prober = nil
+	}
+	if a.slow {
+		h.slow--
+	} else {
+		h.active--
+	}
+	if a.hanging {
+		h.hanging--
+	}
+	a.host, a.hanging, a.connected = nil, false, false
+	s.notify()
+}
+
+// abandon ends the use of a server of which nothing was learnt.
+func (s *Sender) abandon(a *attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leave(a)
+}
+
+// release says how it went with a server. Only what is its fault pauses it: connecting,
+// greeting, EHLO, TLS and AUTH. What one mail provokes is that mail's matter; when it
+// happens to several in a row, the server is in doubt.
+func (s *Sender) release(a *attempt, out *outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := a.host
+	s.leave(a)
+	now := time.Now()
+	if out.fault == faultHost {
+		s.pause(h, out.err, now)
 		return
 	}
-	now := time.Now()
+	if h.failures > 0 {
+		s.opts.Monitor.Infof("%s works again after %s; %d mails wait",
+			h.title(), now.Sub(h.since).Round(time.Second), len(s.known))
+	}
+	h.failures, h.until, h.since = 0, time.Time{}, time.Time{}
+	if out.fault == faultNone {
+		h.broken, h.doubts, h.doubtTill, h.lastErr = nil, 0, time.Time{}, nil
+		return
+	}
+	s.doubt(h, a.entry.id, out.err, now)
+}
+
+// pause says that a server cannot be used. The caller holds mu.
+func (s *Sender) pause(h *host, err error, now time.Time) {
+	h.lastErr = err
 	if h.failures > 0 && now.Before(h.until) {
 		return // another connection has paused it already
+	}
+	if h.failures == 0 {
+		h.since = now
 	}
 	h.failures++
 	pause := backoff(h.failures)
 	h.until = now.Add(pause)
 	s.opts.Monitor.Count(monitor.HostErrors, "connection")
-	s.opts.Monitor.Errorf("%s: %v; paused for %s, %d mails wait", h.title(), err, pause.Round(time.Second), len(s.known))
+	const format = "%s: %v; paused for %s, %d mails wait"
+	if h.several { // another address may do
+		s.opts.Monitor.LimitedWarnf("pause "+h.name(), format, h.title(), err, pause.Round(time.Second), len(s.known))
+		return
+	}
+	s.opts.Monitor.Errorf(format, h.title(), err, pause.Round(time.Second), len(s.known))
 }
 
-// abandon ends the use of a server of which nothing was learnt.
-func (s *Sender) abandon(h *host) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	h.probing = false
-	h.active--
-	s.notify()
+// doubt says that a connection broke within a mail. The caller holds mu.
+func (s *Sender) doubt(h *host, id string, err error, now time.Time) {
+	h.lastErr = err
+	s.opts.Monitor.Count(monitor.HostErrors, "mail")
+	if h.broken == nil {
+		h.broken = map[string]bool{}
+	}
+	if h.broken[id] {
+		return // nothing new about the server
+	}
+	h.broken[id] = true
+	if len(h.broken) < severalMails || now.Before(h.doubtTill) {
+		return
+	}
+	pause := min(firstDoubt<<min(h.doubts, 10), lastDoubt)
+	h.doubts++
+	h.doubtTill = now.Add(pause)
+	s.opts.Monitor.Count(monitor.HostErrors, "connection")
+	s.opts.Monitor.Errorf("%s: %v, and so for %d different mails in a row; paused for %s, %d mails wait",
+		h.title(), err, len(h.broken), pause, len(s.known))
 }
+
+// endPause makes a server worth a try. The caller holds mu.
+func (h *host) endPause() { h.until, h.doubtTill = time.Time{}, time.Time{} }
 
 // take gives an idle connection, nil when there is none.
-func (h *host) take(mu *sync.Mutex) *client {
-	mu.Lock()
-	defer mu.Unlock()
+func (s *Sender) take(h *host) *client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(h.idle) == 0 {
 		return nil
 	}
@@ -108,14 +216,14 @@ func (h *host) take(mu *sync.Mutex) *client {
 	return c.client
 }
 
-func (h *host) put(mu *sync.Mutex, c *client) {
-	mu.Lock()
-	defer mu.Unlock()
+func (s *Sender) put(h *host, c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	h.idle = append(h.idle, idleClient{c, time.Now()})
 }
 
 // takeIdle gives the connections that nobody has used since then. The caller holds
-// mu.
+// Sender.mu.
 func (h *host) takeIdle(before time.Time) []*client {
 	var old []*client
 	kept := h.idle[:0]
@@ -137,4 +245,30 @@ func (h *host) title() string {
 		return "mail server " + h.name()
 	}
 	return "smarthost " + h.name()
+}
+
+// whyTLS says what asks for verified TLS.
+func (h *host) whyTLS() string {
+	if h.direct {
+		return `an MTA-STS policy, or mx_tls, requires it`
+	}
+	return `smarthost_tls is "required"`
+}
+
+// wait says why h is not asked now, ok is false when it could be. The caller holds mu.
+func (h *host) wait(now time.Time) (w Wait, ok bool) {
+	w = Wait{Host: h.name(), Since: h.since}
+	switch {
+	case h.failures > 0:
+		w.Until = h.until
+	case now.Before(h.doubtTill):
+		w.Until = h.doubtTill
+	case h.hanging > 0:
+		w.Why = "it has been waited for its greeting for long"
+		return w, true
+	default:
+		return w, false
+	}
+	w.Why = fmt.Sprint(h.lastErr)
+	return w, true
 }

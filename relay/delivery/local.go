@@ -24,7 +24,7 @@ var mailboxes sync.Mutex
 // of them is on stable storage when it counts as delivered. When all fail, the place
 // is at fault, as a smarthost would be.
 func (h *Smarthost) store(mail *queue.Mail, to []address.Address) outcome {
-	out := outcome{replies: make([]*reply, len(to))}
+	out := outcome{answers: make([]answer, len(to))}
 	var errs []error
 	for i, a := range to {
 		path, err := h.pathOf(a)
@@ -33,15 +33,20 @@ func (h *Smarthost) store(mail *queue.Mail, to []address.Address) outcome {
 		}
 		if err != nil {
 			errs = append(errs, err)
-			out.replies[i] = &reply{code: 451, status: "4.3.0", lines: []string{err.Error()}}
+			out.answers[i] = answer{step: "storing", reply: ownReply(451, "4.3.0", err.Error())}
 			continue
 		}
-		out.replies[i] = &reply{code: 250, status: "2.0.0", lines: []string{"stored in " + path}}
+		out.answers[i] = answer{step: "storing", reply: ownReply(250, "2.0.0", "stored in "+path)}
 	}
 	if len(errs) == len(to) {
-		return out.broken(&stepError{step: "storing", err: errs[0]}, true)
+		return outcome{answers: make([]answer, len(to)), fault: faultHost, err: &stepError{step: "storing", err: errs[0]}}
 	}
 	return out
+}
+
+// ownReply is an answer that no server has given.
+func ownReply(code int, status, text string) *reply {
+	return &reply{code: code, status: status, lines: []string{text}}
 }
 
 // pathOf puts the recipient into the path. A local part may have a slash by its

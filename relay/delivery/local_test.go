@@ -22,7 +22,7 @@ func testMail(id, body string) *queue.Mail {
 	}
 }
 
-func place(t testing.TB, kind, path string) *Smarthost {
+func placed(t testing.TB, kind, path string) *Smarthost {
 	t.Helper()
 	h, err := ParseSmarthost(kind + "://" + path)
 	if err != nil {
@@ -35,9 +35,9 @@ var ops = address.Address{Local: "Ops", Domain: "example.com"}
 
 func TestMaildir(t *testing.T) {
 	dir := t.TempDir()
-	h := place(t, KindMaildir, dir+"/{domain}/{user}")
+	h := placed(t, KindMaildir, dir+"/{domain}/{user}")
 	for range 2 { // the second one is a delivery after a crash
-		if out := h.store(testMail("0-1", "Subject: x\r\n\r\nhello\r\n"), []address.Address{ops}); out.err != nil || out.replies[0].code != 250 {
+		if out := h.store(testMail("0-1", "Subject: x\r\n\r\nhello\r\n"), []address.Address{ops}); out.err != nil || out.answers[0].code() != 250 {
 			t.Fatalf("%+v", out)
 		}
 	}
@@ -57,9 +57,9 @@ func TestMaildir(t *testing.T) {
 
 func TestMaildirStaysInItsPlace(t *testing.T) {
 	dir := t.TempDir()
-	h := place(t, KindMaildir, dir+"/{user}")
+	h := placed(t, KindMaildir, dir+"/{user}")
 	out := h.store(testMail("0-1", "x\r\n"), []address.Address{{Local: "/etc/x", Domain: "example.com"}, ops})
-	if out.err != nil || out.replies[0].code != 451 || out.replies[1].code != 250 {
+	if out.err != nil || out.answers[0].code() != 451 || out.answers[1].code() != 250 {
 		t.Fatalf("%+v", out)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
@@ -69,7 +69,7 @@ func TestMaildirStaysInItsPlace(t *testing.T) {
 
 func TestMbox(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mbox")
-	h := place(t, KindMbox, path)
+	h := placed(t, KindMbox, path)
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
@@ -99,7 +99,7 @@ func TestMbox(t *testing.T) {
 
 func TestFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "alerts.json")
-	h := place(t, KindFile, path)
+	h := placed(t, KindFile, path)
 	for _, body := range []string{"Subject: x\r\n\r\nhello\r\n", "Subject: \xff\r\n\r\n"} {
 		if out := h.store(testMail("0-1", body), []address.Address{ops}); out.err != nil {
 			t.Fatal(out.err)
@@ -122,11 +122,11 @@ func TestPlaceFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, kind := range []string{KindMaildir, KindMbox, KindFile} {
-		if out := place(t, kind, blocked+"/x").store(testMail("0-1", "x\r\n"), []address.Address{ops}); !out.lost || !out.early {
+		if out := placed(t, kind, blocked+"/x").store(testMail("0-1", "x\r\n"), []address.Address{ops}); out.fault != faultHost {
 			t.Errorf("%s: %+v", kind, out)
 		}
 	}
-	if out := place(t, KindMbox, dir).store(testMail("0-1", "x\r\n"), []address.Address{ops}); out.err == nil {
+	if out := placed(t, KindMbox, dir).store(testMail("0-1", "x\r\n"), []address.Address{ops}); out.err == nil {
 		t.Error("a directory was taken for a mailbox")
 	}
 }
@@ -134,7 +134,7 @@ func TestPlaceFails(t *testing.T) {
 // With a server that is down, mails go to the mailbox that comes next.
 func TestMailboxAsTheLastPlace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mbox")
-	b := newBench(t, 1, func(o *Options) { o.Smarthosts = append(o.Smarthosts, *place(t, KindMbox, path)) })
+	b := newBench(t, 1, func(o *Options) { o.Smarthosts = append(o.Smarthosts, *placed(t, KindMbox, path)) })
 	defer b.stop()
 	b.servers[0].down = true
 	b.start()

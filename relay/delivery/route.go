@@ -18,18 +18,31 @@ type destination struct {
 	domain string // "" for all, or several
 
 	// Guarded by Sender.mu.
-	lanes   [2]entryHeap // critical mails, and the others
-	hosts   []*host      // in their order; nil: not known yet, or several
-	final   *reply       // the domain takes no mail: this is the answer
-	routed  time.Time    // when hosts and final were learnt
-	routing bool         // somebody asks the DNS now
-	lookups lookupState
+	lanes      [2]entryHeap // critical mails, and the others
+	hosts      []*host      // in their order; nil: not known yet, or several
+	exchangers []*host      // of them, the domain's own
+	final      *reply       // the domain takes no mail: this is the answer
+	routed     time.Time    // when exchangers and final were learnt
+	routing    bool         // somebody asks the DNS now
+	attempts   int          // under way
+	lookups    lookupState
 }
 
 // lookupState is what the DNS has refused.
 type lookupState struct {
 	failures int
+	since    time.Time // the first of them
 	until    time.Time
+	err      error // of the last one
+}
+
+// fail notes a refusal.
+func (l *lookupState) fail(err error, now time.Time) {
+	if l.failures == 0 {
+		l.since = now
+	}
+	l.failures++
+	l.err, l.until = err, now.Add(backoff(l.failures))
 }
 
 const (
@@ -75,9 +88,7 @@ func (s *Sender) destination(name string) *destination {
 			s.dropAt = max(minDestinations, 2*len(s.destinations))
 		}
 		d = &destination{domain: name}
-		if !s.mx {
-			d.hosts = s.places
-		}
+		d.hosts = s.hostsOf(d)
 		s.destinations[name] = d
 	}
 	return d
@@ -90,7 +101,7 @@ func (s *Sender) dropUnused() {
 	inUse := map[*host]bool{}
 	for name, d := range s.destinations {
 		old := now.Sub(d.routed) > routeFor && !now.Before(d.lookups.until)
-		if len(d.lanes[0])+len(d.lanes[1]) == 0 && !d.routing && old && name != "" {
+		if len(d.lanes[0])+len(d.lanes[1]) == 0 && d.attempts == 0 && !d.routing && old && name != "" {
 			delete(s.destinations, name)
 			continue
 		}
@@ -100,40 +111,74 @@ func (s *Sender) dropUnused() {
 	}
 	for key, h := range s.exchangers {
 		recently := h.failures > 0 && now.Sub(h.until) < forNews
-		if !inUse[h] && h.active == 0 && len(h.idle) == 0 && !recently {
+		if !inUse[h] && h.active+h.slow == 0 && len(h.idle) == 0 && !recently {
 			delete(s.exchangers, key)
 		}
 	}
 }
 
-// wait tells for how long d's mails cannot go; 0: one may be tried now.
-func (d *destination) wait(now time.Time, critical bool) time.Duration {
+// wait tells for how long d's mails cannot go; 0: one may be tried now. The caller holds
+// mu.
+func (s *Sender) wait(d *destination, now time.Time, e *entry) time.Duration {
 	switch {
 	case d.routing:
 		return forNews
 	case now.Before(d.lookups.until):
 		return d.lookups.until.Sub(now)
-	case len(d.hosts) == 0:
+	case s.mx && d.routed.IsZero():
 		return 0
+	case len(d.hosts) == 0:
+		return s.waitForNames(now)
 	}
 	wait := forNews
 	for _, h := range d.hosts {
-		paused := h.paused(now)
+		paused := h.paused(now, nil, e.critical)
 		switch {
 		case paused > 0:
 			wait = min(wait, paused)
 		case !h.full():
 			return 0
-		case !critical:
+		case !e.critical:
 			return forNews
 		}
 	}
 	return wait
 }
 
+// waitForNames is wait while no server is known. The caller holds mu.
+func (s *Sender) waitForNames(now time.Time) time.Duration {
+	wait := forNews
+	for _, p := range s.places {
+		switch {
+		case !p.named():
+			return 0 // the servers of a domain, which are asked for
+		case p.looking:
+		case now.Before(p.lookups.until):
+			wait = min(wait, p.lookups.until.Sub(now))
+		default:
+			return 0
+		}
+	}
+	return wait
+}
+
+// reserve keeps the server that a mail will probe for it, so that a critical one that was
+// picked first is not overtaken. The caller holds mu.
+func (s *Sender) reserve(d *destination, now time.Time, a *attempt) {
+	for _, h := range d.hosts {
+		if h.full() || h.paused(now, a, a.entry.critical) > 0 {
+			continue
+		}
+		if h.failures > 0 {
+			h.prober, a.reserved = a, h
+		}
+		return
+	}
+}
+
 // pick takes a mail that is due while its destination can be tried, critical ones
 // first. Else it gives nil and the time after which to look again. The caller holds mu.
-func (s *Sender) pick(now time.Time) (*entry, time.Duration) {
+func (s *Sender) pick(now time.Time) (*attempt, time.Duration) {
 	wait := forNews
 	for lane := range 2 {
 		if lane == 1 && s.plain >= s.opts.Parallel {
@@ -145,11 +190,13 @@ func (s *Sender) pick(now time.Time) (*entry, time.Duration) {
 			}
 			until := d.lanes[lane][0].due.Sub(now)
 			if until <= 0 {
-				until = d.wait(now, lane == 0)
+				until = s.wait(d, now, d.lanes[lane][0])
 			}
 			if until <= 0 {
 				s.plain += lane
-				return heap.Pop(&d.lanes[lane]).(*entry), 0
+				a := &attempt{entry: heap.Pop(&d.lanes[lane]).(*entry), begun: now}
+				s.reserve(d, now, a)
+				return a, 0
 			}
 			wait = min(wait, until)
 		}
@@ -160,6 +207,7 @@ func (s *Sender) pick(now time.Time) (*entry, time.Duration) {
 // route makes sure that d's servers are known. final is the answer for a domain that
 // takes no mail; ok is false when the mail must wait.
 func (s *Sender) route(ctx context.Context, d *destination) (final *reply, ok bool) {
+	s.lookUpPlaces(ctx)
 	s.mu.Lock()
 	now := time.Now()
 	switch {
@@ -182,38 +230,25 @@ func (s *Sender) route(ctx context.Context, d *destination) (final *reply, ok bo
 	if ctx.Err() != nil {
 		return nil, false
 	}
-	hosts := s.expand(found)
+	d.exchangers = nil
+	for _, x := range found {
+		d.exchangers = append(d.exchangers, s.exchanger(x))
+	}
+	d.hosts = s.hostsOf(d)
 	var refused *finalError
 	switch {
-	case err == nil, len(hosts) > 0: // the other places are asked
-		d.hosts, d.final, d.routed, d.lookups = hosts, nil, now, lookupState{}
+	case err == nil, len(d.hosts) > 0: // the other places are asked
+		d.final, d.routed, d.lookups = nil, now, lookupState{}
 		return nil, true
 	case errors.As(err, &refused):
-		d.hosts, d.final, d.routed, d.lookups = nil, &refused.reply, now, lookupState{}
+		d.final, d.routed, d.lookups = &refused.reply, now, lookupState{}
 		return d.final, true
 	}
-	d.lookups.failures++
-	pause := backoff(d.lookups.failures)
-	d.lookups.until = time.Now().Add(pause)
+	d.lookups.fail(err, time.Now())
 	s.opts.Monitor.Count(monitor.HostErrors, "dns")
-	s.opts.Monitor.LimitedWarnf("dns "+d.domain, "mail for %s: %v; tried again in %s", d.domain, err, pause.Round(time.Second))
+	s.opts.Monitor.LimitedWarnf("dns "+d.domain, "mail for %s: %v; tried again in %s",
+		d.domain, err, time.Until(d.lookups.until).Round(time.Second))
 	return nil, false
-}
-
-// expand gives the places in their order, a domain's own servers in the place of
-// KindMX. The caller holds mu.
-func (s *Sender) expand(found []exchanger) []*host {
-	var hosts []*host
-	for _, place := range s.places {
-		if place.Kind != KindMX {
-			hosts = append(hosts, place)
-			continue
-		}
-		for _, x := range found {
-			hosts = append(hosts, s.exchanger(x))
-		}
-	}
-	return hosts
 }
 
 // exchanger gives the state of a domain's server, shared by all domains that have it.

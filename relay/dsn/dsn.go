@@ -8,6 +8,9 @@ package dsn
 import (
 	"bytes"
 	"fmt"
+	"net"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/flowgraf/flowgraf/relay/queue"
@@ -16,10 +19,10 @@ import (
 // maxHeader is how much of the original's header is returned, in octets.
 const maxHeader = 64 << 10
 
-// Failed builds the notification for the failed recipients of mail, to its sender.
+// Failed builds the notification for these failed recipients of mail, to its sender.
 // hostname is ours, id the notification's own mail id. Lines end with CRLF; the
 // text is 7-bit unless the original's header is not.
-func Failed(mail *queue.Mail, hostname, id string, now time.Time) []byte {
+func Failed(mail *queue.Mail, failed []queue.Result, hostname, id string, now time.Time) []byte {
 	boundary := "=_" + id
 	var b bytes.Buffer
 	line := func(format string, args ...any) {
@@ -45,10 +48,13 @@ func Failed(mail *queue.Mail, hostname, id string, now time.Time) []byte {
 	line("Your message, accepted on %s,", mail.Received.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
 	line("could not be delivered to these recipients:")
 	line("")
-	failed := failures(mail)
 	for _, r := range failed {
 		line("  <%s>", mail.To[r.Recipient])
-		line("    %s", reason(r))
+		line("    %s", fold(reason(r), "    "))
+	}
+	if waiting(mail) {
+		line("")
+		line("It was delivered to, or is still tried for, the other recipients.")
 	}
 	line("")
 	line("--%s", boundary)
@@ -62,8 +68,8 @@ func Failed(mail *queue.Mail, hostname, id string, now time.Time) []byte {
 		line("Action: failed")
 		line("Status: %s", status(r))
 		if r.Code != 0 {
-			line("Remote-MTA: dns; %s", r.Host)
-			line("Diagnostic-Code: smtp; %d %s %s", r.Code, status(r), r.Text)
+			line("Remote-MTA: dns; %s", remoteMTA(r.Host))
+			line("Diagnostic-Code: smtp; %s", diagnostic(r))
 		}
 		line("Last-Attempt-Date: %s", r.Time.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
 	}
@@ -77,31 +83,84 @@ func Failed(mail *queue.Mail, hostname, id string, now time.Time) []byte {
 	return b.Bytes()
 }
 
-// failures gives the last result of each recipient that failed for good.
-func failures(mail *queue.Mail) []queue.Result {
-	last := make([]queue.Result, len(mail.To))
-	for _, r := range mail.Results {
-		last[r.Recipient] = r
-	}
-	failed := last[:0]
-	for _, r := range last {
-		if r.State == queue.Undeliverable {
-			failed = append(failed, r)
+// waiting tells whether other recipients have not failed.
+func waiting(mail *queue.Mail) bool {
+	for _, state := range mail.States() {
+		if state != queue.Undeliverable {
+			return true
 		}
 	}
-	return failed
+	return false
 }
 
+// reason tells people why; a text of ours says it all.
 func reason(r queue.Result) string {
-	if r.Code == 0 {
+	if r.Code == 0 || r.Status == expired {
 		return r.Text
 	}
-	return fmt.Sprintf("%s answered: %d %s %s", r.Host, r.Code, r.Status, r.Text)
+	return fmt.Sprintf("%s answered: %s", r.Host, strings.ReplaceAll(said(r), "\n", " "))
 }
+
+// said is the reply as the server said it.
+func said(r queue.Result) string {
+	if r.Said != "" {
+		return r.Said
+	}
+	return strings.TrimSpace(fmt.Sprintf("%d %s", r.Code, strings.TrimSpace(r.Status+" "+r.Text)))
+}
+
+// diagnostic is the reply as the value of a header field: each of its lines on a line of
+// its own, folded where it is long (RFC 5322 section 2.2.3).
+func diagnostic(r queue.Result) string {
+	lines := strings.Split(said(r), "\n")
+	for i, line := range lines {
+		lines[i] = fold(line, "\t")
+	}
+	return strings.Join(lines, "\r\n ")
+}
+
+// maxLine is the length of a line in octets from which it is folded.
+const maxLine = 900
+
+// fold breaks a long line, at spaces where there are some.
+func fold(line, indent string) string {
+	var b strings.Builder
+	for len(line) > maxLine {
+		at := strings.LastIndexByte(line[:maxLine], ' ')
+		if at <= 0 {
+			at = maxLine
+		}
+		b.WriteString(line[:at] + "\r\n" + indent)
+		line = strings.TrimLeft(line[at:], " ")
+	}
+	return b.String() + line
+}
+
+// remoteMTA is a server's name without its port and its address; an address where it has
+// no name.
+func remoteMTA(host string) string {
+	if name, _, ok := strings.Cut(host, "["); ok && name != "" {
+		return name
+	}
+	name := host
+	if bare, _, err := net.SplitHostPort(host); err == nil {
+		name = bare
+	}
+	switch addr, err := netip.ParseAddr(name); {
+	case err != nil:
+		return name
+	case addr.Is4():
+		return "[" + name + "]"
+	}
+	return "[IPv6:" + name + "]"
+}
+
+// expired is "delivery time expired" (RFC 3463).
+const expired = "4.4.7"
 
 // status is the enhanced status code; one is required (RFC 3464 section 2.3.4).
 func status(r queue.Result) string {
-	if r.Status != "" && r.Status[0] == '5' || r.Status == "4.4.7" {
+	if r.Status != "" && r.Status[0] == '5' || r.Status == expired {
 		return r.Status
 	}
 	return "5.0.0"

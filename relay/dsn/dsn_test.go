@@ -28,7 +28,7 @@ func TestFailed(t *testing.T) {
 		},
 		Body: []byte("Subject: original\r\nFrom: x\r\n\r\nbody that stays\r\n"),
 	}
-	text := string(Failed(m, "relay.example.com", "0-2", when))
+	text := string(Failed(m, []queue.Result{m.Results[2], m.Results[3]}, "relay.example.com", "0-2", when))
 	if bare := strings.ReplaceAll(text, "\r\n", ""); strings.ContainsAny(bare, "\r\n") {
 		t.Errorf("bare CR or LF in %q", text)
 	}
@@ -65,7 +65,7 @@ func TestFailed(t *testing.T) {
 	r := textproto.NewReader(bufio.NewReader(strings.NewReader(bodies[1] + "\r\n\r\n")))
 	for i, want := range []map[string]string{
 		{"Reporting-Mta": "dns; relay.example.com"},
-		{"Final-Recipient": "rfc822; bad@b", "Action": "failed", "Status": "5.1.1", "Diagnostic-Code": "smtp; 550 5.1.1 no such user"},
+		{"Final-Recipient": "rfc822; bad@b", "Action": "failed", "Status": "5.1.1", "Diagnostic-Code": "smtp; 550 5.1.1 no such user", "Remote-Mta": "dns; h"},
 		{"Final-Recipient": "rfc822; old@b", "Action": "failed", "Status": "4.4.7", "Diagnostic-Code": ""},
 	} {
 		group, err := r.ReadMIMEHeader()

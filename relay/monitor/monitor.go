@@ -167,19 +167,29 @@ func (m *Monitor) Debugf(format string, args ...any) {
 // LimitedWarnf is Warnf at most once a minute per key; the next line then tells
 // how many were left out.
 func (m *Monitor) LimitedWarnf(key, format string, args ...any) {
-	log := m.logger()
-	if log == nil {
-		return
+	if log := m.logger(); log != nil {
+		if format, args, ok := m.limit(key, format, args); ok {
+			log.Warnf(format, args...)
+		}
 	}
+}
+
+// LimitedErrorf is Errorf limited as LimitedWarnf is.
+func (m *Monitor) LimitedErrorf(key, format string, args ...any) {
+	if log := m.logger(); log != nil {
+		if format, args, ok := m.limit(key, format, args); ok {
+			log.Errorf(format, args...)
+		}
+	}
+}
+
+// limit tells whether a line may be logged now, and what it says then.
+func (m *Monitor) limit(key, format string, args []any) (string, []any, bool) {
 	suppressed, ok := m.admit(key)
-	if !ok {
-		return
-	}
 	if suppressed > 0 {
-		format += " (and %d more like this)"
-		args = append(args, suppressed)
+		return format + " (and %d more like this)", append(args, suppressed), ok
 	}
-	log.Warnf(format, args...)
+	return format, args, ok
 }
 
 func (m *Monitor) admit(key string) (suppressed int, ok bool) {

@@ -88,6 +88,11 @@ type Result struct {
 	Status string `json:"status,omitempty"`
 	// Text is the reply or the error, printable, at most 512 octets.
 	Text string `json:"text,omitempty"`
+	// Said is the reply as the server said it, printable, its lines ended by LF, at most
+	// 4096 octets.
+	Said string `json:"said,omitempty"`
+	// Told means that the sender has been notified of this failure.
+	Told bool `json:"told,omitempty"`
 }
 
 // Mail is one mail of the queue.
@@ -106,6 +111,16 @@ func (m *Mail) States() []State {
 		states[r.Recipient] = r.State
 	}
 	return states
+}
+
+// Last gives the newest result of each recipient, by its index, a zero one before the
+// first attempt.
+func (m *Mail) Last() []Result {
+	last := make([]Result, len(m.To))
+	for _, r := range m.Results {
+		last[r.Recipient] = r
+	}
+	return last
 }
 
 // encodeMail gives the mail file's bytes up to the end mark.

@@ -39,8 +39,9 @@ func (d *Decoder) endStream(from netip.AddrPort) {
 		return
 	}
 	port := from.Port()
-	for key, dom := range d.domains {
-		if !key.stream || key.addr != from.Addr() {
+	for e := d.accounts[from.Addr()].domains.Front(); e != nil; e = e.Next() { // no other address's
+		dom := e.Value.(*domain)
+		if !dom.key.stream {
 			continue
 		}
 		for id := range dom.templates {

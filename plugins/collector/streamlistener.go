@@ -20,8 +20,10 @@ const (
 	DefaultMaxConnections = 512
 	DefaultIdleTimeout    = 30 * time.Minute
 
-	firstTimeout = 30 * time.Second // until a TLS handshake, and the first message, are over
+	firstTimeout = 30 * time.Second // until a TLS handshake and the first message are over
+	firstBuffer  = 4 << 10          // bytes; it grows with what comes
 	streamBuffer = 128 << 10        // bytes; a message has less than 64 KiB
+	silentAfter  = 5 * time.Second  // without a message, from where a connection may have to make room
 	drainPause   = 20 * time.Millisecond
 )
 
@@ -35,12 +37,18 @@ type StreamOptions struct {
 	// 11.1, wants both sides to have certificates.
 	TLS *tls.Config
 
-	// MaxConnections bounds the connections that are open at once; those above are
-	// closed at once. 0 is DefaultMaxConnections.
+	// MaxConnections bounds the connections that are open at once; 0 is
+	// DefaultMaxConnections. For one more, the connection that was silent longest of
+	// the address with most of them is closed; where none of those is silent, the
+	// newcomer is.
 	MaxConnections int
 
-	// IdleTimeout closes a connection that has been silent for so long; 0 is
-	// DefaultIdleTimeout.
+	// MaxPerAddress bounds those of one address; 0 is a quarter of MaxConnections, at
+	// least 16.
+	MaxPerAddress int
+
+	// IdleTimeout closes a connection from which no whole message has come for so
+	// long; 0 is DefaultIdleTimeout.
 	IdleTimeout time.Duration
 
 	// Allow says whether connections from an address are taken; nil is all.
@@ -55,6 +63,7 @@ type StreamStats struct {
 	Open     uint64 // connections, now
 	Accepted uint64 // connections
 	Refused  uint64 // connections closed at once: too many, or not allowed
+	Replaced uint64 // connections closed for a newer one, as they were silent and their address had most
 	Failed   uint64 // connections closed as the handshake failed or what came was no IPFIX
 	Idle     uint64 // connections closed as they were silent for too long
 	Broken   uint64 // connections that ended within a message
@@ -72,16 +81,16 @@ type StreamListener struct {
 	gate   sync.RWMutex // held while handle runs, and written from Park to Adopt
 	parked bool
 
-	accepted, refused, failed, idle, broken atomic.Uint64
+	accepted, refused, replaced, failed, idle, broken atomic.Uint64
 
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
+	mu     sync.Mutex
+	places places
 }
 
 // NewStreamListener returns a listener that is not yet open.
 func NewStreamListener(o StreamOptions) *StreamListener {
 	o.setDefaults()
-	l := &StreamListener{conns: map[net.Conn]struct{}{}}
+	l := &StreamListener{places: newPlaces(silentAfter)}
 	l.opt.Store(&o)
 	return l
 }
@@ -89,6 +98,9 @@ func NewStreamListener(o StreamOptions) *StreamListener {
 func (o *StreamOptions) setDefaults() {
 	if o.MaxConnections <= 0 {
 		o.MaxConnections = DefaultMaxConnections
+	}
+	if o.MaxPerAddress <= 0 {
+		o.MaxPerAddress = min(o.MaxConnections, max(16, o.MaxConnections/4))
 	}
 	if o.IdleTimeout <= 0 {
 		o.IdleTimeout = DefaultIdleTimeout
@@ -132,7 +144,8 @@ func (l *StreamListener) accept() {
 			continue
 		}
 		pause = 0
-		if why := l.take(conn); why != "" {
+		p, why := l.take(conn)
+		if why != "" {
 			_ = conn.Close()
 			if l.refused.Add(1) == 1 {
 				l.opt.Load().Warn("%s: the connection of %s is refused: %s (further ones are only counted)", l.opt.Load().Address, conn.RemoteAddr(), why)
@@ -141,27 +154,38 @@ func (l *StreamListener) accept() {
 		}
 		l.accepted.Add(1)
 		l.wg.Go(func() {
-			l.serve(conn)
+			l.serve(p)
 			l.mu.Lock()
-			delete(l.conns, conn)
+			l.places.leave(p)
 			l.mu.Unlock()
 			_ = conn.Close()
 		})
 	}
 }
 
-// take adds a connection, or says why not.
-func (l *StreamListener) take(conn net.Conn) (refused string) {
-	if l.opt.Load().Allow != nil && !l.opt.Load().Allow(remote(conn).Addr()) {
-		return "the configuration does not allow this exporter"
+// take gives a connection its place, or says why not.
+func (l *StreamListener) take(conn net.Conn) (p *place, refused string) {
+	from := remote(conn)
+	if l.opt.Load().Allow != nil && !l.opt.Load().Allow(from.Addr()) {
+		return nil, "the configuration does not allow this exporter"
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.conns) >= l.opt.Load().MaxConnections {
-		return fmt.Sprintf("%d connections are open, which is the most allowed", len(l.conns))
+	now := time.Now()
+	o := l.opt.Load()
+	victim, refused := l.places.makeRoom(from.Addr(), now, o.MaxConnections, o.MaxPerAddress)
+	if refused != "" {
+		return nil, refused
 	}
-	l.conns[conn] = struct{}{}
-	return ""
+	if victim != nil {
+		l.places.leave(victim)
+		_ = victim.conn.Close()
+		if l.replaced.Add(1) == 1 {
+			l.opt.Load().Warn("%s: the connection of %s, silent for %v, makes room for that of %s (further ones are only counted)",
+				l.opt.Load().Address, victim.from, now.Sub(victim.last()).Round(time.Second), from)
+		}
+	}
+	return l.places.enter(conn, from, now), ""
 }
 
 // remote returns the exporter's address and port.
@@ -174,10 +198,11 @@ func remote(conn net.Conn) netip.AddrPort {
 }
 
 // serve receives from one connection until it ends.
-func (l *StreamListener) serve(conn net.Conn) {
-	from := remote(conn)
-	s := &session{conn: conn, from: from, buf: make([]byte, streamBuffer)}
+func (l *StreamListener) serve(p *place) {
+	conn, from := p.conn, p.from
+	s := &session{conn: conn, place: p, from: from, buf: make([]byte, firstBuffer)}
 	s.extend(l, firstTimeout)
+	_ = conn.SetWriteDeadline(time.Now().Add(firstTimeout)) // of the handshake: nothing else is sent
 	if l.opt.Load().TLS != nil {
 		t := tls.Server(conn, l.opt.Load().TLS)
 		s.conn = t
@@ -197,7 +222,7 @@ func (l *StreamListener) serve(conn net.Conn) {
 		if l.failed.Add(1) == 1 {
 			l.opt.Load().Warn("%s: the connection of %s is closed: %v (further failures are only counted)", l.opt.Load().Address, from, err)
 		}
-	case l.stop.Load() != 0:
+	case l.stop.Load() != 0 || p.replaced.Load():
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		l.idle.Add(1)
 	case s.have > 0:
@@ -208,6 +233,7 @@ func (l *StreamListener) serve(conn net.Conn) {
 // session is one connection.
 type session struct {
 	conn     net.Conn
+	place    *place
 	from     netip.AddrPort
 	buf      []byte
 	have     int  // bytes in buf
@@ -230,9 +256,12 @@ func (l *StreamListener) receive(s *session) error {
 	for {
 		n, err := s.conn.Read(s.buf[s.have:])
 		s.have += n
-		used, bad := s.cut(time.Now())
-		if len(s.list) > 0 {
+		now := time.Now()
+		used, bad := s.cut(now)
+		whole := len(s.list) > 0
+		if whole {
 			s.messages = true
+			s.place.heard(now)
 			l.give(s.list)
 		}
 		s.have = copy(s.buf, s.buf[used:s.have])
@@ -247,11 +276,19 @@ func (l *StreamListener) receive(s *session) error {
 		case stop != 0 && time.Now().After(time.Unix(0, stop).Add(drainLimit)):
 			return net.ErrClosed
 		}
-		if s.messages {
+		if whole { // a part of a message gives no time
 			s.extend(l, l.opt.Load().IdleTimeout)
-		} else {
-			s.extend(l, firstTimeout)
+		} else if stop != 0 {
+			s.extend(l, drainPause)
 		}
+		s.widen()
+	}
+}
+
+// widen makes the buffer larger once it is mostly full.
+func (s *session) widen() {
+	if len(s.buf) < streamBuffer && s.have > len(s.buf)/2 {
+		s.buf = append(s.buf, make([]byte, len(s.buf))...)
 	}
 }
 
@@ -287,9 +324,7 @@ func (l *StreamListener) Stop() {
 		l.unpark(discard)
 		_ = l.listener.Close()
 		l.mu.Lock()
-		for conn := range l.conns {
-			_ = conn.SetReadDeadline(time.Now())
-		}
+		l.places.each(func(p *place) { _ = p.conn.SetReadDeadline(time.Now()) })
 		l.mu.Unlock()
 	}
 	l.wg.Wait()
@@ -309,10 +344,10 @@ func (l *StreamListener) Addr() netip.AddrPort {
 // Stats returns the counters, since Start.
 func (l *StreamListener) Stats() StreamStats {
 	l.mu.Lock()
-	open := len(l.conns)
+	open := l.places.open
 	l.mu.Unlock()
 	return StreamStats{
-		Open: uint64(open), Accepted: l.accepted.Load(), Refused: l.refused.Load(),
+		Open: uint64(open), Accepted: l.accepted.Load(), Refused: l.refused.Load(), Replaced: l.replaced.Load(),
 		Failed: l.failed.Load(), Idle: l.idle.Load(), Broken: l.broken.Load(),
 	}
 }

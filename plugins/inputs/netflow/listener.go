@@ -41,6 +41,7 @@ func (l tcp) fields() map[string]any {
 		"connections_accepted": s.Accepted,
 		"connections_refused":  s.Refused,
 		"connections_failed":   s.Failed,
+		"connections_replaced": s.Replaced,
 		"connections_idle":     s.Idle,
 		"connections_broken":   s.Broken,
 	}
@@ -57,6 +58,8 @@ func (n *NetFlow) listenerOptions() error {
 		return err
 	case n.MaxConnections < 0:
 		return fmt.Errorf("max_connections: expected a number above 0, got %d", n.MaxConnections)
+	case n.MaxPerAddress < 0:
+		return fmt.Errorf("max_connections_per_address: expected a number above 0, got %d", n.MaxPerAddress)
 	case n.IdleTimeout < 0:
 		return fmt.Errorf("idle_timeout: expected a time above 0, got %s", time.Duration(n.IdleTimeout))
 	case tlsConfig != nil && !n.streams():
@@ -102,6 +105,7 @@ func (n *NetFlow) streamOptions() (collector.StreamOptions, error) {
 		Address:        n.ServiceAddress,
 		TLS:            c,
 		MaxConnections: n.MaxConnections,
+		MaxPerAddress:  n.MaxPerAddress,
 		IdleTimeout:    time.Duration(n.IdleTimeout),
 		Allow:          n.pool.Allows,
 		Warn:           n.Log.Warnf,

@@ -54,6 +54,7 @@ type NetFlow struct {
 	TunnelView     string              `toml:"tunnel_view"`
 	Workers        int                 `toml:"workers"`
 	MaxConnections int                 `toml:"max_connections"`
+	MaxPerAddress  int                 `toml:"max_connections_per_address"`
 	IdleTimeout    config.Duration     `toml:"idle_timeout"`
 	VCenter        *decoding.VCenter   `toml:"vcenter"`
 	common_tls.ServerConfig

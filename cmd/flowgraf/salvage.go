@@ -15,12 +15,13 @@ func newSalvageCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "salvage FILE -w NEWFILE",
 		Short: "Get every whole block out of a damaged flow file",
-		Long: `Salvage copies what is sound in a damaged, cut or still growing nfdump file into
-a new one that nfdump reads, with right statistics. What nfdump refuses because
-its end is missing, comes out up to the last whole block; behind damage in the
-midst the next sound block is searched for. Where the file header is damaged, all
-layouts and compressions are tried. Files of nfdump 1.6 and 1.8 become files of
-nfdump 1.7.
+		Long: `Salvage copies what can be read of a damaged, cut or still growing nfdump file into
+a new one that nfdump reads, with right statistics: the flows that flowgraf dump
+shows of it. What nfdump refuses because its end is missing, comes out up to the
+last whole block; behind damage in the midst the next sound block is searched for,
+and in a block with a damaged record the others are kept. Where the file header is
+damaged, all layouts and compressions are tried. Files of nfdump 1.6 and 1.8 become
+files of nfdump 1.7.
 
 What is lost is named on standard error. The new file must not exist; there is
 none when nothing could be salvaged, or when salvage is interrupted. The exit code
@@ -41,7 +42,7 @@ is 0 when there is a new file, also when something is lost.`,
 			for _, gap := range got.Gaps {
 				fmt.Fprintf(cmd.ErrOrStderr(), "lost: %v\n", gap)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d flows in %d blocks; %d bytes are lost\n", to, got.Flows, got.Blocks, got.Lost)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d flows in %d blocks; %d bytes are lost, %d flows are lost\n", to, got.Flows, got.Blocks, got.Lost, got.LostFlows)
 			return nil
 		},
 	}

@@ -7,26 +7,36 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
+
+	"github.com/flowgraf/flowgraf/plugins/disk"
 )
 
 // File is an open file to read from: its header, its statistics and, one after
 // the other, its blocks. ReadBlock is safe for concurrent use, so that several
 // goroutines can share the work of unpacking and decoding.
 type File struct {
-	path  string
-	f     storage
-	size  int64
-	head  Header
-	ident string
-	stat  Stat
-	open  bool // the file has no appendix: it is being written, or was torn
+	path     string
+	f        storage
+	size     int64
+	head     Header
+	ident    string
+	stat     Stat
+	haveStat bool
+	open     bool    // the file has no end: it is being written, or was torn
+	damage   []error // outside of the blocks with flows: each is a *FormatError
 
 	exporters []exporter3 // layout 3: they stand behind the flows
 
-	mu   sync.Mutex
-	off  int64
-	left uint32 // blocks that the header promises; open files are read to the end
-	maps maps1  // layout 1: as of the block before off
+	mu     sync.Mutex
+	off    int64
+	end    int64  // of the blocks with flows
+	blocks uint32 // with flows, before off
+	gaps   bool   // something before off is no sound block
+	maps   maps1  // layout 1: as of the block before off
+	finder *walker
+
+	misses atomic.Uint32 // blocks that are packed with no compression at all
 }
 
 // storage is what a file is read from.
@@ -36,8 +46,9 @@ type storage interface {
 }
 
 // OpenFile opens a file and reads its header and appendix. A file without an
-// appendix, one that is being written, is read as far as it goes. Errors are
-// those of os.Open and *FormatError.
+// appendix, one that is being written, is read as far as it goes; what is wrong with
+// the appendix, Damage tells. Errors are those of os.Open and *FormatError of the
+// header.
 func OpenFile(path string) (*File, error) {
 	file, err := openHeader(path)
 	if err != nil {
@@ -67,16 +78,11 @@ func openHeader(path string) (*File, error) {
 // openRegular opens a file that is neither a directory nor a device, and returns its
 // size too.
 func openRegular(path string) (*os.File, int64, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = &FormatError{path, 0, ErrNotNfdump, "not a regular file"}
-	}
-	if err != nil {
-		f.Close()
+	f, info, err := disk.OpenRegular(path)
+	switch {
+	case errors.Is(err, disk.ErrNotRegular):
+		return nil, 0, &FormatError{path, 0, ErrNotNfdump, "not a regular file"}
+	case err != nil:
 		return nil, 0, err
 	}
 	return f, info.Size(), nil
@@ -102,27 +108,43 @@ func readHeader(path string, f storage, size int64) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := &File{path: path, f: f, size: size, head: head, off: int64(headerSizes[head.Layout])}
+	file := &File{path: path, f: f, size: size, head: head, off: int64(headerSizes[head.Layout]), end: size}
 	if head.Layout == layout1 {
 		file.ident, file.stat = decodeStat1(b[:])
 	}
 	return file, nil
 }
 
-// readEnd reads what stands behind the flows, where the header promises it.
+// readEnd reads what stands behind the flows, where the header promises it. What is
+// wrong there is noted: the flows are read without it, up to the end of the file.
 func (f *File) readEnd() error {
-	f.left = f.head.Blocks
+	var err error
 	switch {
 	case f.head.Layout == layout3:
-		return f.readDirectory3()
-	case f.head.Layout == layout1 || f.head.Appendix == 0:
-		f.open = f.head.Blocks == 0
-		return nil
+		err = f.readDirectory3()
+	case f.head.Layout == layout1:
+		f.open, f.haveStat = f.head.Blocks == 0, f.head.Blocks > 0
+	case f.head.Appendix == 0:
+		if f.open = f.head.Blocks == 0; !f.open {
+			err = f.errorf(f.size, ErrCorrupt, "no statistics: nfdump -I and -t do not see the flows; salvage the file")
+		}
 	case f.head.AppendixOffset < headerSize || f.head.AppendixOffset >= f.size:
-		return f.errorf(24, ErrCorrupt, "the appendix should be at offset %d, the file has %d bytes: it was cut, salvage it",
+		err = f.errorf(24, ErrCorrupt, "the appendix should be at offset %d, the file has %d bytes: it was cut, salvage it",
 			f.head.AppendixOffset, f.size)
+	default:
+		err = f.readAppendix()
 	}
-	return f.readAppendix()
+	return f.note(err)
+}
+
+// note keeps an error of the format as damage. It returns any other one.
+func (f *File) note(err error) error {
+	var damage *FormatError
+	if !errors.As(err, &damage) {
+		return err
+	}
+	f.damage = append(f.damage, err)
+	return nil
 }
 
 // errorf returns a FormatError of this file.
@@ -130,20 +152,48 @@ func (f *File) errorf(off int64, kind error, format string, args ...any) error {
 	return &FormatError{f.path, off, kind, fmt.Sprintf(format, args...)}
 }
 
-// readAppendix reads ident and statistics.
+// readAppendix reads ident and statistics. Where they are, the flows end.
 func (f *File) readAppendix() error {
 	var b Block
-	if err := f.readBlockAt(&b, f.head.AppendixOffset); err != nil {
-		return err
+	off := f.head.AppendixOffset
+	for range min(f.head.Appendix, maxAppendix) {
+		if err := f.readBlockAt(&b, off, f.size); err != nil {
+			return err
+		}
+		if err := b.Unpack(); err != nil {
+			return err
+		}
+		if !b.isAppendix() {
+			return f.errorf(24, ErrCorrupt, "the appendix should be at offset %d, a block of another kind is there", off)
+		}
+		if err := f.takeAppendix(&b); err != nil {
+			return err
+		}
+		off += b.headSize() + int64(len(b.raw))
 	}
-	if err := b.Unpack(); err != nil {
-		return err
+	f.end = f.head.AppendixOffset
+	if !f.haveStat {
+		return f.errorf(f.end, ErrCorrupt, "no statistics in the appendix")
 	}
+	return nil
+}
+
+// maxAppendix is how many appendix blocks are read; nfdump writes one.
+const maxAppendix = 16
+
+// isAppendix says whether an unpacked block is an appendix.
+func (b *Block) isAppendix() bool {
+	return len(b.data) >= 4 && (le.Uint16(b.data) == recordIdent || le.Uint16(b.data) == recordStat)
+}
+
+// takeAppendix takes ident and statistics from an appendix.
+func (f *File) takeAppendix(b *Block) error {
 	for b.next() {
 		switch {
 		case b.kind == recordIdent:
 			f.ident = cString(b.rec[4:])
 		case b.kind == recordStat && len(b.rec) == statSize:
+			f.haveStat = true
 			f.stat.decode(b.rec)
 		}
 	}
@@ -163,39 +213,102 @@ func (f *File) Header() Header { return f.head }
 func (f *File) Ident() string { return f.ident }
 
 // HasStat says whether the file has statistics: one that is being written has none.
-func (f *File) HasStat() bool {
-	return f.head.Appendix > 0 || f.head.Layout == layout1 && f.head.Blocks > 0
-}
+func (f *File) HasStat() bool { return f.haveStat }
 
 // Stat returns the statistics of the file, zeros without them.
 func (f *File) Stat() Stat { return f.stat }
 
+// Open says that the file is not complete: it is being written, or was left behind.
+func (f *File) Open() bool { return f.open }
+
+// Damage returns what is wrong with the file outside of its blocks with flows, as far
+// as that is known when it is opened: each is a *FormatError.
+func (f *File) Damage() []error { return f.damage }
+
 // ReadBlock reads the next data block into b, still packed, and returns io.EOF
 // after the last. Blocks of a type that holds no flows are read too; they have
-// no records. A *FormatError says what is wrong with the block; the blocks after
-// it cannot be found.
+// no records. A *FormatError says what is wrong at one place; the next call goes on
+// with the next sound block behind it. With any other error the file has ended.
 func (f *File) ReadBlock(b *Block) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.left == 0 && !f.open || f.open && f.off >= f.size {
-		return io.EOF
+	if f.off >= f.end {
+		return f.ended()
 	}
-	if err := f.readBlockAt(b, f.off); err != nil {
-		growing := f.open && f.cutAt(f.off)
-		f.left, f.open = 0, false
-		if growing {
-			return io.EOF // the rest of the block is still to come
-		}
+	err := f.next(b)
+	var damage *FormatError
+	switch {
+	case err == nil:
+	case !errors.As(err, &damage):
+		f.off = f.end
 		return err
+	case f.open && f.cutAt(f.off):
+		f.off = f.end
+		return io.EOF // the rest of the block is still to come
+	default:
+		return f.skip(err)
 	}
 	f.off += b.headSize() + int64(len(b.raw))
-	if !f.open {
-		f.left--
+	if f.head.Layout != layout3 || b.kindOfBlock == block3Flow {
+		f.blocks++
 	}
 	if f.head.Layout == layout1 {
 		return f.takeMaps1(b)
 	}
 	return nil
+}
+
+// ended says what is wrong with the number of blocks, once, and then io.EOF.
+func (f *File) ended() error {
+	wrong := f.off == f.end && !f.open && !f.gaps && len(f.damage) == 0 && f.blocks != f.head.Blocks
+	f.off = f.end + 1
+	if wrong {
+		return f.errorf(36, ErrCorrupt, "the header says %d blocks, there are %d", f.head.Blocks, f.blocks)
+	}
+	return io.EOF
+}
+
+// skip goes to the next sound block, and returns what is wrong before it.
+func (f *File) skip(why error) error {
+	from := f.off
+	to, err := f.searcher().find(from+1, f.end)
+	if err != nil {
+		f.off = f.end
+		return err
+	}
+	f.off = to
+	f.gaps = true
+	return fmt.Errorf("%w; %d bytes are lost", why, to-from)
+}
+
+// searcher returns a walker on the file.
+func (f *File) searcher() *walker {
+	if f.finder == nil {
+		f.finder = newWalker(f)
+	}
+	return f.finder
+}
+
+// next reads the block at the place that has been reached. It is where the file says
+// that a block begins when another one follows where it ends, or the end of all; else
+// it is one only if it is sound: its size may be what is damaged.
+func (f *File) next(b *Block) error {
+	off := f.off
+	if err := f.readBlockAt(b, off, f.end); err != nil {
+		return err
+	}
+	behind := off + b.headSize() + int64(len(b.raw))
+	if behind == f.end || f.beginsAt(behind) || f.searcher().soundAt(off) {
+		return nil
+	}
+	return f.errorf(off, ErrCorrupt, "block of %d bytes, behind it is neither another one nor the end", len(b.raw))
+}
+
+// beginsAt says whether what is at off looks like the header of a block.
+func (f *File) beginsAt(off int64) bool {
+	var h [block3HeadSize]byte
+	n, _ := f.f.ReadAt(h[:], off)
+	return plausible(f.head.Layout, h[:n], f.end-off, true)
 }
 
 // cutAt says whether the file ends within the block at off.
@@ -210,8 +323,8 @@ func (f *File) cutAt(off int64) bool {
 	return n < head || size <= MaxBlock && size > f.size-off-int64(head)
 }
 
-// readBlockAt reads the block at off into b.
-func (f *File) readBlockAt(b *Block, off int64) error {
+// readBlockAt reads the block at off, which ends before end, into b.
+func (f *File) readBlockAt(b *Block, off, end int64) error {
 	b.reset(f, off)
 	var h [block3HeadSize]byte
 	head := b.headSize()
@@ -233,8 +346,8 @@ func (f *File) readBlockAt(b *Block, off int64) error {
 		return f.errorf(off, ErrCorrupt, "block with %d records in %d bytes", b.Records, size)
 	case size > MaxBlock+blockHeadSize:
 		return f.errorf(off, ErrCorrupt, "block of %d bytes, at most %d are allowed", size, MaxBlock)
-	case size > f.size-off-head:
-		return f.errorf(off, ErrCorrupt, "block of %d bytes, the file has %d more", size, f.size-off-head)
+	case size > end-off-head:
+		return f.errorf(off, ErrCorrupt, "block of %d bytes, the file has %d more", size, end-off-head)
 	}
 	if int64(cap(b.raw)) < size {
 		b.raw = make([]byte, max(size, int64(min(2*cap(b.raw), MaxBlock))))
@@ -272,7 +385,9 @@ type Block struct {
 	maps        maps1 // of layout 1, before the block
 
 	pos  int
-	left uint32
+	seen uint32 // records up to pos
+	lost uint32 // of these, those that are damaged
+	why  error  // what is wrong with the first of them, or with the block's header
 	kind uint16 // of the current record
 	rec  []byte // the current record with its header
 	err  error
@@ -282,11 +397,15 @@ type Block struct {
 func (b *Block) reset(f *File, off int64) {
 	b.file, b.off, b.Records = f, off, 0
 	b.compression, b.maps = f.head.Compression, nil
-	b.data, b.pos, b.left, b.rec, b.err = nil, 0, 0, nil, nil
+	b.data, b.err = nil, nil
+	b.rewind()
 }
 
 // Path returns the name of the file that the block is from.
 func (b *Block) Path() string { return b.file.path }
+
+// File returns the file that the block is from.
+func (b *Block) File() *File { return b.file }
 
 // Size returns the bytes of the unpacked payload.
 func (b *Block) Size() int { return len(b.data) }
@@ -299,23 +418,86 @@ func (b *Block) headSize() int64 {
 	return blockHeadSize
 }
 
-// Unpack decompresses the block. Blocks that hold no flows become empty.
+// rewind goes back to before the first record.
+func (b *Block) rewind() { b.pos, b.seen, b.lost, b.why, b.rec = 0, 0, 0, nil, nil }
+
+// Unpack decompresses the block. Blocks that hold no flows become empty. One of an
+// unknown type is read when it is all records that are known, for then its type is
+// what is damaged; Decoder.Err tells of it in any case.
 func (b *Block) Unpack() error {
 	switch {
 	case b.data != nil: // layout 1: done by ReadBlock
 		return nil
 	case b.file.head.Layout == layout3:
 		return b.unpack3()
-	case b.kindOfBlock != blockNormal && b.kindOfBlock != blockOld:
-		b.data, b.left = nil, 0
+	case b.kindOfBlock == blockArray:
 		return nil
 	}
+	known := b.kindOfBlock == blockNormal || b.kindOfBlock == blockOld
 	data, err := b.decompress()
-	if err != nil {
+	b.data = data
+	b.rewind()
+	if known && (err != nil || !b.beginsWell()) {
+		if b.unpackOtherwise() {
+			return nil
+		}
+	}
+	if known {
 		return err
 	}
-	b.data, b.pos, b.left = data, 0, b.Records
+	if err != nil || !b.isRecords() {
+		b.data = nil
+	}
+	b.why = b.file.errorf(b.off, ErrCorrupt, "block of type %d, expected %d", b.kindOfBlock, blockNormal)
 	return nil
+}
+
+// beginsWell says whether the first record can be one.
+func (b *Block) beginsWell() bool {
+	sound := b.next() && (b.kind <= recordMeta3 || b.kind == recordIdent || b.kind == recordStat)
+	b.rewind()
+	b.err = nil
+	return sound
+}
+
+// isRecords says whether the block is records of known types, as many as it says,
+// from its begin to its end.
+func (b *Block) isRecords() bool {
+	known := true
+	for known && b.next() {
+		known = b.kind >= recordMap && b.kind <= recordSampler || b.kind == recordIdent || b.kind == recordStat
+	}
+	sound := known && b.err == nil && b.seen == b.Records
+	b.rewind()
+	b.err = nil
+	return sound
+}
+
+// maxMisses is for how many blocks of a file all compressions are tried in vain.
+const maxMisses = 64
+
+// unpackOtherwise unpacks the block as all other compressions would, for the file's may
+// be what is damaged: one by which it becomes records, as many as it says, is its own.
+func (b *Block) unpackOtherwise() bool {
+	said := b.compression
+	if b.file.misses.Load() > maxMisses {
+		return false
+	}
+	for c := None; c <= ZSTD; c++ {
+		if c == said {
+			continue
+		}
+		b.compression = c
+		var err error
+		if b.data, err = b.decompress(); err == nil && b.isRecords() {
+			b.why = b.file.errorf(b.off, ErrCorrupt, "the block is packed with %s, the file says %s", c, said)
+			return true
+		}
+	}
+	b.file.misses.Add(1)
+	b.compression = said
+	b.data, _ = b.decompress()
+	return false
 }
 
 // decompress returns the payload of the block.
@@ -332,18 +514,15 @@ func (b *Block) decompress() ([]byte, error) {
 }
 
 // next steps to the next record of any type and sets kind and rec. At the end of
-// the block, and at a record that does not fit, it returns false; err tells.
+// the block, and at a record that does not fit, it returns false; err tells. How many
+// there are, their sizes say: the number in the block's header may be wrong.
 func (b *Block) next() bool {
-	if b.left == 0 || b.err != nil {
-		return false
-	}
 	rest := b.data[b.pos:]
-	if len(rest) == 0 && b.file.head.Layout == layout3 {
-		b.left = 0 // its count is of flows, or of all records
+	if len(rest) == 0 || b.err != nil {
 		return false
 	}
 	if len(rest) < 4 {
-		b.err = b.errorf("record %d of %d is missing", b.Records-b.left+1, b.Records)
+		b.err = b.errorf("%d bytes behind the last record", len(rest))
 		return false
 	}
 	size := int(binary.LittleEndian.Uint16(rest[2:]))
@@ -353,8 +532,33 @@ func (b *Block) next() bool {
 	}
 	b.kind, b.rec = binary.LittleEndian.Uint16(rest), rest[:size:size]
 	b.pos += size
-	b.left--
+	b.seen++
 	return true
+}
+
+// lostRecords returns how many records could not be read, as far as that is known.
+func (b *Block) lostRecords() uint32 {
+	if b.err != nil {
+		return b.lost + max(b.Records, b.seen) - b.seen
+	}
+	return b.lost
+}
+
+// wrong says what is wrong with the block when all its records have been read.
+func (b *Block) wrong() error {
+	why := b.why
+	if why == nil {
+		why = b.err
+	}
+	switch lost := b.lostRecords(); {
+	case lost > 0:
+		return fmt.Errorf("%w; %d of %d records are lost", why, lost, max(b.Records, b.seen))
+	case why != nil:
+		return why
+	case b.seen != b.Records && b.file.head.Layout != layout3 && b.data != nil:
+		return b.file.errorf(b.off, ErrCorrupt, "the block says %d records, there are %d", b.Records, b.seen)
+	}
+	return nil
 }
 
 // flowKinds are the types of flow records, by layout: each has one of its own, and

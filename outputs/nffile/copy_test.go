@@ -38,8 +38,8 @@ func (c *copyComparer) compare(t *testing.T, name string, content []byte) (flows
 	c.plain.dec.Reset()
 	var brief Brief
 	for f.ReadBlock(&c.block) == nil && c.block.Unpack() == nil {
-		c.again = Block{file: f, off: c.block.off, data: c.block.data, left: c.block.left, Records: c.block.Records,
-			maps: c.block.maps, raw: c.block.raw, compression: c.block.compression}
+		c.again = Block{file: f, off: c.block.off, data: c.block.data, Records: c.block.Records,
+			maps: c.block.maps, raw: c.block.raw, compression: c.block.compression, why: c.block.why}
 		for c.copier.Next(&c.block) {
 			if !c.plain.dec.Next(&c.again) {
 				t.Fatalf("%s: flow %d is one too many", name, flows)

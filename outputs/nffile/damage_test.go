@@ -193,15 +193,15 @@ func TestFlips(t *testing.T) {
 func TestRefused(t *testing.T) {
 	content, _ := smallFile(t, None)
 	for want, change := range map[string]func(b []byte){
-		"layout 9, expected 1, 2 or 3":       func(b []byte) { b[2] = 9 },
-		"LZO":                                func(b []byte) { b[16] = byte(LZO) },
-		"compression 9 is unknown":           func(b []byte) { b[16] = 9 },
-		"encrypted":                          func(b []byte) { b[17] = 1 },
-		"big-endian":                         func(b []byte) { b[0], b[1] = 0xa5, 0x0c },
-		"magic 0x7878, expected 0xa50c":      func(b []byte) { b[0], b[1] = 'x', 'x' },
-		"the appendix should be at":          func(b []byte) { b[30] = 1 },
-		"block with 0 records":               func(b []byte) { clear(b[headerSize : headerSize+4]) },
-		"block of 4294967295 bytes, at most": func(b []byte) { copy(b[headerSize+4:], "\xff\xff\xff\xff") },
+		"layout 9, expected 1, 2 or 3":        func(b []byte) { b[2] = 9 },
+		"packed with none, the file says lzo": func(b []byte) { b[16] = byte(LZO) },
+		"compression 9 is unknown":            func(b []byte) { b[16] = 9 },
+		"encrypted":                           func(b []byte) { b[17] = 1 },
+		"big-endian":                          func(b []byte) { b[0], b[1] = 0xa5, 0x0c },
+		"magic 0x7878, expected 0xa50c":       func(b []byte) { b[0], b[1] = 'x', 'x' },
+		"the appendix should be at":           func(b []byte) { b[30] = 1 },
+		"block with 0 records":                func(b []byte) { clear(b[headerSize : headerSize+4]) },
+		"block of 4294967295 bytes, at most":  func(b []byte) { copy(b[headerSize+4:], "\xff\xff\xff\xff") },
 	} {
 		bad := slices.Clone(content)
 		change(bad)

@@ -147,8 +147,8 @@ func (d *Decoder) Err() error { return d.err }
 func (d *Decoder) Exporters() []Exporter { return d.exporters }
 
 // Next decodes the next flow of an unpacked block. Records that are not flows are
-// taken in or passed over. At the end of the block it returns false, as it does
-// at a damaged record: Err tells them apart.
+// taken in or passed over, and so are those that are damaged. At the end of the block
+// it returns false, and Err tells what was wrong in it.
 func (d *Decoder) Next(b *Block) bool {
 	d.begin(b)
 	for b.next() {
@@ -168,8 +168,8 @@ func (d *Decoder) begin(b *Block) {
 	}
 }
 
-// take decodes the record at hand and says whether it is a flow. After a damaged
-// one the block has no more records.
+// take decodes the record at hand and says whether it is a flow. One that is damaged
+// is passed over, and noted in the block.
 func (d *Decoder) take(b *Block) bool {
 	switch {
 	case b.isFlow():
@@ -177,9 +177,11 @@ func (d *Decoder) take(b *Block) bool {
 		if reason == "" {
 			return true
 		}
-		b.pos -= len(b.rec)
-		d.err = b.errorf("flow record of %d bytes: %s", len(b.rec), reason)
-		b.left = 0
+		if b.lost++; b.why == nil {
+			b.pos -= len(b.rec)
+			b.why = b.errorf("flow record of %d bytes: %s", len(b.rec), reason)
+			b.pos += len(b.rec)
+		}
 	case b.kind == recordExporter:
 		if len(b.rec) >= exporterSize {
 			d.know(decodeExporter(b.rec))
@@ -193,7 +195,7 @@ func (d *Decoder) take(b *Block) bool {
 // end takes over what was wrong with the block, behind its last record.
 func (d *Decoder) end(b *Block) {
 	if d.err == nil {
-		d.err = b.err
+		d.err = b.wrong()
 	}
 }
 

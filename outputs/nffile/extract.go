@@ -72,9 +72,10 @@ var places = [flow.NumFields]struct {
 // all others by a Decoder.
 type Extractor struct {
 	// Flows that begin before From or end after To, in milliseconds since 1970, are
-	// passed over and counted in Passed. A To of 0 is open.
-	From, To uint64
-	Passed   uint64
+	// passed over and counted in Passed, and what they stand for in PassedFlows. A To of
+	// 0 is open.
+	From, To            uint64
+	Passed, PassedFlows uint64
 
 	dec      *Decoder
 	fields   []flow.Field
@@ -114,16 +115,21 @@ func (x *Extractor) Next(b *Block, f *Brief) bool {
 		if b.isFlow() && b.kind == recordFlow {
 			if o := x.outline(b.rec); o != nil {
 				if !x.within(o.times(b.rec)) {
+					x.PassedFlows += o.flows(b.rec)
 					continue
 				}
 				o.read(b.rec, d.exporters, f)
 				return true
 			}
 		}
-		if d.take(b) && x.within(d.rec.First.Milli(), d.rec.Last.Milli()) {
+		if !d.take(b) {
+			continue
+		}
+		if x.within(d.rec.First.Milli(), d.rec.Last.Milli()) {
 			x.plain(f)
 			return true
 		}
+		x.PassedFlows += max(d.rec.Flows, 1)
 	}
 	d.end(b)
 	return false
@@ -283,6 +289,14 @@ func (o *outline) read(rec []byte, exporters []Exporter, f *Brief) {
 	for i, p := range o.values {
 		f.Values[i] = p.value(rec, exporters)
 	}
+}
+
+// flows returns how many flows the one in rec stands for.
+func (o *outline) flows(rec []byte) uint64 {
+	if o.count == 0 {
+		return 1
+	}
+	return le.Uint64(rec[o.count:])
 }
 
 // times returns when the flow in rec began and ended.

@@ -48,8 +48,8 @@ func (c *comparer) compare(t *testing.T, name string, content []byte) (flows, fa
 	}
 	got, want := c.fast.NewBrief(), c.plain.NewBrief()
 	for f.ReadBlock(&c.block) == nil && c.block.Unpack() == nil {
-		c.again = Block{file: f, off: c.block.off, data: c.block.data, left: c.block.left, Records: c.block.Records,
-			maps: c.block.maps, raw: c.block.raw, compression: c.block.compression}
+		c.again = Block{file: f, off: c.block.off, data: c.block.data, Records: c.block.Records,
+			maps: c.block.maps, raw: c.block.raw, compression: c.block.compression, why: c.block.why}
 		for {
 			if more := c.fast.Next(&c.block, &got); more != c.plain.dec.Next(&c.again) {
 				t.Fatalf("%s: flow %d: the Extractor has one: %v", name, flows, more)
@@ -171,7 +171,7 @@ func TestExtractorAllocates(t *testing.T) {
 	for f.ReadBlock(block) != io.EOF {
 		must(t, block.Unpack())
 		if n := testing.AllocsPerRun(10, func() {
-			block.pos, block.left = 0, block.Records
+			block.rewind()
 			for x.Next(block, &brief) {
 			}
 		}); n != 0 {

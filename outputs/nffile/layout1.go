@@ -83,7 +83,7 @@ func (f *File) takeMaps1(b *Block) error {
 	if err := b.Unpack(); err != nil {
 		return nil // Unpack says it again to who asks
 	}
-	scan := Block{file: f, off: b.off, compression: b.compression, raw: b.raw, data: b.data, left: b.left, Records: b.Records}
+	scan := Block{file: f, off: b.off, compression: b.compression, raw: b.raw, data: b.data, Records: b.Records}
 	for scan.next() {
 		if scan.kind == recordMap {
 			f.maps = f.maps.with(scan.rec)

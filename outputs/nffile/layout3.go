@@ -88,8 +88,7 @@ func (f *File) readDirectory3() error {
 	if _, err := f.f.ReadAt(entries, off+8); err != nil {
 		return f.shortRead(err, off+8, len(entries))
 	}
-	f.left, f.head.Appendix, f.head.Blocks = uint32(n), 1, 0
-	var b Block
+	f.head.Appendix, f.head.Blocks, f.end = 1, 0, off
 	for p := entries; len(p) > 0; p = p[16:] {
 		kind, at := le.Uint32(p), int64(le.Uint64(p[8:]))
 		if kind == block3Flow {
@@ -98,17 +97,26 @@ func (f *File) readDirectory3() error {
 		if kind != block3Stat && kind != block3Ident && kind != block3Exporter {
 			continue
 		}
-		if at < header3Size || at >= off {
-			return f.errorf(off, ErrCorrupt, "the directory has a block at offset %d", at)
-		}
-		if err := f.readBlockAt(&b, at); err != nil {
-			return err
-		}
-		if err := f.takeBlock3(&b); err != nil {
+		if err := f.note(f.readBlock3(at)); err != nil { // it costs itself only
 			return err
 		}
 	}
+	if !f.haveStat {
+		return f.errorf(off, ErrCorrupt, "no statistics in the directory of blocks")
+	}
 	return nil
+}
+
+// readBlock3 reads a block that has no flows, where the directory says that it is.
+func (f *File) readBlock3(at int64) error {
+	if at < header3Size || at >= f.end {
+		return f.errorf(f.end, ErrCorrupt, "the directory has a block at offset %d", at)
+	}
+	var b Block
+	if err := f.readBlockAt(&b, at, f.end); err != nil {
+		return err
+	}
+	return f.takeBlock3(&b)
 }
 
 // takeBlock3 takes in a block that has no flows.
@@ -121,7 +129,10 @@ func (f *File) takeBlock3(b *Block) error {
 	case block3Ident:
 		f.ident = cString(data)
 	case block3Stat:
-		if len(data) >= statSize-4 {
+		if len(data) < statSize-4 {
+			return f.errorf(b.off, ErrCorrupt, "statistics of %d bytes, expected %d", len(data), statSize-4)
+		} else {
+			f.haveStat = true
 			var rec [statSize]byte
 			copy(rec[4:], data)
 			f.stat.decode(rec[:])
@@ -182,7 +193,7 @@ func (b *Block) decodeHead3(h []byte) error {
 
 // unpack3 unpacks a block of layout 3.
 func (b *Block) unpack3() error {
-	b.data, b.left = nil, 0
+	b.data = nil
 	if b.kindOfBlock != block3Flow {
 		return nil
 	}
@@ -194,7 +205,8 @@ func (b *Block) unpack3() error {
 		return b.file.errorf(b.off, ErrCorrupt, "unpacks to %d bytes, expected %d", len(data), b.rawSize)
 	}
 	b.Records = le.Uint32(data)
-	b.data, b.pos, b.left = data[flows3HeadSize:], 0, ^uint32(0)
+	b.data = data[flows3HeadSize:]
+	b.rewind()
 	return nil
 }
 

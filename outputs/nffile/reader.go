@@ -75,11 +75,14 @@ func (r *Reader) Sampled() bool { return r.dec.Sampled() }
 // Exporters returns the exporters named so far, as Decoder.Exporters does.
 func (r *Reader) Exporters() []Exporter { return r.dec.Exporters() }
 
-// Err returns what ended the reading: nil at the end of the file, else an error
-// that names the file and the offset.
+// Err returns what ended the reading, or what is wrong with the end of the file: nil
+// when it is sound, else an error that names the file and the offset.
 func (r *Reader) Err() error {
-	if errors.Is(r.err, io.EOF) {
-		return nil
+	if !errors.Is(r.err, io.EOF) {
+		return r.err
 	}
-	return r.err
+	if damage := r.File.damage; len(damage) > 0 {
+		return damage[0]
+	}
+	return nil
 }

@@ -83,15 +83,15 @@ func resume(f medium, size int64, path string, opt Options) (*Writer, Found, err
 	if w.head.Layout != layout2 {
 		return nil, Found{}, &FormatError{path, 2, ErrUnsupported, fmt.Sprintf("appending to layout %d, expected 2", w.head.Layout)}
 	}
-	file := &File{path: path, f: f, size: size, head: w.head, off: headerSize, open: true}
+	file := &File{path: path, f: f, size: size, head: w.head, off: headerSize, end: size, open: true}
 	end, err := w.scan(file)
 	if err != nil {
 		return nil, Found{}, err
 	}
-	if w.head.Appendix > 0 && w.off != w.head.AppendixOffset {
-		if _, err := newFile(path, f, size); err == nil {
-			return nil, Found{}, &FormatError{path, w.off, ErrCorrupt, "a block is damaged, but there are more behind it: not appended to"}
-		}
+	if behind, err := file.searcher().find(end+1, size); err != nil {
+		return nil, Found{}, err
+	} else if behind < size {
+		return nil, Found{}, &FormatError{path, w.off, ErrCorrupt, "a block is damaged, but there are more behind it: not appended to"}
 	}
 	found := Found{Blocks: w.blocks, Flows: w.stat.Flows, Truncated: size - end}
 	w.head.Appendix, w.head.AppendixOffset, w.head.Blocks = 0, 0, 0
@@ -103,24 +103,18 @@ func resume(f medium, size int64, path string, opt Options) (*Writer, Found, err
 }
 
 // scan walks over the blocks of a file and takes in what they hold. It sets the
-// Writer to the end of the last whole data block and returns the end of what is
-// sound, an appendix included.
+// Writer to the end of the last whole data block before any that is not, and returns
+// the end of what is sound, an appendix included. A block is whole as for Verify.
 func (w *Writer) scan(file *File) (int64, error) {
-	var b Block
-	dec := NewDecoder()
-	for {
-		err := file.ReadBlock(&b)
+	dec, walker := NewDecoder(), newWalker(file)
+	for file.off < file.end {
+		b := &walker.b
+		err := file.readBlockAt(b, file.off, file.end)
 		if err == nil {
-			err = b.Unpack()
-		}
-		if err == io.EOF {
-			return w.off, nil
-		}
-		if err == nil && w.isAppendix(&b) {
-			return file.off, nil
+			err = walker.load()
 		}
 		if err == nil {
-			err = w.takeIn(dec, &b)
+			err = walker.check()
 		}
 		if errors.Is(err, ErrCorrupt) {
 			return w.off, nil
@@ -128,17 +122,23 @@ func (w *Writer) scan(file *File) (int64, error) {
 		if err != nil {
 			return w.off, err
 		}
+		file.off += b.headSize() + int64(len(b.raw))
+		if b.data != nil && b.isAppendix() {
+			return file.off, w.takeAppendix(b)
+		}
+		if b.data != nil {
+			if err := w.takeIn(dec, b); err != nil {
+				return w.off, err
+			}
+		}
 		w.off = file.off
 		w.blocks++
 	}
+	return w.off, nil
 }
 
-// isAppendix says whether an unpacked block is an appendix, and takes from it what
-// the flows do not tell.
-func (w *Writer) isAppendix(b *Block) bool {
-	if len(b.data) < 4 || le.Uint16(b.data) != recordIdent && le.Uint16(b.data) != recordStat {
-		return false
-	}
+// takeAppendix takes from an appendix what the flows do not tell.
+func (w *Writer) takeAppendix(b *Block) error {
 	for b.next() {
 		switch {
 		case b.kind == recordIdent && w.opt.Ident == "":
@@ -153,7 +153,7 @@ func (w *Writer) isAppendix(b *Block) bool {
 			}
 		}
 	}
-	return true
+	return b.err
 }
 
 // takeIn counts the flows and exporters of an unpacked block. A block that is not

@@ -9,13 +9,18 @@ import (
 type Salvaged struct {
 	Blocks uint64
 	Flows  uint64
-	Lost   int64   // bytes that are in no sound block
-	Gaps   []error // what is wrong with them, each a *FormatError; at most 100
+	Lost   int64   // bytes that are in no block that can be read
+	Gaps   []error // what is wrong with the file, each is or wraps a *FormatError; at most 100
+
+	// LostFlows are those that the statistics of the file count and that are not among
+	// Flows. Where the file has none, they are the records of damaged blocks.
+	LostFlows uint64
 }
 
-// Salvage writes every sound block of a damaged, torn or still growing file into a
-// new file of layout 2 that nfdump reads. Blocks of layout 2 are copied as they
-// are, flows of layouts 1 and 3 written anew, with LZ4. Progress may be nil.
+// Salvage writes every flow that can be read of a damaged, torn or still growing file
+// into a new file of layout 2 that nfdump reads: just those that File.ReadBlock and a
+// Decoder give. Sound blocks of layout 2 are copied as they are, flows of other blocks
+// and of layouts 1 and 3 written anew, the latter with LZ4. Progress may be nil.
 //
 // Where the header does not help, its own layout and compression are found by trying
 // all: no flow comes about by chance.
@@ -26,7 +31,7 @@ func Salvage(from, to string, progress Progress) (Salvaged, error) {
 	w, err := openWalker(from)
 	var got Salvaged
 	if err == nil {
-		got, err = w.salvage(to, progress)
+		got, err = w.salvage(to, progress, false)
 	}
 	var damage *FormatError
 	if !errors.As(err, &damage) {
@@ -37,7 +42,7 @@ func Salvage(from, to string, progress Progress) (Salvaged, error) {
 		if openErr != nil {
 			return got, err
 		}
-		found, tryErr := w.salvage(to, progress)
+		found, tryErr := w.salvage(to, progress, true)
 		switch {
 		case tryErr == nil && found.Flows > 0:
 			found.Gaps = append([]error{damage}, found.Gaps...)
@@ -64,8 +69,9 @@ func guesses() (list []Header) {
 	return list
 }
 
-// salvage copies the sound blocks of the file into a new one, and closes it.
-func (w *walker) salvage(to string, progress Progress) (Salvaged, error) {
+// salvage copies what can be read of the file into a new one, and closes it; when
+// strict only of blocks that are sound in all their parts.
+func (w *walker) salvage(to string, progress Progress, strict bool) (Salvaged, error) {
 	defer w.file.Close()
 	if progress != nil {
 		w.progress = progress
@@ -78,7 +84,7 @@ func (w *walker) salvage(to string, progress Progress) (Salvaged, error) {
 	if err != nil {
 		return Salvaged{}, err
 	}
-	s := salvager{walker: w, out: out, dec: NewDecoder()}
+	s := salvager{walker: w, out: out, dec: NewDecoder(), strict: strict}
 	if err = s.run(); err == nil {
 		err = out.Close()
 	}
@@ -91,54 +97,76 @@ func (w *walker) salvage(to string, progress Progress) (Salvaged, error) {
 // salvager copies the blocks of one file.
 type salvager struct {
 	*walker
-	out *Writer
-	dec *Decoder // of what is copied; that of the walker checks
-	got Salvaged
+	out    *Writer
+	dec    *Decoder // of what is copied; that of the walker checks
+	got    Salvaged
+	strict bool
+
+	lostRecords uint64 // of blocks that cannot be read, or not to their end
 }
 
 func (s *salvager) run() error {
-	f, end := s.file, s.file.size
-	switch f.head.Layout {
-	case layout1:
-		if CheckIdent(f.ident) == nil {
-			s.out.opt.Ident = f.ident
-		}
-	case layout3:
-		if f.readDirectory3() == nil && f.head.AppendixOffset > 0 {
-			end = f.head.AppendixOffset
-		}
-		if CheckIdent(f.ident) == nil {
-			s.out.opt.Ident = f.ident
-		}
+	f := s.file
+	if f.ident != "" && CheckIdent(f.ident) == nil {
+		s.out.opt.Ident = f.ident
 	}
-	err := s.walk(end, s.copyBlock, func(from, to int64, why error) {
+	for _, err := range f.damage {
+		s.gap(err)
+	}
+	err := s.walk(s.take, func(from, to int64, why error) {
 		s.got.Lost += to - from
-		if len(s.got.Gaps) < maxProblems {
-			s.got.Gaps = append(s.got.Gaps, why)
-		}
+		s.lostRecords += uint64(s.b.plausibleRecords())
+		s.gap(why)
 	})
 	if err == nil && s.got.Blocks == 0 {
-		err = f.errorf(f.off, ErrCorrupt, "no sound block in the %d bytes from here, nothing to salvage", max(f.size-f.off, 0))
+		err = f.errorf(f.off, ErrCorrupt, "no sound block in the %d bytes of the file, nothing to salvage", f.size)
+	}
+	s.got.LostFlows = s.lostRecords
+	if f.haveStat {
+		s.got.LostFlows = f.stat.Flows - min(f.stat.Flows, s.got.Flows)
 	}
 	return err
 }
 
-// copyBlock takes a sound block over.
-func (s *salvager) copyBlock(b *Block) error {
-	if b.data == nil || s.file.head.Layout == layout2 && s.out.isAppendix(b) {
+// gap notes what is wrong with the file.
+func (s *salvager) gap(why error) {
+	if len(s.got.Gaps) < maxProblems {
+		s.got.Gaps = append(s.got.Gaps, why)
+	}
+}
+
+// take takes over a block that could be unpacked.
+func (s *salvager) take(b *Block, wrong error) error {
+	if b.data != nil && b.isAppendix() {
+		appendix := *b // the records are read twice
+		s.out.takeAppendix(&appendix)
+		return s.file.takeAppendix(b)
+	}
+	if wrong != nil {
+		s.gap(wrong)
+		s.lostRecords += uint64(s.lost)
+		if s.strict {
+			s.got.Lost += b.headSize() + int64(len(b.raw))
+			return nil
+		}
+	}
+	if b.data == nil {
 		return nil
 	}
-	s.got.Blocks++
 	before := s.out.stat.Flows
 	var err error
-	if s.file.head.Layout == layout2 {
+	if s.file.head.Layout == layout2 && wrong == nil {
 		err = s.out.copyBlock(s.dec, b)
 	} else {
 		for s.dec.Next(b) && err == nil {
 			err = s.out.AppendExtra(s.dec.Record(), s.dec.Extra())
 		}
+		err = errors.Join(err, s.out.Flush())
 	}
-	s.got.Flows += s.out.stat.Flows - before
+	if got := s.out.stat.Flows - before; got > 0 || wrong == nil {
+		s.got.Blocks++
+		s.got.Flows += got
+	}
 	return err
 }
 

@@ -13,7 +13,7 @@ type Report struct {
 	Path   string
 	Header Header
 	Ident  string
-	Blocks uint64 // sound ones with records
+	Blocks uint64 // with records that could be read
 	Flows  uint64 // in them
 	Size   int64
 
@@ -22,8 +22,12 @@ type Report struct {
 	Open bool
 	Torn int64
 
-	// Problems says what is wrong where: each is a *FormatError. More counts those
-	// that are not listed.
+	// Lost are the flows that the statistics count and that could not be read. Where
+	// there are none to be trusted, it is the records of damaged blocks.
+	Lost uint64
+
+	// Problems says what is wrong where: each is a *FormatError or wraps one. More
+	// counts those that are not listed.
 	Problems []error
 	More     int
 }
@@ -75,42 +79,28 @@ type verifier struct {
 
 	stat       Stat   // of the flows that were read
 	flows      uint64 // that they stand for: nfdump -w counts these
+	lostBlocks uint64 // records of blocks that could not be read, or not to their end
 	blocks     uint32
 	appendixAt int64 // where the last block with an ident or statistics was
-	haveStat   bool
-	lastBad    [2]int64
-	lastWhy    error
 }
 
 func (v *verifier) run() error {
 	f, r := v.file, v.report
-	r.Header, r.Size = f.head, f.size
-	end := f.size
-	switch f.head.Layout {
-	case layout1:
-		r.Open = f.head.Blocks == 0 && f.size > f.off
-		v.haveStat = !r.Open
-	case layout2:
-		r.Open = f.head.Blocks == 0 && f.head.Appendix == 0
-	case layout3:
-		r.Open = f.head.AppendixOffset == 0
-		if !r.Open {
-			if err := f.readDirectory3(); err != nil {
-				r.problem(err)
-			} else {
-				end = f.head.AppendixOffset
-			}
-			f.exporters, f.stat, f.ident = nil, Stat{}, "" // come again
-		}
+	r.Header, r.Size, r.Open = f.head, f.size, f.open
+	if f.end < f.size && f.head.Layout == layout2 {
+		v.appendixAt = f.end
 	}
-	err := v.walk(end, v.sound, func(from, to int64, why error) {
-		v.lastBad, v.lastWhy = [2]int64{from, to}, why
-		if to == end && r.Open {
+	for _, err := range f.damage {
+		r.problem(err)
+	}
+	err := v.walk(v.take, func(from, to int64, why error) {
+		if to == f.end && r.Open {
 			r.Torn = to - from
 			return
 		}
+		v.lostBlocks += uint64(v.b.plausibleRecords())
 		r.problem(why)
-		if to < end {
+		if to < f.end {
 			r.problem(f.errorf(to, ErrCorrupt, "the next sound block begins here, %d bytes are lost", to-from))
 		}
 	})
@@ -119,33 +109,45 @@ func (v *verifier) run() error {
 		r.problem(err)
 		err = nil
 	}
-	r.Ident, r.Flows, r.Blocks = f.ident, v.stat.Flows, uint64(v.blocks)
+	r.Ident, r.Flows, r.Blocks, r.Lost = f.ident, v.stat.Flows, uint64(v.blocks), v.lostBlocks
 	if err == nil && !r.Open {
 		v.compare()
 	}
 	return err
 }
 
-// sound takes in a block that is sound.
-func (v *verifier) sound(b *Block) error {
+// plausibleRecords returns how many records the block says it has, 0 when it cannot
+// have so many.
+func (b *Block) plausibleRecords() uint32 {
+	if b.Records > MaxBlock/4 || b.file.head.Layout == layout3 || b.behindFlows() {
+		return 0
+	}
+	return b.Records
+}
+
+// behindFlows says whether the block is where the header has the appendix.
+func (b *Block) behindFlows() bool {
+	h := &b.file.head
+	return h.Layout == layout2 && h.Appendix > 0 && b.off >= h.AppendixOffset
+}
+
+// take takes in a block that could be unpacked.
+func (v *verifier) take(b *Block, wrong error) error {
 	f := v.file
 	if b.data == nil {
-		v.haveStat = v.haveStat || f.head.Layout == layout3 && b.kindOfBlock == block3Stat
+		if wrong != nil {
+			v.report.problem(wrong)
+		}
 		v.checksum(b)
 		return nil
 	}
-	if len(b.data) >= 4 && (le.Uint16(b.data) == recordIdent || le.Uint16(b.data) == recordStat) {
+	if b.isAppendix() {
 		v.appendixAt = b.off
-		for b.next() {
-			switch {
-			case b.kind == recordIdent:
-				f.ident = cString(b.rec[4:])
-			case b.kind == recordStat && len(b.rec) == statSize:
-				v.haveStat = true
-				f.stat.decode(b.rec)
-			}
-		}
-		return nil
+		return f.takeAppendix(b)
+	}
+	if wrong != nil {
+		v.report.problem(wrong)
+		v.lostBlocks += uint64(v.lost)
 	}
 	v.blocks++
 	v.checksum(b)
@@ -174,26 +176,50 @@ func (v *verifier) compare() {
 	if f.head.Layout == layout2 && f.head.Appendix > 0 && v.appendixAt != f.head.AppendixOffset {
 		r.problem(f.errorf(24, ErrCorrupt, "the header says the appendix is at offset %d, it is at %d (0 is nowhere)", f.head.AppendixOffset, v.appendixAt))
 	}
-	if !v.haveStat {
-		r.problem(f.errorf(f.size, ErrCorrupt, "no statistics: nfdump -I and -t do not see the flows; salvage the file"))
+	if !f.haveStat {
+		if f.head.Appendix > 0 && f.head.Layout == layout2 {
+			r.problem(f.errorf(f.size, ErrCorrupt, "no statistics: nfdump -I and -t do not see the flows; salvage the file"))
+		}
 		return
+	}
+	if err := f.compareFlows(v.stat.Flows, v.flows); err != nil {
+		r.Lost = f.stat.Flows - min(f.stat.Flows, v.stat.Flows)
+		r.problem(err)
 	}
 	if len(r.Problems) > 0 {
 		return // the flows are not all
-	}
-	if f.stat.Flows == v.flows {
-		v.stat.Flows = v.flows
 	}
 	for _, c := range []struct {
 		what      string
 		says, are uint64
 	}{
-		{"flows", f.stat.Flows, v.stat.Flows}, {"packets", f.stat.Packets, v.stat.Packets}, {"bytes", f.stat.Bytes, v.stat.Bytes},
+		{"packets", f.stat.Packets, v.stat.Packets}, {"bytes", f.stat.Bytes, v.stat.Bytes},
 	} {
 		if c.says != c.are {
 			r.problem(f.errorf(max(v.appendixAt, 0), ErrCorrupt, "the statistics say %d %s, there are %d", c.says, c.what, c.are))
 		}
 	}
+}
+
+// CompareFlows says whether the statistics count other flows than could be read, nil
+// when not, or when there are none: records are how many were read, and flows what they
+// stand for, which is what nfdump -w counts.
+func (f *File) CompareFlows(records, flows uint64) error {
+	if !f.haveStat || f.open {
+		return nil
+	}
+	return f.compareFlows(records, flows)
+}
+
+func (f *File) compareFlows(records, flows uint64) error {
+	says := f.stat.Flows
+	switch {
+	case says == records || says == flows:
+		return nil
+	case says > records:
+		return f.errorf(f.end, ErrCorrupt, "the statistics say %d flows, there are %d: %d are lost", says, records, says-records)
+	}
+	return f.errorf(f.end, ErrCorrupt, "the statistics say %d flows, there are %d", says, records)
 }
 
 // String is one line: what the file is, without its problems.
@@ -210,5 +236,9 @@ func (r *Report) String() string {
 	case r.Open:
 		state = "being written, or left behind"
 	}
-	return fmt.Sprintf("%s: %s; layout %d, %s, %d blocks, %d flows, %d bytes", r.Path, state, r.Header.Layout, r.Header.Compression, r.Blocks, r.Flows, r.Size)
+	lost := ""
+	if r.Lost > 0 {
+		lost = fmt.Sprintf(", %d are lost", r.Lost)
+	}
+	return fmt.Sprintf("%s: %s; layout %d, %s, %d blocks, %d flows%s, %d bytes", r.Path, state, r.Header.Layout, r.Header.Compression, r.Blocks, r.Flows, lost, r.Size)
 }

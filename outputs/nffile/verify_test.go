@@ -3,6 +3,7 @@ package nffile
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,7 +77,7 @@ func TestVerifyDamaged(t *testing.T) {
 		"the next sound block begins here": func(b []byte) []byte { copy(b[ends[1]:], "garbage garbage"); return b },
 		"no statistics":                    torn,
 		"bytes, the file has":              func(b []byte) []byte { return b[:len(b)-3] },
-		"end 1 bytes before the block":     func(b []byte) []byte { return slices.Insert(bumpSize(b, ends[1]), int(ends[2]), 0) },
+		"1 bytes behind the last record":   func(b []byte) []byte { return slices.Insert(bumpSize(b, ends[1]), int(ends[2]), 0) },
 	} {
 		r, text := problems(t, change(slices.Clone(good)))
 		if r.Sound() || !strings.Contains(text, want) {
@@ -272,6 +273,105 @@ func TestGrowing(t *testing.T) {
 		must(t, err)
 		if !r.Sound() || !r.Open || r.Flows != flowsInBlocks[blocks] || r.Torn != int64(n)-ends[blocks] {
 			t.Fatalf("%d bytes: %s %v", n, &r, r.Problems)
+		}
+	}
+}
+
+// TestDamageOutsideFlowsHidesNothing: of a file whose statistics, counts, types or
+// compression are damaged, all flows are read and salvaged, and all three say that it
+// is damaged. Of one with a damaged flow, all others are.
+func TestDamageOutsideFlowsHidesNothing(t *testing.T) {
+	for _, c := range []Compression{None, LZ4} {
+		good, ends := smallFile(t, c)
+		appendix := ends[3]
+		for name, change := range map[string]func(b []byte) []byte{
+			"no appendix":       func(b []byte) []byte { clear(b[18:20]); return b },
+			"cut appendix":      func(b []byte) []byte { return b[:appendix+20] },
+			"no room":           func(b []byte) []byte { return b[:appendix] },
+			"appendix in front": func(b []byte) []byte { b[24], b[25] = headerSize, 0; return b },
+			"appendix behind":   func(b []byte) []byte { b[27] = 1; return b },
+			"packed appendix":   func(b []byte) []byte { copy(b[appendix+blockHeadSize:], "\xff\xff\xff\xff\xff\xff"); return b },
+			"blocks":            func(b []byte) []byte { b[36] = 99; return b },
+			"fewer blocks":      func(b []byte) []byte { b[36] = 1; return b },
+			"records":           func(b []byte) []byte { b[ends[1]] += 3; return b },
+			"fewer records":     func(b []byte) []byte { b[ends[2]] = 1; return b },
+			"type":              func(b []byte) []byte { b[ends[1]+8] = 5; return b },
+			"first type":        func(b []byte) []byte { b[ends[0]+8] = 77; return b },
+			"compression":       func(b []byte) []byte { b[16] = byte(LZO); return b },
+		} {
+			path := write(t, change(slices.Clone(good)))
+			expectDamaged(t, name+" "+c.String(), path, 5, 0)
+		}
+	}
+	good, ends := smallFile(t, None)
+	first := ends[0] + blockHeadSize + exporterSize
+	good[first+recordHeadSize+2] = 0xff // the size of an element
+	expectDamaged(t, "an element", write(t, good), 4, 1)
+	good, _ = smallFile(t, None)
+	good[len(good)-statSize+4] = 9 // flows of the statistics
+	expectDamaged(t, "statistics", write(t, good), 5, 4)
+}
+
+// expectDamaged checks that reading, Verify and Salvage find the same flows, and that
+// none calls the file sound.
+func expectDamaged(t *testing.T, name, path string, flows, lost uint64) {
+	t.Helper()
+	f, err := OpenFile(path)
+	must(t, err)
+	defer f.Close()
+	read, damaged := uint64(0), len(f.Damage()) > 0
+	dec := NewDecoder()
+	for b := new(Block); ; {
+		err := f.ReadBlock(b)
+		if err == io.EOF {
+			break
+		}
+		if err == nil {
+			err = b.Unpack()
+		}
+		if err == nil {
+			for dec.Next(b) {
+				read++
+			}
+			err = dec.Err()
+		}
+		damaged = damaged || err != nil
+	}
+	damaged = damaged || f.CompareFlows(read, read) != nil
+	r, err := Verify(path, nil)
+	must(t, err)
+	got, err := Salvage(path, filepath.Join(t.TempDir(), "out"), nil)
+	must(t, err)
+	if read != flows || !damaged || r.Sound() || r.Flows != flows || r.Lost != lost || got.Flows != flows || got.LostFlows != lost {
+		t.Errorf("%s: %d flows are read, expected %d; damaged is %v; verify: %s %v; salvage: %+v", name, read, flows, damaged, &r, r.Problems, got)
+	}
+}
+
+// TestFindIsBounded: a file that is all headers of blocks, and no block, is searched
+// through in a time that its size bounds.
+func TestFindIsBounded(t *testing.T) {
+	good, ends := smallFile(t, None)
+	head := append(le.AppendUint32(le.AppendUint32(nil, 100), 1<<20), blockNormal, 0, 0, 0)
+	content := append(slices.Clone(good[:ends[1]]), bytes.Repeat(head, 8<<20/len(head))...)
+	path := write(t, content)
+	w, err := openWalker(path)
+	must(t, err)
+	defer w.file.Close()
+	must(t, w.walk(func(*Block, error) error { return nil }, func(int64, int64, error) {}))
+	if most := int64(triesAtLeast + triesPerByte*len(content) + 2*MaxBlock); w.tried > most {
+		t.Errorf("%d bytes were tried, of %d in the file", w.tried, len(content))
+	}
+}
+
+// TestSpecialFilesAreRefused: what is not a file is refused at once.
+func TestSpecialFilesAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	for _, path := range append(specialFiles(t, dir), dir, os.DevNull) {
+		_, err := OpenFile(path)
+		_, salvageErr := Salvage(path, filepath.Join(dir, "out"), nil)
+		r, verifyErr := Verify(path, nil)
+		if err == nil || salvageErr == nil || verifyErr == nil && r.Sound() {
+			t.Errorf("%s: %v, %v, %v", path, err, salvageErr, verifyErr)
 		}
 	}
 }

@@ -96,8 +96,16 @@ type source struct {
 	files    []string
 	limit    Window
 	cur      *nffile.File
+	tallies  map[*nffile.File]*tally
 	totals   Totals // window and damage only
 	problems []error
+}
+
+// tally is what has been read of a file, to be compared with its statistics.
+type tally struct {
+	records, flows uint64
+	blocks         int  // that have been handed out and are not counted yet
+	ended          bool // no more blocks come
 }
 
 // next reads the next block, still packed. It returns false after the last.
@@ -119,21 +127,59 @@ func (s *source) next(ctx context.Context, b *nffile.Block) bool {
 				f.Close()
 				continue
 			}
+			for _, damage := range f.Damage() {
+				s.problem(damage)
+			}
 			s.totals.window(f)
 			s.cur = f
+			if s.tallies == nil {
+				s.tallies = map[*nffile.File]*tally{}
+			}
+			s.tallies[f] = new(tally)
 		}
 		err := s.cur.ReadBlock(b)
 		if err == nil {
+			s.tallies[s.cur].blocks++
 			return true
 		}
 		if !errors.Is(err, io.EOF) {
 			s.totals.Skipped++
 			s.problem(err)
+			if errors.As(err, new(*nffile.FormatError)) {
+				continue // with the next sound block
+			}
 		}
+		s.tallies[s.cur].ended = true
+		s.compare(s.cur)
 		s.cur.Close()
 		s.cur = nil
 	}
 	return false
+}
+
+// counted says that a block has been read to its end, with so many flow records that
+// stand for so many flows.
+func (s *source) counted(b *nffile.Block, records, flows uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tallies[b.File()]
+	t.records += records
+	t.flows += flows
+	t.blocks--
+	s.compare(b.File())
+}
+
+// compare notes when a file of which everything has been read says that it has other
+// flows. The lock is held.
+func (s *source) compare(f *nffile.File) {
+	t := s.tallies[f]
+	if t.blocks > 0 || !t.ended {
+		return
+	}
+	if err := f.CompareFlows(t.records, t.flows); err != nil {
+		s.problem(err)
+	}
+	delete(s.tallies, f)
 }
 
 // problem notes an error with a file; the lock is held.
@@ -274,6 +320,7 @@ func unpackAhead(ctx context.Context, src *source) (blocks <-chan *nffile.Block,
 			}
 			if err := b.Unpack(); err != nil {
 				src.damaged(err)
+				src.counted(b, 0, 0)
 				back <- b
 				continue
 			}
@@ -298,9 +345,12 @@ func drain(blocks <-chan *nffile.Block, free chan<- *nffile.Block, t *Totals, sr
 			path = b.Path()
 		}
 		t.BytesRead += uint64(b.Size())
+		var records, stoodFor uint64
 		for c.Next(b) {
 			t.Read++
 			first, last, flows, packets, bytes := c.sums()
+			records++
+			stoodFor += flows
 			if !src.limit.has(first, last) {
 				continue
 			}
@@ -312,6 +362,7 @@ func drain(blocks <-chan *nffile.Block, free chan<- *nffile.Block, t *Totals, sr
 		if err := c.Err(); err != nil {
 			src.damaged(err)
 		}
+		src.counted(b, records, stoodFor)
 		free <- b
 	}
 	return c.end()

@@ -153,6 +153,7 @@ func (c *counter) run(ctx context.Context, src *source, stats []Stat) {
 	}
 	var b nffile.Block
 	for src.next(ctx, &b) {
+		records, flows := c.totals.Records+x.Passed, c.totals.Flows+x.PassedFlows
 		err := b.Unpack()
 		if err == nil {
 			c.block(x, &b, stats)
@@ -161,6 +162,7 @@ func (c *counter) run(ctx context.Context, src *source, stats []Stat) {
 		if err != nil {
 			src.damaged(err)
 		}
+		src.counted(&b, c.totals.Records+x.Passed-records, c.totals.Flows+x.PassedFlows-flows)
 	}
 	c.totals.Read = c.totals.Records + x.Passed
 }

@@ -104,3 +104,48 @@ func Same(dir string, held *os.File) (bool, error) {
 	before, err := held.Stat()
 	return err == nil && os.SameFile(before, now), nil
 }
+
+// ErrNotRegular says that something else than a file is where one should be: a
+// directory, a device, a pipe.
+var ErrNotRegular = errors.New("not a regular file")
+
+// OpenRegular opens a file for reading, and refuses at once what is none: a pipe
+// would have to wait for who writes to it. Links are followed.
+func OpenRegular(path string) (*os.File, os.FileInfo, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, &os.PathError{Op: "open", Path: path, Err: ErrNotRegular}
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|nonBlocking, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() { // put there meanwhile
+		err = &os.PathError{Op: "open", Path: path, Err: ErrNotRegular}
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, info, nil
+}
+
+// OpenOwn opens a file of this process for reading and writing, or with flags of
+// os.OpenFile as those say. A link in its place is not followed, and anything else
+// than a file is refused: it has been put there.
+func OpenOwn(path string, flags int, perm os.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|nonBlocking|noFollow|flags, perm)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &os.PathError{Op: "open", Path: path, Err: ErrNotRegular}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}

@@ -10,6 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Flags of os.OpenFile.
+const (
+	nonBlocking = unix.O_NONBLOCK
+	noFollow    = unix.O_NOFOLLOW
+)
+
 // Lock takes a directory for this process. The lock is on the directory itself:
 // nfdump 1.7.1 stops at a file that is not its own, also when its name begins with a
 // dot. It ends when the file is closed, or with the process, however that ends.

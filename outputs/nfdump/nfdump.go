@@ -56,6 +56,7 @@ type Nfdump struct {
 	Protocol         string              `toml:"protocol"`
 	Exporters        []decoding.Exporter `toml:"exporter"`
 	Unknown          string              `toml:"unknown_exporters"`
+	MaxRate          int64               `toml:"max_sampling_rate"`
 	Log              telegraf.Logger     `toml:"-"`
 	Statistics       *selfstat.Collector `toml:"-"`
 
@@ -98,7 +99,7 @@ func (*Nfdump) SampleConfig() string { return sampleConfig }
 
 // Init implements telegraf.Initializer: it checks the options and touches nothing.
 func (p *Nfdump) Init() error {
-	table := decoding.ExporterOptions{Protocol: p.Protocol, Exporters: p.Exporters, Unknown: p.Unknown}
+	table := decoding.ExporterOptions{Protocol: p.Protocol, Exporters: p.Exporters, Unknown: p.Unknown, MaxRate: p.MaxRate}
 	p.options = collector.Options{Log: p.warnf}
 	if err := table.Apply(&p.options); err != nil {
 		return err

@@ -71,6 +71,10 @@ type Options struct {
 	// the one that was idle longest goes first. 0 is only bounded by MaxDomains.
 	MaxExporters int
 
+	// MaxRate is the largest sampling rate of an exporter that is believed; default
+	// 1,000,000.
+	MaxRate uint32
+
 	// SplitBiflows gives a record that counts both directions (RFC 5103) to the
 	// handler as two flows. It is still counted as one record.
 	SplitBiflows bool
@@ -105,6 +109,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.MaxTemplates <= 0 {
 		o.MaxTemplates = 1024
+	}
+	if o.MaxRate == 0 {
+		o.MaxRate = defaultMaxRate
 	}
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = 64 << 20
@@ -146,6 +153,7 @@ type ExporterStats struct {
 	SetsExpired         uint64 // of these, those that waited in vain
 	DecodeErrors        uint64 // datagrams, sets, templates and records that contradict themselves
 	Unsupported         uint64 // datagrams of a protocol that is unknown or not wanted
+	SamplingRefused     uint64 // sampling rates that cannot be
 	TimeRepairs         uint64 // flows whose times were absurd
 
 	// Gauges.
@@ -540,7 +548,7 @@ func (d *Decoder) emitOption(m *message, raw []byte) {
 	o, b := &d.option, m.base
 	o.Exporter, o.ExporterPort, o.Domain, o.Version = b.Exporter, b.ExporterPort, b.Domain, b.Version
 	o.Exported, o.Received = b.Exported, b.Received
-	m.dom.learn(o)
+	d.learn(m, o)
 	d.remember(m, o, raw)
 	m.options++
 	if m.resent {

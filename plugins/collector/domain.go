@@ -39,11 +39,13 @@ type domain struct {
 	sequences   []sequence            // one per source port
 	uptime      ipfix.Uptime
 	rates       rates
+	announced   map[limit]announced
 	messages    total // as the exporter counts them
 	records     total
 	names       table
 	missed      map[uint16]bool // template ids that have been logged as missing
 	complained  bool            // an error has been logged
+	doubted     bool            // a sampling rate that cannot be has been logged
 
 	account            *account
 	inAccount, inOrder *list.Element // of the account, and of all domains, by last use

@@ -41,7 +41,10 @@ type work struct {
 	counters  uint64
 	uncounted uint64
 	repairs   uint64
-	rate      uint32 // sampling rate of the last flow that had one
+	sampled   bool    // its records tell how they were selected: see samples
+	doubts    uint64  // sampling rates that cannot be
+	doubted   float64 // the last of them
+	rate      uint32  // sampling rate of the last flow that had one
 	failures  uint64
 	failure   error // the first
 	unsure    bool  // records were not decoded, so their number is unknown
@@ -83,6 +86,7 @@ func (l *lane) set(w *work) {
 	if w.later {
 		l.rec.Uptime = &w.clock
 	}
+	w.sampled = samples(t)
 	if t.Lists() {
 		l.inner = inner{w.m.dom, w.m.port}
 	}
@@ -164,7 +168,7 @@ func (l *lane) counters(w *work, s sflow.Sample) error {
 // emit completes the flow at hand and gives it to the handler.
 func (l *lane) emit(w *work) {
 	r, dom := &l.flow, w.m.dom
-	dom.rate(r)
+	l.rate(w, r)
 	if r.SamplingRate != 0 {
 		w.rate = r.SamplingRate
 	}
@@ -248,6 +252,10 @@ func (d *Decoder) take(w *work) {
 	s.TimeRepairs += w.repairs
 	if w.rate != 0 {
 		s.SamplingRate = w.rate
+	}
+	if w.doubts > 0 {
+		applied, _ := believe(w.doubted, d.opt.MaxRate)
+		d.doubtRate(m, w.doubts, w.doubted, applied)
 	}
 	if w.failures > 0 {
 		d.fail(m, w.failure)

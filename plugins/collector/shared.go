@@ -19,13 +19,15 @@ type knowledge struct {
 	key  exporterKey
 	refs int // decoders that have domains of it; the registry's mutex guards it
 
-	hasRates, hasNames atomic.Bool
-	datagrams, flows   atomic.Uint64 // received
+	hasRates, hasLimits, hasNames atomic.Bool
+	namesSamplers                 atomic.Bool   // a template of flows has a sampler's id
+	datagrams, flows              atomic.Uint64 // received
 
-	mu    sync.RWMutex
-	rates rates
-	names table
-	users map[netip.Addr]string
+	mu      sync.RWMutex
+	rates   rates
+	tellers map[limit]uint32 // the domains that have told the rates
+	names   table
+	users   map[netip.Addr]string
 }
 
 // hold returns what is known of an exporter, until release.
@@ -50,30 +52,50 @@ func (g *registry) release(k *knowledge) {
 	}
 }
 
-// setRate keeps a rate for all domains.
-func (k *knowledge) setRate(id uint64, named bool, rate uint32) {
+// setRate keeps a rate for all domains, as a domain tells it; 0 ends what that domain has
+// told.
+func (k *knowledge) setRate(l limit, rate uint32, domain uint32) {
 	k.mu.Lock()
-	k.rates.set(id, named, rate)
-	k.mu.Unlock()
-	k.hasRates.Store(true)
+	defer k.mu.Unlock()
+	if rate == 0 {
+		if by, known := k.tellers[l]; !known || by != domain {
+			return
+		}
+		delete(k.tellers, l)
+	} else {
+		if k.tellers == nil {
+			k.tellers = map[limit]uint32{}
+		}
+		if _, known := k.tellers[l]; !known && len(k.tellers) >= maxSamplers {
+			return
+		}
+		k.tellers[l] = domain
+		k.hasRates.Store(true)
+	}
+	k.rates.set(l, rate)
+	k.hasLimits.Store(len(k.rates.limited) > 0)
 }
 
 // rate returns the rate of a sampler, 0 when there is none.
 func (k *knowledge) rate(id uint64) uint32 {
-	if !k.hasRates.Load() {
-		return 0
-	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.rates.byID[id]
 }
 
+// limitedRate returns the rate of some flows, 0 when there is none.
+func (k *knowledge) limitedRate(l limit) uint32 {
+	if !k.hasLimits.Load() {
+		return 0
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.rates.limited[l]
+}
+
 // anyRate returns the rate without a sampler's id, and, unless a flow could have
 // named its sampler, that of the only sampler.
 func (k *knowledge) anyRate(general bool) uint32 {
-	if !k.hasRates.Load() {
-		return 0
-	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	if general {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ie"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
 )
@@ -131,8 +132,18 @@ func (d *Decoder) insert(dom *domain, e entry) {
 	dom.templates[id] = slices.Insert(dom.templates[id], 0, e)
 	dom.entries++
 	dom.stats.Templates++
+	if !e.t.Options() && namesSampler(e.t) {
+		dom.exporter.known.namesSamplers.Store(true)
+	}
 	d.grow(dom, e.t.Size())
 	d.shrink(dom)
+}
+
+// namesSampler says whether the flows of a template name their sampler.
+func namesSampler(t *ipfix.Template) bool {
+	return slices.ContainsFunc(t.Fields, func(f ipfix.FieldSpec) bool {
+		return f.PEN == 0 && (f.ID == ie.SamplerId || f.ID == ie.SelectorId)
+	})
 }
 
 // drop removes entry at of an id. What was received before is decoded before: records

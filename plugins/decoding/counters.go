@@ -93,6 +93,7 @@ func exporterFields(s *collector.ExporterStats) map[string]interface{} {
 		"sets_waiting":            uint64(s.SetsWaiting),
 		"decode_errors":           s.DecodeErrors,
 		"unsupported":             s.Unsupported,
+		"sampling_refused":        s.SamplingRefused,
 		"time_repairs":            s.TimeRepairs,
 		"templates_known":         uint64(s.TemplatesKnown),
 		"sampling_rate":           uint64(s.SamplingRate),

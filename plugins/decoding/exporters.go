@@ -33,6 +33,7 @@ type ExporterOptions struct {
 	Unknown      string     // exporters that none of them names: "allow" or "refuse"
 	MaxExporters int        // 0 is the default
 	TunnelView   string     // "inner" or "outer"
+	MaxRate      int64      // largest sampling rate that is believed; 0 is the default
 }
 
 // Apply checks the options and sets those of the decoders.
@@ -61,6 +62,10 @@ func (t *ExporterOptions) Apply(o *collector.Options) error {
 	if t.MaxExporters < 0 {
 		return fmt.Errorf("max_exporters: expected a number above 0, got %d", t.MaxExporters)
 	}
+	if t.MaxRate < 0 || t.MaxRate > math.MaxUint32 {
+		return fmt.Errorf("max_sampling_rate: expected 1 to %d, got %d", uint32(math.MaxUint32), t.MaxRate)
+	}
+	o.MaxRate = uint32(t.MaxRate)
 	for i := range t.Exporters {
 		c, err := t.Exporters[i].config()
 		if err != nil {

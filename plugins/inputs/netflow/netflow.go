@@ -51,6 +51,7 @@ type NetFlow struct {
 	Exporters      []decoding.Exporter `toml:"exporter"`
 	Unknown        string              `toml:"unknown_exporters"`
 	MaxExporters   int                 `toml:"max_exporters"`
+	MaxRate        int64               `toml:"max_sampling_rate"`
 	TunnelView     string              `toml:"tunnel_view"`
 	Workers        int                 `toml:"workers"`
 	MaxConnections int                 `toml:"max_connections"`
@@ -89,7 +90,7 @@ func (n *NetFlow) Init() error {
 		Workers: n.Workers, StateFile: n.StateFile, VCenter: n.VCenter, DatagramBytes: n.DatagramBytes, Trace: n.DumpPackets, Log: n.Log,
 	}
 	table := decoding.ExporterOptions{
-		Protocol: n.Protocol, Exporters: n.Exporters, Unknown: n.Unknown, MaxExporters: n.MaxExporters, TunnelView: n.TunnelView,
+		Protocol: n.Protocol, Exporters: n.Exporters, Unknown: n.Unknown, MaxExporters: n.MaxExporters, TunnelView: n.TunnelView, MaxRate: n.MaxRate,
 	}
 	if err := table.Apply(&o.Decoder); err != nil {
 		return err

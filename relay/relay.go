@@ -130,47 +130,51 @@ type Relay struct {
 	admin  *control.Server // nil when the socket could not be made
 }
 
-// New checks the options without touching network or disk. The error names the
-// option.
+// New checks the options without touching network or disk. The error names each
+// option that is wrong.
 func New(opts Options) (*Relay, error) {
 	r := &Relay{opts: opts}
+	var errs []error
+	fail := func(err error) { errs = append(errs, err) }
 	var err error
 	if r.opts.Hostname, err = address.ParseDomain(opts.Hostname); err != nil {
-		return nil, fmt.Errorf("hostname: %w", err)
+		fail(fmt.Errorf("hostname: %w", err))
 	}
 	if opts.Spool == "" {
-		return nil, errors.New(`spool is empty: expected a directory such as "/var/spool/flowgraf"`)
+		fail(errors.New(`spool is empty: expected a directory such as "/var/spool/flowgraf"`))
 	}
 	if len(opts.Listen) > 0 || len(opts.RelayNets) > 0 || len(opts.RelayDomains) > 0 {
-		if r.policy, err = policy.New(opts.RelayNets, opts.RelayDomains); err != nil {
-			return nil, err
-		}
+		r.policy, err = policy.New(opts.RelayNets, opts.RelayDomains)
+		fail(err)
 	}
-	if err := r.configureListeners(); err != nil {
-		return nil, err
-	}
+	fail(r.configureListeners())
 	if len(opts.Smarthosts) == 0 {
-		return nil, errors.New(`smarthosts is empty: expected at least one "smtp://host:port", or "mx://" for the recipients' own servers`)
+		fail(errors.New(`smarthosts is empty: expected at least one "smtp://host:port", or "mx://" for the recipients' own servers`))
 	}
-	if err := errors.Join(r.configureRewriting(), r.checkLocalRecipients(), r.configureDirect()); err != nil {
-		return nil, err
+	if r.opts.Hostname != "" {
+		fail(r.configureRewriting())
 	}
+	fail(r.checkLocalRecipients())
+	fail(r.configureDirect())
 	for _, s := range opts.Smarthosts {
 		h, err := delivery.ParseSmarthost(s)
 		if err != nil {
-			return nil, fmt.Errorf("smarthosts: %w", err)
+			fail(fmt.Errorf("smarthosts: %w", err))
 		}
 		r.hosts = append(r.hosts, h)
 	}
 	switch delivery.TLSMode(opts.SmarthostTLS) {
 	case "", delivery.TLSRequired, delivery.TLSOpportunistic, delivery.TLSNone:
 	default:
-		return nil, fmt.Errorf(`smarthost_tls is %q: expected "required", "opportunistic" or "none"`, opts.SmarthostTLS)
+		fail(fmt.Errorf(`smarthost_tls is %q: expected "required", "opportunistic" or "none"`, opts.SmarthostTLS))
 	}
 	if opts.HostConnections < 0 || opts.HostMails < 0 || opts.MaxMessageSize < 0 || opts.MaxHeaderSize < 0 || opts.MaxConnections < 0 || opts.ExpireAfter < 0 ||
 		opts.CommandTimeout < 0 || opts.DataTimeout < 0 || opts.SessionTimeout < 0 ||
 		opts.Limits.Connections < 0 || opts.Limits.Messages < 0 || opts.Limits.Recipients < 0 {
-		return nil, errors.New("limits and times must not be negative: expected 0 for the default, or a positive value")
+		fail(errors.New("limits and times must not be negative: expected 0 for the default, or a positive value"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
@@ -184,11 +188,13 @@ const (
 // configureListeners checks what concerns taking mail.
 func (r *Relay) configureListeners() error {
 	opts := &r.opts
+	var errs []error
 	encrypted, plain := false, ""
 	for _, s := range opts.Listen {
 		l, err := smtpd.ParseListener(s)
 		if err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
 		r.listen = append(r.listen, l)
 		if l.Encrypted() {
@@ -200,30 +206,31 @@ func (r *Relay) configureListeners() error {
 	if encrypted {
 		var err error
 		if r.tls, err = smtpd.TLSConfig(opts.TLSCert, opts.TLSKey, opts.Monitor); err != nil {
-			return err
+			errs = append(errs, err)
 		}
 	}
 	switch opts.Auth {
 	case "", AuthRequired:
 		if len(opts.Users) > 0 && plain != "" {
-			return fmt.Errorf(`listen: %q is plain text, where users cannot log in: expected "starttls://" or "smtps://", or auth = "optional"`, plain)
+			errs = append(errs, fmt.Errorf(
+				`listen: %q is plain text, where users cannot log in: expected "starttls://" or "smtps://", or auth = "optional"`, plain))
 		}
 	case AuthOptional:
 	default:
-		return fmt.Errorf(`auth is %q: expected "required" or "optional"`, opts.Auth)
+		errs = append(errs, fmt.Errorf(`auth is %q: expected "required" or "optional"`, opts.Auth))
 	}
 	switch smtpd.HeloRule(opts.Helo) {
 	case "", smtpd.HeloAny, smtpd.HeloName, smtpd.HeloFQDN:
 	default:
-		return fmt.Errorf(`helo is %q: expected "any", "name" or "fqdn"`, opts.Helo)
+		errs = append(errs, fmt.Errorf(`helo is %q: expected "any", "name" or "fqdn"`, opts.Helo))
 	}
 	if len(opts.SenderDomains) > 0 {
 		var err error
 		if r.senders, err = policy.NewDomains("sender_domains", opts.SenderDomains); err != nil {
-			return err
+			errs = append(errs, err)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // configureRewriting checks what concerns changes to mails. What an alias leads to

@@ -218,16 +218,8 @@ func (o *agentOptions) loadWith(load func(files []string, quiet bool) (*config.C
 	if err != nil {
 		return nil, err
 	}
-	names := strings.Join(files, ", ")
-	switch {
-	case len(c.Inputs) == 0 && !relaysOnly(c):
-		return nil, fmt.Errorf("%s: no inputs: expected at least one [[inputs.…]] table", names)
-	case len(c.Outputs) == 0 && !o.testing():
-		return nil, fmt.Errorf("%s: no outputs: expected at least one [[outputs.…]] table", names)
-	case c.Agent.Interval <= 0:
-		return nil, fmt.Errorf("%s: [agent] interval is %s: expected a time above zero", names, time.Duration(c.Agent.Interval))
-	case c.Agent.FlushInterval <= 0:
-		return nil, fmt.Errorf("%s: [agent] flush_interval is %s: expected a time above zero", names, time.Duration(c.Agent.FlushInterval))
+	if err := o.refuse(c, files); err != nil {
+		return nil, err
 	}
 	if c.Agent.SkipProcessorsAfterAggregators == nil {
 		skip := true
@@ -237,6 +229,22 @@ func (o *agentOptions) loadWith(load func(files []string, quiet bool) (*config.C
 		c.Inputs = append(c.Inputs, models.NewRunningInput(idle{}, &models.InputConfig{Name: "idle"}))
 	}
 	return c, nil
+}
+
+// refuse says why no agent can run with a configuration that has been loaded.
+func (o *agentOptions) refuse(c *config.Config, files []string) error {
+	names := strings.Join(files, ", ")
+	switch {
+	case len(c.Inputs) == 0 && !relaysOnly(c):
+		return fmt.Errorf("%s: no inputs: expected at least one [[inputs.…]] table", names)
+	case len(c.Outputs) == 0 && !o.testing():
+		return fmt.Errorf("%s: no outputs: expected at least one [[outputs.…]] table", names)
+	case c.Agent.Interval <= 0:
+		return fmt.Errorf("%s: [agent] interval is %s: expected a time above zero", names, time.Duration(c.Agent.Interval))
+	case c.Agent.FlushInterval <= 0:
+		return fmt.Errorf("%s: [agent] flush_interval is %s: expected a time above zero", names, time.Duration(c.Agent.FlushInterval))
+	}
+	return nil
 }
 
 // idle is an input without metrics. Telegraf's agent ends when it has no input;

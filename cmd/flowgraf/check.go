@@ -1,15 +1,19 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"sort"
 	"strings"
 
+	"github.com/influxdata/telegraf/logger"
 	"github.com/spf13/cobra"
 
-	"github.com/influxdata/telegraf/config"
-	"github.com/influxdata/telegraf/logger"
+	"github.com/flowgraf/flowgraf/outputs/nfdump"
+	"github.com/flowgraf/flowgraf/outputs/smtp_relay"
+	"github.com/flowgraf/flowgraf/plugins/inputs/netflow"
 )
 
 // checker is a plugin that can tell whether it could start now: whether its
@@ -25,12 +29,15 @@ func newCheckCommand() *cobra.Command {
 		Short: "Tell whether a configuration would run: options, ports, directories",
 		Long: `Check loads the configuration as the agent does, lets every plugin check its
 options, and asks flowgraf's own plugins whether they could start now: whether
-their ports are free and their directories writable. Nothing is sent, and
-nothing is left behind.
+their ports are free, their directories writable for this user, and no other
+agent has them. It tells all that is wrong, with file and line; only a mistake in
+TOML itself hides what stands behind it. Nothing is sent, and nothing is left
+behind.
 
 It ends with 0 when all is well, with 1 when a port or a directory is not to be
 had, with 2 when the configuration is wrong. Run it as the user that the agent
-runs as, and while the agent is stopped: a running agent holds its ports.`,
+runs as, and while the agent is stopped: a running agent holds its ports, spool
+and archive.`,
 		Example: `  flowgraf check --config telegraf.conf`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -44,18 +51,34 @@ runs as, and while the agent is stopped: a running agent holds its ports.`,
 
 func check(out io.Writer, files, directories []string) error {
 	o := agentOptions{config: files, directories: directories, quiet: true}
-	c, err := o.load()
+	files, err := configFiles(files, directories)
 	if err != nil {
 		return usageError{err}
 	}
+	c, mistakes := loadAll(files, true)
 	if err := logger.SetupLogging(&logger.Config{Quiet: true, InstanceName: "flowgraf"}); err != nil {
 		return err
 	}
 	defer logger.CloseLogging()
-	if err := initPlugins(c); err != nil {
+	failed := 0
+	if c != nil {
+		if err := o.refuse(c, files); err != nil && len(mistakes) == 0 {
+			mistakes = append(mistakes, err)
+		}
+		var able []runningPlugin
+		for _, p := range runningPlugins(c) {
+			if err := p.initialise(); err != nil {
+				mistakes = append(mistakes, err)
+				continue
+			}
+			able = append(able, p)
+		}
+		mistakes = append(mistakes, conflicts(able)...)
+		failed = checkPlugins(out, able)
+	}
+	if err := errors.Join(mistakes...); err != nil {
 		return usageError{fmt.Errorf("the configuration is wrong:\n  %s", strings.ReplaceAll(err.Error(), "\n", "\n  "))}
 	}
-	failed := checkPlugins(out, c)
 	if failed > 0 {
 		return fmt.Errorf("%d of the plugins could not start", failed)
 	}
@@ -65,8 +88,7 @@ func check(out io.Writer, files, directories []string) error {
 
 // checkPlugins asks each plugin that can tell, prints what it says, and
 // returns how many could not start.
-func checkPlugins(out io.Writer, c *config.Config) (failed int) {
-	plugins := runningPlugins(c)
+func checkPlugins(out io.Writer, plugins []runningPlugin) (failed int) {
 	sort.SliceStable(plugins, func(i, j int) bool { return plugins[i].label() < plugins[j].label() })
 	for _, p := range plugins {
 		can, ok := p.plugin.(checker)
@@ -76,10 +98,49 @@ func checkPlugins(out io.Writer, c *config.Config) (failed int) {
 		}
 		if err := can.Check(); err != nil {
 			failed++
-			fmt.Fprintf(out, "failed  %s: %v\n", p.label(), err)
+			fmt.Fprintf(out, "failed  %s: %s\n", p.label(), strings.ReplaceAll(err.Error(), "\n", "\n        "))
 			continue
 		}
 		fmt.Fprintf(out, "ok      %s: options, ports, directories\n", p.label())
 	}
 	return failed
+}
+
+// conflicts tells of ports and directories that two plugins want: each could have
+// them alone, the agent ends at the second one.
+func conflicts(plugins []runningPlugin) (errs []error) {
+	owner := map[string]runningPlugin{}
+	for _, p := range plugins {
+		for _, claim := range claims(p.plugin) {
+			if first, taken := owner[claim]; taken {
+				errs = append(errs, fmt.Errorf("%s: %s: %s has %s already: expected another one", p.source, p.label(), first.label(), claim))
+				continue
+			}
+			owner[claim] = p
+		}
+	}
+	return errs
+}
+
+// claims are the ports and directories that a plugin needs for itself.
+func claims(plugin any) (list []string) {
+	switch p := plugin.(type) {
+	case *netflow.NetFlow:
+		list = append(list, "the address "+p.ServiceAddress)
+	case *nfdump.Nfdump:
+		if p.Directory != "" {
+			list = append(list, "the directory "+filepath.Clean(p.Directory))
+		}
+	case *smtp_relay.SMTPRelay:
+		for _, listen := range p.Listen {
+			if _, addr, found := strings.Cut(listen, "://"); found {
+				listen = addr
+			}
+			if !strings.HasSuffix(listen, ":0") {
+				list = append(list, "the address "+listen)
+			}
+		}
+		list = append(list, "the spool "+filepath.Clean(p.Spool))
+	}
+	return list
 }

@@ -122,17 +122,39 @@ func runningPlugins(c *config.Config) []runningPlugin {
 func initPlugins(c *config.Config) error {
 	var errs []error
 	for _, p := range runningPlugins(c) {
-		if err := p.init(); err != nil {
-			data, _, readErr := config.LoadConfigFile(p.source)
-			if readErr != nil {
-				errs = append(errs, fmt.Errorf("%s: %s: %w", p.source, p.label(), err))
-				continue
-			}
-			err = fmt.Errorf("%s: %w", p.label(), err)
-			errs = append(errs, locate(p.source, data, p.kind+"."+p.name, p.nth, err))
-		}
+		errs = append(errs, p.initialise())
 	}
 	return errors.Join(errs...)
+}
+
+// initialise has the plugin check its options. Each error has file and line.
+func (p runningPlugin) initialise() error {
+	var errs []error
+	for _, err := range each(p.init()) {
+		data, _, readErr := config.LoadConfigFile(p.source)
+		if readErr != nil {
+			errs = append(errs, fmt.Errorf("%s: %s: %w", p.source, p.label(), err))
+			continue
+		}
+		err = fmt.Errorf("%s: %w", p.label(), err)
+		errs = append(errs, locate(p.source, data, p.kind+"."+p.name, p.nth, err))
+	}
+	return errors.Join(errs...)
+}
+
+// each gives the errors that errors.Join has put together.
+func each(err error) (list []error) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	switch {
+	case err == nil:
+		return nil
+	case !ok || strings.Count(err.Error(), "\n") < len(joined.Unwrap())-1: // other words hold them together
+		return []error{err}
+	}
+	for _, err := range joined.Unwrap() {
+		list = append(list, each(err)...)
+	}
+	return list
 }
 
 var (
@@ -150,11 +172,21 @@ var (
 // that stands in the plugin's table, its line is found in the text. table is
 // "inputs.netflow" and nth which of them, or empty when only the error knows.
 func locate(file string, data []byte, table string, nth int, err error) error {
-	text := err.Error()
+	line, text := place(data, table, nth, err)
+	if line > 0 {
+		return fmt.Errorf("%s:%d: %s", file, line, text)
+	}
+	return fmt.Errorf("%s: %w", file, err)
+}
+
+// place gives the line of an error, 0 when it is not known, and the error's text
+// without a line in it.
+func place(data []byte, table string, nth int, err error) (line int, text string) {
+	text = err.Error()
 	fields := strings.Contains(text, "but they were not used")
 	if m := errorLine.FindStringSubmatch(text); m != nil && !fields {
-		text = strings.Replace(text, m[0], "", 1)
-		return fmt.Errorf("%s:%s: %s", file, m[1], text)
+		line, _ = strconv.Atoi(m[1])
+		return line, strings.Replace(text, m[0], "", 1)
 	}
 	names := map[string]bool{}
 	for _, m := range quotedName.FindAllStringSubmatch(text, -1) {
@@ -166,13 +198,13 @@ func locate(file string, data []byte, table string, nth int, err error) error {
 			table = m[1]
 		}
 	}
-	if line := findLine(data, table, nth, text, names); line > 0 {
+	if line = findLine(data, table, nth, text, names); line > 0 {
 		if fields {
 			text = errorLine.ReplaceAllString(text, "")
 		}
-		return fmt.Errorf("%s:%d: %s", file, line, text)
+		return line, text
 	}
-	return fmt.Errorf("%s: %w", file, err)
+	return 0, text
 }
 
 // quotesValue says whether text has a string that stands behind the equals sign

@@ -141,12 +141,11 @@ func (g *Group) Dirs() []string {
 
 // Check says why the group could not be opened. It leaves everything as it was.
 func (g *Group) Check() error {
+	var errs []error
 	for _, a := range append([]*Archive{g.single}, g.sources...) {
-		if err := a.Check(); err != nil {
-			return err
-		}
+		errs = append(errs, a.Check())
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Open takes the directories and makes whole what a kill left behind. When it

@@ -166,15 +166,14 @@ func (p *Nfdump) errorf(format string, args ...any) {
 
 // Check says why Connect would fail. It changes nothing.
 func (p *Nfdump) Check() error {
+	var pcapErr, archiveErr error
 	if p.pcap != nil {
-		if err := p.pcap.Check(); err != nil {
-			return err
-		}
+		pcapErr = p.pcap.Check()
 	}
-	if p.archive == nil {
-		return nil
+	if p.archive != nil {
+		archiveErr = p.archive.Check()
 	}
-	return p.archive.Check()
+	return errors.Join(pcapErr, archiveErr)
 }
 
 // Connect implements telegraf.Output: it takes the directory and makes whole what

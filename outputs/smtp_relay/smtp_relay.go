@@ -103,31 +103,17 @@ type SMTPRelay struct {
 
 // options makes the relay's options of the plugin's.
 func (p *SMTPRelay) options() (relay.Options, error) {
-	tlsConfig, err := p.tlsConfig()
-	if err != nil {
-		return relay.Options{}, err
-	}
+	var longLines error
 	switch p.LongLines {
 	case "", "refuse", "relay":
 	default:
-		return relay.Options{}, fmt.Errorf(`long_lines is %q: expected "refuse" or "relay"`, p.LongLines)
+		longLines = fmt.Errorf(`long_lines is %q: expected "refuse" or "relay"`, p.LongLines)
 	}
-	users, err := p.verifiers()
-	if err != nil {
-		return relay.Options{}, err
-	}
-	hidden, err := p.hidden()
-	if err != nil {
-		return relay.Options{}, err
-	}
-	credentials, err := p.credentials()
-	if err != nil {
-		return relay.Options{}, err
-	}
-	aliases, err := p.allAliases()
-	if err != nil {
-		return relay.Options{}, err
-	}
+	tlsConfig, tlsErr := p.tlsConfig()
+	users, usersErr := p.verifiers()
+	hidden, hiddenErr := p.hidden()
+	credentials, credentialsErr := p.credentials()
+	aliases, aliasesErr := p.allAliases()
 	return relay.Options{
 		Listen: p.Listen, TLSCert: p.TLSCert, TLSKey: p.TLSKey, Users: users, Auth: p.Auth,
 		Hostname: p.Hostname, RelayNets: p.RelayNets, RelayDomains: p.RelayDomains,
@@ -145,7 +131,7 @@ func (p *SMTPRelay) options() (relay.Options, error) {
 		DKIMDomain: p.DKIMDomain, DKIMSelector: p.DKIMSelector, DKIMKey: p.DKIMKey,
 		LongLines: p.LongLines == "relay", MaxMessageSize: int64(p.MaxMessageSize), MaxHeaderSize: int64(p.MaxHeaderSize), MaxConnections: p.MaxConnections,
 		ExpireAfter: time.Duration(p.ExpireAfter), Monitor: p.monitor, Hidden: hidden,
-	}, nil
+	}, errors.Join(tlsErr, longLines, usersErr, hiddenErr, credentialsErr, aliasesErr)
 }
 
 // User is somebody who may log in: a hash or a password is given.
@@ -203,18 +189,14 @@ func (p *SMTPRelay) Init() error {
 			p.monitor.Warnf("hostname: %s", problem)
 		}
 	}
-	opts, err := p.options()
-	if err != nil {
-		return err
-	}
+	opts, optionsErr := p.options()
+	var alertErr, relayErr error
 	if len(p.Alerts) > 0 {
-		if p.engine, err = p.newEngine(); err != nil {
-			return err
-		}
+		p.engine, alertErr = p.newEngine()
 		opts.Recover = p.recoverAlerts
 	}
-	p.relay, err = relay.New(opts)
-	return err
+	p.relay, relayErr = relay.New(opts)
+	return errors.Join(optionsErr, alertErr, relayErr)
 }
 
 func (p *SMTPRelay) tlsConfig() (*tls.Config, error) {

@@ -45,18 +45,16 @@ const Null = "<>"
 // New compiles the two lists. The error names the option and the entry.
 func New(nets, domains []string) (*Policy, error) {
 	p := &Policy{}
-	if err := p.addNets(nets); err != nil {
-		return nil, err
-	}
+	netsErr := p.addNets(nets)
 	if len(domains) == 0 {
-		return nil, errors.New(`relay_domains is empty: expected domains such as "example.com" or ".example.com", or "any"`)
+		return nil, errors.Join(netsErr, errors.New(`relay_domains is empty: expected domains such as "example.com" or ".example.com", or "any"`))
 	}
 	if slices.Contains(domains, Null) {
-		return nil, errors.New(`relay_domains: "<>" is no recipient`)
+		return nil, errors.Join(netsErr, errors.New(`relay_domains: "<>" is no recipient`))
 	}
 	var err error
-	if p.domains, err = NewDomains("relay_domains", domains); err != nil {
-		return nil, err
+	if p.domains, err = NewDomains("relay_domains", domains); err != nil || netsErr != nil {
+		return nil, errors.Join(netsErr, err)
 	}
 	return p, nil
 }

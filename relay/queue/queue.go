@@ -83,40 +83,6 @@ func openOn(d disk, dir string, mon *monitor.Monitor) (*Queue, []Envelope, error
 	return q, waiting, nil
 }
 
-// CheckWritable tells whether a spool could be opened in dir for writing. It leaves
-// everything as it was: when dir is not there yet, the nearest directory above it
-// is tried.
-func CheckWritable(dir string) error {
-	place, err := filepath.Abs(dir)
-	if err != nil {
-		return fmt.Errorf("spool %s: %w", dir, err)
-	}
-	for {
-		info, err := os.Stat(place)
-		if errors.Is(err, fs.ErrNotExist) && filepath.Dir(place) != place {
-			place = filepath.Dir(place)
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("spool %s: %w", dir, err)
-		}
-		if !info.IsDir() {
-			return fmt.Errorf("spool %s: %s is not a directory", dir, place)
-		}
-		break
-	}
-	f, err := os.CreateTemp(place, "check-*"+tmpSuffix)
-	if err != nil {
-		return fmt.Errorf("spool %s is not writable: %w", dir, err)
-	}
-	_, err = f.WriteString("check\n")
-	err = errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
-	if err != nil {
-		return fmt.Errorf("spool %s is not writable: %w", dir, err)
-	}
-	return nil
-}
-
 func (q *Queue) load() ([]Envelope, error) {
 	if err := q.loadInstance(); err != nil {
 		return nil, err

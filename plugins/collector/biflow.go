@@ -14,7 +14,7 @@ func isBiflow(r *flow.Record) bool {
 
 // oneWay are the fields that say nothing of the other direction.
 var oneWay = flow.SetOf(flow.Direction, flow.OutBytes, flow.OutPackets, flow.TCPFlags, flow.TCPFlagsWide, flow.SrcTOS,
-	flow.InSrcMAC, flow.OutDstMAC, flow.InDstMAC, flow.OutSrcMAC, flow.NextHop, flow.BGPNextHop, flow.NextAS, flow.PrevAS)
+	flow.NextHop, flow.BGPNextHop, flow.NextAS, flow.PrevAS)
 
 // split makes r the flow of its own direction and rev that of the other. Times are
 // those of both; of what the record says of the other direction, TCP's flags and
@@ -23,10 +23,11 @@ func split(r, rev *flow.Record) {
 	*rev = *r
 	rev.Extra = nil
 	rev.Turn()
+	turnMACs(r, rev)
 	if r.Has(flow.ICMP) { // the destination port is type and code
 		rev.SrcPort, rev.DstPort = r.SrcPort, r.DstPort
-		keep(r, rev, flow.SrcPort)
-		keep(r, rev, flow.DstPort)
+		mark(rev, flow.SrcPort, r.Has(flow.SrcPort))
+		mark(rev, flow.DstPort, r.Has(flow.DstPort))
 	}
 	rev.Present = rev.Present.Without(oneWay)
 	rev.TCPFlags, rev.SrcTOS, rev.Direction, rev.OutBytes, rev.OutPackets = 0, 0, 0, 0, 0
@@ -49,11 +50,29 @@ func split(r, rev *flow.Record) {
 	}
 }
 
-// keep makes a field as present in rev as it is in r.
-func keep(r, rev *flow.Record, f flow.Field) {
-	if r.Has(f) {
-		rev.Present.Add(f)
+// turnMACs gives the other direction its addresses of layer 2: what came in from one
+// station goes out to it, and what went out to another comes in from that. Where only one
+// frame is told, the one that came in or the one that went out, its two addresses are
+// exchanged.
+func turnMACs(r, rev *flow.Record) {
+	pairs := [...][2]flow.Field{{flow.InSrcMAC, flow.OutDstMAC}, {flow.InDstMAC, flow.OutSrcMAC}}
+	in, out := r.Has(flow.InSrcMAC) && r.Has(flow.InDstMAC), r.Has(flow.OutSrcMAC) && r.Has(flow.OutDstMAC)
+	if in != out {
+		pairs = [...][2]flow.Field{{flow.InSrcMAC, flow.InDstMAC}, {flow.OutSrcMAC, flow.OutDstMAC}}
+	}
+	for _, p := range pairs {
+		rev.SetNumber(p[0], r.Number(p[1]))
+		rev.SetNumber(p[1], r.Number(p[0]))
+		mark(rev, p[0], r.Has(p[1]))
+		mark(rev, p[1], r.Has(p[0]))
+	}
+}
+
+// mark sets whether a field is present.
+func mark(r *flow.Record, f flow.Field, present bool) {
+	if present {
+		r.Present.Add(f)
 	} else {
-		rev.Present.Remove(f)
+		r.Present.Remove(f)
 	}
 }

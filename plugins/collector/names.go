@@ -20,10 +20,24 @@ const (
 	nameSampler
 )
 
-// nameKey is a number in a table.
+// nameKey is a number in a table. An application's may have more bytes than a number has
+// (RFC 6759, section 4.1: an engine, for engine 20 an enterprise, and a selector of any
+// length); it is then in long.
 type nameKey struct {
 	kind nameKind
 	id   uint64
+	long string
+}
+
+// keyOf returns the key of a number as it was on the wire; leading zeros say nothing.
+func keyOf(kind nameKind, b []byte) nameKey {
+	for len(b) > 8 && b[0] == 0 {
+		b = b[1:]
+	}
+	if len(b) > 8 {
+		return nameKey{kind: kind, long: string(b)}
+	}
+	return nameKey{kind: kind, id: wire.Uint(b)}
 }
 
 // The bounds of an exporter's or a domain's tables: entries, and bytes of a name.
@@ -40,10 +54,7 @@ type table map[nameKey]string
 
 // learnNames takes names from an option record.
 func (dom *domain) learnNames(o *flow.OptionRecord) {
-	var ids [nameSampler + 1]struct {
-		id    uint64
-		known bool
-	}
+	var keys [nameSampler + 1]nameKey
 	var names [nameSampler + 1][]byte
 	take := func(e *flow.Element, scope bool) {
 		id := e.ID
@@ -58,8 +69,8 @@ func (dom *domain) learnNames(o *flow.OptionRecord) {
 		case e.PEN != 0 || kind == 0:
 		case name && (names[kind] == nil || id != ie.InterfaceDescription && id != ie.ApplicationDescription):
 			names[kind] = bytes.TrimRight(e.Value, "\x00")
-		case !name && len(e.Value) > 0 && len(e.Value) <= 8:
-			ids[kind].id, ids[kind].known = wire.Uint(e.Value), true
+		case !name && len(e.Value) > 0 && (len(e.Value) <= 8 || kind == nameApp && len(e.Value) <= maxNameLen):
+			keys[kind] = keyOf(kind, e.Value)
 		}
 	}
 	for i := range o.Scope {
@@ -70,8 +81,8 @@ func (dom *domain) learnNames(o *flow.OptionRecord) {
 	}
 	dom.learnUser(o)
 	for kind := nameInterface; kind <= nameSampler; kind++ {
-		if ids[kind].known && len(names[kind]) > 0 {
-			dom.keepName(nameKey{kind, ids[kind].id}, names[kind])
+		if key := keys[kind]; key.kind != 0 && len(names[kind]) > 0 {
+			dom.keepName(key, names[kind])
 		}
 	}
 }
@@ -103,7 +114,7 @@ func (dom *domain) learnUser(o *flow.OptionRecord) {
 // name; descriptions are that for want of a name.
 func nameElement(id uint16) (kind nameKind, name bool) {
 	switch id {
-	case ie.IngressInterface, ie.IngressPhysicalInterface:
+	case ie.IngressInterface, ie.EgressInterface, ie.IngressPhysicalInterface, ie.EgressPhysicalInterface:
 		return nameInterface, false
 	case ie.InterfaceName, ie.InterfaceDescription:
 		return nameInterface, true
@@ -183,10 +194,38 @@ func growth(old string, known bool, name string) int {
 // name returns a number's name: the domain's own, else that of any of the
 // exporter's domains, as options often come under another source id than data.
 func (dom *domain) name(kind nameKind, id uint64) string {
-	if name, ok := dom.names[nameKey{kind, id}]; ok {
+	return dom.nameOf(nameKey{kind: kind, id: id})
+}
+
+func (dom *domain) nameOf(key nameKey) string {
+	if name, ok := dom.names[key]; ok {
 		return name
 	}
-	return dom.exporter.known.name(nameKey{kind, id})
+	return dom.exporter.known.name(key)
+}
+
+// appName returns the name of an application. It allocates nothing.
+func (dom *domain) appName(id []byte) string {
+	for len(id) > 8 && id[0] == 0 {
+		id = id[1:]
+	}
+	if len(id) <= 8 {
+		return dom.name(nameApp, wire.Uint(id))
+	}
+	if name, ok := dom.names[nameKey{kind: nameApp, long: string(id)}]; ok {
+		return name
+	}
+	return dom.exporter.known.longName(id)
+}
+
+// longName returns the name of an application whose id has more bytes than a number.
+func (k *knowledge) longName(id []byte) string {
+	if !k.hasNames.Load() {
+		return ""
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.names[nameKey{kind: nameApp, long: string(id)}]
 }
 
 // join gives the flow at hand the names of its numbers.
@@ -230,8 +269,8 @@ func (dom *domain) joinTables(r *flow.Record, n *flow.Names) {
 	if r.Has(flow.EgressVRF) {
 		n.EgressVRF = dom.name(nameVRF, uint64(r.EgressVRF))
 	}
-	if len(r.AppID) > 0 && len(r.AppID) <= 8 {
-		n.App = dom.name(nameApp, wire.Uint(r.AppID))
+	if len(r.AppID) > 0 {
+		n.App = dom.appName(r.AppID)
 	}
 	if len(r.User) == 0 {
 		n.User = dom.exporter.known.user(r.Src, r.Dst)

@@ -71,7 +71,7 @@ func (d *Decoder) defineOne(m *message, id uint16, fields []ipfix.FieldSpec, opt
 		return
 	}
 	d.settle() // see drop
-	t, err := compile(known, id, fields, options)
+	t, err := compile(known, dom.key.version, id, fields, options)
 	if err != nil {
 		d.fail(m, err)
 	}
@@ -89,7 +89,7 @@ func (d *Decoder) defineOne(m *message, id uint16, fields []ipfix.FieldSpec, opt
 
 // compile returns the template of the given fields: that of another port, where
 // it has the same, else a new one.
-func compile(known []entry, id uint16, fields []ipfix.FieldSpec, options bool) (*ipfix.Template, error) {
+func compile(known []entry, v flow.Version, id uint16, fields []ipfix.FieldSpec, options bool) (*ipfix.Template, error) {
 	for _, e := range known {
 		if e.t.Options() == options && e.t.Equal(fields) {
 			return e.t, nil
@@ -97,6 +97,9 @@ func compile(known []entry, id uint16, fields []ipfix.FieldSpec, options bool) (
 	}
 	if options {
 		return ipfix.NewOptionsTemplate(id, fields)
+	}
+	if v == flow.V9 {
+		return ipfix.NewV9Template(id, fields)
 	}
 	return ipfix.NewTemplate(id, fields)
 }

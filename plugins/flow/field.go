@@ -40,6 +40,7 @@ const (
 	FormLow                      // the lower byte
 	FormItem                     // the item at Index of a list, or of the stack of labels
 	FormInner                    // as it is, where the exporter tells of a tunnel: it is of the inner flow
+	FormV9                       // as it is, in NetFlow v9 only
 	FormSeconds                  // since 1970
 	FormMilliseconds             // since 1970
 	FormNTP                      // the format of NTP: RFC 7011, sections 6.1.9 and 6.1.10

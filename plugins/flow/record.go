@@ -94,6 +94,7 @@ const (
 type Element struct {
 	PEN   uint32 // private enterprise number, 0 is IANA; NetFlow v9's types are 0 too
 	ID    uint16
+	Nth   uint8 // how many of the same element stand before it in the record, at most 255
 	Value []byte
 }
 
@@ -168,8 +169,8 @@ type Record struct {
 	SamplerID      uint64 `flow:"flow_sampler_id" ie:"48 +302"`
 
 	// Forwarding.
-	Input      uint32     `flow:"in_snmp" pair:"Output" ie:"10"` // SNMP interface index
-	Output     uint32     `flow:"out_snmp" pair:"Input" ie:"14"`
+	Input      uint32     `flow:"in_snmp,one" pair:"Output" ie:"10 +252"` // SNMP interface index
+	Output     uint32     `flow:"out_snmp,one" pair:"Input" ie:"14 +253"`
 	SrcMask    uint8      `flow:"src_mask" pair:"DstMask" unit:"bits" ie:"9 29"`
 	DstMask    uint8      `flow:"dst_mask" pair:"SrcMask" unit:"bits" ie:"13 30"`
 	SrcAS      uint32     `flow:"bgp_src_as" pair:"DstAS" ie:"16"`
@@ -190,8 +191,8 @@ type Record struct {
 	EgressVRF  uint32     `flow:"out_vrf_id" pair:"IngressVRF" ie:"235"`
 
 	// Layer 2.
-	SrcVLAN   uint16  `flow:"vlan_src" pair:"DstVLAN" ie:"58"`
-	DstVLAN   uint16  `flow:"vlan_dst" pair:"SrcVLAN" ie:"59"`
+	SrcVLAN   uint16  `flow:"vlan_src" pair:"DstVLAN" ie:"58 +243=v9"`
+	DstVLAN   uint16  `flow:"vlan_dst" pair:"SrcVLAN" ie:"59 +254=v9"`
 	InSrcMAC  [6]byte `flow:"in_src_mac" ie:"56"`
 	OutDstMAC [6]byte `flow:"out_dst_mac" ie:"57"`
 	InDstMAC  [6]byte `flow:"in_dst_mac" ie:"80"`
@@ -220,6 +221,8 @@ type Record struct {
 	AppID            []byte     `flow:"app_id" ie:"95"`
 	TunSrc           netip.Addr `flow:"tunnel_src" pair:"TunDst" ie:"6876/893"`
 	TunDst           netip.Addr `flow:"tunnel_dst" pair:"TunSrc" ie:"6876/894"`
+	TunSrcPort       uint16     `flow:"tunnel_src_port" pair:"TunDstPort" ie:"6876/896"`
+	TunDstPort       uint16     `flow:"tunnel_dst_port" pair:"TunSrcPort" ie:"6876/897"`
 	TunProto         uint8      `flow:"tunnel_protocol" ie:"6876/895"`
 	ObservationPoint uint64     `flow:"observation_point_id" ie:"138"`
 	SegmentID        uint64     `flow:"l2_segment_id" ie:"351"` // the low 24 bits are a VXLAN's VNI

@@ -75,6 +75,8 @@ const (
 	AppID
 	TunSrc
 	TunDst
+	TunSrcPort
+	TunDstPort
 	TunProto
 	ObservationPoint
 	SegmentID
@@ -114,8 +116,8 @@ var descriptions = [NumFields]Description{
 	Flows:            {"Flows", "flows", KindNumber, 8, "flows", Flows, false},
 	SamplingRate:     {"SamplingRate", "sampling_rate", KindNumber, 4, "packets", SamplingRate, false},
 	SamplerID:        {"SamplerID", "flow_sampler_id", KindNumber, 8, "", SamplerID, false},
-	Input:            {"Input", "in_snmp", KindNumber, 4, "", Output, false},
-	Output:           {"Output", "out_snmp", KindNumber, 4, "", Input, false},
+	Input:            {"Input", "in_snmp", KindNumber, 4, "", Output, true},
+	Output:           {"Output", "out_snmp", KindNumber, 4, "", Input, true},
 	SrcMask:          {"SrcMask", "src_mask", KindNumber, 1, "bits", DstMask, false},
 	DstMask:          {"DstMask", "dst_mask", KindNumber, 1, "bits", SrcMask, false},
 	SrcAS:            {"SrcAS", "bgp_src_as", KindNumber, 4, "", DstAS, false},
@@ -157,6 +159,8 @@ var descriptions = [NumFields]Description{
 	AppID:            {"AppID", "app_id", KindOctets, 0, "", AppID, false},
 	TunSrc:           {"TunSrc", "tunnel_src", KindAddress, 0, "", TunDst, false},
 	TunDst:           {"TunDst", "tunnel_dst", KindAddress, 0, "", TunSrc, false},
+	TunSrcPort:       {"TunSrcPort", "tunnel_src_port", KindNumber, 2, "", TunDstPort, false},
+	TunDstPort:       {"TunDstPort", "tunnel_dst_port", KindNumber, 2, "", TunSrcPort, false},
 	TunProto:         {"TunProto", "tunnel_protocol", KindNumber, 1, "", TunProto, false},
 	ObservationPoint: {"ObservationPoint", "observation_point_id", KindNumber, 8, "", ObservationPoint, false},
 	SegmentID:        {"SegmentID", "l2_segment_id", KindNumber, 8, "", SegmentID, false},
@@ -165,7 +169,7 @@ var descriptions = [NumFields]Description{
 }
 
 // uses are the elements that fill fields, sorted by element.
-var uses = [144]Use{
+var uses = [150]Use{
 	{0, 1, Bytes, FormWhole, 0, 0, false},              // octetDeltaCount
 	{0, 2, Packets, FormWhole, 0, 0, false},            // packetDeltaCount
 	{0, 3, Flows, FormWhole, 0, 0, false},              // deltaFlowCount
@@ -267,6 +271,10 @@ var uses = [144]Use{
 	{0, 234, IngressVRF, FormWhole, 0, 0, false},       // ingressVRFID
 	{0, 235, EgressVRF, FormWhole, 0, 0, false},        // egressVRFID
 	{0, 239, BiflowDir, FormWhole, 0, 0, false},        // biflowDirection
+	{0, 243, SrcVLAN, FormV9, 0, 1, true},              // dot1qVlanId
+	{0, 252, Input, FormWhole, 0, 1, true},             // ingressPhysicalInterface
+	{0, 253, Output, FormWhole, 0, 1, true},            // egressPhysicalInterface
+	{0, 254, DstVLAN, FormV9, 0, 1, true},              // postDot1qVlanId
 	{0, 281, XlateSrc, FormWhole, 0, 1, false},         // postNATSourceIPv6Address
 	{0, 282, XlateDst, FormWhole, 0, 1, false},         // postNATDestinationIPv6Address
 	{0, 283, NATPool, FormWhole, 0, 0, false},          // natPoolId
@@ -306,6 +314,8 @@ var uses = [144]Use{
 	{6876, 893, TunSrc, FormWhole, 0, 0, true},         // tunnelSourceIPv4Address
 	{6876, 894, TunDst, FormWhole, 0, 0, true},         // tunnelDestinationIPv4Address
 	{6876, 895, TunProto, FormWhole, 0, 0, true},       // tunnelProtocolIdentifier
+	{6876, 896, TunSrcPort, FormWhole, 0, 0, true},     // tunnelSourceTransportPort
+	{6876, 897, TunDstPort, FormWhole, 0, 0, true},     // tunnelDestinationTransportPort
 	{29305, 1, RevBytes, FormWhole, 0, 0, true},        // reverse of octetDeltaCount
 	{29305, 2, RevPackets, FormWhole, 0, 0, true},      // reverse of packetDeltaCount
 	{29305, 85, RevBytes, FormWhole, 0, 1, true},       // reverse of octetTotalCount
@@ -424,6 +434,10 @@ func (r *Record) Number(f Field) uint64 {
 		return uint64(r.XlateDPort)
 	case PortBlock:
 		return uint64(r.PortBlock[0])
+	case TunSrcPort:
+		return uint64(r.TunSrcPort)
+	case TunDstPort:
+		return uint64(r.TunDstPort)
 	case TunProto:
 		return uint64(r.TunProto)
 	case ObservationPoint:
@@ -550,6 +564,10 @@ func (r *Record) SetNumber(f Field, v uint64) {
 		r.XlateDPort = uint16(v)
 	case PortBlock:
 		r.PortBlock[0] = uint16(v)
+	case TunSrcPort:
+		r.TunSrcPort = uint16(v)
+	case TunDstPort:
+		r.TunDstPort = uint16(v)
 	case TunProto:
 		r.TunProto = uint8(v)
 	case ObservationPoint:
@@ -679,7 +697,7 @@ func (r *Record) SetItem(f Field, i uint8, v uint64) {
 }
 
 // pairs are the fields that are one value for each direction.
-var pairs = [13][2]Field{
+var pairs = [14][2]Field{
 	{Src, Dst},
 	{SrcPort, DstPort},
 	{Bytes, RevBytes},
@@ -692,6 +710,7 @@ var pairs = [13][2]Field{
 	{XlateSrc, XlateDst},
 	{XlateSPort, XlateDPort},
 	{TunSrc, TunDst},
+	{TunSrcPort, TunDstPort},
 	{IngressAttr, EgressAttr},
 }
 
@@ -709,6 +728,7 @@ func (r *Record) Turn() {
 	r.XlateSrc, r.XlateDst = r.XlateDst, r.XlateSrc
 	r.XlateSPort, r.XlateDPort = r.XlateDPort, r.XlateSPort
 	r.TunSrc, r.TunDst = r.TunDst, r.TunSrc
+	r.TunSrcPort, r.TunDstPort = r.TunDstPort, r.TunSrcPort
 	r.IngressAttr, r.EgressAttr = r.EgressAttr, r.IngressAttr
 	r.Present.turn()
 }

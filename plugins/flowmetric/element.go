@@ -1,6 +1,8 @@
 package flowmetric
 
 import (
+	"strconv"
+
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ie"
 )
@@ -28,7 +30,7 @@ func (b *Builder) element(e *flow.Element, v9, careful bool) {
 			case e.ID == ie.FlowStartSeconds || e.ID == ie.FlowEndSeconds:
 				// flow_start and flow_end have it in milliseconds
 			default:
-				b.write(f, e.Value, careful)
+				b.write(f, e, careful)
 			}
 		}
 		if stockTable[e.ID][0].name != "" || ignored(e.ID) {
@@ -36,8 +38,8 @@ func (b *Builder) element(e *flow.Element, v9, careful bool) {
 		}
 	}
 	f := b.field(e.PEN, e.ID, v9)
-	b.write(&f, e.Value, careful)
-	if e.PEN == ie.VMwarePEN && !b.stock {
+	b.write(&f, e, careful)
+	if e.PEN == ie.VMwarePEN && e.Nth == 0 && !b.stock {
 		if el, ok := ie.Lookup(e.PEN, e.ID); ok && el.Name != f.name {
 			b.set(el.Name, b.cache.value(kindOf(el), e.Value))
 		}
@@ -45,16 +47,27 @@ func (b *Builder) element(e *flow.Element, v9, careful bool) {
 }
 
 // write writes the value of an element under its name.
-func (b *Builder) write(f *stockField, value []byte, careful bool) {
-	v := b.cache.value(f.kind, value)
+func (b *Builder) write(f *stockField, e *flow.Element, careful bool) {
+	v := b.cache.value(f.kind, e.Value)
 	switch {
-	case f.share == corrects:
+	case e.Nth > 0:
+		b.again(f.name, e.Nth, v)
+	case f.share == corrects && f.kind == kindUint:
 		b.set(f.name, v)
-	case f.share == shared || careful:
+	case f.share != alone || careful:
 		b.choose(f.name, v)
 	default:
 		b.add(f.name, v)
 	}
+}
+
+// again writes an element that a record has for the second time and more, as name_2 and
+// so on, so that a name keeps its type. What says the same as the first is left out.
+func (b *Builder) again(name string, nth uint8, v any) {
+	if i := b.find(name); i >= 0 && b.fields[i].Value == v {
+		return
+	}
+	b.set(name+"_"+strconv.Itoa(int(nth)+1), v)
 }
 
 // choose appends a field, or gives it the value that is not zero where it is there

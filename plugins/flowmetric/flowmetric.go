@@ -265,7 +265,7 @@ const reverseBit = 0x4000
 // Option returns the metric of an option record: netflow_options. NetFlow v9's scope
 // types are scope_system, scope_interface and so on. The stock plugin takes them for
 // field types, which names a system in_bytes and an interface in_packets: Stock adds
-// that.
+// that, and leaves out the tag domain.
 func (b *Builder) Option(o *flow.OptionRecord, at time.Time) telegraf.Metric {
 	b.fields = b.fields[:0]
 	v9 := o.Version == flow.V9
@@ -282,7 +282,11 @@ func (b *Builder) Option(o *flow.OptionRecord, at time.Time) telegraf.Metric {
 	for i := range o.Fields {
 		b.optionElement(&o.Fields[i], v9)
 	}
-	return b.finish(OptionsMeasurement, o.Exporter, o.Version, at, nil)
+	m := b.finish(OptionsMeasurement, o.Exporter, o.Version, at, nil)
+	if !b.stock {
+		m.AddTag("domain", strconv.FormatUint(uint64(o.Domain), 10))
+	}
+	return m
 }
 
 // scopeNames are NetFlow v9's scope types (RFC 3954, section 6.1).

@@ -534,6 +534,8 @@ var recordFields = [flow.NumFields]stockField{
 	flow.AppID:            {name: "app_id", kind: kindHex},
 	flow.TunSrc:           {name: "tunnel_src", kind: kindIP},
 	flow.TunDst:           {name: "tunnel_dst", kind: kindIP},
+	flow.TunSrcPort:       {name: "tunnel_src_port", kind: kindUint},
+	flow.TunDstPort:       {name: "tunnel_dst_port", kind: kindUint},
 	flow.TunProto:         {name: "tunnel_protocol", kind: kindProto},
 	flow.ObservationPoint: {name: "observation_point_id", kind: kindUint},
 	flow.SegmentID:        {name: "l2_segment_id", kind: kindUint},

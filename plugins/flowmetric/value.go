@@ -136,28 +136,27 @@ func (c *cache) value(k kind, b []byte) any {
 	return c.enum(k, b)
 }
 
-// enum returns the value of the kinds that look at one or two bytes.
+// enum returns the value of the kinds that look at one or two bytes: the last ones, as
+// exporters send numbers in more bytes than they have.
 func (c *cache) enum(k kind, b []byte) any {
+	last := b[len(b)-1]
 	switch k {
 	case kindProto:
-		return protocolNames[b[0]]
+		return protocolNames[last]
 	case kindBool:
-		switch b[0] {
+		switch last {
 		case 1:
 			return true
 		case 2:
 			return false
 		}
-		return c.uint(uint64(b[0]))
+		return c.uint(uint64(last))
 	case kindByte0:
-		return c.uint(uint64(b[0]))
+		return c.uint(uint64(uint16(wire.Uint(b[max(0, len(b)-2):])) >> 8))
 	case kindByte1:
-		if len(b) < 2 {
-			return nil
-		}
-		return c.uint(uint64(b[1]))
+		return c.uint(uint64(last))
 	case kindFragmentFlags:
-		return fragmentFlags(b[0])
+		return fragmentFlags(last)
 	case kindTechnology:
 		return technology(b)
 	case kindAnonStabilityClass:
@@ -175,7 +174,7 @@ func (c *cache) enum(k kind, b []byte) any {
 		}
 		return strings.Join(names, ",")
 	}
-	return enumOf(k, b[0])
+	return enumOf(k, last)
 }
 
 // enumOf returns the name of a number of one byte.
@@ -334,8 +333,8 @@ func flagsOf(v uint8, letters string) string {
 	return string(out[:])
 }
 
-// tcpFlags returns the flags of TCP; the upper byte, where it came, is written
-// as stars.
+// tcpFlags returns the flags of TCP, which are the last two bytes; the upper one, where
+// it came, is written as stars.
 func tcpFlags(b []byte) any {
 	switch len(b) {
 	case 0:
@@ -343,6 +342,7 @@ func tcpFlags(b []byte) any {
 	case 1:
 		return flagsOf(b[0], "CEUAPRSF")
 	}
+	b = b[len(b)-2:]
 	return flagsOf(b[0], "********") + flagsOf(b[1], "CEUAPRSF")
 }
 

@@ -128,7 +128,8 @@ func (f FieldSpec) fits(u *flow.Use) bool {
 type move struct {
 	use   flow.Use
 	op    op
-	extra bool // copy the field to Extra
+	nth   uint8 // of the same element in the template
+	extra bool  // copy the field to Extra
 }
 
 // step is one operation on the bytes of a record, as the loop executes it.
@@ -150,6 +151,7 @@ type keep struct {
 	pen      uint32
 	id       uint16
 	off, end uint16
+	nth      uint8
 }
 
 // segment is a run of fields of fixed size, and one of variable size behind it.
@@ -163,15 +165,15 @@ type segment struct {
 
 // plan is what a template is compiled to.
 type plan struct {
-	segments  []segment
-	present   flow.Set // of the fields of fixed size
-	uptime    bool     // first or last count from the start of the exporter
-	boot      bool     // the start of the exporter is told
-	hasICMP   bool
-	hasTenant bool
-	event     bool // state changes of a firewall or an address translator
-	section   bool // first bytes of a packet (see section.go)
-	lists     bool // structured data (see lists.go)
+	segments []segment
+	present  flow.Set // of the fields of fixed size
+	uptime   bool     // first or last count from the start of the exporter
+	boot     bool     // the start of the exporter is told
+	hasICMP  bool
+	tunnel   bool // a flow inside another: see tunnel.go
+	event    bool // state changes of a firewall or an address translator
+	section  bool // first bytes of a packet (see section.go)
+	lists    bool // structured data (see lists.go)
 
 	// steady says that a record of the template sets the same fields as the one
 	// before it, so that Next need not start from Base.
@@ -191,29 +193,37 @@ func placeOf(u *flow.Use) place { return place{u.Field, u.Index, u.Form == flow.
 // compiler is the state of one compilation.
 type compiler struct {
 	fields []FieldSpec
-	first  map[uint64]int // an element's first field
-	mains  map[place]int  // the field of the template that fills a place, whatever was there
+	v9     bool          // they are of NetFlow v9
+	nth    []int         // of each field: how many of the same element stand before it
+	inner  []bool        // of each field: it is of the flow inside a tunnel
+	mains  map[place]int // the field of the template that fills a place, whatever was there
 }
 
 // key is an element as a map key.
 func key(pen uint32, id uint16) uint64 { return uint64(pen)<<16 | uint64(id) }
 
-// compile turns fields into steps. Of an element that comes twice the first
-// counts, but for lists; padding is left out.
-func compile(fields []FieldSpec) plan {
-	c := compiler{fields: fields, first: make(map[uint64]int, len(fields)), mains: map[place]int{}}
+// newCompiler returns a compiler for the fields of a template.
+func newCompiler(fields []FieldSpec, v9 bool) *compiler {
+	c := &compiler{fields: fields, v9: v9, nth: make([]int, len(fields)), mains: map[place]int{}}
+	seen := make(map[uint64]int, len(fields))
 	for i, f := range fields {
-		if _, ok := c.first[key(f.PEN, f.ID)]; !ok {
-			c.first[key(f.PEN, f.ID)] = i
-		}
+		c.nth[i] = seen[key(f.PEN, f.ID)]
+		seen[key(f.PEN, f.ID)]++
 	}
+	c.inner = innerFields(fields, c.nth)
 	for i := range fields {
 		c.main(i)
 	}
+	return c
+}
+
+// compile turns fields into steps. Padding is left out.
+func compile(fields []FieldSpec, v9 bool) plan {
+	c := newCompiler(fields, v9)
 	moves := make([][]move, len(fields))
 	var p plan
 	for i, f := range fields {
-		if f.PEN == 0 && f.ID == ie.PaddingOctets || c.first[key(f.PEN, f.ID)] != i && !isList(f) {
+		if f.PEN == 0 && f.ID == ie.PaddingOctets {
 			continue
 		}
 		p.section = p.section || isSection(f)
@@ -227,20 +237,39 @@ func compile(fields []FieldSpec) plan {
 		keepDstPort(moves)
 	}
 	p.divide(fields, moves)
-	p.steady = !p.section && !p.hasTenant && !p.lists && p.steadyTails()
+	p.steady = !p.section && !p.tunnel && !p.lists && p.steadyTails()
 	return p
+}
+
+// uses returns the fields of a record that a field of the template fills. Of an element
+// that comes again only a label, which is that below, or one of the inner flow fills any.
+func (c *compiler) uses(i int) []flow.Use {
+	uses := flow.Uses(c.fields[i].PEN, c.fields[i].ID)
+	switch {
+	case c.inner[i]:
+		u := uses[0]
+		u.Form, u.Keep = flow.FormInner, false
+		return []flow.Use{u}
+	case len(uses) == 1 && uses[0].Form == flow.FormV9 && !c.v9:
+		return nil
+	case c.nth[i] == 0:
+		return uses
+	case len(uses) == 1 && uses[0].Field == flow.MPLS:
+		u := uses[0]
+		u.Index += uint8(min(c.nth[i], 100))
+		if int(u.Index) < len(flow.Record{}.MPLS) {
+			return []flow.Use{u}
+		}
+	}
+	return nil
 }
 
 // main notes for which places a field of the template is the main one: of fields that
 // only one element can fill, the preferred one there is; of all others the first whose
 // bytes the field tells wholly, else the first.
 func (c *compiler) main(i int) {
-	f := c.fields[i]
-	if c.first[key(f.PEN, f.ID)] != i {
-		return
-	}
-	for _, u := range flow.Uses(f.PEN, f.ID) {
-		if !f.fits(&u) {
+	for _, u := range c.uses(i) {
+		if !c.fields[i].fits(&u) {
 			continue
 		}
 		at := placeOf(&u)
@@ -253,7 +282,7 @@ func (c *compiler) main(i int) {
 // better says whether an element is rather the main one of a place than the field of
 // the template that was so far.
 func (c *compiler) better(u *flow.Use, before int, at place) bool {
-	uses := flow.Uses(c.fields[before].PEN, c.fields[before].ID)
+	uses := c.uses(before)
 	old := &uses[slices.IndexFunc(uses, func(u flow.Use) bool { return placeOf(&u) == at })]
 	if u.Field.Describe().One {
 		return u.Rank < old.Rank
@@ -267,13 +296,14 @@ func (c *compiler) moves(i int) []move {
 	f := c.fields[i]
 	var list []move
 	extra := true
+	nth := uint8(min(c.nth[i], 255))
 	add := func(u *flow.Use, o op) {
 		if f.fits(u) {
 			extra = extra && u.Keep
-			list = append(list, move{use: *u, op: o})
+			list = append(list, move{use: *u, op: o, nth: nth})
 		}
 	}
-	for _, u := range flow.Uses(f.PEN, f.ID) {
+	for _, u := range c.uses(i) {
 		o := opOf(&u)
 		main, taken := c.mains[placeOf(&u)]
 		switch {
@@ -286,12 +316,12 @@ func (c *compiler) moves(i int) []move {
 		add(&u, o)
 	}
 	for _, clock := range clocks {
-		if f.PEN == 0 && f.ID == clock.id {
+		if f.PEN == 0 && f.ID == clock.id && nth == 0 {
 			add(&flow.Use{ID: f.ID, Field: noField, Keep: true}, clock.op)
 		}
 	}
 	if len(list) == 0 {
-		list = append(list, move{use: flow.Use{PEN: f.PEN, ID: f.ID, Field: noField}})
+		list = append(list, move{use: flow.Use{PEN: f.PEN, ID: f.ID, Field: noField}, nth: nth})
 	}
 	list[len(list)-1].extra = extra
 	return list
@@ -305,7 +335,7 @@ func (p *plan) note(m *move) {
 	case m.op == opBoot:
 		p.boot = true
 	case m.op == opInner && m.use.Field.Describe().Kind == flow.KindAddress:
-		p.hasTenant = true
+		p.tunnel = true
 	case m.use.Field == flow.ICMP:
 		p.hasICMP = true
 	case m.use.Field == flow.FwEvent || m.use.Field == flow.NATEvent:
@@ -380,6 +410,7 @@ func (p *plan) divide(fields []FieldSpec, moves [][]move) {
 // place appends what one move does with a field of n bytes at off.
 func (s *segment) place(m *move, off, n int, present *flow.Set) {
 	fits, lossless := fit(&m.use, n)
+	lossless = lossless || m.op == opInner
 	if m.op != opNone && fits && n <= maxStep {
 		o := fast(m.op, m.use.Field, n)
 		s.steps = append(s.steps, step{op: o, n: uint8(n), field: m.use.Field, index: m.use.Index, off: uint16(off)})
@@ -390,6 +421,6 @@ func (s *segment) place(m *move, off, n int, present *flow.Set) {
 		lossless = false
 	}
 	if m.extra || m.op != opNone && !lossless {
-		s.keeps = append(s.keeps, keep{pen: m.use.PEN, id: m.use.ID, off: uint16(off), end: uint16(off + n)})
+		s.keeps = append(s.keeps, keep{pen: m.use.PEN, id: m.use.ID, off: uint16(off), end: uint16(off + n), nth: m.nth})
 	}
 }

@@ -25,7 +25,9 @@ type SetWriter struct {
 	exported flow.Time
 	records  int
 	used     *Template   // of the latest AddData
-	uses     []*flow.Use // of its fields: see useOf
+	uses     []*flow.Use // of its fields, for flows in no tunnel: see useOf
+	outer    []*flow.Use // for flows in a tunnel
+	nth      []uint8     // of its fields: how many of the same element stand before it
 }
 
 // Start begins a message at the end of dst; its header is n bytes.
@@ -75,14 +77,16 @@ func (s *SetWriter) close(at int) {
 func (s *SetWriter) AddData(t *Template, recs []flow.Record) int {
 	c := clock{exported: s.exported, boot: s.Boot}
 	if s.used != t {
-		s.used, s.uses = t, s.uses[:0]
-		for _, f := range t.Fields {
-			s.uses = append(s.uses, useOf(f))
-		}
+		s.used, s.nth = t, t.again(s.nth[:0])
+		s.uses, s.outer = t.usesOf(s.uses[:0], s.outer[:0])
 	}
 	return s.add(t, len(recs), func(dst []byte, i int) []byte {
+		uses := s.uses
+		if recs[i].TunSrc.IsValid() || recs[i].TunDst.IsValid() {
+			uses = s.outer
+		}
 		for j, f := range t.Fields {
-			dst = appendField(dst, f, s.uses[j], &recs[i], c)
+			dst = appendField(dst, f, s.nth[j], uses[j], &recs[i], c)
 		}
 		return dst
 	})

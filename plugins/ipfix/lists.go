@@ -231,7 +231,7 @@ func AppendSubTemplateMultiList(dst []byte, semantic flow.Semantic, exported, bo
 func appendRecords(dst []byte, t *Template, recs []flow.Record, c clock) []byte {
 	for i := range recs {
 		for _, f := range t.Fields {
-			dst = appendField(dst, f, useOf(f), &recs[i], c)
+			dst = appendField(dst, f, 0, useOf(f), &recs[i], c)
 		}
 	}
 	return dst

@@ -29,16 +29,9 @@ type RecordDecoder struct {
 
 	present flow.Set // of Base and the template at hand
 	times   times
-	tenant  tenant
+	inner   innerFlow
 	sample  flow.Sample
 	lists   lists
-}
-
-// tenant is the flow inside a VXLAN segment (PEN 6876, elements 880-887).
-type tenant struct {
-	src, dst         netip.Addr
-	srcPort, dstPort uint16
-	proto            uint8
 }
 
 // Decode reads the data record at the start of b, which belongs to t, into r
@@ -51,8 +44,8 @@ func (d *RecordDecoder) Decode(t *Template, r *flow.Record, b []byte) (int, erro
 	extra, present := r.Extra[:0], d.Base.Present.Union(t.plan.present)
 	*r = d.Base
 	r.Extra, r.Present, r.TemplateID = extra, present, t.ID
-	if t.plan.hasTenant {
-		d.tenant = tenant{}
+	if t.plan.tunnel {
+		d.inner = innerFlow{}
 	}
 	d.present = present
 	return d.fields(t, r, b)
@@ -100,7 +93,7 @@ func (d *RecordDecoder) segment(r *flow.Record, s *segment, rec []byte) {
 	n := len(r.Extra)
 	extra := slices.Grow(r.Extra, len(s.keeps))[:n+len(s.keeps)]
 	for i, k := range s.keeps {
-		extra[n+i] = flow.Element{PEN: k.pen, ID: k.id, Value: rec[k.off:k.end:k.end]}
+		extra[n+i] = flow.Element{PEN: k.pen, ID: k.id, Nth: k.nth, Value: rec[k.off:k.end:k.end]}
 	}
 	r.Extra = extra
 }
@@ -152,7 +145,7 @@ func (d *RecordDecoder) moveTail(m *move, r *flow.Record, b []byte) {
 		}
 	}
 	if m.extra || !lossless {
-		r.Extra = append(r.Extra, flow.Element{PEN: m.use.PEN, ID: m.use.ID, Value: b})
+		r.Extra = append(r.Extra, flow.Element{PEN: m.use.PEN, ID: m.use.ID, Nth: m.nth, Value: b})
 	}
 }
 
@@ -307,7 +300,7 @@ func (d *RecordDecoder) slow(o op, f flow.Field, index uint8, r *flow.Record, b 
 			r.MPLSDepth = max(r.MPLSDepth, index+1)
 		}
 	case opInner:
-		d.tenant.set(f, b)
+		d.inner.set(f, b)
 	case opTCPFlags:
 		r.TCPFlags = uint16(wire.Uint(b))
 		if len(b) > 1 {
@@ -342,22 +335,6 @@ func orAddr(a netip.Addr, b []byte) netip.Addr {
 	return a
 }
 
-// set takes a value of the inner flow.
-func (t *tenant) set(f flow.Field, b []byte) {
-	switch f {
-	case flow.Src:
-		t.src = orAddr(t.src, b)
-	case flow.Dst:
-		t.dst = orAddr(t.dst, b)
-	case flow.SrcPort:
-		t.srcPort = uint16(wire.Uint(b))
-	case flow.DstPort:
-		t.dstPort = uint16(wire.Uint(b))
-	case flow.Proto:
-		t.proto = uint8(wire.Uint(b))
-	}
-}
-
 // The protocol numbers whose ports are type and code.
 const (
 	protoICMP   = 1
@@ -372,8 +349,8 @@ func (d *RecordDecoder) finish(t *Template, r *flow.Record) {
 	if t.plan.lists {
 		d.unfold(r)
 	}
-	if t.plan.hasTenant {
-		d.innerFlow(r)
+	if t.plan.tunnel {
+		d.inner.apply(r)
 	}
 	if t.plan.hasICMP && (r.Proto == protoICMP || r.Proto == protoICMPv6) {
 		r.DstPort = r.ICMP
@@ -409,32 +386,5 @@ func countOut(r *flow.Record) {
 	}
 	if r.Has(flow.Packets) {
 		r.Extra = append(r.Extra, flow.Element{ID: ie.PacketDeltaCount, Value: sentZero})
-	}
-}
-
-// innerFlow makes the tenant's flow inside a VXLAN segment the record's flow, and
-// the outer addresses its tunnel, where the exporter sent a tenant's address.
-func (d *RecordDecoder) innerFlow(r *flow.Record) {
-	in := &d.tenant
-	if (!in.src.IsValid() || in.src.IsUnspecified()) && (!in.dst.IsValid() || in.dst.IsUnspecified()) {
-		return
-	}
-	if !r.TunSrc.IsValid() || r.TunSrc.IsUnspecified() {
-		r.TunSrc = r.Src
-	}
-	if !r.TunDst.IsValid() || r.TunDst.IsUnspecified() {
-		r.TunDst = r.Dst
-	}
-	if r.TunProto == 0 {
-		r.TunProto = r.Proto
-	}
-	r.Present.Add(flow.TunSrc)
-	r.Present.Add(flow.TunDst)
-	r.Present.Add(flow.TunProto)
-	r.Src, r.Dst, r.Proto = in.src, in.dst, in.proto
-	r.SrcPort, r.DstPort = in.srcPort, in.dstPort
-	r.IPVersion = 0
-	for _, f := range [...]flow.Field{flow.Src, flow.Dst, flow.SrcPort, flow.DstPort, flow.Proto} {
-		r.Present.Add(f)
 	}
 }

@@ -135,7 +135,7 @@ func TestTunnelsInSections(t *testing.T) {
 func encodeOne(tmpl *Template, r *flow.Record) []byte {
 	var b []byte
 	for _, f := range tmpl.Fields {
-		b = appendField(b, f, useOf(f), r, clock{})
+		b = appendField(b, f, 0, useOf(f), r, clock{})
 	}
 	return b
 }

@@ -37,6 +37,7 @@ type Template struct {
 	min      int         // the shortest record in bytes
 	variable bool        // some field has a length of its own in each record
 	options  bool
+	v9       bool
 	twice    []bool // of sent, in an options template: a field before it has the same element
 	plan     plan
 }
@@ -50,23 +51,29 @@ func NewTemplate(id uint16, fields []FieldSpec) (*Template, error) {
 	for _, f := range fields {
 		options = options || f.Scope
 	}
-	return newTemplate(id, fields, options)
+	return newTemplate(id, fields, options, false)
+}
+
+// NewV9Template compiles a template of NetFlow v9 without scope fields, as NewTemplate
+// does. Some elements mean there what IPFIX has others for.
+func NewV9Template(id uint16, fields []FieldSpec) (*Template, error) {
+	return newTemplate(id, fields, false, true)
 }
 
 // NewOptionsTemplate compiles an options template, which in NetFlow v9 may be
 // without scope fields. It fails as NewTemplate does.
 func NewOptionsTemplate(id uint16, fields []FieldSpec) (*Template, error) {
-	return newTemplate(id, fields, true)
+	return newTemplate(id, fields, true, false)
 }
 
-func newTemplate(id uint16, fields []FieldSpec, options bool) (*Template, error) {
+func newTemplate(id uint16, fields []FieldSpec, options, v9 bool) (*Template, error) {
 	if id < FirstTemplate {
 		return nil, fmt.Errorf("%w: expected an id of at least %d, got %d", ErrTemplate, FirstTemplate, id)
 	}
 	if len(fields) == 0 || len(fields) > MaxFields {
 		return nil, fmt.Errorf("%w %d: expected 1 to %d fields, got %d", ErrTemplate, id, MaxFields, len(fields))
 	}
-	t := &Template{ID: id, Fields: slices.Clone(fields), options: options}
+	t := &Template{ID: id, Fields: slices.Clone(fields), options: options, v9: v9}
 	for _, f := range fields {
 		if f.Length == Variable {
 			t.variable = true
@@ -85,7 +92,7 @@ func newTemplate(id uint16, fields []FieldSpec, options bool) (*Template, error)
 	if t.options {
 		t.twice = twice(t.sent)
 	} else {
-		t.plan = compile(t.sent)
+		t.plan = compile(t.sent, v9)
 	}
 	return t, nil
 }
@@ -125,6 +132,16 @@ func twice(fields []FieldSpec) []bool {
 	return list
 }
 
+// again appends for each field how many of the same element stand before it.
+func (t *Template) again(nth []uint8) []uint8 {
+	seen := make(map[uint64]int, len(t.Fields))
+	for _, f := range t.Fields {
+		nth = append(nth, uint8(min(seen[key(f.PEN, f.ID)], 255)))
+		seen[key(f.PEN, f.ID)]++
+	}
+	return nth
+}
+
 // Options says whether t is an options template.
 func (t *Template) Options() bool { return t.options }
 
@@ -156,6 +173,7 @@ type TemplateReader struct {
 	options bool
 	fields  []FieldSpec
 	err     error
+	flaw    error // the first that did no harm
 }
 
 // NewTemplateReader returns a reader for the body of a set. It uses the memory
@@ -183,9 +201,8 @@ func (t *TemplateReader) Next() (id uint16, fields []FieldSpec, ok bool) {
 	scopes := 0
 	if t.options {
 		scopes = int(t.r.Uint16())
-		if scopes == 0 || scopes > count {
-			t.err = fmt.Errorf("%w %d: expected 1 to %d scope fields, got %d", ErrTemplate, id, count, scopes)
-			return 0, nil, false
+		if (scopes == 0 || scopes > count) && t.flaw == nil {
+			t.flaw = fmt.Errorf("%w %d: expected 1 to %d scope fields, got %d", ErrTemplate, id, count, scopes)
 		}
 	}
 	for i := 0; i < count && t.r.Err() == nil; i++ {
@@ -203,8 +220,14 @@ func (t *TemplateReader) Next() (id uint16, fields []FieldSpec, ok bool) {
 	return id, t.fields, true
 }
 
-// Err returns why the walk ended early, or nil.
-func (t *TemplateReader) Err() error { return t.err }
+// Err returns why the walk ended early, else what was wrong with a template that could
+// be read all the same, or nil.
+func (t *TemplateReader) Err() error {
+	if t.err == nil {
+		return t.flaw
+	}
+	return t.err
+}
 
 // Scratch returns the memory for fields, for the next reader.
 func (t *TemplateReader) Scratch() []FieldSpec { return t.fields[:0] }

@@ -33,10 +33,10 @@ func useOf(f FieldSpec) *flow.Use {
 // appendField appends the value of field f of record r to dst, in the length
 // that the template says. A value comes from Extra, where the element is there,
 // else from the record's field that u is the use of; what r does not have is zero.
-func appendField(dst []byte, f FieldSpec, u *flow.Use, r *flow.Record, c clock) []byte {
+func appendField(dst []byte, f FieldSpec, nth uint8, u *flow.Use, r *flow.Record, c clock) []byte {
 	var buf [16]byte
 	for i := range r.Extra {
-		if e := &r.Extra[i]; e.ID == f.ID && e.PEN == f.PEN {
+		if e := &r.Extra[i]; e.ID == f.ID && e.PEN == f.PEN && e.Nth == nth {
 			return appendBytes(dst, f, e.Value)
 		}
 	}

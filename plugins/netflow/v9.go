@@ -54,6 +54,7 @@ type V9TemplateReader struct {
 	options bool
 	fields  []ipfix.FieldSpec
 	err     error
+	flaw    error // the first that did no harm
 }
 
 // NewV9TemplateReader returns a reader for the body of a template FlowSet, or
@@ -82,7 +83,8 @@ func (t *V9TemplateReader) Next() (id uint16, fields []ipfix.FieldSpec, ok bool)
 }
 
 // nextOptions reads the head of an options template, which gives the lengths of
-// its field specifiers in bytes (RFC 3954, section 6.1).
+// its field specifiers in bytes (RFC 3954, section 6.1). Some exporters count a few
+// bytes too many: what is no whole field, or not there, is left out.
 func (t *V9TemplateReader) nextOptions() (id uint16, fields []ipfix.FieldSpec, ok bool) {
 	if t.r.Len() < 6 {
 		return 0, nil, false
@@ -92,11 +94,16 @@ func (t *V9TemplateReader) nextOptions() (id uint16, fields []ipfix.FieldSpec, o
 	if id == 0 && scope == 0 && option == 0 {
 		return 0, nil, false
 	}
-	if scope%4 != 0 || option%4 != 0 {
-		t.err = fmt.Errorf("%w %d: expected lengths of scope and options in steps of 4 bytes, got %d and %d", ipfix.ErrTemplate, id, scope, option)
-		return 0, nil, false
+	scopes, count := scope/4, scope/4+option/4
+	if have := t.r.Len() / 4; scope%4 != 0 || option%4 != 0 || count > have && have > 0 {
+		if t.flaw == nil {
+			t.flaw = fmt.Errorf("%w %d: expected lengths of scope and options in steps of 4 bytes, within the %d that there are, got %d and %d",
+				ipfix.ErrTemplate, id, t.r.Len(), scope, option)
+		}
+		count = min(count, have)
+		scopes = min(scopes, count)
 	}
-	return t.read(id, (scope+option)/4, scope/4)
+	return t.read(id, count, scopes)
 }
 
 // read reads count field specifiers, the first ones of which are scopes.
@@ -111,8 +118,14 @@ func (t *V9TemplateReader) read(id uint16, count, scopes int) (uint16, []ipfix.F
 	return id, t.fields, true
 }
 
-// Err returns why the walk ended early, or nil.
-func (t *V9TemplateReader) Err() error { return t.err }
+// Err returns why the walk ended early, else what was wrong with a template that could
+// be read all the same, or nil.
+func (t *V9TemplateReader) Err() error {
+	if t.err == nil {
+		return t.flaw
+	}
+	return t.err
+}
 
 // Scratch returns the memory for fields, for the next reader.
 func (t *V9TemplateReader) Scratch() []ipfix.FieldSpec { return t.fields[:0] }

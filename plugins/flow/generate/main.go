@@ -198,11 +198,11 @@ func parse(item string) (source, error) {
 	}
 	switch form {
 	case "":
-	case "inner", "high", "low", "before", "uptime":
+	case "inner", "high", "low", "before", "uptime", "v9":
 		s.form = strings.ToUpper(form[:1]) + form[1:]
 	default:
 		if s.index, err = strconv.Atoi(form); err != nil {
-			return s, fmt.Errorf("%s: expected inner, high, low, before, uptime or the index of a list's item behind =", item)
+			return s, fmt.Errorf("%s: expected inner, high, low, before, uptime, v9 or the index of a list's item behind =", item)
 		}
 		s.form = "Item"
 	}

@@ -12,96 +12,118 @@ import (
 	"github.com/flowgraf/flowgraf/relay/smtpd"
 )
 
-// A relay lives through a reload of the configuration: between BeginReload and EndReload
-// Leave does not stop it but leaves it running for a successor in the same process. The
-// successor's Start takes it over: whole when the options are the same, else its
-// listening sockets and client connections, while the spool is opened anew.
+// A relay lives through a reload of the configuration: after BeginReload Leave does not
+// stop it but leaves it running for a successor in the same process. The successor's Start
+// takes it over: whole when the options are the same, else its listening sockets and
+// client connections, while the spool is opened anew. A relay of before the reload that
+// nobody has left yet, because its owner is slow, is taken over too.
 
-// unclaimed is how long a relay runs without a successor.
+// unclaimed is how long a relay that was left runs without a successor.
 const unclaimed = time.Minute
 
 // recoverable is the number of waiting mails up to which a relay with a Recover function
 // is taken over whole.
 const recoverable = 1000
 
-// reloading holds the relays that wait for a successor.
-var reloading struct {
+// running are the relays of this process.
+var running struct {
+	starting sync.Mutex // held by Start: a successor waits until its predecessor runs
+
 	sync.Mutex
-	under bool
-	left  []*Relay
+	reload bool // relays are left
+	era    int  // reloads so far
+	relays []*Relay
 }
 
 // BeginReload makes Leave keep relays running.
 func BeginReload() {
-	reloading.Lock()
-	defer reloading.Unlock()
-	reloading.under = true
+	running.Lock()
+	defer running.Unlock()
+	running.reload = true
+	running.era++
 }
 
 // EndReload makes Leave stop relays, and stops those that were left and have found no
 // successor.
 func EndReload() {
-	reloading.Lock()
-	left := reloading.left
-	reloading.left, reloading.under = nil, false
-	reloading.Unlock()
-	for _, r := range left {
-		r.Stop()
+	running.Lock()
+	running.reload = false
+	running.Unlock()
+	for r := claim((*Relay).isLeft); r != nil; r = claim((*Relay).isLeft) {
+		r.halt()
 	}
 }
 
-// Leave is Stop, except under a reload: then the relay goes on until another one takes
+// StopAll stops all relays of this process.
+func StopAll() {
+	EndReload()
+	for r := claim(anyRelay); r != nil; r = claim(anyRelay) {
+		r.halt()
+	}
+}
+
+func anyRelay(*Relay) bool      { return true }
+func (r *Relay) isLeft() bool   { return r.left }
+func (r *Relay) isBefore() bool { return r.left || r.era < running.era }
+
+// enrol makes r known as running.
+func (r *Relay) enrol() {
+	running.Lock()
+	defer running.Unlock()
+	r.era, r.left = running.era, false
+	running.relays = append(running.relays, r)
+}
+
+// claim takes a running relay that is wanted, nil when there is none. Whoever has it
+// ends it.
+func claim(wanted func(*Relay) bool) *Relay {
+	running.Lock()
+	defer running.Unlock()
+	i := slices.IndexFunc(running.relays, wanted)
+	if i < 0 {
+		return nil
+	}
+	r := running.relays[i]
+	running.relays = slices.Delete(running.relays, i, i+1)
+	return r
+}
+
+// Leave is Stop, except after BeginReload: then the relay goes on until another one takes
 // it over, EndReload, or a minute has passed.
 func (r *Relay) Leave() {
-	if r.server == nil {
-		return
+	running.Lock()
+	kept := running.reload && slices.Contains(running.relays, r)
+	if kept {
+		r.left = true
 	}
-	reloading.Lock()
-	under := reloading.under
-	if under {
-		reloading.left = append(reloading.left, r)
-	}
-	reloading.Unlock()
-	if !under {
+	running.Unlock()
+	if !kept {
 		r.Stop()
 		return
 	}
 	time.AfterFunc(unclaimed, func() {
-		if claim(func(left *Relay) bool { return left == r }) != nil {
+		if claim(func(left *Relay) bool { return left == r && left.left }) != nil {
 			r.opts.Monitor.Warnf("the mail relay is stopped: no new one has taken its place within %s", unclaimed)
-			r.Stop()
+			r.halt()
 		}
 	})
-}
-
-// claim takes a relay that was left and is wanted, nil when there is none.
-func claim(wanted func(*Relay) bool) *Relay {
-	reloading.Lock()
-	defer reloading.Unlock()
-	i := slices.IndexFunc(reloading.left, wanted)
-	if i < 0 {
-		return nil
-	}
-	r := reloading.left[i]
-	reloading.left = slices.Delete(reloading.left, i, i+1)
-	return r
 }
 
 // predecessor takes the relay that r follows: the one with the same options, or with a
 // listening address of ours, or with our spool. Another one that has what we need is
 // stopped.
 func (r *Relay) predecessor() *Relay {
-	first := claim(func(old *Relay) bool { return old.identity() == r.identity() })
+	first := claim(func(old *Relay) bool { return old.isBefore() && old.identity() == r.identity() })
 	for _, related := range []func(*Relay) bool{
-		func(old *Relay) bool { return slices.ContainsFunc(old.opts.Listen, r.listensOn) },
-		func(old *Relay) bool { return old.opts.Spool == r.opts.Spool },
+		func(old *Relay) bool { return old.isBefore() && slices.ContainsFunc(old.opts.Listen, r.listensOn) },
+		func(old *Relay) bool { return old.isBefore() && old.opts.Spool == r.opts.Spool },
 	} {
 		for old := claim(related); old != nil; old = claim(related) {
 			if first == nil {
 				first = old
 				continue
 			}
-			old.Stop()
+			old.halt()
 		}
 	}
 	return first
@@ -145,7 +167,6 @@ func (r *Relay) takeOver(old *Relay) (bool, error) {
 	}
 	r.queue, r.sender, r.server, r.admin, r.addrs = old.queue, old.sender, old.server, old.admin, old.addrs
 	old.opts.Monitor.Redirect(r.opts.Monitor)
-	old.server = nil
 	return true, nil
 }
 
@@ -159,7 +180,6 @@ func (r *Relay) yield() *smtpd.Server {
 	if err := r.queue.Close(); err != nil {
 		r.opts.Monitor.Errorf("closing the spool: %v", err)
 	}
-	r.server = nil
 	return server
 }
 
@@ -173,7 +193,7 @@ func (r *Relay) inherit() (whole bool, server *smtpd.Server, err error) {
 	whole, err = r.takeOver(old)
 	switch {
 	case err != nil:
-		old.Stop()
+		old.halt()
 		return false, nil, err
 	case whole:
 		return true, nil, nil
@@ -188,19 +208,12 @@ func (r *Relay) inherit() (whole bool, server *smtpd.Server, err error) {
 
 // serve begins to take mail, with the server of a predecessor when there is one.
 func (r *Relay) serve(server *smtpd.Server, opts smtpd.Options) error {
-	if server == nil {
-		r.server = smtpd.New(opts)
-		if err := r.server.Start(); err != nil {
-			r.server = nil
-			return err
-		}
-		return nil
+	if server != nil {
+		r.server = server
+		return server.Reconfigure(opts)
 	}
-	if err := server.Reconfigure(opts); err != nil {
-		return err
-	}
-	r.server = server
-	return nil
+	r.server = smtpd.New(opts)
+	return r.server.Start()
 }
 
 // abandon ends a predecessor's server that could not be taken over.

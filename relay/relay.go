@@ -124,6 +124,9 @@ type Relay struct {
 	resolver *net.Resolver
 	addrs    []string // listened on
 
+	era  int  // the reload before which it was started; running guards both
+	left bool // for a successor
+
 	queue  *queue.Queue
 	sender *delivery.Sender
 	server *smtpd.Server
@@ -280,10 +283,23 @@ func (r *Relay) prepare(env *queue.Envelope, body []byte) []byte {
 // After an error nothing is open and Start may be called again. The end of ctx ends
 // deliveries as Stop does. What a relay has left under a reload is taken over.
 func (r *Relay) Start(ctx context.Context) error {
+	running.starting.Lock()
+	defer running.starting.Unlock()
 	whole, server, err := r.inherit()
-	if whole || err != nil {
+	if err != nil {
 		return err
 	}
+	if !whole {
+		if err := r.open(ctx, server); err != nil {
+			return err
+		}
+	}
+	r.enrol()
+	return nil
+}
+
+// open opens what Start does. server is that of a predecessor, or nil.
+func (r *Relay) open(ctx context.Context, server *smtpd.Server) error {
 	q, waiting, err := queue.Open(r.opts.Spool, r.opts.Monitor)
 	if err != nil {
 		return abandon(server, fmt.Errorf("spool %q: %w", r.opts.Spool, err))
@@ -349,16 +365,19 @@ func (r *Relay) revive(id string) error {
 // Stop ends the listeners, lets mails under way end, stops delivering and closes
 // the spool. It may be called twice, or after a failed Start.
 func (r *Relay) Stop() {
-	if r.server == nil {
-		return
+	if claim(func(other *Relay) bool { return other == r }) != nil {
+		r.halt()
 	}
+}
+
+// halt is Stop for who has claimed the relay.
+func (r *Relay) halt() {
 	r.admin.Close()
 	r.server.Stop()
 	r.sender.Stop()
 	if err := r.queue.Close(); err != nil {
 		r.opts.Monitor.Errorf("closing the spool: %v", err)
 	}
-	r.server = nil
 }
 
 // Check tells whether the relay could start now: whether the listeners' ports are

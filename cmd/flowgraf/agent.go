@@ -88,7 +88,7 @@ func (o *agentOptions) run(ctx context.Context) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	defer relay.EndReload()
+	defer relay.StopAll()
 	var outlets []*outlet
 	for c != nil {
 		if c, outlets, err = o.runUntilReload(ctx, c, outlets, hangup); err != nil {

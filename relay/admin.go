@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"time"
 
 	"github.com/flowgraf/flowgraf/relay/control"
 	"github.com/flowgraf/flowgraf/relay/delivery"
@@ -18,6 +20,8 @@ type admin struct {
 	sender *delivery.Sender
 	failed func(id string) error // makes a failed mail wait again
 	bounce bool                  // senders can be told
+
+	stopped bool // no relay has the spool: nothing is tried
 }
 
 // Control carries out a command on a spool: by the relay that has it, or, when none
@@ -39,7 +43,7 @@ func Control(spool string, request control.Request) (*control.Response, error) {
 	for i := range waiting {
 		sender.Add(&waiting[i])
 	}
-	a := &admin{queue: q, sender: sender, failed: func(id string) error {
+	a := &admin{queue: q, sender: sender, stopped: true, failed: func(id string) error {
 		var env queue.Envelope
 		return q.Revive(id, &env)
 	}}
@@ -69,8 +73,19 @@ func (a *admin) do(request control.Request) (response control.Response) {
 // ids gives the mails that a request is for.
 func (a *admin) ids(request control.Request) ([]string, error) {
 	switch {
-	case request.Failed && (request.All || request.Command == control.List):
+	case request.Failed && request.Command == control.List:
+		failed, err := a.queue.FailedIDs()
+		return append(a.partlyFailed(), failed...), err
+	case request.Failed && request.All:
 		return a.queue.FailedIDs()
+	case request.All && request.Command == control.Release:
+		var ids []string
+		for _, status := range a.sender.List() {
+			if status.Held {
+				ids = append(ids, status.ID)
+			}
+		}
+		return ids, nil
 	case request.All || request.Command == control.List:
 		var ids []string
 		for _, status := range a.sender.List() {
@@ -83,6 +98,18 @@ func (a *admin) ids(request control.Request) ([]string, error) {
 	return request.IDs, nil
 }
 
+// partlyFailed gives the mails that wait for some recipients while others have failed.
+func (a *admin) partlyFailed() []string {
+	var ids []string
+	for _, status := range a.sender.List() {
+		m, err := a.queue.Load(status.ID)
+		if err == nil && slices.Contains(m.States(), queue.Undeliverable) {
+			ids = append(ids, status.ID)
+		}
+	}
+	return ids
+}
+
 func (a *admin) change(command, id string) error {
 	switch command {
 	case control.Retry:
@@ -93,6 +120,8 @@ func (a *admin) change(command, id string) error {
 		return err
 	case control.Hold:
 		return a.sender.Hold(id)
+	case control.Release:
+		return a.sender.Retry(id)
 	case control.Remove:
 		err := a.sender.Drop(id)
 		if errors.Is(err, delivery.ErrUnknown) && a.queue.RemoveFailed(id) == nil {
@@ -105,7 +134,7 @@ func (a *admin) change(command, id string) error {
 		}
 		return a.sender.Bounce(id)
 	}
-	return fmt.Errorf("%q: expected list, show, retry, hold, remove or bounce", command)
+	return fmt.Errorf("%q: expected list, show, retry, hold, release, remove or bounce", command)
 }
 
 // tell answers list and show.
@@ -139,6 +168,13 @@ func (a *admin) tell(request control.Request, ids []string) (response control.Re
 			mail.State = "delivering"
 		default:
 			mail.State, mail.Due = "waiting", status.Due
+		}
+		mail.Asking, mail.Since = status.Asking, status.Since
+		for _, w := range status.Waits {
+			mail.Waits = append(mail.Waits, control.Wait(w))
+		}
+		if a.stopped && mail.State == "waiting" {
+			mail.Due = time.Time{}
 		}
 		mail.Attempts = status.Attempts
 		if request.Command == control.Show {

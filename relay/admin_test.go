@@ -6,7 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-smtp"
+
 	"github.com/flowgraf/flowgraf/relay/control"
+	"github.com/flowgraf/flowgraf/relay/queue"
 )
 
 // downRelay is a relay whose smarthost does not answer, with n mails waiting.
@@ -63,6 +66,12 @@ func TestControlOfARunningRelay(t *testing.T) {
 	if len(mails) != 4 || mails[0].State != "waiting" || mails[0].From != "cron@example.com" || mails[0].To[0].Address != "ops@example.com" {
 		t.Fatalf("%+v", mails)
 	}
+	for _, m := range mails { // also those that were never tried say why they wait
+		if len(m.Waits) != 1 || !strings.Contains(m.Waits[0].Why, "refused") || m.Waits[0].Host != opts.Smarthosts[0][len("smtp://"):] ||
+			time.Until(m.Waits[0].Until) <= 0 || m.Waits[0].Since.IsZero() || m.Due.Before(m.Waits[0].Until.Add(-time.Second)) {
+			t.Errorf("why %s waits: %+v, next try %v", m.ID, m.Waits, m.Due)
+		}
+	}
 	held, removed, bounced, kept := mails[0].ID, mails[1].ID, mails[2].ID, mails[3].ID
 	do(t, opts.Spool, control.Hold, held)
 	do(t, opts.Spool, control.Remove, removed)
@@ -98,7 +107,9 @@ func TestControlOfARunningRelay(t *testing.T) {
 	if mails := settled(t, opts.Spool); len(mails) != 1 || mails[0].State != "held" {
 		t.Fatalf("after the restart: %+v", mails)
 	}
-	do(t, opts.Spool, control.Retry, held)
+	if released := do(t, opts.Spool, control.Release, held); len(released.Done) != 1 {
+		t.Errorf("released: %+v", released)
+	}
 	k.await(t, 3)
 	do(t, opts.Spool, control.Retry, bounced) // a failed mail comes back
 	k.await(t, 4)
@@ -151,5 +162,37 @@ func TestCriticalFirst(t *testing.T) {
 	}
 	if late > 0 {
 		t.Errorf("%d of 3 critical mails came behind 20 others", late)
+	}
+}
+
+// list --failed shows a recipient that has failed at once, although the mail still waits
+// for another one.
+func TestListOfPartlyFailed(t *testing.T) {
+	k := newSink(t, "")
+	k.refuse = map[string]*smtp.SMTPError{
+		"bad@example.com":   {Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"},
+		"later@example.com": {Code: 450, EnhancedCode: smtp.EnhancedCode{4, 2, 0}, Message: "greylisted"},
+	}
+	opts := testOptions(t, k.addr)
+	r := start(t, opts)
+	defer r.Stop()
+	env := &queue.Envelope{ID: r.NewID(), To: []string{"bad@example.com", "later@example.com"}, Received: time.Now(), Origin: queue.OriginSMTP}
+	if err := r.Submit(env, []byte("Subject: x\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	settled(t, opts.Spool)
+	for range 1000 {
+		if settled(t, opts.Spool)[0].To[0].State == "failed" {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	response, err := Control(opts.Spool, control.Request{Command: control.List, Failed: true})
+	if err != nil || len(response.Mails) != 1 {
+		t.Fatalf("%+v, %v", response, err)
+	}
+	m := response.Mails[0]
+	if m.State != "waiting" || m.To[0].State != "failed" || m.To[1].State != "deferred" || !strings.Contains(m.To[0].Answer, "550 no such user") {
+		t.Errorf("%+v", m)
 	}
 }

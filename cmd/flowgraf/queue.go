@@ -26,7 +26,7 @@ type queueOptions struct {
 func newQueueCommand() *cobra.Command {
 	var o queueOptions
 	cmd := &cobra.Command{
-		Use:   "queue list | show | retry | hold | remove | bounce",
+		Use:   "queue list | show | retry | hold | release | remove | bounce",
 		Short: "Look at the mail relay's queue and change it",
 		Long: `Queue works on the spool of outputs.smtp_relay, while the agent runs: the agent
 carries the command out. When no agent has the spool, the spool is opened for a
@@ -37,7 +37,7 @@ moment. Run it as the user that the agent runs as.`,
   flowgraf queue list --failed --spool /var/spool/flowgraf`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usageError{errors.New("expected queue list, show, retry, hold, remove or bounce")}
+			return usageError{errors.New("expected queue list, show, retry, hold, release, remove or bounce")}
 		},
 	}
 	cmd.PersistentFlags().StringVar(&o.spool, "spool", "/var/spool/flowgraf", "the relay's `directory`")
@@ -49,11 +49,12 @@ moment. Run it as the user that the agent runs as.`,
 			return o.run(cmd.OutOrStdout(), control.Request{Command: control.List, Failed: o.failed})
 		},
 	}
-	list.Flags().BoolVar(&o.failed, "failed", false, "list the mails that could not be delivered")
+	list.Flags().BoolVar(&o.failed, "failed", false, "list the mails that could not be delivered, and those that wait while some recipients have failed")
 	list.Flags().BoolVar(&o.json, "json", false, "print JSON")
 	cmd.AddCommand(list, o.change(control.Show, "Show mails: what was answered for whom, and the message"),
 		o.change(control.Retry, "Try mails now, also held and failed ones"),
-		o.change(control.Hold, "Keep mails until they are retried"),
+		o.change(control.Hold, "Keep mails until they are released; they do not expire"),
+		o.change(control.Release, "Let held mails go, and try them now"),
 		o.change(control.Remove, "Delete mails, without a word to the sender"),
 		o.change(control.Bounce, "Give mails back to their senders as undeliverable"))
 	return cmd
@@ -91,7 +92,7 @@ func (o *queueOptions) run(out io.Writer, request control.Request) error {
 		encoder.SetIndent("", "  ")
 		err = encoder.Encode(response.Mails)
 	case request.Command == control.List:
-		err = printQueue(out, response.Mails)
+		err = printQueue(out, response.Mails, o.failed)
 	case request.Command == control.Show:
 		for i := range response.Mails {
 			printMail(out, &response.Mails[i])
@@ -108,30 +109,70 @@ func (o *queueOptions) run(out io.Writer, request control.Request) error {
 }
 
 // printQueue prints a line for each mail.
-func printQueue(out io.Writer, mails []control.Mail) error {
+func printQueue(out io.Writer, mails []control.Mail, failed bool) error {
 	if len(mails) == 0 {
 		fmt.Fprintln(out, "The queue is empty.")
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tAGE\tSIZE\tSTATE\tTRIES\tFROM\tTO\tLAST ANSWER")
+	fmt.Fprintln(w, "ID\tAGE\tSIZE\tSTATE\tTRIES\tNEXT\tFROM\tTO\tWHY")
 	for i := range mails {
 		m := &mails[i]
 		state := m.State
 		if m.Critical {
 			state += ", critical"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t<%s>\t%s\t%s\n", m.ID, time.Since(m.Received).Round(time.Second),
-			m.Size, state, m.Attempts, m.From, openRecipients(m), lastAnswer(m))
+		why := waitsFor(m)
+		if failed || why == "" {
+			why = lastAnswer(m, failed)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%s\t<%s>\t%s\t%s\n", m.ID, time.Since(m.Received).Round(time.Second),
+			m.Size, state, m.Attempts, nextTry(m), m.From, openRecipients(m, failed), why)
 	}
 	return w.Flush()
 }
 
-// openRecipients names the first recipient that has no mail yet, and how many more.
-func openRecipients(m *control.Mail) string {
+// nextTry tells in how much time a mail is tried.
+func nextTry(m *control.Mail) string {
+	switch {
+	case m.State != "waiting" || m.Due.IsZero():
+		return "-"
+	case time.Until(m.Due) < time.Second:
+		return "now"
+	}
+	return time.Until(m.Due).Round(time.Second).String()
+}
+
+// waitsFor tells why a mail is not tried at this moment: the first server that cannot be
+// asked, or the one that has not answered yet. It is empty when only the mail's own last
+// answer is the reason.
+func waitsFor(m *control.Mail) string {
+	if m.Asking != "" {
+		return fmt.Sprintf("asking %s for %s", m.Asking, time.Since(m.Since).Round(time.Second))
+	}
+	if len(m.Waits) == 0 {
+		return ""
+	}
+	return describeWait(&m.Waits[0])
+}
+
+func describeWait(w *control.Wait) string {
+	text := w.Host + ": " + w.Why
+	if !w.Until.IsZero() {
+		text += "; paused until " + w.Until.Format(time.TimeOnly)
+	}
+	if !w.Since.IsZero() {
+		text += ", since " + w.Since.Format(time.DateTime)
+	}
+	return text
+}
+
+// openRecipients names the first recipient that has no mail yet, or that has failed, and
+// how many more.
+func openRecipients(m *control.Mail, failed bool) string {
 	var open []string
 	for _, r := range m.To {
-		if r.State != "delivered" {
+		if (r.State == "failed") == failed && r.State != "delivered" {
 			open = append(open, r.Address)
 		}
 	}
@@ -144,11 +185,11 @@ func openRecipients(m *control.Mail) string {
 	return fmt.Sprintf("%s and %d more", open[0], len(open)-1)
 }
 
-func lastAnswer(m *control.Mail) string {
+func lastAnswer(m *control.Mail, failed bool) string {
 	const width = 80
 	text, at := "-", time.Time{}
 	for _, r := range m.To {
-		if r.Answer != "" && !r.Time.Before(at) && r.State != "delivered" {
+		if r.Answer != "" && !r.Time.Before(at) && r.State != "delivered" && (r.State == "failed") == failed {
 			text, at = r.Answer, r.Time
 		}
 	}
@@ -162,8 +203,14 @@ func printMail(out io.Writer, m *control.Mail) {
 		fmt.Fprintf(out, " from %s", m.Client)
 	}
 	fmt.Fprintf(out, "\ntries     %d", m.Attempts)
-	if m.State == "waiting" {
+	if m.State == "waiting" && !m.Due.IsZero() {
 		fmt.Fprintf(out, ", the next one at %s", m.Due.Format(time.RFC3339))
+	}
+	if m.Asking != "" {
+		fmt.Fprintf(out, "\nasking    %s since %s", m.Asking, m.Since.Format(time.RFC3339))
+	}
+	for i := range m.Waits {
+		fmt.Fprintf(out, "\nwaits for %s", describeWait(&m.Waits[i]))
 	}
 	fmt.Fprintf(out, "\nsender    <%s>\n", m.From)
 	for _, r := range m.To {

@@ -32,12 +32,13 @@ var ErrNotRunning = errors.New("no relay is running on this spool")
 
 // The commands.
 const (
-	List   = "list"
-	Show   = "show"
-	Retry  = "retry"
-	Hold   = "hold"
-	Remove = "remove"
-	Bounce = "bounce"
+	List    = "list"
+	Show    = "show"
+	Retry   = "retry"
+	Hold    = "hold"
+	Release = "release"
+	Remove  = "remove"
+	Bounce  = "bounce"
 )
 
 // Request is one command.
@@ -48,7 +49,8 @@ type Request struct {
 	IDs []string `json:"ids,omitempty"`
 	// All stands for all waiting mails, with Failed for all failed ones.
 	All bool `json:"all,omitempty"`
-	// Failed asks List for the failed mails instead of the waiting ones.
+	// Failed asks List for the failed mails instead of the waiting ones, and for those
+	// that wait while some of their recipients have failed.
 	Failed bool `json:"failed,omitempty"`
 }
 
@@ -57,8 +59,15 @@ type Mail struct {
 	ID       string    `json:"id"`
 	Received time.Time `json:"received"`
 	// State is "waiting", "delivering", "held" or "failed".
-	State    string      `json:"state"`
-	Due      time.Time   `json:"due,omitzero"`
+	State string `json:"state"`
+	// Due is when the next attempt is made, at the earliest; zero when that depends on
+	// something else, or on a person.
+	Due time.Time `json:"due,omitzero"`
+	// Asking is the server that is asked at this moment, since then.
+	Asking string    `json:"asking,omitempty"`
+	Since  time.Time `json:"since,omitzero"`
+	// Waits are the servers that cannot be asked now, which is why the mail waits.
+	Waits    []Wait      `json:"waits,omitempty"`
 	Attempts int         `json:"attempts,omitempty"`
 	Critical bool        `json:"critical,omitempty"`
 	Origin   string      `json:"origin"`
@@ -68,6 +77,16 @@ type Mail struct {
 	To       []Recipient `json:"to"`
 	// Message comes with Show.
 	Message string `json:"message,omitempty"`
+}
+
+// Wait is a server that cannot be asked, or whose name cannot be looked up.
+type Wait struct {
+	Host string `json:"host"`
+	// Why is its last answer, or the error there was.
+	Why string `json:"why"`
+	// Since is when that began, Until when it is asked again; zero when not known.
+	Since time.Time `json:"since,omitzero"`
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Recipient is one recipient and the last that was learnt about it.

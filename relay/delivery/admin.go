@@ -21,7 +21,8 @@ var ErrBusy = errors.New("the mail is being delivered at this moment, try again"
 type Status struct {
 	ID       string
 	Received time.Time
-	// Due is when it is tried next, at the earliest.
+	// Due is when it is tried next, at the earliest; zero when something must happen
+	// first, such as the end of another mail's attempt.
 	Due      time.Time
 	Attempts int
 	Critical bool
@@ -31,8 +32,6 @@ type Status struct {
 	Busy   bool
 	Asking string
 	Since  time.Time
-	// Failed is the number of its recipients that have failed for good.
-	Failed int
 	// Waits say which servers keep it waiting.
 	Waits []Wait
 }
@@ -69,7 +68,7 @@ func (s *Sender) List() []Status {
 func (s *Sender) status(e *entry, now time.Time) Status {
 	st := Status{
 		ID: e.id, Received: e.received, Due: e.due, Attempts: e.attempts,
-		Critical: e.critical, Held: e.held, Busy: e.index < 0 && !e.held, Failed: e.failed,
+		Critical: e.critical, Held: e.held, Busy: e.index < 0 && !e.held,
 	}
 	if st.Busy {
 		if e.work != nil && e.work.host != nil {
@@ -81,7 +80,10 @@ func (s *Sender) status(e *entry, now time.Time) Status {
 		return st
 	}
 	st.Waits = s.waits(e, now)
-	if wait := s.wait(s.destination(e.destination), now, e); wait > 0 && wait < forNews && st.Due.Before(now.Add(wait)) {
+	switch wait := s.wait(s.destination(e.destination), now, e); {
+	case wait >= forNews && !st.Due.After(now):
+		st.Due = time.Time{}
+	case wait > 0 && wait < forNews && st.Due.Before(now.Add(wait)):
 		st.Due = now.Add(wait)
 	}
 	return st

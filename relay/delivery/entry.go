@@ -10,14 +10,12 @@ import (
 // entry is a waiting mail, guarded by Sender.mu while nobody works on it.
 type entry struct {
 	id          string
-	from        string
 	received    time.Time
 	patience    time.Time // from when on its age counts: received, or a person's retry
 	due         time.Time
 	attempts    int
 	critical    bool
 	held        bool   // it waits until somebody lets it go
-	failed      int    // recipients that have failed for good
 	destination string // whose lanes it waits in
 	index       int    // in its lane, -1 while it is worked on or held
 	work        *attempt
@@ -33,7 +31,7 @@ func (s *Sender) Add(env *queue.Envelope) {
 	now := time.Now() // on the monotonic clock from here on: the other one may jump
 	received := now.Add(-max(0, now.Sub(env.Received)))
 	e := &entry{
-		id: env.ID, from: env.From, received: received, patience: received, due: now, index: -1,
+		id: env.ID, received: received, patience: received, due: now, index: -1,
 		critical: env.Critical, held: s.opts.Queue.IsHeld(env.ID), destination: s.domainOf(env),
 	}
 	s.known[env.ID] = e

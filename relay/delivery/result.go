@@ -112,7 +112,6 @@ func (s *Sender) conclude(a *attempt, deferred []queue.Result) {
 	if failed := untold(mail); len(failed) > 0 { // after a kill, or a full disk
 		s.tellSender(a, failed, true)
 	}
-	s.noteFailed(a)
 	switch {
 	case len(deferred) > 0:
 		mail.Results = append(mail.Results, deferred...)
@@ -135,19 +134,6 @@ func (s *Sender) dueAfter(a *attempt) time.Time {
 		a.next = s.nextTry(a.entry)
 	}
 	return a.next
-}
-
-// noteFailed keeps the number of failed recipients for the list.
-func (s *Sender) noteFailed(a *attempt) {
-	failed := 0
-	for _, state := range a.mail.States() {
-		if state == queue.Undeliverable {
-			failed++
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a.entry.failed = failed
 }
 
 // complete takes a mail whose recipients all have final results out of the queue.

@@ -82,3 +82,57 @@ func TestFailed(t *testing.T) {
 		t.Errorf("returned header %q", bodies[2])
 	}
 }
+
+// The diagnostic is what the server said, line by line, and long lines are folded so that
+// unfolding gives them back; the server stands without its port.
+func TestDiagnostic(t *testing.T) {
+	long := "550 " + strings.Repeat("word ", 300) + "end"
+	for _, tt := range []struct{ host, said, mta, diagnostic string }{
+		{"mx.example.com[192.0.2.1]:25", "550-5.1.1 no such user\n550 5.1.1 ask the postmaster", "dns; mx.example.com",
+			"smtp; 550-5.1.1 no such user 550 5.1.1 ask the postmaster"},
+		{"192.0.2.1:25", "550 no", "dns; [192.0.2.1]", "smtp; 550 no"},
+		{"[2001:db8::1]:2525", "550 no", "dns; [IPv6:2001:db8::1]", "smtp; 550 no"},
+		{"mx.example.com:587", long, "dns; mx.example.com", "smtp; " + long},
+	} {
+		m := &queue.Mail{
+			Envelope: queue.Envelope{From: "a@example.com", To: []string{"bad@b"}}, Body: []byte("Subject: x\r\n\r\n"),
+			Results: []queue.Result{{State: queue.Undeliverable, Host: tt.host, Code: 550, Said: tt.said}},
+		}
+		text := string(Failed(m, m.Results, "relay.example.com", "0-2", time.Now()))
+		for line := range strings.SplitSeq(text, "\r\n") {
+			if len(line) > 998 {
+				t.Errorf("a line of %d octets", len(line))
+			}
+		}
+		_, fields, _ := strings.Cut(text, "Content-Type: message/delivery-status\r\n\r\n")
+		r := textproto.NewReader(bufio.NewReader(strings.NewReader(fields)))
+		r.ReadMIMEHeader()
+		group, err := r.ReadMIMEHeader()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if group.Get("Remote-MTA") != tt.mta || group.Get("Diagnostic-Code") != tt.diagnostic {
+			t.Errorf("Remote-MTA %q, Diagnostic-Code %q", group.Get("Remote-MTA"), group.Get("Diagnostic-Code"))
+		}
+	}
+}
+
+// Of an expired mail the last answer is told, with its code.
+func TestExpired(t *testing.T) {
+	m := &queue.Mail{
+		Envelope: queue.Envelope{From: "a@example.com", To: []string{"x@b", "ok@b"}}, Body: []byte("Subject: x\r\n\r\n"),
+		Results: []queue.Result{{
+			State: queue.Undeliverable, Host: "mx.example.com:25", Code: 451, Status: "4.4.7", Said: "451 4.3.0 later",
+			Text: "not delivered within 24h0m0s: the last answer was later",
+		}},
+	}
+	text := string(Failed(m, m.Results, "relay.example.com", "0-2", time.Now()))
+	for _, want := range []string{
+		"    not delivered within 24h0m0s: the last answer was later\r\n", "Status: 4.4.7\r\n",
+		"Diagnostic-Code: smtp; 451 4.3.0 later\r\n", "Remote-MTA: dns; mx.example.com\r\n", "the other recipients.\r\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in it:\n%s", want, text)
+		}
+	}
+}

@@ -201,7 +201,9 @@ func describe(m *queue.Mail) control.Mail {
 		if r.Host != "" {
 			answer = r.Host + ": " + answer
 		}
-		mail.To[r.Recipient] = control.Recipient{Address: m.To[r.Recipient], State: string(r.State), Time: r.Time, Answer: answer}
+		mail.To[r.Recipient] = control.Recipient{
+			Address: m.To[r.Recipient], State: string(r.State), Time: r.Time, Answer: answer,
+		}
 	}
 	return mail
 }

@@ -457,11 +457,12 @@ func (r *Relay) bounce(mail *queue.Mail, failed []queue.Result) error {
 	env := &queue.Envelope{
 		ID: r.queue.NewID(), To: []string{from.String()}, Received: now.UTC(), Origin: queue.OriginDSN,
 	}
-	body := dsn.Failed(mail, failed, r.opts.Hostname, env.ID, now)
-	if err := r.Submit(env, body); err != nil {
+	body := r.prepare(env, dsn.Failed(mail, failed, r.opts.Hostname, env.ID, now))
+	if err := r.queue.Add(env, body); err != nil {
 		return err
 	}
 	maillog.Bounced(r.opts.Monitor, &maillog.Bounce{ID: env.ID, About: mail.ID, To: env.To, Size: len(body)})
 	r.opts.Monitor.Count(monitor.Bounced, "")
+	r.sender.Add(env)
 	return nil
 }

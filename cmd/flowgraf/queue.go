@@ -49,7 +49,8 @@ moment. Run it as the user that the agent runs as.`,
 			return o.run(cmd.OutOrStdout(), control.Request{Command: control.List, Failed: o.failed})
 		},
 	}
-	list.Flags().BoolVar(&o.failed, "failed", false, "list the mails that could not be delivered, and those that wait while some recipients have failed")
+	list.Flags().BoolVar(&o.failed, "failed", false,
+		"list the mails that could not be delivered, and those that wait while some recipients have failed")
 	list.Flags().BoolVar(&o.json, "json", false, "print JSON")
 	cmd.AddCommand(list, o.change(control.Show, "Show mails: what was answered for whom, and the message"),
 		o.change(control.Retry, "Try mails now, also held and failed ones"),

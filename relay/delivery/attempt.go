@@ -154,7 +154,9 @@ func (s *Sender) deliver(ctx context.Context, a *attempt, open []recipient) (fin
 
 // tryHosts asks a destination's servers in their order, each for those recipients that
 // the one before did not take or refuse for good.
-func (s *Sender) tryHosts(ctx context.Context, a *attempt, d *destination, open []recipient) (final, deferred []queue.Result) {
+func (s *Sender) tryHosts(
+	ctx context.Context, a *attempt, d *destination, open []recipient,
+) (final, deferred []queue.Result) {
 	asked := map[*host]bool{}
 	var stuck []queue.Result    // another server would make it two mails
 	var told []*maillog.Attempt // of those put off, until it is known what follows
@@ -295,7 +297,9 @@ func again(out *outcome, pending []int, fresh, direct bool) (now, then []int) {
 }
 
 // connection gives a connection at hand, or a fresh one.
-func (s *Sender) connection(ctx context.Context, a *attempt, h *host, patience time.Duration) (c *client, fresh bool, err error) {
+func (s *Sender) connection(
+	ctx context.Context, a *attempt, h *host, patience time.Duration,
+) (c *client, fresh bool, err error) {
 	if c := s.take(h); c != nil {
 		s.setConnected(a)
 		return c, c.mails == 0, nil
@@ -307,7 +311,8 @@ func (s *Sender) connection(ctx context.Context, a *attempt, h *host, patience t
 	s.setConnected(a)
 	if h.testing && c.doubt != nil {
 		s.opts.Monitor.Count(monitor.HostErrors, "mta-sts testing")
-		s.opts.Monitor.LimitedWarnf("sts testing "+h.name(), "%s: its MTA-STS policy, in testing mode, is not met: %v", h.title(), c.doubt)
+		s.opts.Monitor.LimitedWarnf("sts testing "+h.name(),
+			"%s: its MTA-STS policy, in testing mode, is not met: %v", h.title(), c.doubt)
 	}
 	return c, true, nil
 }
@@ -326,7 +331,9 @@ func (s *Sender) setConnected(a *attempt) {
 
 // transact sends a mail to some of its recipients and keeps the connection if it is good
 // for more.
-func (s *Sender) transact(ctx context.Context, a *attempt, h *host, c *client, to []address.Address, pending []int) outcome {
+func (s *Sender) transact(
+	ctx context.Context, a *attempt, h *host, c *client, to []address.Address, pending []int,
+) outcome {
 	some := make([]address.Address, len(pending))
 	for n, i := range pending {
 		some[n] = to[i]
@@ -339,7 +346,8 @@ func (s *Sender) transact(ctx context.Context, a *attempt, h *host, c *client, t
 	stopLast := context.AfterFunc(s.last, func() { c.conn.Close() })
 	fresh := c.mails == 0
 	c.late = func() {
-		s.opts.Monitor.Warnf("%s has not answered the end of mail %s for %s; it is not sent again while the connection lives, at most %s",
+		s.opts.Monitor.Warnf("%s has not answered the end of mail %s for %s; "+
+			"it is not sent again while the connection lives, at most %s",
 			h.title(), a.mail.ID, dotTimeout, dotTimeout+lateTimeout)
 	}
 	out := c.send(a.from, some, a.mail.Body)

@@ -52,7 +52,8 @@ func ownReply(code int, status, text string) *reply {
 // pathOf puts the recipient into the path. A local part may have a slash by its
 // grammar, but not here.
 func (h *Smarthost) pathOf(a address.Address) (string, error) {
-	if strings.Contains(h.Path, "{user}") && (strings.ContainsRune(a.Local, filepath.Separator) || strings.Contains(a.Local, "/")) {
+	if strings.Contains(h.Path, "{user}") &&
+		(strings.ContainsRune(a.Local, filepath.Separator) || strings.Contains(a.Local, "/")) {
 		return "", fmt.Errorf("local part %q: expected one that can be a file's name", a.Local)
 	}
 	return strings.NewReplacer("{user}", strings.ToLower(a.Local), "{domain}", a.Domain).Replace(h.Path), nil
@@ -86,7 +87,8 @@ func storeMaildir(dir string, mail *queue.Mail, to address.Address) error {
 			return err
 		}
 	}
-	name := fmt.Sprintf("%d.%s.%s", mail.Received.Unix(), mail.ID, strings.NewReplacer("/", "_", ":", "_").Replace(to.String()))
+	name := fmt.Sprintf("%d.%s.%s", mail.Received.Unix(), mail.ID,
+		strings.NewReplacer("/", "_", ":", "_").Replace(to.String()))
 	text := toLF([]byte(traceHeader(mail, to) + string(mail.Body)))
 	tmp := filepath.Join(dir, "tmp", name)
 	if err := writeSynced(tmp, text); err != nil {

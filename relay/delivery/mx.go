@@ -158,7 +158,8 @@ func (s *Sender) exchangersAt(ctx context.Context, name string, policy *mtasts.P
 		default:
 			x.testing = true
 			if !matches {
-				s.opts.Monitor.LimitedWarnf("mta-sts "+name, "mail server %s is none of the domain's MTA-STS policy, which is in testing mode", name)
+				s.opts.Monitor.LimitedWarnf("mta-sts "+name,
+					"mail server %s is none of the domain's MTA-STS policy, which is in testing mode", name)
 			}
 		}
 	}

@@ -67,7 +67,8 @@ func ParseSmarthost(s string) (Smarthost, error) {
 		}
 		return Smarthost{Kind: KindMX, Addr: ":" + port}, nil
 	case KindMaildir, KindMbox, KindFile:
-		if !filepath.IsAbs(rest) || strings.ContainsAny(rest, "\x00\r\n") || filepath.Clean(rest) == string(filepath.Separator) {
+		if !filepath.IsAbs(rest) || strings.ContainsAny(rest, "\x00\r\n") ||
+			filepath.Clean(rest) == string(filepath.Separator) {
 			return Smarthost{}, fmt.Errorf(`smarthost %q: expected "%s:///absolute/path"`, s, scheme)
 		}
 		return Smarthost{Kind: scheme, Addr: s, Path: filepath.Clean(rest)}, nil

@@ -80,8 +80,10 @@ var (
 	brackets  = regexp.MustCompile(`<[^>]*>`)
 
 	// relayWords name whoever connects.
-	relayWords = regexp.MustCompile(`(?i)\brelay(ing)? (access |is |was |mail )*(denied|not|prohibited|refused|rejected|forbidden|disallowed)` +
-		`|(unable|not (allowed|permitted|authori[sz]ed)|cannot|can't|do(es)? not|don't|refuse\w*|will not|won't|no) (to |for )?relay` +
+	relayWords = regexp.MustCompile(`(?i)\brelay(ing)? (access |is |was |mail )*` +
+		`(denied|not|prohibited|refused|rejected|forbidden|disallowed)` +
+		`|(unable|not (allowed|permitted|authori[sz]ed)|cannot|can't|do(es)? not|don't|refuse\w*|will not|won't|no)` +
+		` (to |for )?relay` +
 		`|rcpthosts|\b(helo|ehlo)\b|client host|reverse dns|\bptr\b` +
 		`|dnsbl|\brbl\b|spamhaus|black ?list|block ?list|your (ip|host|server|network)|starttls` +
 		`|authenticat(ion|e) (is )?(required|first|needed)|must (first )?authenticate|not authenticated|log ?in first`)

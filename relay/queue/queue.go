@@ -259,7 +259,9 @@ func (q *Queue) replay(found map[string]Envelope) error {
 // replaySegment takes over one segment. A torn end is what an interrupted commit
 // leaves, whose sender was not answered: it is cut off. What cannot be read, there or
 // between whole records, is kept aside.
-func (q *Queue) replaySegment(name string, seq uint64, found map[string]Envelope, done map[string]bool, both *[]string) error {
+func (q *Queue) replaySegment(
+	name string, seq uint64, found map[string]Envelope, done map[string]bool, both *[]string,
+) error {
 	f, err := q.disk.OpenFile(q.path(journalDir, name), os.O_RDWR)
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
@@ -393,7 +395,8 @@ func (q *Queue) NewID() string {
 // the mail is not in the queue; IsFull tells whether space is what lacks.
 func (q *Queue) Add(env *Envelope, body []byte) error {
 	if !validID(env.ID) || len(env.To) == 0 {
-		return fmt.Errorf("mail %q with %d recipients: an id of this spool and at least one recipient expected", env.ID, len(env.To))
+		return fmt.Errorf("mail %q with %d recipients: an id of this spool and at least one recipient expected",
+			env.ID, len(env.To))
 	}
 	record, err := encodeMail(env, body)
 	if err != nil {

@@ -90,7 +90,8 @@ func WriteFile(name string, b []byte) error {
 		}
 	}
 	dir := filepath.Dir(name)
-	if err := renameio.WriteFile(name, b, 0o600, renameio.WithTempDir(dir), renameio.WithStaticPermissions(0o600)); err != nil {
+	err := renameio.WriteFile(name, b, 0o600, renameio.WithTempDir(dir), renameio.WithStaticPermissions(0o600))
+	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
 	return SyncDir(dir)

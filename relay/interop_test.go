@@ -303,11 +303,13 @@ func (s *server) inbox(t testing.TB, n int) []string {
 	return nil
 }
 
-func startExim(t testing.TB, a *authority) *server {
+func startExim(t testing.TB, a *authority) *server { return startEximWith(t, a, eximConfig) }
+
+func startEximWith(t testing.TB, a *authority, config string) *server {
 	t.Helper()
 	s := newServer(t, a, "exim", "usr/sbin/exim4")
 	s.own(t, "log", "spool", "inbox")
-	s.write(t, "exim.conf", eximConfig)
+	s.write(t, "exim.conf", config)
 	s.run(t, nil, "usr/sbin/exim4", "-C", filepath.Join(s.Dir, "exim.conf"), "-bdf", "-q1m",
 		"-oX", fmt.Sprintf("<; [127.0.0.1]:%s ; [127.0.0.1]:%s ; [127.0.0.1]:%s", s.Plain, s.TLS, s.TLSOn))
 	return s

@@ -15,7 +15,6 @@ import (
 // attempt is one mail being worked on. What is not said otherwise belongs to its worker.
 type attempt struct {
 	entry *entry
-	begun time.Time
 	mail  *queue.Mail
 	from  address.Address
 	next  time.Time // when it is tried again, once that is known

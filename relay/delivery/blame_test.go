@@ -103,6 +103,24 @@ func TestCriticalProbe(t *testing.T) {
 	})
 }
 
+// A critical mail does not wait for a probe by another one that gets no greeting.
+func TestHangingProbe(t *testing.T) {
+	bubble(t, 1, nil, func(b *bench) {
+		b.servers[0].goDown()
+		b.start()
+		b.submit(letter("a@example.com", "x@example.com", false), "plain\r\n")
+		time.Sleep(time.Second)
+		b.servers[0].clear()
+		b.servers[0].set("banner", stall)
+		time.Sleep(time.Minute)
+		b.servers[0].clear()
+		b.submit(letter("a@example.com", "x@example.com", true), "urgent\r\n")
+		time.Sleep(slowAfter)
+		synctest.Wait()
+		b.want(1, 1)
+	})
+}
+
 // An answer that is too long for us counts: its code is at its beginning.
 func TestLongAnswers(t *testing.T) {
 	for _, answer := range []string{

@@ -100,7 +100,7 @@ func (s *Sender) takeStranded() []*attempt {
 	for _, e := range s.known {
 		if e.index >= 0 && now.Sub(e.patience) > stranded*s.opts.ExpireAfter &&
 			s.wait(s.destination(e.destination), now, e) > 0 {
-			old = append(old, &attempt{entry: e, begun: now})
+			old = append(old, &attempt{entry: e})
 		}
 	}
 	for _, a := range old {

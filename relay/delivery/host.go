@@ -55,7 +55,7 @@ const (
 // it, the answer is an hour: the probe's end is news.
 func (h *host) paused(now time.Time, a *attempt, critical bool) time.Duration {
 	switch {
-	case h.prober != nil && h.prober != a, h.hanging > 0 && (!critical || h.hanging >= maxHanging):
+	case h.probedBesides(a, critical), h.hanging > 0 && (!critical || h.hanging >= maxHanging):
 		return forNews
 	case h.failures > 0:
 		return max(0, h.until.Sub(now))
@@ -63,6 +63,13 @@ func (h *host) paused(now time.Time, a *attempt, critical bool) time.Duration {
 		return max(0, h.doubtTill.Sub(now))
 	}
 	return 0
+}
+
+// probedBesides tells whether another attempt probes h. A critical mail does not wait for
+// one that is not and takes long.
+func (h *host) probedBesides(a *attempt, critical bool) bool {
+	p := h.prober
+	return p != nil && p != a && (!critical || p.entry.critical || !p.slow)
 }
 
 // full tells whether all of its connections are in use.

@@ -194,7 +194,7 @@ func (s *Sender) pick(now time.Time) (*attempt, time.Duration) {
 			}
 			if until <= 0 {
 				s.plain += lane
-				a := &attempt{entry: heap.Pop(&d.lanes[lane]).(*entry), begun: now}
+				a := &attempt{entry: heap.Pop(&d.lanes[lane]).(*entry)}
 				s.reserve(d, now, a)
 				return a, 0
 			}

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/flowgraf/flowgraf/relay/delivery"
 	"github.com/flowgraf/flowgraf/relay/rewrite"
 	"github.com/flowgraf/flowgraf/relay/smtpd"
+	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 // verifiers makes of each user what tells a right password.
@@ -52,7 +52,7 @@ func (p *SMTPRelay) hidden() (string, error) {
 	}
 	add(p.Username, p.TokenFile, p.PasswordFile, p.SmarthostAuth, p.TLSCA)
 	if p.TLSCA != "" {
-		pem, err := os.ReadFile(p.TLSCA)
+		pem, err := storage.ReadFile(p.TLSCA, maxPEM)
 		if err != nil {
 			return "", fmt.Errorf("tls_ca: %w", err)
 		}
@@ -127,9 +127,12 @@ func (p *SMTPRelay) password() (string, error) {
 	return secret.String(), nil
 }
 
+// maxPEM is the size in octets of a file of certificates that is read.
+const maxPEM = 16 << 20
+
 // readPasswords finds a host in a password file, which may change while we run.
 func readPasswords(file, host, mechanism string) (*delivery.Credentials, error) {
-	f, err := os.Open(file)
+	f, err := storage.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("smarthost_password_file: %w", err)
 	}
@@ -149,7 +152,7 @@ func readPasswords(file, host, mechanism string) (*delivery.Credentials, error) 
 func (p *SMTPRelay) allAliases() (map[string][]string, error) {
 	all := map[string][]string{}
 	if p.AliasesFile != "" {
-		f, err := os.Open(p.AliasesFile)
+		f, err := storage.Open(p.AliasesFile)
 		if err != nil {
 			return nil, fmt.Errorf("aliases_file: %w", err)
 		}

@@ -28,6 +28,7 @@ import (
 	"github.com/flowgraf/flowgraf/relay/monitor"
 	"github.com/flowgraf/flowgraf/relay/queue"
 	"github.com/flowgraf/flowgraf/relay/smtpd"
+	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 //go:embed sample.conf
@@ -204,7 +205,7 @@ func (p *SMTPRelay) tlsConfig() (*tls.Config, error) {
 	if p.TLSCA == "" {
 		return c, nil
 	}
-	pem, err := os.ReadFile(p.TLSCA)
+	pem, err := storage.ReadFile(p.TLSCA, maxPEM)
 	if err != nil {
 		return nil, fmt.Errorf("tls_ca: %w", err)
 	}

@@ -11,12 +11,15 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/emersion/go-msgauth/dkim"
+
+	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 func keyFile(t testing.TB, key any) string {
@@ -151,4 +154,13 @@ func FuzzSign(f *testing.F) {
 			t.Fatalf("%q became %q", b, out)
 		}
 	})
+}
+
+// A directory or a device in the place of the key is an error at once.
+func TestKeyIsAFile(t *testing.T) {
+	for _, name := range []string{t.TempDir(), "/dev/zero"} {
+		if _, err := New("example.com", "mail", name); !errors.Is(err, storage.ErrNotRegular) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -9,10 +9,14 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/relay/monitor"
+	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 // certificateCheck is the least time between two looks at the files.
 const certificateCheck = time.Minute
+
+// maxPEM is the size in octets of a certificate or key file that is read.
+const maxPEM = 4 << 20
 
 // certificate is a listener's certificate from files that may be renewed while the
 // relay runs.
@@ -46,7 +50,15 @@ func (c *certificate) load() error {
 		return errors.New("tls_cert and tls_key: expected two files in PEM form")
 	}
 	changed := c.newest()
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	cert, err := storage.ReadFile(c.certFile, maxPEM)
+	if err != nil {
+		return fmt.Errorf("tls_cert: %w", err)
+	}
+	key, err := storage.ReadFile(c.keyFile, maxPEM)
+	if err != nil {
+		return fmt.Errorf("tls_key: %w", err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		return fmt.Errorf("tls_cert %q and tls_key %q: %w", c.certFile, c.keyFile, err)
 	}

@@ -459,7 +459,11 @@ func (d *Decoder) v9(m *message, b []byte) {
 	d.begin(m, flow.V9, head.SourceID)
 	base := d.base(m, head.ExportTime())
 	base.Sequence, base.SysUptime = head.Sequence, head.SysUptime
-	if !m.resent || !m.dom.uptime.Known() {
+	switch now := m.dom.uptime; {
+	case m.late: // what waited has the clock of its own datagram
+		m.dom.uptime.Set(base.Exported, head.SysUptime)
+		defer func() { m.dom.uptime = now }()
+	case !m.resent || !now.Known():
 		m.dom.uptime.Set(base.Exported, head.SysUptime)
 		m.dom.sysUptime = head.SysUptime
 	}

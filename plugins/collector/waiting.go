@@ -183,7 +183,7 @@ func (d *Decoder) resume(m *message, id uint16) {
 	if same == nil {
 		return
 	}
-	batch, base := d.batch, d.own.rec.Base
+	batch, base, clock := d.batch, d.own.rec.Base, m.dom.uptime
 	d.batch = nil
 	for e := same.Front(); e != nil; {
 		w := e.Value.(*waiting)
@@ -196,11 +196,17 @@ func (d *Decoder) resume(m *message, id uint16) {
 		d.endWait(w, false)
 		m.dom.stats.SetsResumed++
 		then.base = &w.base
+		if w.base.Version == flow.V9 { // the clock of its own datagram
+			m.dom.uptime.Set(w.base.Exported, w.base.SysUptime)
+		}
 		d.dataSet(&then, ipfix.Set{ID: id, Body: w.body})
 		m.dom.exporter.known.flows.Add(uint64(then.flows))
 		if batch != nil {
 			batch.joined() // all of them together could be too many for who gets the records
 		}
+	}
+	if m.dom.key.version == flow.V9 {
+		m.dom.uptime = clock
 	}
 	d.batch, d.own.rec.Base = batch, base
 }

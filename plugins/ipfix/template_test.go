@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ie"
@@ -224,8 +225,13 @@ func TestSetTimes(t *testing.T) {
 		{"first alone", flow.Record{Exported: x}, x - 5, 0, [2]flow.Time{x - 5, x - 5}, false},
 		{"last alone", flow.Record{Exported: x}, 0, x - 5, [2]flow.Time{x - 5, x - 5}, false},
 		{"future", flow.Record{Exported: x}, x - 5, x + 3600e9, [2]flow.Time{x - 5, x}, true},
-		{"over a day old", flow.Record{Exported: x}, x - 3*86400e9, x - 2*86400e9, [2]flow.Time{x, x}, true},
-		{"end before start", flow.Record{Exported: x}, x - 5e9, x - 9e9, [2]flow.Time{x, x}, true},
+		{"three days to two days ago", flow.Record{Exported: x}, x - 3*86400e9, x - 2*86400e9, [2]flow.Time{x - 3*86400e9, x - 2*86400e9}, false},
+		{"forty days long", flow.Record{Exported: x}, x - 40*86400e9, x - 1e9, [2]flow.Time{x - 40*86400e9, x - 1e9}, false},
+		{"end before start", flow.Record{Exported: x}, x - 5e9, x - 9e9, [2]flow.Time{x - 9e9, x - 9e9}, true},
+		{"start in the future", flow.Record{Exported: x}, x + 7200e9, x - 9e9, [2]flow.Time{x - 9e9, x - 9e9}, true},
+		{"start in 1970", flow.Record{Exported: x}, 12345e6, x - 9e9, [2]flow.Time{x - 9e9, x - 9e9}, true},
+		{"end in 1970", flow.Record{Exported: x}, x - 9e9, 12345e6, [2]flow.Time{x - 9e9, x}, true},
+		{"an exporter that lives in 1970", flow.Record{Exported: 99999e6, Received: x}, 12345e6, 12346e6, [2]flow.Time{12345e6, 12346e6}, false},
 		{"end a little before start", flow.Record{Exported: x}, x - 5e9 + 3, x - 5e9, [2]flow.Time{x - 5e9, x - 5e9}, true},
 		{"largest", flow.Record{Exported: x}, math.MaxInt64, math.MaxInt64, [2]flow.Time{x, x}, true},
 		{"smallest", flow.Record{Exported: x}, math.MinInt64, math.MinInt64, [2]flow.Time{x, x}, false},
@@ -244,6 +250,27 @@ func TestSetTimes(t *testing.T) {
 	ipfix.SetTimes(&long, x-3*86400e9, x)
 	if long.First != x-3*86400e9 {
 		t.Error("the start of a firewall's long connection was repaired")
+	}
+}
+
+// TestAge: counts of milliseconds wrap after 49.7 days.
+func TestAge(t *testing.T) {
+	const day = 86400_000
+	for _, c := range []struct {
+		name      string
+		now, then uint32
+		want      flow.Time
+	}{
+		{"a second ago", 5000, 4000, 1e9},
+		{"a second ahead", 4000, 5000, -1e9},
+		{"three days ago", 30 * day, 27 * day, 3 * day * 1e6},
+		{"forty days ago", 41 * day, day, 40 * day * 1e6},
+		{"forty days ago, before a wrap", 2 * day, 1<<32 - 38*day, 40 * day * 1e6},
+		{"a second ahead, over a wrap", 1<<32 - 500, 500, -1e9},
+	} {
+		if got := ipfix.Age(c.now, c.then); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.name, time.Duration(got), time.Duration(c.want))
+		}
 	}
 }
 

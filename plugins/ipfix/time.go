@@ -8,12 +8,15 @@ import (
 )
 
 const (
-	milli    = flow.Time(1e6)  // a millisecond
-	aSecond  = flow.Time(1e9)  // a second
-	day      = 86400 * aSecond // older than this before export is absurd
-	future   = 60 * aSecond    // more than this after export is absurd
-	epoch    = 2208988800      // seconds from 1900, where NTP begins, to 1970
+	milli    = flow.Time(1e6) // a millisecond
+	aSecond  = flow.Time(1e9) // a second
+	future   = 60 * aSecond   // more than this after export is absurd
+	ahead    = 3600_000       // milliseconds: see Age
+	epoch    = 2208988800     // seconds from 1900, where NTP begins, to 1970
 	maxMilli = math.MaxInt64 / uint64(milli)
+
+	// beginning is when 2000 began, before which no exporter measured flows as here.
+	beginning = 946684800 * aSecond
 
 	// estimateAge is how old the last packet of a flow may be at export before
 	// an estimated start of the exporter is given up (see Uptime).
@@ -22,8 +25,7 @@ const (
 
 // Uptime is the clock of an exporter that counts milliseconds since its start:
 // NetFlow v9 and v5 tell it in each header, IPFIX in element 160 or not at all.
-// The arithmetic is 32-bit and signed, so that the wrap after 49.7 days does no
-// harm.
+// The arithmetic is 32-bit, so that the wrap after 49.7 days does no harm (see Age).
 type Uptime struct {
 	boot      flow.Time // when the count was 0; wrapped counts wrap back
 	known     bool
@@ -161,21 +163,32 @@ func (t *times) fromUptime(r *flow.Record, up *Uptime) {
 	}
 	now, since := up.at(r.Exported)
 	if t.hasUp&1 != 0 {
-		t.first = since - flow.Time(int32(now-t.upFirst))*milli
+		t.first = since - Age(now, t.upFirst)
 	}
 	if t.hasUp&2 != 0 {
-		t.last = since - flow.Time(int32(now-t.upLast))*milli
+		t.last = since - Age(now, t.upLast)
 	}
+}
+
+// Age returns how long before the count now an exporter's count of milliseconds was then.
+// Counts wrap after 49.7 days, so what seems to lie up to an hour ahead does, and
+// everything else is past: a flow may have begun weeks ago.
+func Age(now, then uint32) flow.Time {
+	age := now - then
+	if age > math.MaxUint32-ahead {
+		return flow.Time(int32(age)) * milli
+	}
+	return flow.Time(age) * milli
 }
 
 // SetTimes sets First and Last of r to the exporter's times, of which 0 is
 // unknown. What is missing is the time of an event (of the end only), else the
-// other of the two, else the time of export, else of receipt. What is absurd, more
-// than a minute after both export and receipt or more than a day before the
-// export, becomes the time of export; so do both when the end lies more than a
-// second before the start. (nfreplay sends flows a day after what it calls their
-// export; they are long past when they are received.) The start of a connection
-// that a firewall reports may lie as far back as it likes. Present then says
+// other of the two, else the time of export, else of receipt. How long a flow has
+// lasted, or how long ago it was, says nothing against its times (RFC 7012 bounds
+// neither). Only what contradicts itself is repaired: a time more than a minute after
+// both export and receipt, one before there was any NetFlow of an exporter whose clock
+// is right, and an end before the start. The end is then the export, or the start where
+// that is later, and the start is the end; the other of the two stays. Present then says
 // TimeRepair.
 func SetTimes(r *flow.Record, first, last flow.Time) {
 	ref := r.Exported
@@ -201,21 +214,19 @@ func SetTimes(r *flow.Record, first, last flow.Time) {
 		first = last
 	}
 	repair := false
-	latest := max(ref, r.Received) + future
-	if last > latest || last < ref-day {
+	latest, earliest := max(ref, r.Received)+future, flow.Time(0)
+	if ref > beginning {
+		earliest = beginning
+	}
+	wrongFirst := first > latest || first < earliest
+	if last > latest || last < earliest {
 		last, repair = ref, true
-	}
-	long := r.Has(flow.FwEvent) || r.Has(flow.NATEvent)
-	if first > latest || first < ref-day && !long {
-		first, repair = ref, true
-	}
-	if first > last {
-		repair = true
-		if first-last > aSecond {
-			first, last = ref, ref
-		} else {
-			first = last
+		if !wrongFirst {
+			last = max(first, ref)
 		}
+	}
+	if wrongFirst || first > last {
+		first, repair = last, true
 	}
 	if repair {
 		r.Present.Add(flow.TimeRepair)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
@@ -145,10 +146,10 @@ const (
 	firstSwitched = 22
 )
 
-// v5Time converts milliseconds since the exporter's start. The signed 32-bit
-// difference survives the wrap after 49.7 days.
+// v5Time converts milliseconds since the exporter's start, whose count may have wrapped
+// since.
 func v5Time(r *flow.Record, switched uint32) flow.Time {
-	return r.Exported - flow.Time(int32(r.SysUptime-switched))*1e6
+	return r.Exported - ipfix.Age(r.SysUptime, switched)
 }
 
 // AppendV5 appends a version 5 datagram with recs to dst. The count is that of

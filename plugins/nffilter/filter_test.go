@@ -91,6 +91,11 @@ var matches = []struct{ filter, want string }{
 	{"in if 5", "1 2"},
 	{"if 7", "1 3"},
 	{"in_snmp 5", "1 2"},
+	{"protocol udp", "3"},
+	{"bgp_src_as > 64000", "1"},
+	{"next_hop fe80::1", "5"},
+	{"in_src_mac 0a:0b:0c:0d:0e:0f", "5"},
+	{"username alice", "6"},
 	{"vlan 202", "5"},
 	{"vlan_src 101", "5"},
 	{"mask 24", "1 2"},
@@ -230,6 +235,7 @@ var refused = []struct {
 	{"net 10.1.0.0 255.0.255.0", 1, 14, "is no mask"},
 	{"net in [10.0.0.0/8]", 1, 5, "a network like"},
 	{"proto 300", 1, 7, "from 0 to 255"},
+	{"src_port > 70000", 1, 12, "from 0 to 65535"},
 	{"proto icpm", 1, 7, `did you mean "icmp"?`},
 	{"prot tcp", 1, 1, `did you mean "proto"?`},
 	{"any\nand\nsrc prot 80", 3, 5, `did you mean`},
@@ -380,7 +386,8 @@ func randomPrefix(random *rand.Rand) netip.Prefix {
 }
 
 func TestMatchDoesNotAllocate(t *testing.T) {
-	f := mustParse(t, "proto tcp and (port in [80 443] or net 192.0.2.0/24) and bps > 1k and not src vlan 5 and ident router1")
+	f := mustParse(t, "proto tcp and (port in [80 443] or net 192.0.2.0/24) and bps > 1k and not src vlan 5 "+
+		"and ident router1")
 	flows := testFlows()
 	if n := testing.AllocsPerRun(100, func() {
 		for i := range flows {
@@ -440,9 +447,6 @@ func TestRecordedResults(t *testing.T) {
 		}
 		old, current := recorded(columns[n-2]), recorded(columns[n-1])
 		extension := old == "error" && current == "error" && got != "error"
-		if extension && slices.ContainsFunc(matches, func(c struct{ filter, want string }) bool { return c.filter == filter && c.want == got }) {
-			continue
-		}
 		if got != old && got != current && !extension {
 			t.Errorf("%q: %s, nfdump 1.7.1 %s, 1.7.8 %s", filter, got, old, current)
 		}

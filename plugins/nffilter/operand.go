@@ -1,8 +1,6 @@
 package nffilter
 
 import (
-	"net/netip"
-
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
@@ -35,9 +33,8 @@ const (
 	opICMPCode
 	opFirst // milliseconds since 1970
 	opLast
-	opVersion  // of the protocol
-	opDomain   // observation domain
-	opExporter // address
+	opVersion // of the protocol
+	opDomain  // observation domain
 	opEtherType
 	opFlowLabel
 	opPortBlockStart
@@ -88,7 +85,10 @@ func setOf(fields ...flow.Field) (s flow.Set) {
 func number(o operand, index uint8, r *flow.Record, c *Context) (v uint64, ok bool) {
 	if o < operand(flow.NumFields) {
 		f := flow.Field(o)
-		return fieldNumber(f, r), r.Has(f) || zeroes.Has(f)
+		if f == flow.Flows && !r.Has(f) {
+			return 1, true
+		}
+		return r.Number(f), r.Has(f) || zeroes.Has(f)
 	}
 	switch o {
 	case opDuration:
@@ -194,32 +194,6 @@ func ratio(n, factor, d uint64) uint64 {
 	return n * factor / d
 }
 
-// address returns the value of an operand that is an address; the zero Addr where the
-// flow has none.
-func address(o operand, r *flow.Record) netip.Addr {
-	switch o {
-	case operand(flow.Src):
-		return r.Src
-	case operand(flow.Dst):
-		return r.Dst
-	case operand(flow.NextHop):
-		return r.NextHop
-	case operand(flow.BGPNextHop):
-		return r.BGPNextHop
-	case operand(flow.XlateSrc):
-		return r.XlateSrc
-	case operand(flow.XlateDst):
-		return r.XlateDst
-	case operand(flow.TunSrc):
-		return r.TunSrc
-	case operand(flow.TunDst):
-		return r.TunDst
-	case opExporter:
-		return r.Exporter
-	}
-	return netip.Addr{}
-}
-
 // text returns the value of an operand that is text; "" where the flow has none.
 func text(o operand, r *flow.Record, c *Context) string {
 	switch o {
@@ -255,17 +229,4 @@ func text(o operand, r *flow.Record, c *Context) string {
 		return n.User
 	}
 	return ""
-}
-
-// mac returns the value of an operand that is a MAC address.
-func mac(o operand, r *flow.Record) [6]byte {
-	switch flow.Field(o) {
-	case flow.InSrcMAC:
-		return r.InSrcMAC
-	case flow.OutDstMAC:
-		return r.OutDstMAC
-	case flow.InDstMAC:
-		return r.InDstMAC
-	}
-	return r.OutSrcMAC
 }

@@ -295,7 +295,7 @@ func (p *parser) find() (*primitive, int) {
 			if kind, ok := byWords[words]; ok {
 				return kind, n
 			}
-			if kind, ok := byField(words); ok {
+			if kind := ofField(words); kind != nil {
 				return kind, n
 			}
 		}

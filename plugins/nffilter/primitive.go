@@ -115,8 +115,8 @@ var addresses = []primitive{
 	{words: "next ip", form: anAddress, choices: field(flow.NextHop)},
 	{words: "bgpnext ip", form: anAddress, choices: field(flow.BGPNextHop)},
 	{words: "bgp next ip", form: anAddress, choices: field(flow.BGPNextHop)},
-	{words: "router ip", form: anAddress, choices: derived(opExporter)},
-	{words: "exporter ip", form: anAddress, choices: derived(opExporter)},
+	{words: "router ip", form: anAddress, choices: field(flow.Router)},
+	{words: "exporter ip", form: anAddress, choices: field(flow.Router)},
 	{words: "xip", form: anAddress, choices: sides(flow.XlateSrc, flow.XlateDst)},
 	{words: "nip", form: anAddress, choices: sides(flow.XlateSrc, flow.XlateDst)},
 	{words: "nat ip", form: anAddress, choices: sides(flow.XlateSrc, flow.XlateDst)},
@@ -148,7 +148,8 @@ var numbers = []primitive{
 	{words: "tos", choices: sides(flow.SrcTOS, flow.DstTOS), max: max8, compare: true, single: true},
 	{words: "vlan", choices: sides(flow.SrcVLAN, flow.DstVLAN), max: max16},
 	{words: "mask", choices: sides(flow.SrcMask, flow.DstMask), max: max8},
-	{words: "ttl", choices: []choice{{0, operand(flow.MinTTL), 0}, {0, operand(flow.MaxTTL), 0}}, max: max8, compare: true},
+	{words: "ttl", choices: []choice{{0, operand(flow.MinTTL), 0}, {0, operand(flow.MaxTTL), 0}}, max: max8,
+		compare: true},
 	{words: "min ttl", choices: field(flow.MinTTL), max: max8, compare: true},
 	{words: "max ttl", choices: field(flow.MaxTTL), max: max8, compare: true},
 	{words: "ethertype", choices: derived(opEtherType), max: max16},
@@ -260,4 +261,30 @@ func mpls() []primitive {
 			primitive{words: "mpls exp" + n, choices: []choice{{0, opMPLSExp, i}}, max: 7, compare: true})
 	}
 	return list
+}
+
+// ofField returns the primitive of a field by its name in metrics, nil when it is none
+// or its value cannot be compared. What a user sees in InfluxDB can be asked for so.
+func ofField(name string) *primitive {
+	f, ok := flow.FieldByName(name)
+	if !ok || f == flow.Src || f == flow.Dst { // "src" and "dst" are sides
+		return nil
+	}
+	p := &primitive{words: name, choices: field(f), compare: true}
+	switch d := f.Describe(); d.Kind {
+	case flow.KindNumber, flow.KindFlags:
+		p.max = 1<<(8*uint64(d.Size)-1)<<1 - 1
+		if f == flow.Proto {
+			p.names = protocols
+		}
+	case flow.KindAddress:
+		p.form = anAddress
+	case flow.KindMAC:
+		p.form = aMAC
+	case flow.KindText:
+		p.form = aText
+	default:
+		return nil
+	}
+	return p
 }

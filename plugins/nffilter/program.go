@@ -46,7 +46,6 @@ type test struct {
 	compare   comparison
 	operand   operand
 	index     uint8
-	mac       [6]byte
 	yes, no   int32
 	value     uint64
 	list      []uint64 // sorted
@@ -97,13 +96,13 @@ func (t *test) matches(r *flow.Record, c *Context) bool {
 		_, ok = slices.BinarySearch(t.list, v)
 		return ok
 	case opAddressIn:
-		return t.addresses.has(address(t.operand, r))
+		return t.addresses.has(r.Addr(flow.Field(t.operand)))
 	case opFlagsAll:
 		return uint64(r.TCPFlags)&t.value == t.value
 	case opFlagsAny:
 		return uint64(r.TCPFlags)&t.value != 0
 	case opMAC:
-		return r.Has(flow.Field(t.operand)) && mac(t.operand, r) == t.mac
+		return r.Has(flow.Field(t.operand)) && r.Number(flow.Field(t.operand)) == t.value
 	}
 	return t.matchesText(r, c)
 }
@@ -120,7 +119,8 @@ func (t *test) matchesText(r *flow.Record, c *Context) bool {
 		return len(p) > 0 && t.re.Match(p)
 	case opInPortBlock:
 		port, ok := number(t.operand, 0, r, c)
-		return ok && r.Has(flow.PortBlock) && r.PortBlock[1] != 0 && port >= uint64(r.PortBlock[0]) && port <= uint64(r.PortBlock[1])
+		first, last := uint64(r.PortBlock[0]), uint64(r.PortBlock[1])
+		return ok && r.Has(flow.PortBlock) && last != 0 && port >= first && port <= last
 	}
 	return false
 }

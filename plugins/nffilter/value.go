@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
 // value reads the comparison and the value behind a primitive.
@@ -379,7 +381,7 @@ func (p *parser) macValue(chosen []choice, every bool) (*node, *Error) {
 	if t.kind != wordToken || err != nil || len(hw) != 6 || strings.Count(t.text, ":") != 5 {
 		return nil, p.expected(t, "a MAC address like 00:00:5e:00:53:01")
 	}
-	return each(chosen, every, test{op: opMAC, mac: [6]byte(hw)}), nil
+	return each(chosen, every, test{op: opMAC, value: wire.Uint(hw)}), nil
 }
 
 // textValue reads a text to be equal to.

@@ -18,7 +18,7 @@ var importLayers = [][]string{
 	{"plugins/decoding", "plugins/decoding/decodingtest"},
 	{"plugins/flowmetric", "plugins/flowmetric/generate"},
 	{"plugins/collector", "plugins/vcenter", "plugins/vcenter/vcentertest", "outputs/archive", "outputs/query", "outputs/report", "outputs/waitlog"},
-	{"outputs/nffile", "plugins/exporter"},
+	{"outputs/nffile", "plugins/exporter", "plugins/nffilter"},
 	{"plugins/netflow", "plugins/sflow"},
 	{"plugins/ipfix"},
 	{"plugins/packet", "plugins/ie/generate", "plugins/flow/generate"},

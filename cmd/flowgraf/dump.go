@@ -22,6 +22,8 @@ import (
 type dumpOptions struct {
 	files       archive.Selection
 	window      string
+	filterFile  string
+	checkFilter bool
 	stats       []string
 	top         int
 	count       uint64
@@ -35,7 +37,7 @@ type dumpOptions struct {
 func newDumpCommand() *cobra.Command {
 	var o dumpOptions
 	cmd := &cobra.Command{
-		Use:   "dump -r FILE | -R DIR|FIRST:LAST",
+		Use:   "dump -r FILE | -R DIR|FIRST:LAST [FILTER]",
 		Short: "List and rank the flows of nfdump files",
 		Long: `Dump reads files of flowgraf and of nfdump 1.6, 1.7 and 1.8 and prints as nfdump
 does: the flows, a line each, or with -s a table of the elements with most flows,
@@ -55,6 +57,13 @@ is named with -r is read in any case.
 -t takes START or START-END, as 2026/11/22.13:30:00 or less of it, or +N or -N, the
 first or last N seconds of the files. Flows pass that begin and end within it.
 
+FILTER is nfdump's filter language, that of 1.7.1, 1.7.8 and 1.8 at once: only the
+flows that match it are listed, ranked or written. It may be several words. -f reads
+it from a file, -Z only tells whether it is right. Beyond nfdump it knows '!=', a
+network behind 'ip', 'tcp and port https', 'scaled bytes', the names of fields in
+metrics (in_snmp 5), and vm, portgroup, app, user and 'if name' with a name. A filter
+that is wrong ends with exit code 254.
+
 -w writes the flows into a new file that nfdump 1.7 reads, whatever the layout of
 those read; -I prints the sums that the files keep of themselves.
 
@@ -65,14 +74,15 @@ Files that cannot be read, or are damaged, are named on standard error; what can
 be read of the others is printed, and the exit code is 1.`,
 		Example: `  flowgraf dump -r nfcapd.202611221200
   flowgraf dump -R /var/lib/flowgraf/flows -s srcip/bytes -n 5
+  flowgraf dump -R /var/lib/flowgraf/flows 'proto tcp and dst port in [80 443] and bytes > 1m'
+  flowgraf dump -r nfcapd.202611221200 -s dstip/bytes 'src net 192.0.2.0/24'
   flowgraf dump -R flows/nfcapd.202611221200:nfcapd.202611221255 -t 2026/11/22.12:30
   flowgraf dump -M /var/lib/flowgraf/flows/rtr1:rtr2 -R . -I
   flowgraf dump -R /var/lib/flowgraf/flows --current -c 20
   flowgraf dump -R old -w nfcapd.202611220000 -z zstd
   flowgraf dump -R /var/lib/flowgraf/flows -s dstport -s proto -n 20`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args)
 		},
 	}
 	f := cmd.Flags()
@@ -81,6 +91,8 @@ be read of the others is printed, and the exit code is 1.`,
 	f.StringVarP(&o.files.Sources, "sources", "M", "", "look for -r or -R in each of `base/a:b:c`")
 	f.BoolVar(&o.files.Current, "current", false, "files that are being written too")
 	f.StringVarP(&o.window, "time", "t", "", "only flows within a `window`: START[-END], +N, -N")
+	f.StringVarP(&o.filterFile, "filter-file", "f", "", "read the filter from a `file`")
+	f.BoolVarP(&o.checkFilter, "check-filter", "Z", false, "only tell whether the filter is right")
 	f.BoolVarP(&o.info, "info", "I", false, "the statistics that the files keep")
 	f.StringVarP(&o.write, "write", "w", "", "write the flows into a new `file`")
 	f.StringVarP(&o.compression, "compression", "z", "lz4", "of the new file: lz4, none, lzo, bz2 or zstd, as lz4:9 with a `level`")
@@ -91,7 +103,7 @@ be read of the others is printed, and the exit code is 1.`,
 	f.BoolVarP(&o.report.Plain, "plain", "N", false, "plain numbers")
 	f.BoolVarP(&o.report.LongIPv6, "long-ipv6", "6", false, "IPv6 addresses in full")
 	cmd.MarkFlagsMutuallyExclusive("read", "tree")
-	cmd.MarkFlagsOneRequired("read", "tree")
+	cmd.MarkFlagsOneRequired("read", "tree", "check-filter")
 	cmd.MarkFlagsMutuallyExclusive("info", "write", "stat")
 	return cmd
 }
@@ -119,8 +131,12 @@ func wrap(text string, width int) string {
 	return b.String()
 }
 
-func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer) error {
+func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []string) error {
 	debug.SetGCPercent(dumpGCPercent)
+	filter, err := readFilter(args, o.filterFile, warnings)
+	if err != nil || o.checkFilter {
+		return err
+	}
 	stats := make([]query.Stat, len(o.stats))
 	for i, s := range o.stats {
 		var err error
@@ -139,7 +155,7 @@ func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer) error {
 	if err != nil {
 		return err
 	}
-	in := query.Input{Files: found.Files}
+	in := query.Input{Files: found.Files, Filter: filter}
 	if o.window != "" {
 		if in.Window, err = query.ParseWindow(o.window, in.Files, time.Local); err != nil {
 			return usageError{err}

@@ -49,6 +49,9 @@ func run() int {
 		fmt.Fprintf(os.Stderr, "Try '%s --help'\n", cmd.CommandPath())
 		return exitUsage
 	}
+	if errors.As(err, new(filterError)) {
+		return exitFilter
+	}
 	if errors.As(err, new(usageError)) {
 		return exitUsage
 	}

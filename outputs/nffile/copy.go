@@ -20,8 +20,8 @@ type Copier struct {
 
 // NewCopier returns a Copier into w.
 func NewCopier(w *Writer) *Copier {
-	c := &Copier{x: NewExtractor(nil), w: w}
-	c.x.dec.want = ^uint64(0)
+	c := &Copier{x: NewExtractor(nil, flow.Set{}), w: w}
+	c.x.ReadAll()
 	return c
 }
 
@@ -53,9 +53,12 @@ func (c *Copier) Flow() *Brief { return &c.f }
 // Err is Decoder.Err.
 func (c *Copier) Err() error { return c.x.dec.err }
 
-// Decoder returns the Decoder that has what the blocks hold besides flows. It has no
-// Record.
+// Decoder returns the Decoder that has what the blocks hold besides flows. It has the
+// current flow only after Decode.
 func (c *Copier) Decoder() *Decoder { return c.x.dec }
+
+// Decode makes the Decoder decode the current flow, and says whether it could.
+func (c *Copier) Decode() bool { return c.at == nil || c.x.dec.flow(c.rec) == "" }
 
 // Copy appends the current flow to the Writer, as Writer.AppendExtra does.
 func (c *Copier) Copy() error {

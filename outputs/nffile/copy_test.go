@@ -20,7 +20,7 @@ type copyComparer struct {
 }
 
 func newCopyComparer(t testing.TB) *copyComparer {
-	c := &copyComparer{got: mustCreate(t, Options{}), want: mustCreate(t, Options{}), plain: NewExtractor(nil)}
+	c := &copyComparer{got: mustCreate(t, Options{}), want: mustCreate(t, Options{}), plain: NewExtractor(nil, flow.Set{})}
 	c.copier = NewCopier(c.got)
 	c.plain.dec = NewDecoder()
 	return c

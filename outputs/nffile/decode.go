@@ -26,6 +26,7 @@ type Decoder struct {
 	file      *File // of the block before
 	block     *Block
 	blockOff  int64
+	sysid     int // of the flow
 	err       error
 }
 
@@ -138,6 +139,13 @@ func (d *Decoder) Record() *flow.Record { return &d.rec }
 // Sampled says whether the counters of the current flow were estimated from a
 // sample.
 func (d *Decoder) Sampled() bool { return d.flags&flagSampled != 0 }
+
+// Ident returns the ident of the file that the current flow is from.
+func (d *Decoder) Ident() string { return d.file.Ident() }
+
+// SysID returns the number of the exporter of the current flow in its file, 0 when it
+// has none.
+func (d *Decoder) SysID() uint32 { return uint32(d.sysid) }
 
 // Err returns what was wrong with the block, nil at its end.
 func (d *Decoder) Err() error { return d.err }
@@ -344,7 +352,7 @@ func families(have uint64) uint64 {
 // finish sets what does not come from an element.
 func (d *Decoder) finish(sysid int) {
 	r := &d.rec
-	r.Domain = 0
+	r.Domain, d.sysid = 0, sysid
 	known := sysid > 0 && sysid <= len(d.exporters)
 	if known {
 		r.Domain = d.exporters[sysid-1].Domain

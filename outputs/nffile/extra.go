@@ -26,6 +26,13 @@ type Extra struct {
 	NokiaText         []byte // element 41
 }
 
+// Bits of Extra.Has.
+const (
+	HasDelays     = 1 << elLatency
+	HasPayload    = 1 << elInPayload
+	HasOutPayload = 1 << elOutPayload
+)
+
 // PF is what OpenBSD's packet filter says of a flow.
 type PF struct {
 	Action, Reason, Direction, Rewritten uint8

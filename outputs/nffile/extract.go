@@ -77,15 +77,20 @@ type Extractor struct {
 	From, To            uint64
 	Passed, PassedFlows uint64
 
+	// Keep, where it is set, says whether a flow is wanted, which the Decoder has read
+	// then; those that are not are passed over and counted likewise.
+	Keep func(*Decoder) bool
+
 	dec      *Decoder
 	fields   []flow.Field
 	outlines [1 << outlineBits][2]outline
 }
 
-// NewExtractor returns an Extractor for some fields, of those that are in places.
-func NewExtractor(fields []flow.Field) *Extractor {
+// NewExtractor returns an Extractor for some fields, of those that are in places. Those
+// in more are read too where Keep is set.
+func NewExtractor(fields []flow.Field, more flow.Set) *Extractor {
 	x := &Extractor{dec: NewDecoder(), fields: fields}
-	var set flow.Set
+	set := more
 	for _, f := range fields {
 		if f != Router { // always read
 			set.Add(f)
@@ -101,6 +106,9 @@ func NewExtractor(fields []flow.Field) *Extractor {
 	return x
 }
 
+// ReadAll makes the Decoder read all elements for Keep.
+func (x *Extractor) ReadAll() { x.dec.want = ^uint64(0) }
+
 // NewBrief returns a Brief for Next.
 func (x *Extractor) NewBrief() Brief { return Brief{Values: make([]flow.Value, len(x.fields))} }
 
@@ -113,7 +121,7 @@ func (x *Extractor) Next(b *Block, f *Brief) bool {
 	d.begin(b)
 	for b.next() {
 		if b.isFlow() && b.kind == recordFlow {
-			if o := x.outline(b.rec); o != nil {
+			if o := x.outline(b.rec); o != nil && x.Keep == nil {
 				if !x.within(o.times(b.rec)) {
 					x.PassedFlows += o.flows(b.rec)
 					continue
@@ -126,8 +134,11 @@ func (x *Extractor) Next(b *Block, f *Brief) bool {
 			continue
 		}
 		if x.within(d.rec.First.Milli(), d.rec.Last.Milli()) {
-			x.plain(f)
-			return true
+			if x.Keep == nil || x.Keep(d) {
+				x.plain(f)
+				return true
+			}
+			x.Passed++
 		}
 		x.PassedFlows += max(d.rec.Flows, 1)
 	}

@@ -28,7 +28,7 @@ type comparer struct {
 }
 
 func newComparer() *comparer {
-	return &comparer{fast: NewExtractor(extractable()), plain: NewExtractor(extractable())}
+	return &comparer{fast: NewExtractor(extractable(), flow.Set{}), plain: NewExtractor(extractable(), flow.Set{})}
 }
 
 // equalBriefs says whether two flows are the same.
@@ -102,7 +102,7 @@ func TestExtractorWindow(t *testing.T) {
 		read := func(from, to uint64) (flows []Brief, passed uint64) {
 			f, err := newFile("memory", memory{bytes.NewReader(content)}, int64(len(content)))
 			must(t, err)
-			x, block := NewExtractor(nil), new(Block)
+			x, block := NewExtractor(nil, flow.Set{}), new(Block)
 			x.From, x.To = from, to
 			for f.ReadBlock(block) == nil {
 				must(t, block.Unpack())
@@ -166,7 +166,7 @@ func TestExtractorAllocates(t *testing.T) {
 	content, _ := smallFile(t, None)
 	f, err := newFile("memory", memory{bytes.NewReader(content)}, int64(len(content)))
 	must(t, err)
-	x, block := NewExtractor(extractable()), new(Block)
+	x, block := NewExtractor(extractable(), flow.Set{}), new(Block)
 	brief := x.NewBrief()
 	for f.ReadBlock(block) != io.EOF {
 		must(t, block.Unpack())

@@ -14,9 +14,11 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/nffilter"
 )
 
 // Totals are the sums over the flows of a query, as nfdump's summary has them.
@@ -226,10 +228,12 @@ const aheadBlocks = 4
 // error.
 var ErrStop = errors.New("stop")
 
-// Input is what a query reads: files, and of their flows those in a window.
+// Input is what a query reads: files, and of their flows those in a window that match a
+// filter. Without a filter all do.
 type Input struct {
 	Files  []string
 	Window Window
+	Filter *nffilter.Filter
 }
 
 // Each is Input.Each for all flows of the files.
@@ -253,6 +257,7 @@ type cursor interface {
 	Err() error              // what was wrong with the block
 
 	sums() (first, last, flows, packets, bytes uint64) // of the flow
+	decoded() *nffile.Decoder                          // has the flow, nil when it is damaged
 	use() error                                        // does it, for the flow
 	end() error                                        // is called behind each file
 }
@@ -268,6 +273,8 @@ func (l *lister) sums() (first, last, flows, packets, bytes uint64) {
 	return r.First.Milli(), r.Last.Milli(), flowsOf(r), r.Packets + r.RevPackets, r.Bytes + r.RevBytes
 }
 
+func (l *lister) decoded() *nffile.Decoder { return l.Decoder }
+
 func (l *lister) use() error { return l.fn(l.Record()) }
 
 func (l *lister) end() error {
@@ -281,7 +288,7 @@ func (in Input) each(ctx context.Context, c cursor) (Totals, error) {
 	src := &source{files: in.Files, limit: in.Window}
 	blocks, free := unpackAhead(ctx, src)
 	var totals Totals
-	err := drain(blocks, free, &totals, src, c)
+	err := drain(blocks, free, &totals, src, c, in.newMatcher(new(atomic.Uint64)))
 	stopped := err != nil
 	if stopped {
 		cancel()
@@ -335,7 +342,8 @@ func unpackAhead(ctx context.Context, src *source) (blocks <-chan *nffile.Block,
 }
 
 // drain uses the flows of blocks.
-func drain(blocks <-chan *nffile.Block, free chan<- *nffile.Block, t *Totals, src *source, c cursor) error {
+func drain(blocks <-chan *nffile.Block, free chan<- *nffile.Block, t *Totals, src *source, c cursor,
+	m *matcher) error {
 	path := ""
 	for b := range blocks {
 		if b.Path() != path {
@@ -351,7 +359,7 @@ func drain(blocks <-chan *nffile.Block, free chan<- *nffile.Block, t *Totals, sr
 			first, last, flows, packets, bytes := c.sums()
 			records++
 			stoodFor += flows
-			if !src.limit.has(first, last) {
+			if !src.limit.has(first, last) || m != nil && !m.matches(c.decoded()) {
 				continue
 			}
 			t.add(first, last, flows, packets, bytes)
@@ -368,5 +376,11 @@ func drain(blocks <-chan *nffile.Block, free chan<- *nffile.Block, t *Totals, sr
 	return c.end()
 }
 
-// workers is how many goroutines a query without order uses.
-func workers() int { return max(1, runtime.GOMAXPROCS(0)) }
+// workers is how many goroutines a query without order uses; one where the filter asks
+// for the number of a flow.
+func (in Input) workers() int {
+	if in.Filter != nil && in.Filter.NeedsOrder() {
+		return 1
+	}
+	return max(1, runtime.GOMAXPROCS(0))
+}

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -94,12 +95,14 @@ func Top(ctx context.Context, files []string, stats []Stat, n int) ([]Table, Tot
 // what was wrong with files; the tables hold all that could be read.
 func (in Input) Top(ctx context.Context, stats []Stat, n int) ([]Table, Totals, error) {
 	src := &source{files: in.Files, limit: in.Window}
-	all := make([]counter, workers())
+	all := make([]counter, in.workers())
+	var seen atomic.Uint64
 	var wg sync.WaitGroup
 	for i := range all {
 		c := &all[i]
 		c.init(stats)
-		wg.Go(func() { c.run(ctx, src, stats) })
+		m := in.newMatcher(&seen)
+		wg.Go(func() { c.run(ctx, src, stats, m) })
 	}
 	wg.Wait()
 	sum := &all[0]
@@ -145,8 +148,14 @@ func (c *counter) init(stats []Stat) {
 }
 
 // run counts the flows of blocks until there are no more.
-func (c *counter) run(ctx context.Context, src *source, stats []Stat) {
-	x := nffile.NewExtractor(c.fields)
+func (c *counter) run(ctx context.Context, src *source, stats []Stat, m *matcher) {
+	x := nffile.NewExtractor(c.fields, m.fields())
+	if m != nil {
+		x.Keep = m.matches
+		if m.filter.NeedsContext() {
+			x.ReadAll()
+		}
+	}
 	x.From, x.To = src.limit.From, src.limit.To
 	for i := range c.flows {
 		c.flows[i] = x.NewBrief()

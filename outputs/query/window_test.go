@@ -55,7 +55,7 @@ func TestWindow(t *testing.T) {
 	} {
 		w, err := ParseWindow(text, files, time.UTC)
 		must(t, err)
-		in := Input{files, w}
+		in := Input{Files: files, Window: w}
 		totals, err := in.Each(context.Background(), func(*flow.Record) error { return nil })
 		must(t, err)
 		_, top, err := in.Top(context.Background(), []Stat{{Element: Proto, Orders: []Order{ByFlows}}}, 1)
@@ -88,7 +88,7 @@ func TestWrite(t *testing.T) {
 		name string
 		in   Input
 		want int
-	}{{"tree", Input{Files: files}, 63}, {"window", Input{files, Window{From: uint64(time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC).UnixMilli())}}, 45}, {"samples", Input{Files: samples}, 110}} {
+	}{{"tree", Input{Files: files}, 63}, {"window", Input{Files: files, Window: Window{From: uint64(time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC).UnixMilli())}}, 45}, {"samples", Input{Files: samples}, 110}} {
 		if len(c.in.Files) == 0 {
 			continue // the samples are not there
 		}
@@ -115,7 +115,7 @@ func TestWrite(t *testing.T) {
 // addresses are the addresses, ports and counters of all flows.
 func addresses(t *testing.T, files []string, w Window) (all []string) {
 	t.Helper()
-	_, err := Input{files, w}.Each(context.Background(), func(r *flow.Record) error {
+	_, err := Input{Files: files, Window: w}.Each(context.Background(), func(r *flow.Record) error {
 		all = append(all, fmt.Sprint(r.Src, r.Dst, r.SrcPort, r.DstPort, r.Proto, r.Packets, r.Bytes, r.RevBytes, r.Exporter, r.User, r.MPLS, r.Present))
 		return nil
 	})

@@ -29,7 +29,8 @@ func (in Input) Write(ctx context.Context, path string, opt nffile.Options) (Tot
 	if err != nil {
 		return Totals{}, err
 	}
-	c := copier{Copier: nffile.NewCopier(w), w: w, whole: in.Window.isZero(), samplers: map[nffile.Sampler]bool{}, names: map[nffile.Name]bool{}}
+	c := copier{Copier: nffile.NewCopier(w), w: w, whole: in.Window.isZero() && in.Filter == nil,
+		samplers: map[nffile.Sampler]bool{}, names: map[nffile.Name]bool{}}
 	totals, readErr := in.each(ctx, &c)
 	if err = c.err; err == nil {
 		err = ctx.Err()
@@ -56,6 +57,13 @@ type copier struct {
 func (c *copier) sums() (first, last, flows, packets, bytes uint64) {
 	f := c.Flow()
 	return f.First, f.Last, f.Flows, f.Packets + f.RevPackets, f.Bytes + f.RevBytes
+}
+
+func (c *copier) decoded() *nffile.Decoder {
+	if !c.Decode() {
+		return nil
+	}
+	return c.Decoder()
 }
 
 // use copies a flow.

@@ -25,6 +25,7 @@ package nffilter
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,6 +92,11 @@ func (f *Filter) Fields() flow.Set { return f.fields }
 
 // NeedsContext says whether the filter asks for what is in Context.
 func (f *Filter) NeedsContext() bool { return f.needs }
+
+// NeedsOrder says whether the filter asks for the number of a flow in what is read.
+func (f *Filter) NeedsOrder() bool {
+	return slices.ContainsFunc(f.tests, func(t test) bool { return t.operand == opCount })
+}
 
 // maxInclude bounds how deep files include others.
 const maxInclude = 10

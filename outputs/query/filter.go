@@ -1,0 +1,64 @@
+package query
+
+import (
+	"sync/atomic"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/nffilter"
+)
+
+// matcher asks the filter of a query about the flows of one goroutine. nil is no filter:
+// all flows match.
+type matcher struct {
+	filter  *nffilter.Filter
+	count   *atomic.Uint64 // flows of the query so far
+	context nffilter.Context
+}
+
+// newMatcher returns what asks the filter of the input, nil without one.
+func (in Input) newMatcher(count *atomic.Uint64) *matcher {
+	if in.Filter == nil {
+		return nil
+	}
+	return &matcher{filter: in.Filter, count: count}
+}
+
+// fields returns the fields that the filter reads.
+func (m *matcher) fields() flow.Set {
+	if m == nil {
+		return flow.Set{}
+	}
+	return m.filter.Fields()
+}
+
+// matches says whether the flow that d has decoded passes the filter.
+func (m *matcher) matches(d *nffile.Decoder) bool {
+	if d == nil {
+		return false
+	}
+	if !m.filter.NeedsContext() {
+		return m.filter.Match(d.Record(), nil)
+	}
+	x := d.Extra()
+	m.context = nffilter.Context{
+		Ident:         d.Ident(),
+		Count:         m.count.Add(1),
+		SysID:         d.SysID(),
+		ClientLatency: x.ClientDelay,
+		ServerLatency: x.ServerDelay,
+		AppLatency:    x.AppDelay,
+		Payload:       x.InPayload,
+		OutPayload:    x.OutPayload,
+	}
+	if x.Has&nffile.HasDelays == 0 {
+		m.context.ClientLatency, m.context.ServerLatency, m.context.AppLatency = 0, 0, 0
+	}
+	if x.Has&nffile.HasPayload == 0 {
+		m.context.Payload = nil
+	}
+	if x.Has&nffile.HasOutPayload == 0 {
+		m.context.OutPayload = nil
+	}
+	return m.filter.Match(d.Record(), &m.context)
+}

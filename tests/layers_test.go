@@ -25,14 +25,22 @@ var importLayers = [][]string{
 	{"plugins/disk", "plugins/flow", "plugins/handover", "plugins/ie", "plugins/outcome", "plugins/wire", "tests/peers"},
 }
 
+// relayLayers are those inside of relay, from the top.
+var relayLayers = [][]string{
+	{"relay"},
+	{"relay/smtpd", "relay/delivery", "relay/alert", "relay/exim"},
+	{"relay/policy", "relay/rewrite", "relay/dsn", "relay/dkim", "relay/mtasts"},
+	{"relay/queue", "relay/control"},
+	{"relay/address", "relay/maillog", "relay/message"},
+	{"relay/monitor", "relay/storage"},
+}
+
 // telegrafLayers is how many layers from the top may import Telegraf.
 const telegrafLayers = 4
 
 func layerOf(pkg string) int {
-	for i, names := range importLayers {
-		if slices.Contains(names, pkg) {
-			return i
-		}
+	if i := indexOf(importLayers, pkg); i >= 0 {
+		return i
 	}
 	for _, name := range importLayers[0] {
 		if strings.HasPrefix(pkg, name+"/") {
@@ -40,6 +48,11 @@ func layerOf(pkg string) int {
 		}
 	}
 	return -1
+}
+
+// indexOf gives the layer that a package stands in, -1 when it stands in none.
+func indexOf(layers [][]string, pkg string) int {
+	return slices.IndexFunc(layers, func(names []string) bool { return slices.Contains(names, pkg) })
 }
 
 func TestImportsPointDownwards(t *testing.T) {
@@ -61,7 +74,7 @@ func TestImportsPointDownwards(t *testing.T) {
 				t.Errorf("%s imports %s: %s", pkg, imported, complaint)
 			}
 		}
-		if layerOf(pkg) < 0 && pkg != "relay" && !strings.HasPrefix(pkg, "relay/") {
+		if layerOf(pkg) < 0 && indexOf(relayLayers, pkg) < 0 {
 			t.Errorf("%s is in no layer: add it to the list in this test and to the layout", pkg)
 		}
 	}
@@ -85,6 +98,8 @@ func judge(pkg, imported string) string {
 	switch {
 	case relay && !toRelay:
 		return "relay imports nothing outside relay"
+	case relay && indexOf(relayLayers, imported) < indexOf(relayLayers, pkg):
+		return "imports point downwards inside relay too"
 	case relay:
 		return ""
 	case strings.HasPrefix(pkg, "plugins/") && strings.HasPrefix(imported, "outputs/"):
@@ -117,6 +132,10 @@ func TestJudgeRefusesWhatTheDesignForbids(t *testing.T) {
 		{"relay/queue", "github.com/influxdata/telegraf/config", false},
 		{"relay/queue", module + "plugins/flow", false},
 		{"relay/queue", module + "relay/address", true},
+		{"relay/smtpd", module + "relay/maillog", true},
+		{"relay/queue", module + "relay/delivery", false},
+		{"relay/address", module + "relay/policy", false},
+		{"relay/smtpd", module + "relay", false},
 		{"outputs/nffile", module + "relay/queue", false},
 		{"plugins/flow", module + "plugins/netflow", false},
 	} {

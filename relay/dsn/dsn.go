@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flowgraf/flowgraf/relay/message"
 	"github.com/flowgraf/flowgraf/relay/queue"
 )
 
@@ -29,7 +30,7 @@ func Failed(mail *queue.Mail, failed []queue.Result, hostname, id string, now ti
 		fmt.Fprintf(&b, format, args...)
 		b.WriteString("\r\n")
 	}
-	date := now.Format("Mon, 02 Jan 2006 15:04:05 -0700")
+	date := message.Date(now)
 	line("Date: %s", date)
 	line("From: Mail Delivery System <postmaster@%s>", hostname)
 	line("To: <%s>", mail.From)
@@ -45,7 +46,7 @@ func Failed(mail *queue.Mail, failed []queue.Result, hostname, id string, now ti
 	line("")
 	line("This is the mail relay at %s.", hostname)
 	line("")
-	line("Your message, accepted on %s,", mail.Received.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
+	line("Your message, accepted on %s,", message.Date(mail.Received))
 	line("could not be delivered to these recipients:")
 	line("")
 	for _, r := range failed {
@@ -61,7 +62,7 @@ func Failed(mail *queue.Mail, failed []queue.Result, hostname, id string, now ti
 	line("Content-Type: message/delivery-status")
 	line("")
 	line("Reporting-MTA: dns; %s", hostname)
-	line("Arrival-Date: %s", mail.Received.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
+	line("Arrival-Date: %s", message.Date(mail.Received))
 	for _, r := range failed {
 		line("")
 		line("Final-Recipient: rfc822; %s", mail.To[r.Recipient])
@@ -71,7 +72,7 @@ func Failed(mail *queue.Mail, failed []queue.Result, hostname, id string, now ti
 			line("Remote-MTA: dns; %s", remoteMTA(r.Host))
 			line("Diagnostic-Code: smtp; %s", diagnostic(r))
 		}
-		line("Last-Attempt-Date: %s", r.Time.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
+		line("Last-Attempt-Date: %s", message.Date(r.Time))
 	}
 	line("")
 	line("--%s", boundary)
@@ -167,12 +168,12 @@ func status(r queue.Result) string {
 }
 
 // header gives whole lines of a message's header.
-func header(message []byte) []byte {
-	if i := bytes.Index(message, []byte("\r\n\r\n")); i >= 0 {
-		message = message[:i+2]
+func header(m []byte) []byte {
+	if i := bytes.Index(m, []byte("\r\n\r\n")); i >= 0 {
+		m = m[:i+2]
 	}
-	if len(message) > maxHeader {
-		message = message[:bytes.LastIndexByte(message[:maxHeader], '\n')+1]
+	if len(m) > maxHeader {
+		m = m[:bytes.LastIndexByte(m[:maxHeader], '\n')+1]
 	}
-	return message
+	return m
 }

@@ -1,4 +1,4 @@
-# Targets: build, test, bench, fuzz, lint. See README.md.
+# Targets: build, test, bench, fuzz, lint, deps, notices. See README.md.
 
 GO         ?= go
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -6,10 +6,26 @@ LDFLAGS    := -s -w -X main.version=$(VERSION) -X github.com/influxdata/telegraf
 FUZZTIME   ?= 60s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build test lint bench fuzz packages clean
+# Captured datagrams and nfdump files, with which more tests run.
+export FLOWGRAF_SAMPLES ?= $(abspath ../shared/samples)
 
-build:
-	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o flowgraf ./cmd/flowgraf
+.PHONY: build test lint bench fuzz deps notices packages clean
+
+# One static binary, the same from whatever folder it is built in. The licences of what
+# it contains are made first.
+build: cmd/flowgraf/notices.txt
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o flowgraf ./cmd/flowgraf
+
+notices: cmd/flowgraf/notices.txt
+
+cmd/flowgraf/notices.txt: go.mod cmd/flowgraf/notices/main.go
+	$(GO) generate -run notices ./cmd/flowgraf
+	@touch $@
+
+# Which direct dependencies have newer versions.
+deps:
+	@$(GO) list -m -u -e -f '{{if .Update}}{{.Path}} {{.Version}}, newest {{.Update.Version}}{{end}}' \
+		$$($(GO) list -m -f '{{if not (or .Indirect .Main)}}{{.Path}}{{end}}' all)
 
 # All tests, with the real peers. As root on Debian it installs the peers it
 # needs; elsewhere it says which are missing, and their tests are skipped.

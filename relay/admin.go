@@ -175,6 +175,7 @@ func (a *admin) tell(request control.Request, ids []string) (response control.Re
 		}
 		if a.stopped && mail.State == "waiting" {
 			mail.Due = time.Time{}
+			mail.Waits = []control.Wait{{Host: "this spool", Why: "no relay is running on it, so nothing is tried"}}
 		}
 		mail.Attempts = status.Attempts
 		if request.Command == control.Show {

@@ -122,7 +122,7 @@ func TestControlOfAStoppedRelay(t *testing.T) {
 	settled(t, opts.Spool)
 	r.Stop()
 	mails := do(t, opts.Spool, control.List).Mails
-	if len(mails) != 2 {
+	if len(mails) != 2 || len(mails[0].Waits) != 1 || !strings.Contains(mails[0].Waits[0].Why, "no relay is running") {
 		t.Fatalf("%+v", mails)
 	}
 	do(t, opts.Spool, control.Remove, mails[0].ID)

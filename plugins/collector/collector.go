@@ -138,6 +138,7 @@ type ExporterStats struct {
 
 	SequenceGaps     uint64 // times that something was missing
 	SequenceLost     uint64 // what was missing, in the unit of the sequence: v5 and v7 flows, v9 and sFlow datagrams, IPFIX records
+	SequenceUnsure   uint64 // a gauge: what may be missing, until it is known how the exporter counts
 	SequenceLate     uint64 // datagrams that came after a later one, or twice; their loss was counted before
 	SequenceRestarts uint64 // times that the sequence began anew
 
@@ -306,14 +307,15 @@ type message struct {
 	past     bool // one of the two: nothing about the exporter's present
 	handler  Handler
 
-	dom      *domain
-	base     *flow.Record // what its records share
-	sflow    sflow.Header
-	sequence uint32
-	count    uint32 // of records, as the header of NetFlow v5 or v7 has it
-	flows    uint32 // data records decoded
-	options  uint32 // option records decoded
-	unsure   bool   // sets were not decoded, so the number of records is unknown
+	dom       *domain
+	base      *flow.Record // what its records share
+	sflow     sflow.Header
+	sequence  uint32
+	count     uint32 // of records, as the header of NetFlow v5 or v7 has it
+	flows     uint32 // data records decoded
+	options   uint32 // option records decoded
+	templates uint32 // template records
+	unsure    bool   // sets were not decoded, so the number of records is unknown
 }
 
 // version reads the protocol version off a datagram; 0 is none that is known.
@@ -360,7 +362,7 @@ func (d *Decoder) fail(m *message, err error) {
 // begin finds the domain of a datagram and counts it.
 func (d *Decoder) begin(m *message, v flow.Version, id uint32) {
 	m.dom = d.domain(d.key(m, v, id))
-	m.flows, m.options, m.unsure = 0, 0, false
+	m.flows, m.options, m.templates, m.unsure = 0, 0, 0, false
 	d.adopt(m)
 	if m.past {
 		return

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"math"
 	"net/netip"
+	"slices"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
@@ -37,6 +38,9 @@ type domain struct {
 	waiting     map[uint16]*list.List // sets without a template, by its id
 	optionBytes int                   // of options
 	sequences   []sequence            // one per source port
+	ports       [maxPorts]uint16      // the last ones that were new
+	nextPort    int
+	portsStay   bool // one of them has come back
 	uptime      ipfix.Uptime
 	rates       rates
 	announced   map[limit]announced
@@ -163,23 +167,53 @@ func (d *Decoder) forget(dom *domain) {
 }
 
 // sequence returns the state of the sequence numbers from the datagram's port; of
-// sFlow, those of the agent, whatever its port.
+// sFlow, those of the agent, whatever its port. An exporter that takes a new port for each
+// datagram has one sequence all the same.
 func (dom *domain) sequence(m *message) *sequence {
-	oldest := 0
+	oldest, latest := 0, 0
 	for i := range dom.sequences {
 		s := &dom.sequences[i]
 		if s.agent == m.agent && (s.port == m.port || m.agent.IsValid()) {
 			s.used = m.received
+			s.run++
 			return s
 		}
 		if s.used < dom.sequences[oldest].used {
 			oldest = i
 		}
+		if s.used >= dom.sequences[latest].used {
+			latest = i
+		}
+	}
+	if dom.passing(m) && len(dom.sequences) > 0 {
+		if s := &dom.sequences[latest]; s.run == 1 && s.agent == m.agent && s.near(m.sequence) {
+			s.port, s.used = m.port, m.received
+			return s
+		}
 	}
 	if len(dom.sequences) < dom.maxPorts() {
 		dom.sequences = append(dom.sequences, sequence{})
 		oldest = len(dom.sequences) - 1
+	} else {
+		dom.sequences[oldest].forget(&dom.stats)
 	}
-	dom.sequences[oldest] = sequence{port: m.port, agent: m.agent, used: m.received}
+	dom.sequences[oldest] = sequence{port: m.port, agent: m.agent, used: m.received, run: 1, way: rfcWay(dom.key.version)}
 	return &dom.sequences[oldest]
+}
+
+// passing says whether the source ports of a domain are used once only: none of the last
+// ones has come back.
+func (dom *domain) passing(m *message) bool {
+	if m.stream || dom.portsStay || dom.exporter.needPort {
+		return false
+	}
+	if slices.Contains(dom.ports[:], m.port) {
+		dom.portsStay = true
+		for i := range dom.sequences { // which may be a mixture of those of two exporters
+			dom.sequences[i].forget(&dom.stats)
+		}
+	}
+	dom.ports[dom.nextPort%len(dom.ports)] = m.port
+	dom.nextPort++
+	return !dom.portsStay
 }

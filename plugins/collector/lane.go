@@ -288,11 +288,9 @@ func (d *Decoder) account(m *message) {
 	s, stats := dom.sequence(m), &dom.stats
 	switch dom.key.version {
 	case flow.V5, flow.V7:
-		s.records(stats, m.sequence, m.count, false)
-	case flow.V9:
-		s.learn(stats, m.sequence, m.flows, m.unsure)
-	case flow.IPFIX:
-		s.records(stats, m.sequence, m.flows+m.options, m.unsure)
+		s.take(stats, m.sequence, sent{flows: m.count})
+	case flow.V9, flow.IPFIX:
+		s.take(stats, m.sequence, sent{m.flows, m.options, m.templates, m.unsure})
 	case flow.SFlow:
 		s.datagrams(stats, m.sequence)
 	}

@@ -43,7 +43,7 @@ func TestFixedVersions(t *testing.T) {
 		if err := d.Decode(datagram(b), handler); err != nil {
 			t.Fatal(err)
 		}
-		if s := only(t, d); n != 6 || s.Flows != 6 || s.SequenceLost != c.lost {
+		if s := only(t, d); n != 6 || s.Flows != 6 || s.SequenceUnsure != c.lost {
 			t.Errorf("%s: %d flows, %+v", c.version, n, s)
 		}
 		if err := d.Decode(datagram(b[:len(b)-1]), handler); err == nil || n != 8 {

@@ -1,121 +1,266 @@
 package collector
 
 import (
+	"math"
 	"net/netip"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
-// sequence watches the sequence numbers that arrive from one source port
-// (specs/flow-protocols.md, Sequence numbers and loss). NetFlow v5 counts flows,
-// IPFIX data and option records, NetFlow v9 datagrams; but there are exporters
-// whose v9 counts records, which are recognised by their numbers.
+// sequence watches the sequence numbers that arrive from one source port, and learns how
+// the exporter counts. NetFlow v5 should count flows, v9 datagrams (RFC 3954, section
+// 5.1), IPFIX data records (RFC 7011, section 3.1); but there are exporters that count
+// otherwise in each of them. What is missing is lost once all ways of counting that have
+// fitted best say so; until then it is unsure.
 type sequence struct {
 	port    uint16
 	agent   netip.Addr // of sFlow
 	used    flow.Time
+	run     uint32 // datagrams from the port
 	known   bool
-	unsure  bool // how many records the last datagram had is unknown
 	last    uint32
-	count   uint32 // records of the last datagram
+	counts  sent   // of the last datagram
 	lateRun uint8  // late datagrams in a row
-	votes   [3]uint8
+	way     uint8  // of the protocol's RFC
+	misses  uint32 // datagrams whose number did not fit
+	votes   [numWays]uint32
+	pending [numWays]uint64 // what is missing, by the ways of counting; not yet counted as lost
+	gaps    uint64          // times
+	unsure  uint64          // part of ExporterStats.SequenceUnsure
 }
 
-// The ways in which v9 exporters count, as indices of votes.
+// sent is what a datagram has that its exporter may have counted.
+type sent struct {
+	flows, options, templates uint32
+	unsure                    bool // sets were not decoded
+}
+
+// The ways in which exporters count.
 const (
-	countDatagrams = iota
-	countBefore    // records, without those of the datagram
-	countThrough   // records, with those of the datagram
+	countDatagrams    = iota
+	countRecords      // data and option records, without those of the datagram
+	countFlows        // without option records
+	countTemplates    // template records too
+	countThrough      // records, with those of the datagram
+	countFlowsThrough // flows, with those of the datagram
+	numWays
 )
+
+// rfcWay returns how a protocol's RFC wants exporters to count.
+func rfcWay(v flow.Version) uint8 {
+	if v == flow.V9 || v == flow.SFlow {
+		return countDatagrams
+	}
+	return countRecords
+}
 
 const (
 	lateDatagrams = 64      // a step back by this many datagrams is reordering
 	lateRecords   = 4096    // the same in records
 	restartStep   = 1 << 20 // a larger step forward is a restart
 	maxLateRun    = 16      // so many late datagrams in a row are a restart
-	enoughVotes   = 4       // from here on the way of counting is known
+	manyMisses    = 32      // without any that fits: the way of the protocol's RFC is believed
+	mostVotes     = 16      // of the leading way, so that another one can overtake it
 )
 
-// records takes in a datagram whose number counts the records before it.
-func (s *sequence) records(st *ExporterStats, seq, count uint32, unsure bool) {
-	if s.known && !s.unsure && !s.step(st, seq, s.last+s.count, lateRecords) {
-		return
+// expect returns the numbers that a datagram has by the ways of counting, and a bit for
+// each way that can tell.
+func (s *sequence) expect(now sent) (numbers [numWays]uint32, ways uint8) {
+	before := s.counts
+	numbers = [numWays]uint32{
+		countDatagrams:    s.last + 1,
+		countRecords:      s.last + before.flows + before.options,
+		countFlows:        s.last + before.flows,
+		countTemplates:    s.last + before.flows + before.options + before.templates,
+		countThrough:      s.last + now.flows + now.options,
+		countFlowsThrough: s.last + now.flows,
 	}
-	s.advance(seq, count, unsure)
+	ways = 1 << countDatagrams
+	if !before.unsure {
+		ways |= 1<<countRecords | 1<<countFlows | 1<<countTemplates
+	}
+	if !now.unsure {
+		ways |= 1<<countThrough | 1<<countFlowsThrough
+	}
+	return numbers, ways
 }
 
-// datagrams takes in a datagram whose number counts the datagrams before it.
-func (s *sequence) datagrams(st *ExporterStats, seq uint32) {
-	if s.known && !s.step(st, seq, s.last+1, lateDatagrams) {
-		return
+// leaders returns a bit for each way that has fitted best, and whether any has fitted.
+func (s *sequence) leaders() (ways uint8, any bool) {
+	most := uint32(0)
+	for _, v := range s.votes {
+		most = max(most, v)
 	}
-	s.advance(seq, 0, false)
-}
-
-// learn takes in a v9 datagram with the given number of data records.
-func (s *sequence) learn(st *ExporterStats, seq, count uint32, unsure bool) {
-	if !s.known {
-		s.advance(seq, count, unsure)
-		return
-	}
-	expected := [3]uint32{countDatagrams: s.last + 1, countBefore: s.last + s.count, countThrough: s.last + count}
-	if s.unsure {
-		expected[countBefore] = expected[countDatagrams]
-	}
-	if unsure {
-		expected[countThrough] = expected[countDatagrams]
-	}
-	matches, match, total := 0, 0, 0
-	for i, e := range expected {
-		total += int(s.votes[i])
-		if e == seq {
-			matches++
-			match = i
-		}
-	}
-	if matches == 1 && s.votes[match] < 255 {
-		s.votes[match]++
-	}
-	way := countDatagrams
 	for i, v := range s.votes {
-		if v > s.votes[way] {
-			way = i
+		if v == most {
+			ways |= 1 << i
 		}
 	}
-	late := int32(lateDatagrams)
-	if way != countDatagrams {
-		late = lateRecords
-	}
-	resync := way == countBefore && s.unsure || way == countThrough && unsure
-	settled := total >= enoughVotes || matches == 0
-	if !resync && settled && !s.step(st, seq, expected[way], late) {
-		return
-	}
-	s.advance(seq, count, unsure)
+	return ways, most > 0
 }
 
-// step compares a number with the expected one and counts what is missing. It
-// returns false for a datagram that is late: the sequence stays where it is.
-func (s *sequence) step(st *ExporterStats, seq, expected uint32, late int32) bool {
-	switch diff := int32(seq - expected); {
-	case diff == 0:
+// vote gives a vote to each of some ways.
+func (s *sequence) vote(ways uint8) {
+	most := uint32(0)
+	for i := range s.votes {
+		if ways&(1<<i) != 0 {
+			s.votes[i]++
+		}
+		most = max(most, s.votes[i])
+	}
+	for i := range s.votes {
+		if most > mostVotes {
+			s.votes[i] -= min(s.votes[i], most-mostVotes)
+		}
+	}
+}
+
+// take takes a datagram with a number.
+func (s *sequence) take(st *ExporterStats, seq uint32, now sent) {
+	if s.known && !s.compare(st, seq, now) {
+		return // late: the sequence stays where it is
+	}
+	s.known, s.last, s.counts, s.lateRun = true, seq, now, 0
+}
+
+// compare compares the number of a datagram with those expected. It returns false for one
+// that is late.
+func (s *sequence) compare(st *ExporterStats, seq uint32, now sent) bool {
+	numbers, can := s.expect(now)
+	leaders, any := s.leaders()
+	fit := uint8(0)
+	for i, n := range numbers {
+		if can&(1<<i) != 0 && n == seq {
+			fit |= 1 << i
+		}
+	}
+	switch {
+	case fit&leaders != 0:
+		s.vote(fit)
+		s.settle(st)
+		return true
+	case !any && seq == s.last || leaders&^can != 0:
+		return true // a number that is always the same tells nothing; nor what was not decoded
+	case fit != 0:
+		s.vote(fit)
+		s.miss(st, seq, numbers, can)
+		return true
+	}
+	least := s.last
+	if any {
+		least = s.least(numbers, leaders&can)
+	}
+	late := int32(lateRecords)
+	if leaders&(1<<countDatagrams) != 0 && any {
+		late = lateDatagrams
+	}
+	switch diff := int32(seq - least); {
 	case diff > restartStep:
-		st.SequenceRestarts++
-	case diff > 0:
-		st.SequenceGaps++
-		st.SequenceLost += uint64(diff)
+		s.restart(st)
+	case diff >= 0:
+		s.miss(st, seq, numbers, can)
+		if s.misses++; s.misses == manyMisses && !any { // every second datagram is lost
+			s.vote(1 << s.way)
+			s.settle(st)
+		}
+		if any {
+			s.settle(st)
+		}
 	case diff >= -late && s.lateRun < maxLateRun:
 		s.lateRun++
 		st.SequenceLate++
 		return false
 	default:
-		st.SequenceRestarts++
+		s.restart(st)
 	}
 	return true
 }
 
-// advance makes a datagram the last one.
-func (s *sequence) advance(seq, count uint32, unsure bool) {
-	s.known, s.last, s.count, s.unsure, s.lateRun = true, seq, count, unsure, 0
+// least returns the smallest of the numbers of some ways.
+func (s *sequence) least(numbers [numWays]uint32, ways uint8) uint32 {
+	least := int32(math.MaxInt32)
+	for i, n := range numbers {
+		if ways&(1<<i) != 0 {
+			least = min(least, int32(n-s.last))
+		}
+	}
+	return s.last + uint32(least)
+}
+
+// restart counts that the exporter's numbers begin anew.
+func (s *sequence) restart(st *ExporterStats) {
+	st.SequenceRestarts++
+	s.forget(st)
+}
+
+// miss notes what is missing by each way of counting.
+func (s *sequence) miss(st *ExporterStats, seq uint32, numbers [numWays]uint32, can uint8) {
+	s.gaps++
+	for i, n := range numbers {
+		if diff := int32(seq - n); can&(1<<i) != 0 && diff > 0 && diff <= restartStep {
+			s.pending[i] += uint64(diff)
+		}
+	}
+	s.tell(st)
+}
+
+// settle counts as lost what is missing, where the ways that fit best agree.
+func (s *sequence) settle(st *ExporterStats) {
+	if s.gaps == 0 {
+		return
+	}
+	leaders, _ := s.leaders()
+	lost, first := uint64(0), true
+	for i, n := range s.pending {
+		if leaders&(1<<i) == 0 {
+			continue
+		}
+		if !first && n != lost {
+			return
+		}
+		lost, first = n, false
+	}
+	if lost > 0 {
+		st.SequenceGaps += s.gaps
+		st.SequenceLost += lost
+	}
+	s.forget(st)
+}
+
+// forget forgets what is missing.
+func (s *sequence) forget(st *ExporterStats) {
+	s.pending, s.gaps = [numWays]uint64{}, 0
+	s.tell(st)
+}
+
+// tell sets what the sequence adds to what is unsure: the least that may be missing by the
+// ways that fit best.
+func (s *sequence) tell(st *ExporterStats) {
+	unsure := uint64(0)
+	if s.gaps > 0 {
+		unsure = math.MaxUint64
+		leaders, _ := s.leaders()
+		for i, n := range s.pending {
+			if leaders&(1<<i) != 0 {
+				unsure = min(unsure, n)
+			}
+		}
+	}
+	st.SequenceUnsure += unsure - s.unsure
+	s.unsure = unsure
+}
+
+// datagrams takes a datagram of a protocol that counts those before it without exception:
+// sFlow.
+func (s *sequence) datagrams(st *ExporterStats, seq uint32) {
+	if !s.known {
+		s.votes[countDatagrams] = mostVotes
+	}
+	s.take(st, seq, sent{unsure: true})
+}
+
+// near says whether a number may be the next one after some loss.
+func (s *sequence) near(seq uint32) bool {
+	step := int32(seq - s.last)
+	return s.known && step >= 0 && step < 1<<16
 }

@@ -199,7 +199,7 @@ func TestSequences(t *testing.T) {
 			var q sequence
 			var st ExporterStats
 			for _, seq := range c.seqs {
-				q.records(&st, seq, 10, false)
+				q.take(&st, seq, sent{flows: 10})
 			}
 			got := counts{st.SequenceGaps, st.SequenceLost, st.SequenceLate, st.SequenceRestarts}
 			if got != c.want {
@@ -213,16 +213,16 @@ func TestSequenceAfterShortRestart(t *testing.T) {
 	var q sequence
 	var st ExporterStats
 	for _, seq := range []uint32{2000, 2010, 2020} {
-		q.records(&st, seq, 10, false)
+		q.take(&st, seq, sent{flows: 10})
 	}
 	for seq := range uint32(50) {
-		q.records(&st, seq*10, 10, false)
+		q.take(&st, seq*10, sent{flows: 10})
 	}
 	if st.SequenceRestarts != 1 || st.SequenceGaps != 0 {
 		t.Errorf("got %+v, want one restart", st)
 	}
 	st = ExporterStats{}
-	q.records(&st, 900, 10, false)
+	q.take(&st, 900, sent{flows: 10})
 	if st.SequenceLost != 400 {
 		t.Errorf("after the restart: lost %d, want 400", st.SequenceLost)
 	}
@@ -232,10 +232,10 @@ func TestSequenceAfterShortRestart(t *testing.T) {
 func TestSequenceUnsure(t *testing.T) {
 	var q sequence
 	var st ExporterStats
-	q.records(&st, 100, 5, true)
-	q.records(&st, 130, 5, false)
-	q.records(&st, 135, 5, false)
-	q.records(&st, 150, 5, false)
+	q.take(&st, 100, sent{flows: 5, unsure: true})
+	q.take(&st, 130, sent{flows: 5})
+	q.take(&st, 135, sent{flows: 5})
+	q.take(&st, 150, sent{flows: 5})
 	if st.SequenceGaps != 1 || st.SequenceLost != 10 {
 		t.Errorf("got %d gaps, %d lost, want 1 and 10", st.SequenceGaps, st.SequenceLost)
 	}
@@ -260,7 +260,7 @@ func TestSequenceOfV9(t *testing.T) {
 				if i > 0 {
 					seq = c.next(seq, counts[i-1], n)
 				}
-				q.learn(&st, seq, n, false)
+				q.take(&st, seq, sent{flows: n})
 			}
 			if st.SequenceGaps != 0 {
 				t.Fatalf("%d gaps in a sequence without", st.SequenceGaps)
@@ -268,7 +268,7 @@ func TestSequenceOfV9(t *testing.T) {
 			for range 2 {
 				seq = c.next(seq, 13, 13) // the first of these is lost
 			}
-			q.learn(&st, seq, 13, false)
+			q.take(&st, seq, sent{flows: 13})
 			if st.SequenceGaps != 1 || st.SequenceLost == 0 {
 				t.Errorf("got %d gaps, %d lost, want 1 gap", st.SequenceGaps, st.SequenceLost)
 			}

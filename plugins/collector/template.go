@@ -44,6 +44,7 @@ func (d *Decoder) define(m *message, body []byte, options bool) {
 		if !ok {
 			break
 		}
+		m.templates++
 		d.defineOne(m, id, fields, options)
 	}
 	d.scratch = r.Scratch()

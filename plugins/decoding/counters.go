@@ -80,6 +80,7 @@ func exporterFields(s *collector.ExporterStats) map[string]interface{} {
 		"templates":               s.Templates,
 		"sequence_gaps":           s.SequenceGaps,
 		"sequence_lost":           s.SequenceLost,
+		"sequence_unsure":         s.SequenceUnsure,
 		"sequence_late":           s.SequenceLate,
 		"sequence_restarts":       s.SequenceRestarts,
 		"exporter_datagrams":      s.ExporterDatagrams,

@@ -10,9 +10,11 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -166,25 +168,21 @@ func policySite(t testing.TB, a *authority, domain, text string) *http.Transport
 }
 
 // directPort gives a port that is free on 127.0.0.1 to 127.0.0.4, because the servers
-// of all domains have one port.
+// of all domains have one port. It is none that the system gives to clients, which would
+// take it from other tests before it is used.
 func directPort(t testing.TB) string {
 	t.Helper()
 	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, port, _ := net.SplitHostPort(l.Addr().String())
+		port := strconv.Itoa(20_000 + mathrand.IntN(12_000))
 		free := true
-		for _, ip := range []string{"127.0.0.2", "127.0.0.3", "127.0.0.4"} {
-			other, err := net.Listen("tcp", net.JoinHostPort(ip, port))
+		for _, ip := range []string{"127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"} {
+			l, err := net.Listen("tcp", net.JoinHostPort(ip, port))
 			if err != nil {
 				free = false
 				break
 			}
-			defer other.Close()
+			l.Close()
 		}
-		l.Close()
 		if free {
 			return port
 		}

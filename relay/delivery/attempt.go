@@ -26,6 +26,7 @@ type attempt struct {
 	slow      bool      // its place is another's
 	hanging   bool      // it counts among host.hanging
 	reserved  *host     // that it is to probe
+	slot      *host     // that keeps a connection for it
 	done      bool
 }
 

@@ -83,11 +83,12 @@ func (s *Sender) acquire(a *attempt, d *destination, asked map[*host]bool) *host
 	now := time.Now()
 	for _, h := range d.hosts {
 		switch {
-		case asked[h] || h.paused(now, a, a.entry.critical) > 0 || (h.full() && a.entry.critical):
+		case asked[h] || h.paused(now, a, a.entry.critical) > 0 || (h.full() && h != a.slot && a.entry.critical):
 			continue
-		case h.full():
+		case h.full() && h != a.slot:
 			return nil
 		}
+		a.dropSlot()
 		if h.failures > 0 {
 			h.prober = a
 		}
@@ -100,6 +101,15 @@ func (s *Sender) acquire(a *attempt, d *destination, asked map[*host]bool) *host
 		return h
 	}
 	return nil
+}
+
+// dropSlot gives the connection back that was kept for a mail when it was picked. The
+// caller holds mu.
+func (a *attempt) dropSlot() {
+	if a.slot != nil {
+		a.slot.active--
+		a.slot = nil
+	}
 }
 
 // others tells whether another server of d could be asked.

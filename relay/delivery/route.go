@@ -162,8 +162,8 @@ func (s *Sender) waitForNames(now time.Time) time.Duration {
 	return wait
 }
 
-// reserve keeps the server that a mail will probe for it, so that a critical one that was
-// picked first is not overtaken. The caller holds mu.
+// reserve keeps the server that a mail will probe for it, and a connection for a critical
+// one, so that what was picked first is not overtaken. The caller holds mu.
 func (s *Sender) reserve(d *destination, now time.Time, a *attempt) {
 	for _, h := range d.hosts {
 		if h.full() || h.paused(now, a, a.entry.critical) > 0 {
@@ -171,6 +171,10 @@ func (s *Sender) reserve(d *destination, now time.Time, a *attempt) {
 		}
 		if h.failures > 0 {
 			h.prober, a.reserved = a, h
+		}
+		if a.entry.critical {
+			h.active++
+			a.slot = h
 		}
 		return
 	}

@@ -173,6 +173,10 @@ func (s *Sender) finish(a *attempt) (gaveWay bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a.done = true
+	if a.slot != nil {
+		a.dropSlot()
+		s.notify()
+	}
 	if a.reserved != nil && a.reserved.prober == a {
 		a.reserved.prober = nil
 		s.notify()

@@ -29,6 +29,7 @@ func (p *Pool) Count(fields map[string]any) {
 	}
 	fields["domains_forgotten"], fields["refused"], fields["internal_errors"] = forgotten, refused, panics
 	fields["state_errors"] = p.stateErrors.Load()
+	fields["output_flows_lost"], fields["output_datagrams_lost"] = p.flowsLost.Load(), p.datagramsLost.Load()
 	fields["workers"], fields["queue_full"] = uint64(len(p.workers)), uint64(0)
 	if queues := p.queues; queues != nil {
 		fields["queue_full"] = queues.Full()

@@ -66,6 +66,9 @@ type Pool struct {
 	restored []collector.Datagram // what was known before the first datagram
 	saved    uint64               // its revision
 
+	// Metrics that Telegraf's outputs have lost: see flowmetric.Metric.Reject.
+	flowsLost, datagramsLost atomic.Uint64
+
 	stateErrors  atomic.Uint64 // failures to read or write the state file
 	stateFailing bool          // the last attempt to write it; of repeat, then of Stop
 }
@@ -78,6 +81,7 @@ func New(o Options) (*Pool, error) {
 			return nil, fmt.Errorf("vcenter: %w", err)
 		}
 	}
+	p.opt.Metrics.Lost = &p.flowsLost
 	p.opt.Decoder.TemplatesOnly = !o.Wants.decoding()
 	count := o.Workers
 	switch {

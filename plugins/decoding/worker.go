@@ -78,6 +78,7 @@ type lane struct {
 // newWorker returns a worker.
 func (p *Pool) newWorker(d *collector.Decoder) (*worker, error) {
 	w := &worker{pool: p, decoder: d}
+	w.datagrams.Lost = &p.datagramsLost
 	count := 1
 	if p.opt.Wants.Flows {
 		count = min(runtime.GOMAXPROCS(0), maxLanes)

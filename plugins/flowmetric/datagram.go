@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -27,6 +28,10 @@ type DatagramBuilder struct {
 	// Bytes leaves payloads as they are, in the field bytes: for metrics that never
 	// leave the process. What writes text cannot write them.
 	Bytes bool
+
+	// Lost counts the metrics that Telegraf's outputs lose (see Metric.Reject); nil
+	// counts nothing.
+	Lost *atomic.Uint64
 
 	blocks []datagramBlock
 	text   strings.Builder // the payloads of several metrics
@@ -56,7 +61,7 @@ func (b *DatagramBuilder) Metric(dg flow.Datagram) telegraf.Metric {
 	block := &b.blocks[0]
 	b.blocks = b.blocks[1:]
 	m := &block.Metric
-	m.Measurement, m.At, m.Kind = DatagramMeasurement, Timestamp(dg.Received), telegraf.Untyped
+	m.Measurement, m.At, m.Kind, m.lost = DatagramMeasurement, Timestamp(dg.Received), telegraf.Untyped, b.Lost
 	m.setSource(b.cache.addr(dg.Exporter.Addr()).(string))
 	fields := append(block.fields[:0],
 		telegraf.Field{Key: "port", Value: b.cache.uint(uint64(dg.Exporter.Port()))},

@@ -82,6 +82,10 @@ type Options struct {
 	// Without it they have measurements of their own, so that the sums over
 	// netflow are those of the traffic.
 	Stock bool
+
+	// Lost counts the metrics of flows that Telegraf's outputs lose (see
+	// Metric.Reject); nil counts nothing.
+	Lost *atomic.Uint64
 }
 
 // Builder makes metrics. It is not safe for concurrent use.
@@ -89,6 +93,7 @@ type Builder struct {
 	tags   []string
 	pen    PEN
 	stock  bool
+	lost   *atomic.Uint64
 	extra  []extraField
 	last   counterKey       // of the counter sample that was written last
 	fields []telegraf.Field // of the metric at hand
@@ -123,7 +128,7 @@ func NewBuilder(o Options) (*Builder, error) {
 			return nil, fmt.Errorf("flow_tags: expected the name of a field of netflow, got %q", name)
 		}
 	}
-	return &Builder{tags: slices.Clone(o.FlowTags), pen: o.PEN, stock: o.Stock, extra: extra, names: map[elementKey]stockField{}}, nil
+	return &Builder{tags: slices.Clone(o.FlowTags), pen: o.PEN, stock: o.Stock, lost: o.Lost, extra: extra, names: map[elementKey]stockField{}}, nil
 }
 
 // add appends a field to the metric at hand. nil is no value.
@@ -178,7 +183,9 @@ func (b *Builder) Flow(r *flow.Record, at time.Time) telegraf.Metric {
 	if !b.stock && IsEvent(r) {
 		name = EventMeasurement
 	}
-	return b.finish(name, r.Exporter, r.Version, at, b.tags)
+	m := b.finish(name, r.Exporter, r.Version, at, b.tags)
+	m.lost = b.lost
+	return m
 }
 
 // IsEvent says whether a record tells of an event rather than of traffic: a state

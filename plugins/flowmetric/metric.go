@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/influxdata/telegraf"
@@ -26,7 +27,8 @@ type Metric struct {
 	At          time.Time
 	Kind        telegraf.ValueType
 
-	own tagBlock
+	own  tagBlock
+	lost *atomic.Uint64 // counts this metric when it is rejected; nil counts nothing
 }
 
 var _ telegraf.Metric = (*Metric)(nil)
@@ -246,7 +248,7 @@ func (m *Metric) SetType(t telegraf.ValueType) { m.Kind = t }
 
 // Copy returns a deep copy.
 func (m *Metric) Copy() telegraf.Metric {
-	c := &Metric{Measurement: m.Measurement, At: m.At, Kind: m.Kind}
+	c := &Metric{Measurement: m.Measurement, At: m.At, Kind: m.Kind, lost: m.lost}
 	tags := make([]telegraf.Tag, len(m.TagPtrs))
 	c.TagPtrs = make([]*telegraf.Tag, len(m.TagPtrs))
 	for i, t := range m.TagPtrs {
@@ -300,13 +302,18 @@ func (m *Metric) hash(noTags, noFields []string, withFields bool) uint64 {
 	return h.Sum64()
 }
 
-// Accept, Reject and Drop end the life of a metric, which nobody tracks.
+// Accept ends the life of a metric that was written.
 func (m *Metric) Accept() {}
 
-// Reject does what Accept does.
-func (m *Metric) Reject() {}
+// Reject ends the life of a metric that is lost: an output's buffer had no room for it,
+// or its server does not want it. Each output has a copy of its own.
+func (m *Metric) Reject() {
+	if m.lost != nil {
+		m.lost.Add(1)
+	}
+}
 
-// Drop does what Accept does.
+// Drop ends the life of a metric that the configuration filters out.
 func (m *Metric) Drop() {}
 
 // String returns the metric as text, for logs.

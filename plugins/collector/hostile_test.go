@@ -88,6 +88,25 @@ func use(sum *int) Handler {
 	}
 }
 
+// maxWork is how many records and elements a byte of a datagram may become: what a
+// datagram costs in time and memory is bounded by its length, whatever is in it.
+const maxWork = 4
+
+// useCounted returns a handler that does what use does, and counts records and elements.
+func useCounted(sum, work *int) Handler {
+	h := use(sum)
+	look, learn := h.Flow, h.Option
+	h.Flow = func(r *flow.Record) {
+		*work += 1 + len(r.Extra) + len(r.Nested)
+		look(r)
+	}
+	h.Option = func(o *flow.OptionRecord) {
+		*work += 1 + len(o.Scope) + len(o.Fields)
+		learn(o)
+	}
+	return h
+}
+
 func TestCutAtEveryLength(t *testing.T) {
 	sum := 0
 	d := NewDecoder(Options{})
@@ -289,11 +308,43 @@ func FuzzDecode(f *testing.F) {
 	f.Add(framed(10, set(2, 0, "0100000200080004017bffff")), framed(10, set(256, 0, "01020304ff0001410102030400")))
 	f.Add(framed(9, set(1, 0, "010000040004000100040022000400")), framed(9, set(256, 0, "0000000100000064")))
 	f.Fuzz(func(t *testing.T, a, b []byte) {
-		sum := 0
+		sum, work := 0, 0
 		d := NewDecoder(Options{MaxTemplates: 50, MaxBytes: 1 << 20})
-		_ = d.Decode(datagram(a), use(&sum))
-		_ = d.Decode(datagram(b), use(&sum))
+		_ = d.Decode(datagram(a), useCounted(&sum, &work))
+		_ = d.Decode(datagram(b), useCounted(&sum, &work))
+		if most := maxWork * (len(a) + len(b)); work > most {
+			t.Errorf("%d bytes have become %d records and elements, expected %d at most", len(a)+len(b), work, most)
+		}
 		one := len(a) % len(good) // all in turn: each takes longer than the two datagrams
 		checkAliveWith(t, d, good[one:one+1])
 	})
+}
+
+// BenchmarkWorst decodes what costs most for its length: records of one byte, and of a
+// thousand fields of one byte. The figure for README is that of a byte.
+func BenchmarkWorst(b *testing.B) {
+	var wide []ipfix.FieldSpec
+	for i := range uint16(1000) {
+		wide = append(wide, ipfix.FieldSpec{PEN: 1, ID: i, Length: 1})
+	}
+	for name, fields := range map[string][]ipfix.FieldSpec{"records": {{ID: 4, Length: 1}}, "fields": wide} {
+		b.Run(name, func(b *testing.B) {
+			tmpl, err := ipfix.NewTemplate(256, fields)
+			if err != nil {
+				b.Fatal(err)
+			}
+			d, sum := NewDecoder(Options{}), 0
+			e := ipfix.Encoder{}
+			e.Begin(nil, exported)
+			e.AddTemplates(tmpl)
+			_ = d.Decode(datagram(e.End()), Handler{})
+			payload := unknownSet(0, 256, 60000)
+			b.SetBytes(int64(len(payload)))
+			b.ResetTimer()
+			for range b.N {
+				_ = d.Decode(datagram(payload), use(&sum))
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(payload)), "ns/byte")
+		})
+	}
 }

@@ -105,6 +105,9 @@ func (o *agentOptions) runUntilReload(
 ) (*config.Config, []*outlet, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if err := withoutDatagrams(c); err != nil {
+		log.Printf("E! %v", err)
+	}
 	log.Printf("I! Starting flowgraf %s: %s", versionString(), summary(c))
 	var outlets []*outlet
 	if !o.once && !o.testing() {

@@ -74,6 +74,9 @@ func check(out io.Writer, files, directories []string) error {
 			able = append(able, p)
 		}
 		mistakes = append(mistakes, conflicts(able)...)
+		if err := withoutDatagrams(c); err != nil {
+			mistakes = append(mistakes, err)
+		}
 		failed = checkPlugins(out, able)
 	}
 	if err := errors.Join(mistakes...); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -38,6 +39,30 @@ func keepBytes(c *config.Config) {
 			p.DatagramBytes = true
 		}
 	}
+}
+
+// localInputs are inputs that bring no metrics of others: they measure.
+var localInputs = []string{"netflow", "internal", "smtp_relay", "cpu", "mem", "disk", "diskio", "system", "net", "kernel",
+	"processes", "procstat", "swap", "idle"}
+
+// withoutDatagrams says that outputs.nfdump has nothing to keep: no input emits
+// datagrams, and none brings metrics from elsewhere among which they could be.
+func withoutDatagrams(c *config.Config) error {
+	wanted := slices.ContainsFunc(c.Outputs, func(out *models.RunningOutput) bool {
+		_, ours := out.Output.(*nfdump.Nfdump)
+		return ours
+	})
+	if !wanted {
+		return nil
+	}
+	for _, in := range c.Inputs {
+		p, ours := in.Input.(*netflow.NetFlow)
+		if !ours && !slices.Contains(localInputs, in.Config.Name) || ours && slices.Contains(p.Metrics, "datagrams") {
+			return nil
+		}
+	}
+	return errors.New(`outputs.nfdump keeps nothing: it writes the metric netflow_datagram, and no input emits it; ` +
+		`put "datagrams" into the option metrics of [[inputs.netflow]], as metrics = ["flows", "exporters", "datagrams"]`)
 }
 
 // takesDatagrams says whether a plugin could get a metric netflow_datagram, by the

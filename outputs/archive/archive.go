@@ -24,6 +24,7 @@ type Options struct {
 	Extended    bool           // elements above 37 too, which nfdump 1.7.1 complains about
 	Ident       string         // "" is nfdump's "none"
 	Location    *time.Location // of names; nil is the local one
+	Access      disk.Access    // of the files
 
 	// SyncBatch lets Write return only when the flows are on the disk: they survive
 	// a power cut. SyncEvery, when not 0, writes to the disk that often instead.
@@ -65,9 +66,10 @@ type Archive struct {
 type file struct {
 	*nffile.Writer
 	slot   int64
-	final  string // the name it will have
-	tables uint64 // version that it has, see GroupBatch.Tables
-	linked bool   // its name is on the disk
+	final  string      // the name it will have
+	id     os.FileInfo // tells it from another file of its name
+	tables uint64      // version that it has, see GroupBatch.Tables
+	linked bool        // its name is on the disk
 }
 
 // New returns an archive after checking its options. It touches nothing.
@@ -298,25 +300,40 @@ func (a *Archive) begin() error {
 }
 
 // present begins the open file anew when somebody has removed it, with its
-// directory or alone: what is written to it would be lost.
+// directory or alone: what is written to it would be lost. Where another directory has
+// taken the place of this one, it is taken first, or left to who has it.
 func (a *Archive) present() error {
-	if _, err := os.Lstat(a.last.Path()); err == nil {
+	if err := a.hold(); err != nil {
+		return err
+	}
+	if disk.Names(a.last.Path(), a.last.id) {
 		return nil
 	}
 	a.opt.Errorf("%s has been removed while it was written: beginning it anew", a.last.Path())
-	if err := os.MkdirAll(a.opt.Dir, 0o755); err != nil {
-		return err
-	}
-	var err error
-	if a.lock, err = disk.LockAgain(a.opt.Dir, a.lock); err != nil {
-		return err
-	}
 	gone := a.last
 	if err := a.advance(gone.slot); err != nil {
 		return err
 	}
 	a.files = slices.DeleteFunc(a.files, func(f *file) bool { return f == gone })
 	return gone.Abandon()
+}
+
+// hold sees to it that the directory is there, and is the one that is locked.
+func (a *Archive) hold() (err error) {
+	if err := os.MkdirAll(a.opt.Dir, 0o755); err != nil {
+		return err
+	}
+	a.lock, err = disk.LockAgain(a.opt.Dir, a.lock)
+	return err
+}
+
+// held says whether the directory is still the one that was locked: in another one,
+// nothing may be renamed or removed.
+func (a *Archive) held() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	same, err := disk.Same(a.opt.Dir, a.lock)
+	return same && err == nil
 }
 
 // prepare hands the batch to the operating system, and to the disk where the
@@ -455,6 +472,9 @@ func (a *Archive) tick(now time.Time) error {
 	case !future:
 		return nil
 	}
+	if err := a.hold(); err != nil {
+		return err
+	}
 	if err := a.advance(slotOf(now, a.opt.Interval)); err != nil {
 		return err
 	}
@@ -511,7 +531,11 @@ func (a *Archive) finish(f *file) error {
 	if err := f.Close(); err != nil && !errors.Is(err, nffile.ErrClosed) {
 		return err
 	}
-	name, err := a.rename(f.Path(), f.final)
+	var name string
+	err := os.ErrNotExist
+	if disk.Names(f.Path(), f.id) { // another directory may be in the place of its own
+		name, err = a.rename(f.Path(), f.final)
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		a.opt.Errorf("%s has been removed, with what was written to it", f.Path())
 		return nil

@@ -34,6 +34,14 @@ type GroupOptions struct {
 	Limits     Limits   // of all archives together
 	Also       []string // directories with other files that the limits include
 
+	// AlsoHeld, which may be nil, says whether those are still the ones that were taken:
+	// nothing is removed from others.
+	AlsoHeld func() bool
+
+	// Dots leaves the dots of an IPv4 address in the name of its directory, as nfcapd
+	// 1.7.8 does it.
+	Dots bool
+
 	// Completed, which may be nil, is called for every file that is complete, from
 	// several goroutines.
 	Completed func(Complete)
@@ -57,6 +65,7 @@ type Group struct {
 	open     []*Archive
 	batch    []*Archive // begun in the current Write
 	expiring sync.Mutex
+	locking  sync.Mutex // of lock
 }
 
 // NewGroup returns a Group after checking its options. It touches nothing.
@@ -121,13 +130,42 @@ func (g *Group) completed(c Complete) {
 func (g *Group) expire() {
 	g.expiring.Lock()
 	defer g.expiring.Unlock()
-	done, err := Expire(g.Dirs(), g.opt.Limits, g.opt.Location, time.Now())
+	done, err := Expire(g.heldDirs(), g.opt.Limits, g.opt.Location, time.Now())
 	if done.Files > 0 && g.opt.Infof != nil {
 		g.opt.Infof("%d files with %d bytes have expired", done.Files, done.Bytes)
 	}
 	if err != nil && g.opt.Errorf != nil {
 		g.opt.Errorf("removing expired files: %v", err)
 	}
+}
+
+// makeRoom removes what has expired before an archive is open that finds the disk full.
+func (g *Group) makeRoom(a *Archive) {
+	var err error
+	if a.lock, err = disk.Lock(a.opt.Dir); err != nil {
+		return // opening says it again
+	}
+	g.expire()
+	a.unlock()
+}
+
+// heldDirs returns the directories of the group that are still those that were taken.
+func (g *Group) heldDirs() (dirs []string) {
+	g.locking.Lock()
+	same, err := disk.Same(g.opt.Dir, g.lock)
+	g.locking.Unlock()
+	if same && err == nil && (g.opt.PerAddress || g.single.held()) {
+		dirs = append(dirs, filepath.Clean(g.opt.Dir))
+	}
+	for _, a := range g.sources {
+		if a.held() {
+			dirs = append(dirs, a.opt.Dir)
+		}
+	}
+	if g.opt.AlsoHeld == nil || g.opt.AlsoHeld() {
+		dirs = append(dirs, g.opt.Also...)
+	}
+	return dirs
 }
 
 // Dirs returns the directories of the group.
@@ -159,7 +197,12 @@ func (g *Group) Open() error {
 		return errors.Join(err, g.Close())
 	}
 	for _, a := range archives {
-		if err := a.Open(); err != nil {
+		err := a.Open()
+		if disk.Full(err) { // what is old makes room, as when a write finds the disk full
+			g.makeRoom(a)
+			err = a.Open()
+		}
+		if err != nil {
 			return errors.Join(err, g.Close())
 		}
 		g.open = append(g.open, a)
@@ -259,6 +302,8 @@ func (g *Group) beginDir() (err error) {
 	if err := os.MkdirAll(g.opt.Dir, 0o755); err != nil {
 		return err
 	}
+	g.locking.Lock()
+	defer g.locking.Unlock()
 	g.lock, err = disk.LockAgain(g.opt.Dir, g.lock)
 	return err
 }
@@ -304,7 +349,7 @@ func (g *Group) find(addr netip.Addr) (*Archive, error) {
 	}
 	name := otherDir
 	if addr.IsValid() && len(g.byDir) < maxArchives {
-		name = strings.NewReplacer(".", "-", ":", "-", "%", "-").Replace(addr.String())
+		name = g.dirName(addr)
 	}
 	if a := g.byDir[name]; a != nil {
 		return a, nil
@@ -319,6 +364,15 @@ func (g *Group) find(addr netip.Addr) (*Archive, error) {
 	g.byDir[name] = a
 	g.open = append(g.open, a)
 	return a, nil
+}
+
+// dirName returns the name of an address's directory.
+func (g *Group) dirName(addr netip.Addr) string {
+	name := strings.NewReplacer(":", "-", "%", "-").Replace(addr.String())
+	if !g.opt.Dots {
+		name = strings.ReplaceAll(name, ".", "-")
+	}
+	return name
 }
 
 // Append adds a flow to the archive of its exporter.
@@ -360,9 +414,9 @@ func (b GroupBatch) Position(exporter netip.Addr, received flow.Time) (Position,
 }
 
 // Tables calls write for every file of the current Write that does not have this
-// version of what write puts there; belongs says whether an exporter's flows go into
+// version of what write puts there: it has the version since, 0 is nothing; belongs says whether an exporter's flows go into
 // it.
-func (b GroupBatch) Tables(version uint64, write func(w *nffile.Writer, belongs func(netip.Addr) bool) error) error {
+func (b GroupBatch) Tables(version uint64, write func(w *nffile.Writer, since uint64, belongs func(netip.Addr) bool) error) error {
 	for _, a := range b.g.batch {
 		if a.last.tables == version {
 			continue
@@ -371,7 +425,7 @@ func (b GroupBatch) Tables(version uint64, write func(w *nffile.Writer, belongs 
 			other, known := b.g.byAddr[addr]
 			return other == a || !known && a == b.g.single
 		}
-		if err := write(a.last.Writer, belongs); err != nil {
+		if err := write(a.last.Writer, a.last.tables, belongs); err != nil {
 			return err
 		}
 		a.last.tables = version

@@ -44,7 +44,9 @@ type PcapOptions struct {
 	Dir      string
 	Interval time.Duration  // of a slot: whole seconds, 0 is five minutes
 	Location *time.Location // of names; nil is the local one
+	Access   disk.Access    // of the files
 	Zstd     bool
+	Micro    bool   // times in microseconds, for programs that read no others, as nfpcapd
 	Ident    string // of Complete
 	Port     uint16 // destination port of the datagrams: where the collector listens
 
@@ -69,6 +71,7 @@ func (p *Pcap) Check() error {
 // The pcap format: magic of files with nanoseconds, sizes, link type.
 const (
 	pcapMagic      = 0xA1B23C4D
+	pcapMicro      = 0xA1B2C3D4 // with microseconds
 	pcapHeadSize   = 24
 	pcapPacketSize = 16
 	pcapEthernet   = 1
@@ -141,7 +144,7 @@ func (p *Pcap) recover() error {
 // cutTorn cuts off what a kill left at the end of a file that is no whole packet,
 // or no whole frame of zstd.
 func cutTorn(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := disk.OpenOwn(path, 0, 0)
 	if err != nil {
 		return err
 	}
@@ -264,7 +267,7 @@ func (p *Pcap) begin(slot int64) error {
 		return err
 	}
 	path := filepath.Join(p.opt.Dir, fmt.Sprintf("%s%d%s", pcapCurrent, slot, p.suffix()))
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := p.opt.Access.Create(path)
 	if err != nil {
 		return err
 	}
@@ -284,6 +287,11 @@ func (p *Pcap) finish() error {
 		return nil
 	}
 	if err := p.f.Sync(); err != nil {
+		return err
+	}
+	if !p.named() { // it has been removed, or another directory is in the place of its own
+		err := p.f.Close()
+		p.f = nil
 		return err
 	}
 	if err := p.complete(p.f.Name(), p.slot); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -319,6 +327,9 @@ func (p *Pcap) Add(dg flow.Datagram) {
 	le := binary.LittleEndian
 	le.PutUint32(head[0:], uint32(ns/1e9))
 	le.PutUint32(head[4:], uint32(ns%1e9))
+	if p.opt.Micro {
+		le.PutUint32(head[4:], uint32(ns%1e9/1000))
+	}
 	le.PutUint32(head[8:], size)
 	le.PutUint32(head[12:], size)
 }
@@ -341,7 +352,7 @@ func (p *Pcap) Prepare() error {
 	}
 	out := p.batch
 	if p.end == 0 {
-		out = append(pcapHead(), out...)
+		out = append(p.head(), out...)
 	}
 	if p.enc != nil {
 		p.pack = p.enc.EncodeAll(out, p.pack[:0])
@@ -366,7 +377,7 @@ func (p *Pcap) Prepare() error {
 // it: somebody may have removed either.
 func (p *Pcap) present() (err error) {
 	if p.f != nil {
-		if _, err := os.Lstat(p.f.Name()); err == nil {
+		if same, err := disk.Same(p.opt.Dir, p.lock); same && err == nil && p.named() {
 			return nil
 		}
 		p.opt.Errorf("%s has been removed while it was written: beginning another one", p.f.Name())
@@ -378,6 +389,18 @@ func (p *Pcap) present() (err error) {
 	}
 	p.lock, err = disk.LockAgain(p.opt.Dir, p.lock)
 	return err
+}
+
+// named says whether the open file still has its name.
+func (p *Pcap) named() bool {
+	info, err := p.f.Stat()
+	return err == nil && disk.Names(p.f.Name(), info)
+}
+
+// Held says whether the directory is still the one that was taken by Open.
+func (p *Pcap) Held() bool {
+	same, err := disk.Same(p.opt.Dir, p.lock)
+	return same && err == nil
 }
 
 // Commit makes permanent what Prepare wrote.
@@ -402,11 +425,14 @@ func (p *Pcap) Undo() error {
 	return p.f.Truncate(p.end)
 }
 
-// pcapHead returns the header of a pcap file.
-func pcapHead() []byte {
+// head returns the header of a pcap file.
+func (p *Pcap) head() []byte {
 	le := binary.LittleEndian
 	b := make([]byte, pcapHeadSize, pcapHeadSize+1<<16)
 	le.PutUint32(b[0:], pcapMagic)
+	if p.opt.Micro {
+		le.PutUint32(b[0:], pcapMicro)
+	}
 	le.PutUint16(b[4:], 2)
 	le.PutUint16(b[6:], 4)
 	le.PutUint32(b[16:], pcapSnap)

@@ -54,6 +54,27 @@ func tshark(t *testing.T, file string) string {
 	return string(out)
 }
 
+// TestPcapMicroseconds: nfpcapd, which takes no nanoseconds, reads the file.
+func TestPcapMicroseconds(t *testing.T) {
+	dir := t.TempDir()
+	p := openPcap(t, PcapOptions{Dir: dir, Port: 2055, Micro: true})
+	writePcap(t, p, datagram("192.0.2.1:4711", "hello"))
+	must(t, p.Close())
+	files, err := filepath.Glob(filepath.Join(dir, "pcap.*.pcap"))
+	must(t, err)
+	if len(files) != 1 {
+		t.Fatalf("files %v", files)
+	}
+	if out := tshark(t, files[0]); !strings.Contains(out, "1700000000.123456000") {
+		t.Errorf("tshark says %s", out)
+	}
+	flows := t.TempDir()
+	peers.Run(t, "nfpcapd", "-r", files[0], "-l", flows)
+	if out := peers.Run(t, "nfdump", "-R", flows, "-q", "-o", "line"); !strings.Contains(out, "192.0.2.1:4711") {
+		t.Errorf("nfpcapd made of it\n%s", out)
+	}
+}
+
 // TestPcapReplays: tcpreplay sends every frame of a file.
 func TestPcapReplays(t *testing.T) {
 	tcpreplay := peers.Path(t, "tcpreplay")

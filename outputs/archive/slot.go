@@ -21,6 +21,7 @@ func (a *Archive) options(slot int64) nffile.Options {
 		Level:       a.opt.Level,
 		Extended:    a.opt.Extended,
 		Ident:       a.opt.Ident,
+		Access:      a.opt.Access,
 		SlotStart:   start,
 		SlotEnd:     start.Add(a.opt.Interval),
 	}
@@ -41,13 +42,9 @@ func (a *Archive) openSlot(slot int64) (*file, error) {
 		return nil, err
 	}
 	f := &file{slot: slot, final: filepath.Join(dir, finalName(start, a.opt.Interval))}
-	reopened := false
-	if _, err := os.Lstat(current); errors.Is(err, os.ErrNotExist) {
-		err := os.Rename(f.final, current)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
-		}
-		reopened = err == nil
+	reopened, err := a.reopen(f.final, current)
+	if err != nil {
+		return nil, err
 	}
 	w, found, err := nffile.Resume(current, a.options(slot))
 	var damage *nffile.FormatError
@@ -55,7 +52,8 @@ func (a *Archive) openSlot(slot int64) (*file, error) {
 	case err == nil:
 		f.Writer = w
 		a.opt.Infof("appending to %s: flows %d, %d bytes cut off", f.final, found.Flows, found.Truncated)
-		return f, nil
+		f.id, err = os.Lstat(current)
+		return f, err
 	case errors.As(err, &damage):
 		// Not to be appended to: it stays what it is, and the slot gets another file.
 		if err := a.setAside(current, f.final, reopened, damage); err != nil {
@@ -67,7 +65,34 @@ func (a *Archive) openSlot(slot int64) (*file, error) {
 	if f.Writer, err = nffile.Create(current, a.options(slot)); err != nil {
 		return nil, err
 	}
-	return f, nil
+	f.id, err = os.Lstat(current)
+	return f, err
+}
+
+// reopen gives a complete file the name that it has while it is written, where nothing
+// has that name yet. A link is no file of this archive: one that has the name is put
+// out of the way, and one that has the name of the complete file stays what it is.
+func (a *Archive) reopen(final, current string) (bool, error) {
+	info, err := os.Lstat(current)
+	if err == nil {
+		if info.Mode()&os.ModeSymlink == 0 {
+			return false, nil
+		}
+		a.opt.Errorf("%s is a symbolic link, which is not written through: it is kept as %s.link", current, current)
+		if err := os.Rename(current, current+".link"); err != nil {
+			return false, err
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return false, err
+	}
+	if info, err := os.Lstat(final); err != nil || !info.Mode().IsRegular() {
+		return false, nil
+	}
+	err = os.Rename(final, current)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // setAside puts a file that cannot be appended to out of the way: back to its

@@ -11,6 +11,7 @@ package nfdump
 import (
 	_ "embed"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/influxdata/telegraf"
@@ -24,7 +25,6 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/decoding"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
-	"github.com/flowgraf/flowgraf/plugins/outcome"
 )
 
 //go:embed sample.conf
@@ -40,6 +40,9 @@ type Nfdump struct {
 	Elements         string              `toml:"elements"`
 	Names            string              `toml:"names"`
 	Split            string              `toml:"split"`
+	SplitNames       string              `toml:"split_names"`
+	FileMode         string              `toml:"file_mode"`
+	Group            string              `toml:"group"`
 	Fsync            string              `toml:"fsync"`
 	MaxAge           config.Duration     `toml:"max_age"`
 	MaxSize          config.Size         `toml:"max_size"`
@@ -50,6 +53,7 @@ type Nfdump struct {
 	Format           string              `toml:"format"`
 	PcapDirectory    string              `toml:"pcap_directory"`
 	PcapCompression  string              `toml:"pcap_compression"`
+	PcapTimes        string              `toml:"pcap_times"`
 	StateDirectory   string              `toml:"state_directory"`
 	TemplateWait     config.Duration     `toml:"template_wait"`
 	Sources          []Source            `toml:"source"`
@@ -76,6 +80,9 @@ type Nfdump struct {
 	counted    map[nffile.Exporter]counters // as of the last batch that was written
 	spare      map[nffile.Exporter]counters
 	stats      statistics
+
+	down      error // why it is not open, nil when it is
+	downSince time.Time
 
 	toldOther, toldBad bool // about metrics that are not used
 	toldState          bool // that the state cannot be written
@@ -122,7 +129,7 @@ func (p *Nfdump) Init() error {
 		return err
 	}
 	if p.pcap != nil {
-		opt.Also = []string{p.pcapDirectory()}
+		opt.Also, opt.AlsoHeld = []string{p.pcapDirectory()}, p.pcap.Held
 	}
 	p.syncEvery = opt.SyncEvery
 	if p.archive, err = archive.NewGroup(opt); err != nil {
@@ -177,31 +184,58 @@ func (p *Nfdump) Check() error {
 }
 
 // Connect implements telegraf.Output: it takes the directory and makes whole what
-// a kill left behind.
+// a kill left behind. When it cannot, Write tries again, and the agent's other plugins
+// run meanwhile; what comes stays in Telegraf's buffer.
 func (p *Nfdump) Connect() error {
+	if p.down = p.open(); p.down != nil {
+		p.errorf("cannot open, trying again every %s: %v%s", reopenAfter, p.down, advice(p.down))
+		p.downSince = time.Now()
+	}
+	return nil
+}
+
+// reopenAfter is the time between two attempts to open.
+const reopenAfter = 10 * time.Second
+
+// reopen tries again what Connect could not do.
+func (p *Nfdump) reopen() error {
+	if p.down == nil {
+		return nil
+	}
+	if time.Since(p.downSince) >= reopenAfter {
+		p.down, p.downSince = p.open(), time.Now()
+	}
+	if p.down != nil {
+		return fmt.Errorf("not open yet, what comes stays in the buffer: %w%s", p.down, advice(p.down))
+	}
+	p.infof("open")
+	return nil
+}
+
+// open takes the directories. When it fails, nothing stays open.
+func (p *Nfdump) open() error {
+	if p.pcap != nil {
+		if err := p.pcap.Open(); err != nil {
+			return err
+		}
+	}
+	if p.archive != nil {
+		p.openWaiting()
+		if err := p.archive.Open(); err != nil {
+			p.closeWaiting()
+			if p.pcap != nil {
+				err = errors.Join(err, p.pcap.Close())
+			}
+			return err
+		}
+	}
 	if p.command != nil {
 		p.command.Start()
 	}
-	if p.pcap != nil {
-		if err := p.pcap.Open(); err != nil {
-			p.stopCommand()
-			return &outcome.Startup{Err: err}
-		}
-	}
+	p.decoder = collector.NewDecoder(p.options)
 	if p.archive == nil {
-		p.decoder = collector.NewDecoder(p.options)
 		return nil
 	}
-	p.openWaiting()
-	if err := p.archive.Open(); err != nil {
-		p.closeWaiting()
-		p.stopCommand()
-		if p.pcap != nil {
-			p.pcap.Close()
-		}
-		return &outcome.Startup{Err: err}
-	}
-	p.decoder = collector.NewDecoder(p.options)
 	p.counted, p.spare = map[nffile.Exporter]counters{}, map[nffile.Exporter]counters{}
 	p.restore()
 	return nil

@@ -3,7 +3,6 @@ package nfdump
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -24,7 +23,6 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
-	"github.com/flowgraf/flowgraf/plugins/outcome"
 	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
@@ -179,7 +177,9 @@ func TestLocked(t *testing.T) {
 	dir := t.TempDir()
 	p, q := output(t, dir), output(t, dir)
 	must(t, p.Connect())
-	for _, err := range []error{q.Check(), q.Connect()} {
+	checked := q.Check()
+	must(t, q.Connect())
+	for _, err := range []error{checked, q.Write(nil)} {
 		if err == nil || !strings.Contains(err.Error(), "another process") {
 			t.Errorf("a second output: %v", err)
 		}
@@ -247,20 +247,24 @@ func TestSplitAndCommand(t *testing.T) {
 	expectRun(t, flowsOf(t, filepath.Join(top, "all/192-0-2-254")), 1, 60)
 }
 
-// TestStartupError: Telegraf's retry of a failed start is asked for.
-func TestStartupError(t *testing.T) {
+// TestOpensLater: an archive that cannot open does not end the agent; it keeps trying,
+// and what comes then is kept.
+func TestOpensLater(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(dir, nil, 0o644))
 	p := output(t, dir)
-	err := p.Connect()
-	var startup *outcome.Startup
-	if !errors.As(err, &startup) || startup.Unwrap() == nil {
-		t.Fatalf("connecting: %v", err)
+	must(t, p.Connect())
+	batch := metricsOf(v9(true, true, 1))
+	if err := p.Write(batch); err == nil || !strings.Contains(err.Error(), "not open yet") {
+		t.Fatalf("writing: %v", err)
 	}
-	if errors.As(err, new(*os.SyscallError)) && startup.As(new(int)) {
-		t.Error("the error fills anything")
-	}
+	must(t, os.Remove(dir))
+	p.downSince = time.Now().Add(-reopenAfter)
+	must(t, p.Write(batch))
 	must(t, p.Close())
+	if n := len(flowsOf(t, dir)); n != 1 {
+		t.Errorf("%d flows", n)
+	}
 }
 
 // TestSampleConfig: the sample loads as it is and the README shows it.

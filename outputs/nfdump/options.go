@@ -2,13 +2,17 @@ package nfdump
 
 import (
 	"fmt"
+	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/influxdata/telegraf/config"
 
 	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/disk"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
@@ -48,6 +52,12 @@ func (p *Nfdump) groupOptions() (archive.GroupOptions, error) {
 	if opt.PerAddress, err = choice("split", p.Split, "none", "address"); err != nil {
 		return opt, err
 	}
+	if opt.Dots, err = choice("split_names", p.SplitNames, "dashes", "dots"); err != nil {
+		return opt, err
+	}
+	if opt.Access, err = p.access(); err != nil {
+		return opt, err
+	}
 	utc, err := choice("names", p.Names, "local", "utc")
 	if err != nil {
 		return opt, err
@@ -70,6 +80,33 @@ func (p *Nfdump) groupOptions() (archive.GroupOptions, error) {
 		opt.Sources = append(opt.Sources, source)
 	}
 	return opt, nil
+}
+
+// access reads the options file_mode and group.
+func (p *Nfdump) access() (disk.Access, error) {
+	var a disk.Access
+	if p.FileMode != "" {
+		mode, err := strconv.ParseUint(p.FileMode, 8, 32)
+		if err != nil || mode&^0o777 != 0 || mode&0o600 != 0o600 {
+			return a, fmt.Errorf("file_mode is %q, expected octal digits with which the owner reads and writes, as \"0640\"", p.FileMode)
+		}
+		a.Mode = os.FileMode(mode)
+	}
+	if p.Group == "" {
+		return a, nil
+	}
+	id, err := strconv.Atoi(p.Group)
+	if err != nil {
+		g, err := user.LookupGroup(p.Group)
+		if err != nil {
+			return a, fmt.Errorf("group %q: %w", p.Group, err)
+		}
+		if id, err = strconv.Atoi(g.Gid); err != nil {
+			return a, fmt.Errorf("group %q: its id is %q, expected a number", p.Group, g.Gid)
+		}
+	}
+	a.Group = &id
+	return a, nil
 }
 
 // choice says whether a setting is the second of its two values; "" is the first.

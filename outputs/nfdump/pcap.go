@@ -37,6 +37,10 @@ func (p *Nfdump) initPcap() (flows bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	micro, err := choice("pcap_times", p.PcapTimes, "nanoseconds", "microseconds")
+	if err != nil {
+		return false, err
+	}
 	dir := p.pcapDirectory()
 	limits, location := opt.Limits, opt.Location
 	if err := limits.Check(); err != nil {
@@ -46,11 +50,14 @@ func (p *Nfdump) initPcap() (flows bool, err error) {
 		location = time.Local
 	}
 	pcap := archive.PcapOptions{
-		Dir: dir, Interval: time.Duration(p.RotationInterval), Location: opt.Location, Zstd: zstd, Port: collectorPort,
+		Dir: dir, Interval: time.Duration(p.RotationInterval), Location: opt.Location, Zstd: zstd, Micro: micro, Access: opt.Access, Port: collectorPort,
 		Sync: opt.SyncBatch, SyncEvery: opt.SyncEvery, Ident: opt.Ident, Errorf: p.errorf, Completed: p.completed,
 	}
 	if !flows { // the archive of flows sees to the limits otherwise
 		p.expirePcap = func() {
+			if !p.pcap.Held() {
+				return
+			}
 			if _, err := archive.Expire([]string{dir}, limits, location, time.Now()); err != nil {
 				p.errorf("removing expired files: %v", err)
 			}

@@ -15,6 +15,7 @@ type tables struct {
 	version  uint64 // rises when they change; 0 is none
 	list     []collector.TableEntry
 	spare    []collector.TableEntry
+	since    map[collector.TableEntry]uint64 // the version from which on an entry is there
 }
 
 // take takes the tables of a decoder when there may be other ones.
@@ -26,17 +27,34 @@ func (t *tables) take(d *collector.Decoder) {
 	t.revision = now
 	t.spare = d.Tables(t.spare[:0])
 	if !slices.Equal(t.list, t.spare) {
-		t.list, t.spare = t.spare, t.list
-		t.version++
+		before := t.list
+		t.adopt(t.spare)
+		t.spare = before
 	}
 }
 
-// write writes the tables of the exporters that belong into a file.
-func (t *tables) write(w *nffile.Writer, belongs func(netip.Addr) bool) error {
+// adopt makes a list the one to be written, with a new version for what is new in it.
+func (t *tables) adopt(list []collector.TableEntry) {
+	t.list = list
+	t.version++
+	before := t.since
+	t.since = make(map[collector.TableEntry]uint64, len(t.list))
+	for _, e := range t.list {
+		version, there := before[e]
+		if !there {
+			version = t.version
+		}
+		t.since[e] = version
+	}
+}
+
+// write writes the tables of the exporters that belong into a file, of which it has
+// those up to a version: only what has changed.
+func (t *tables) write(w *nffile.Writer, since uint64, belongs func(netip.Addr) bool) error {
 	var names [3][]nffile.Name
 	for i := range t.list {
 		e := &t.list[i]
-		if !belongs(e.Exporter) {
+		if t.since[*e] <= since || !belongs(e.Exporter) {
 			continue
 		}
 		n := nffile.Name{ID: uint32(e.ID), Name: e.Name}

@@ -3,6 +3,7 @@ package nfdump
 import (
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
@@ -100,4 +102,34 @@ func TestTables(t *testing.T) {
 	if checked < 2 {
 		t.Errorf("only %d of %d files have flows", checked, len(files))
 	}
+}
+
+// TestTablesWriteChangesOnly: a name that changes again and again costs itself, not the
+// thousand others that do not.
+func TestTablesWriteChangesOnly(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "flows")
+	p := output(t, dir)
+	must(t, p.Connect())
+	must(t, p.Write(metricsOf(optionsOf(t, 100, "uplink"))))
+	var many []collector.TableEntry
+	for i := range 1000 {
+		many = append(many, collector.TableEntry{Kind: collector.InterfaceName, ID: uint64(100 + i), Name: "a name that stays as it is"})
+	}
+	for round := range 3 {
+		many[0].Name = strings.Repeat("x", round+1)
+		p.tables.adopt(slices.Clone(many))
+	}
+	w, err := nffile.Create(filepath.Join(t.TempDir(), "f"), nffile.Options{})
+	must(t, err)
+	everyone := func(netip.Addr) bool { return true }
+	must(t, p.tables.write(w, 0, everyone))
+	must(t, w.Flush())
+	all := w.Size()
+	must(t, p.tables.write(w, p.tables.version-1, everyone))
+	must(t, w.Flush())
+	if more := w.Size() - all; more > 200 || all < 20000 {
+		t.Errorf("one changed name of 1000 takes %d bytes, all of them %d", more, all)
+	}
+	must(t, w.Close())
+	must(t, p.Close())
 }

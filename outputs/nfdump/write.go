@@ -28,6 +28,9 @@ type writing struct {
 // Write implements telegraf.Output. Metrics other than netflow_datagram, and those
 // that are malformed, are counted and dropped: to come again would not help them.
 func (p *Nfdump) Write(metrics []telegraf.Metric) error {
+	if err := p.reopen(); err != nil {
+		return err
+	}
 	if p.archive == nil {
 		return p.writeRaw(metrics)
 	}

@@ -3,6 +3,7 @@ package nffile
 import (
 	"math/bits"
 	"net/netip"
+	"slices"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
@@ -339,7 +340,45 @@ func (d *Decoder) elements(rec []byte) (have uint64, reason string) {
 	if n > 0 && len(rest) > 0 {
 		return 0, "ends within an element"
 	}
+	if have&bothAddresses == bothAddresses {
+		have = d.dualStack(rec, have)
+	}
 	return have, ""
+}
+
+// bothAddresses are the elements of which a flow has one.
+const bothAddresses = 1<<elIPv4 | 1<<elIPv6
+
+// dualStack takes the addresses of a flow with both elements, as nfcapd 1.7 writes it
+// of an exporter that sends both: those that are not zero. Of two that are not, the IP
+// version of layer 2 decides, else they are IPv4, as for nfdump 1.7.8. It returns the
+// elements without the other one.
+func (d *Decoder) dualStack(rec []byte, have uint64) uint64 {
+	var v4, v6 []byte
+	version := uint8(0)
+	for n, rest := le.Uint16(rec[4:]), rec[recordHeadSize:]; n > 0; n-- {
+		size := le.Uint16(rest[2:])
+		switch le.Uint16(rest) {
+		case elIPv4:
+			v4 = rest[4:size]
+		case elIPv6:
+			v6 = rest[4:size]
+		case elLayer2:
+			if size >= 4+27 {
+				version = rest[4+26]
+			}
+		}
+		if rest = rest[size:]; len(rest) < 4 {
+			break
+		}
+	}
+	zero4, zero6 := le.Uint64(v4) == 0, !slices.ContainsFunc(v6[:32], func(b byte) bool { return b != 0 })
+	if zero4 || !zero6 && version == 6 {
+		d.element(elIPv6, v6)
+		return have &^ (1 << elIPv4)
+	}
+	d.element(elIPv4, v4)
+	return have &^ (1 << elIPv6)
 }
 
 // families puts the bits of elements for IPv6 where those for IPv4 are: they fill

@@ -239,7 +239,7 @@ func (o *outline) fits(rec []byte, head uint32) bool {
 // measure notes the elements of a record. It returns false when there are too many,
 // or when something is wrong with those in want: see Decoder.elements.
 func (o *outline) measure(rec []byte, want uint64) bool {
-	n, off := le.Uint16(rec[4:]), recordHeadSize
+	n, off, addresses := le.Uint16(rec[4:]), recordHeadSize, 0
 	o.n, o.generic, o.misc, o.count = 0, 0, 0, 0
 	for ; n > 0 && off+4 <= len(rec); n-- {
 		id, size := le.Uint16(rec[off:]), int(le.Uint16(rec[off+2:]))
@@ -250,6 +250,10 @@ func (o *outline) measure(rec []byte, want uint64) bool {
 			return false
 		}
 		switch id {
+		case elIPv4, elIPv6:
+			if addresses++; addresses > 1 {
+				return false // a Decoder knows which counts
+			}
 		case elGeneric:
 			o.generic = uint16(off + 4)
 		case elMisc:

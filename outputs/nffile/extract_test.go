@@ -188,3 +188,52 @@ func FuzzExtractor(f *testing.F) {
 	f.Add(file3(f, None))
 	f.Fuzz(func(t *testing.T, content []byte) { newComparer().compare(t, "input", content) })
 }
+
+// TestBothAddresses: of a flow with both elements of addresses, in either order, the
+// one that is not zero counts, for a Decoder and for a ranking; and nfdump 1.7.8 takes
+// IPv4 when both have an address and no IP version says otherwise.
+func TestBothAddresses(t *testing.T) {
+	v4, v6 := []byte{1, 2, 0, 192, 2, 2, 0, 192}, make([]byte, 32)
+	le.PutUint64(v6[0:], 0x20010db800000000)
+	le.PutUint64(v6[8:], 1)
+	none4, none6 := make([]byte, 8), make([]byte, 32)
+	layer2 := make([]byte, 32)
+	layer2[26] = 6
+	for i, c := range []struct {
+		want     string
+		elements []any // id and payload
+	}{
+		{"192.0.2.1", []any{elIPv4, v4, elIPv6, none6}},
+		{"192.0.2.1", []any{elIPv6, none6, elIPv4, v4}},
+		{"2001:db8::1", []any{elIPv4, none4, elIPv6, v6}},
+		{"2001:db8::1", []any{elIPv6, v6, elIPv4, none4}},
+		{"192.0.2.1", []any{elIPv6, v6, elIPv4, v4}},
+		{"2001:db8::1", []any{elIPv6, v6, elIPv4, v4, elLayer2, layer2}},
+	} {
+		e := encoder{b: make([]byte, maxRecord), n: recordHeadSize}
+		clear(e.element(elGeneric, 48))
+		for k := 0; k < len(c.elements); k += 2 {
+			p := c.elements[k+1].([]byte)
+			copy(e.element(uint16(c.elements[k].(int)), len(p)), p)
+		}
+		rec := e.b[:e.n]
+		le.PutUint16(rec, recordFlow)
+		le.PutUint16(rec[2:], uint16(len(rec)))
+		le.PutUint16(rec[4:], e.elms)
+		block := Block{file: &File{head: Header{Layout: layout2}}, data: slices.Concat(rec, rec), Records: 2}
+		d := NewDecoder()
+		if !d.Next(&block) || d.Record().Src.String() != c.want || (d.Record().IPVersion == 4) != d.Record().Src.Is4() {
+			t.Errorf("case %d: %s, %v, expected %s", i, d.Record().Src, d.Err(), c.want)
+		}
+		block.rewind()
+		x := NewExtractor([]flow.Field{flow.Src})
+		for f := x.NewBrief(); x.Next(&block, &f); {
+			if f.Values[0].Addr().String() != c.want {
+				t.Errorf("case %d: a ranking has %s, expected %s", i, f.Values[0].Addr(), c.want)
+			}
+		}
+		if x.Err() != nil {
+			t.Error(x.Err())
+		}
+	}
+}

@@ -235,9 +235,9 @@ var elements3 = [...]struct {
 	el3Event: {0, 24, 1<<elNSEL | 1<<elNAT},
 	22:       {elACL, 24, 0}, 23: {elUser, 1, 0}, 24: {elPortBlock, 8, 0},
 	el3NBAR: {0, 4, 1 << elNBAR}, el3InPayload: {0, 4, 1 << elInPayload}, el3OutPayload: {0, 4, 1 << elOutPayload},
-	el3Tunnel: {0, 36, 1 << elTunnel4}, el3Observation: {0, 16, 1 << elObservation},
-	30: {elInmonMeta, 4, 0}, el3InmonFrame: {0, 4, 1 << elInmonFrame}, 32: {elVRF, 8, 0}, 33: {elPF, 20, 0},
-	34: {elLayer2, 27, 0}, 35: {elFlowID, 8, 0}, 36: {elNokia, 4, 0}, 37: {elNokiaText, 1, 0}, el3IPInfo: {0, 3, 1 << elIPInfo},
+	28: {elTunnel4, 12, 0}, 29: {elTunnel6, 36, 0}, el3Observation: {0, 16, 1 << elObservation},
+	31: {elInmonMeta, 4, 0}, el3InmonFrame: {0, 4, 1 << elInmonFrame}, 33: {elVRF, 8, 0}, 34: {elPF, 20, 0},
+	35: {elLayer2, 27, 0}, 36: {elFlowID, 8, 0}, 37: {elNokia, 4, 0}, 38: {elNokiaText, 1, 0}, el3IPInfo: {0, 3, 1 << elIPInfo},
 }
 
 // The elements of layout 3 that are not as in layout 2.
@@ -252,10 +252,9 @@ const (
 	el3NBAR        = 25
 	el3InPayload   = 26
 	el3OutPayload  = 27
-	el3Tunnel      = 28
-	el3Observation = 29
-	el3InmonFrame  = 31
-	el3IPInfo      = 38
+	el3Observation = 30
+	el3InmonFrame  = 32
+	el3IPInfo      = 39
 )
 
 // flow3 reads a flow of layout 3, and returns as common does.
@@ -337,8 +336,6 @@ func (d *Decoder) element3(id int, p []byte) (have uint64, ok bool) {
 		}
 		r.FlowID, r.FwXEvent, r.FwEvent = uint64(le.Uint32(p[8:])), le.Uint16(p[12:]), p[14]
 		return 1 << elNSEL, true
-	case el3Tunnel:
-		r.TunSrc, r.TunDst, r.TunProto = addrOf(p), addrOf(p[16:]), uint8(le.Uint32(p[32:]))
 	case el3Observation:
 		r.ObservationPoint, d.extra.Domain = le.Uint64(p), uint32(le.Uint64(p[8:]))
 	case el3IPInfo:

@@ -1,6 +1,7 @@
 package nffile
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -70,7 +71,6 @@ func wide3() map[int][]byte {
 	putMAC(macs[16:], w.InDstMAC)
 	putMAC(macs[24:], w.OutSrcMAC)
 	v4 := func(a netip.Addr) uint32 { b := a.As4(); return be.Uint32(b[:]) }
-	mapped := func(a netip.Addr) string { b := a.As16(); return string(b[:]) }
 	mpls := make([]byte, 40)
 	for i, l := range w.MPLS {
 		le.PutUint32(mpls[4*i:], l)
@@ -94,9 +94,9 @@ func wide3() map[int][]byte {
 		24:             put(nil, w.PortBlock[0], w.PortBlock[1], w.PortBlock[2], w.PortBlock[3]),
 		el3NBAR:        put(nil, uint32(4), string(w.AppID)),
 		el3InPayload:   put(nil, uint32(5), "hello"),
-		el3Tunnel:      put(nil, mapped(w.TunSrc), mapped(w.TunDst), uint32(w.TunProto), uint32(0)),
+		28:             put(nil, v4(w.TunSrc), v4(w.TunDst), uint32(w.TunProto)),
 		el3Observation: put(nil, w.ObservationPoint, uint64(77)),
-		32:             put(nil, w.EgressVRF, w.IngressVRF),
+		33:             put(nil, w.EgressVRF, w.IngressVRF),
 		el3IPInfo:      put(nil, w.FragFlags, uint8(5), uint8(64), uint8(0), uint32(0)),
 	}
 }
@@ -213,5 +213,24 @@ func TestLayout3Damaged(t *testing.T) {
 	encrypted[20] = 1
 	if _, err := readAll(write(t, encrypted)); err == nil {
 		t.Error("an encrypted file is read")
+	}
+}
+
+// TestExportersCostThemselves: a block of exporters that makes no sense hides neither
+// flows nor statistics.
+func TestExportersCostThemselves(t *testing.T) {
+	content := file3(t, None)
+	at := bytes.Index(content, put(nil, uint16(recordExporter3), uint16(exporter3Size+24)))
+	if at < 0 {
+		t.Fatal("no exporter in the file")
+	}
+	content[at+2], content[at+3] = 3, 0 // its size
+	f, err := OpenFile(write(t, content))
+	must(t, err)
+	defer f.Close()
+	r, err := Verify(f.Path(), nil)
+	must(t, err)
+	if len(f.Damage()) != 1 || f.Stat().Flows != 4 || f.Ident() != "edge1" || r.Flows != 4 || r.Sound() {
+		t.Errorf("damage %v, statistics %+v; %s %v", f.Damage(), f.Stat(), &r, r.Problems)
 	}
 }

@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
+
+	"github.com/flowgraf/flowgraf/plugins/disk"
 )
 
 // Found says what Resume and Recover found in a file.
@@ -34,7 +35,8 @@ func Recover(path string, opt Options) (Found, error) {
 // complete closes the file, whole or as it is.
 func (w *Writer) complete() error { return errors.Join(w.Close(), w.Abandon()) }
 
-// Resume opens a file, complete or left behind by a kill, to append to it. Blocks
+// Resume opens a file, complete or left behind by a kill, to append to it. A link is
+// not followed. Blocks
 // are kept, the appendix is dropped and written anew by Close; what is not a whole
 // block at the end is cut off. The compression is the one that the file has; an
 // empty Ident in opt stands for the one that the file has.
@@ -44,7 +46,7 @@ func (w *Writer) complete() error { return errors.Join(w.Close(), w.Abandon()) }
 // so far, is begun anew. A file that is not one of nfdump's, or has a compression
 // that cannot be written, is left untouched: the error is a *FormatError.
 func Resume(path string, opt Options) (*Writer, Found, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := disk.OpenOwn(path, 0, 0)
 	if err != nil {
 		return nil, Found{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flowgraf/flowgraf/plugins/disk"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
@@ -20,6 +21,8 @@ type Options struct {
 	Level       int    // of BZ2, LZ4 and ZSTD; 0 is the compression's own
 	Extended    bool   // elements above 37 too, which nfdump 1.7.1 complains about
 	Ident       string // at most MaxIdent bytes, printable, without blanks
+
+	Access disk.Access // of a new file
 
 	// SlotStart and SlotEnd are the times that a file without flows gets in its
 	// statistics, as nfcapd does it. Zero leaves them out.
@@ -114,7 +117,7 @@ func Create(path string, opt Options) (*Writer, error) {
 	if err := CheckIdent(opt.Ident); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := opt.Access.Create(path)
 	if err != nil {
 		return nil, err
 	}

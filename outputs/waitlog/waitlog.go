@@ -107,7 +107,7 @@ func Open(dir string, opt Options) (*Log, error) {
 	if l.lock, err = disk.Lock(dir); err != nil {
 		return nil, err
 	}
-	if l.f, err = os.OpenFile(l.path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+	if l.f, err = disk.OpenOwn(l.path, os.O_CREATE, 0o600); err != nil {
 		l.unlock()
 		return nil, err
 	}
@@ -142,7 +142,11 @@ func cutBack(list []archive.Position) error {
 			return fmt.Errorf("%s: expected a file of the archive", p.Path)
 		}
 		if info.Size() > p.Size {
-			if err := os.Truncate(p.Path, p.Size); err != nil {
+			f, err := disk.OpenOwn(p.Path, 0, 0)
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(f.Truncate(p.Size), f.Close()); err != nil {
 				return err
 			}
 		}

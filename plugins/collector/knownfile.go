@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/disk"
@@ -65,7 +64,7 @@ func (d *Decoder) LoadKnown(path string) error {
 // ReadKnown calls learn for the datagrams of a file that SaveKnown wrote, as
 // LoadKnown does. An error of learn does not end it.
 func ReadKnown(path string, learn func(Datagram) error) error {
-	file, err := os.Open(path)
+	file, _, err := disk.OpenRegular(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -226,7 +226,7 @@ func TestBothAddresses(t *testing.T) {
 			t.Errorf("case %d: %s, %v, expected %s", i, d.Record().Src, d.Err(), c.want)
 		}
 		block.rewind()
-		x := NewExtractor([]flow.Field{flow.Src})
+		x := NewExtractor([]flow.Field{flow.Src}, flow.Set{})
 		for f := x.NewBrief(); x.Next(&block, &f); {
 			if f.Values[0].Addr().String() != c.want {
 				t.Errorf("case %d: a ranking has %s, expected %s", i, f.Values[0].Addr(), c.want)

@@ -146,10 +146,10 @@ func (l *StreamListener) accept() {
 		pause = 0
 		p, why := l.take(conn)
 		if why != "" {
-			_ = conn.Close()
 			if l.refused.Add(1) == 1 {
 				l.opt.Load().Warn("%s: the connection of %s is refused: %s (further ones are only counted)", l.opt.Load().Address, conn.RemoteAddr(), why)
 			}
+			_ = conn.Close() // once it is counted: the peer sees it at once
 			continue
 		}
 		l.accepted.Add(1)
@@ -179,11 +179,11 @@ func (l *StreamListener) take(conn net.Conn) (p *place, refused string) {
 	}
 	if victim != nil {
 		l.places.leave(victim)
-		_ = victim.conn.Close()
 		if l.replaced.Add(1) == 1 {
 			l.opt.Load().Warn("%s: the connection of %s, silent for %v, makes room for that of %s (further ones are only counted)",
 				l.opt.Load().Address, victim.from, now.Sub(victim.last()).Round(time.Second), from)
 		}
+		_ = victim.conn.Close()
 	}
 	return l.places.enter(conn, from, now), ""
 }

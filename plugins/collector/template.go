@@ -115,7 +115,8 @@ func (d *Decoder) contradict(m *message, list []entry, at int) {
 	}
 	d.settle() // see drop
 	exp.needPort = true
-	d.log.say(m.received, "%s, domain %d: source ports %d and %d define template %d differently: each port keeps its own templates",
+	d.log.say(m.received, "%s, domain %d: source ports %d and %d define template %d differently: each port keeps its own templates; "+
+		"these are several exporters behind one address, set ports = \"separate\" for it to tell them apart in everything",
 		m.addr, m.dom.key.domain, list[at].port, list[0].port, list[0].t.ID)
 }
 

@@ -85,6 +85,9 @@ type counts struct {
 func (c *counts) of(r *flow.Record) {
 	c.first, c.last = r.First.Milli(), r.Last.Milli()
 	c.packets, c.bytes, c.revPackets, c.revBytes = r.Packets, r.Bytes, r.RevPackets, r.RevBytes
+	if r.Total {
+		c.packets, c.bytes = 0, 0
+	}
 	c.flows = max(r.Flows, 1)
 	c.sampled = r.Rate() > 1
 	if c.sampled {
@@ -172,7 +175,8 @@ func (w *Writer) encode(b []byte, r *flow.Record, x *Extra, c *counts, sysid uin
 	}
 
 	var flags uint8
-	if r.Event {
+	exporters := x == &w.extra || x == &noExtra                 // not that of another file
+	if r.Event || exporters && plan&(1<<elNSEL|1<<elNAT) != 0 { // with bytes or without, as nfcapd marks them
 		flags |= flagEvent
 	}
 	if c.sampled || x.Sampled {

@@ -62,3 +62,18 @@ func TestVendorElements(t *testing.T) {
 		t.Errorf("taking them allocates %v times", n)
 	}
 }
+
+// TestEventsWithBytes: what a firewall or an address translator reports is an event,
+// also where it counts bytes, as nfcapd 1.7.1 marks it.
+func TestEventsWithBytes(t *testing.T) {
+	for _, f := range []flow.Field{flow.FwEvent, flow.FwXEvent, flow.NATEvent} {
+		w := mustCreate(t, Options{})
+		r := flow.Record{Present: flow.SetOf(flow.Bytes, f), Bytes: 500, Packets: 1, FwEvent: 2, NATEvent: 1, Version: flow.V9}
+		if err := w.Append(&r); err != nil {
+			t.Fatal(err)
+		}
+		if flags := w.block[10]; flags&flagEvent == 0 {
+			t.Errorf("%s: flags %#x", f, flags)
+		}
+	}
+}

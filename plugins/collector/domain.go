@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
@@ -49,6 +50,8 @@ type domain struct {
 	names       table
 	missed      map[uint16]bool // template ids that have been logged as missing
 	complained  bool            // an error has been logged
+	again       bool            // it reports flows with running totals again
+	outReverse  atomic.Bool     // what it counts as sent is the other direction
 	doubted     bool            // a sampling rate that cannot be has been logged
 
 	account            *account

@@ -13,6 +13,7 @@ type ExporterConfig struct {
 	Name       string
 	Refuse     bool              // drop its datagrams
 	Interfaces map[uint32]string // names by SNMP index
+	Out        OutCounters
 
 	flow.Policy
 }

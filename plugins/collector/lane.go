@@ -21,6 +21,7 @@ type lane struct {
 	inner   inner
 	counter flow.CounterRecord
 	samples sflow.Decoder
+	running running // of the decoder's own lane
 }
 
 // work is the data records of a set, or of a datagram that has no sets, and what came
@@ -179,6 +180,10 @@ func (l *lane) emit(w *work) {
 	if l.handler.Flow == nil {
 		return
 	}
+	if w.template != nil && w.template.CountsTotals() {
+		l.running.difference(dom, r)
+	}
+	reversed := dom.outCounters(r)
 	if c := dom.exporter.config; c != nil && !c.Count.Counts(r) {
 		w.uncounted++
 		return
@@ -189,11 +194,14 @@ func (l *lane) emit(w *work) {
 	}
 	if !l.opt.SplitBiflows || !isBiflow(r) {
 		l.give(w, r)
-		return
+	} else {
+		split(r, &l.reverse)
+		l.give(w, r)
+		l.give(w, &l.reverse)
 	}
-	split(r, &l.reverse)
-	l.give(w, r)
-	l.give(w, &l.reverse)
+	if reversed { // the next record does not set them
+		l.flow.RevBytes, l.flow.RevPackets = 0, 0
+	}
 }
 
 // give gives a flow to the handler, with the names of its numbers and a sampling rate
@@ -234,9 +242,11 @@ func (w *work) records() int {
 	return len(w.body) / sampleSize
 }
 
-// teaches says whether doing w can change the exporter's clock, on which the times of
-// later records depend.
-func (w *work) teaches() bool { return w.template != nil && w.template.MovesClock(&w.m.dom.uptime) }
+// teaches says whether doing w can change what later records depend on: the exporter's
+// clock, or the running totals of its flows.
+func (w *work) teaches() bool {
+	return w.template != nil && (w.template.MovesClock(&w.m.dom.uptime) || w.template.CountsTotals())
+}
 
 // take takes what came of w into the state of the domain.
 func (d *Decoder) take(w *work) {

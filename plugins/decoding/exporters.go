@@ -23,6 +23,7 @@ type Exporter struct {
 	Sampling     string            `toml:"sampling"`
 	Count        string            `toml:"count"`
 	Ports        string            `toml:"ports"`
+	OutCounters  string            `toml:"out_counters"`
 	Interfaces   map[string]string `toml:"interfaces"`
 }
 
@@ -130,6 +131,9 @@ func (e *Exporter) config() (collector.ExporterConfig, error) {
 		c.SeparatePorts = true
 	default:
 		return c, fmt.Errorf("ports: expected 'together' or 'separate', got %q", e.Ports)
+	}
+	if c.Out, err = collector.ParseOutCounters(e.OutCounters); err != nil {
+		return c, err
 	}
 	for index, name := range e.Interfaces {
 		i, err := strconv.ParseUint(index, 10, 32)

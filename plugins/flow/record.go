@@ -202,6 +202,7 @@ type Record struct {
 	MPLSDepth uint8      // labels in MPLS
 
 	// Events of firewalls and address translators.
+	Total      bool       // Bytes and Packets count since the flow began, and what was counted before is not known
 	Event      bool       // state changed, no traffic counted: NSEL or NEL
 	EventTime  Time       `flow:"event_time_ms,one" ie:"+323 +322 +324 +325"`
 	FwEvent    uint8      `flow:"fw_event" ie:"233 +40005"`

@@ -15,7 +15,7 @@ import (
 
 // addedNames are the fields of netflow that are neither the stock plugin's, nor a field
 // of flow.Record, nor a label of flow.Names.
-var addedNames = []string{"sampling_source", "scaled_bytes", "scaled_packets", "exporter_port", "agent_ip", "agent_subid",
+var addedNames = []string{"count_kind", "sampling_source", "scaled_bytes", "scaled_packets", "exporter_port", "agent_ip", "agent_subid",
 	"l2_protocol", "datalink_frame_type", "vlan_id", "vlan_outer_id", "vni", "reason", "acl_name", "function", "ingress_role",
 	"egress_role"}
 

@@ -18,12 +18,18 @@ func (b *Builder) recordFields(r *flow.Record) {
 			}
 		}
 	}
+	if r.Total {
+		b.add("count_kind", "total")
+	}
 	b.uint("sampling_rate", r.Rate())
 	b.add("sampling_source", rateSources[r.SamplingSource&7])
 }
 
 // recordField writes one field.
 func (b *Builder) recordField(f flow.Field, d *stockField, r *flow.Record) {
+	if r.Total && (f == flow.Bytes || f == flow.Packets) { // the element's own name has it
+		return
+	}
 	switch d.kind {
 	case kindUint:
 		b.uint(d.name, r.Number(f))

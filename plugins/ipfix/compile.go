@@ -165,6 +165,7 @@ type segment struct {
 
 // plan is what a template is compiled to.
 type plan struct {
+	totals   bool // the counters count from the begin of the flow
 	segments []segment
 	present  flow.Set // of the fields of fixed size
 	uptime   bool     // first or last count from the start of the exporter
@@ -236,6 +237,7 @@ func compile(fields []FieldSpec, v9 bool) plan {
 	if p.hasICMP {
 		keepDstPort(moves)
 	}
+	p.totals = c.countsTotals()
 	p.divide(fields, moves)
 	p.steady = !p.section && !p.tunnel && !p.lists && p.steadyTails()
 	return p
@@ -277,6 +279,21 @@ func (c *compiler) main(i int) {
 			c.mains[at] = i
 		}
 	}
+}
+
+// countsTotals says whether the flow's counters are running totals.
+func (c *compiler) countsTotals() bool {
+	for _, f := range [...]flow.Field{flow.Bytes, flow.Packets} {
+		i, ok := c.mains[place{field: f}]
+		if !ok {
+			continue
+		}
+		switch c.fields[i].ID {
+		case ie.OctetTotalCount, ie.PacketTotalCount, ie.PostOctetTotalCount, ie.PostPacketTotalCount:
+			return c.fields[i].PEN == 0
+		}
+	}
+	return false
 }
 
 // better says whether an element is rather the main one of a place than the field of

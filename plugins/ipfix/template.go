@@ -142,6 +142,10 @@ func (t *Template) again(nth []uint8) []uint8 {
 	return nth
 }
 
+// CountsTotals says whether the counters of t's flows count from the begin of each flow
+// (elements 85 and 86), and not from its last report.
+func (t *Template) CountsTotals() bool { return t.plan.totals }
+
 // Options says whether t is an options template.
 func (t *Template) Options() bool { return t.options }
 

@@ -157,38 +157,43 @@ var nfdumpProtocols = map[string]string{"ICMP": "1", "TCP": "6", "UDP": "17", "I
 // is sFlow. Times are to the millisecond, and no flow is moved by 49 days because it
 // ends after the exporter's uptime.
 func TestNfcapdReadsGeneratedDatagrams(t *testing.T) {
-	for _, protocol := range generatedProtocols {
-		t.Run(protocol, func(t *testing.T) {
-			const count = 600
-			program := "nfcapd"
-			if protocol == "sflow" {
-				program = "sfcapd"
+	for _, mix := range generatedMixes {
+		for _, protocol := range generatedProtocols {
+			t.Run(mix+" "+protocol, func(t *testing.T) { compareWithNfcapd(t, protocol, mix) })
+		}
+	}
+}
+
+// compareWithNfcapd compares every flow that one protocol carries.
+func compareWithNfcapd(t *testing.T, protocol, mix string) {
+	const count = 600
+	program := "nfcapd"
+	if protocol == "sflow" {
+		program = "sfcapd"
+	}
+	peer(t, program)
+	datagrams := generatedDatagrams(t, protocol, mix, count)
+	theirs := nfcapdReads(t, program, datagrams)
+	ours, _ := decode(t, datagrams)
+	if len(theirs) != count || len(ours) != count {
+		t.Fatalf("%s has %d flows, we have %d, want %d", program, len(theirs), len(ours), count)
+	}
+	names, wrong := strings.Split(nfdumpColumns, ","), 0
+	for i, words := range theirs {
+		if number, ok := nfdumpProtocols[words[6]]; ok {
+			words[6] = number
+		}
+		for j, want := range ourColumns(ours[i].flow) {
+			if protocol == "sflow" && (j < 2 || (j == 4 || j == 5) && words[6] != "6" && words[6] != "17") {
+				continue // sFlow has no times; sfcapd 1.7.1 has the type of ICMP as source port
 			}
-			peer(t, program)
-			datagrams := generatedDatagrams(t, protocol, count)
-			theirs := nfcapdReads(t, program, datagrams)
-			ours, _ := decode(t, datagrams)
-			if len(theirs) != count || len(ours) != count {
-				t.Fatalf("%s has %d flows, we have %d, want %d", program, len(theirs), len(ours), count)
+			if (protocol == "v5" || protocol == "v7") && j >= 15 {
+				continue // nfcapd 1.7.1 leaves their masks out
 			}
-			names, wrong := strings.Split(nfdumpColumns, ","), 0
-			for i, words := range theirs {
-				if number, ok := nfdumpProtocols[words[6]]; ok {
-					words[6] = number
-				}
-				for j, want := range ourColumns(ours[i].flow) {
-					if protocol == "sflow" && (j < 2 || (j == 4 || j == 5) && words[6] != "6" && words[6] != "17") {
-						continue // sFlow has no times; sfcapd 1.7.1 has the type of ICMP as source port
-					}
-					if (protocol == "v5" || protocol == "v7") && j >= 15 {
-						continue // nfcapd 1.7.1 leaves their masks out
-					}
-					if words[j] != want && wrong < 10 {
-						t.Errorf("flow %d, %s: %s has %s, we have %s", i, names[j], program, words[j], want)
-						wrong++
-					}
-				}
+			if words[j] != want && wrong < 10 {
+				t.Errorf("flow %d, %s: %s has %s, we have %s", i, names[j], program, words[j], want)
+				wrong++
 			}
-		})
+		}
 	}
 }

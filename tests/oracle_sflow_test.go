@@ -52,8 +52,8 @@ var sampleFields = map[string]func(r *flow.Record) any{
 // packetFields are the values of a sampled packet under tshark's names. Of a name that
 // comes more than once the last counts: that of the innermost header.
 var packetFields = map[string]func(r *flow.Record) any{
-	"eth.src":     func(r *flow.Record) any { return either{r.InSrcMAC} },
-	"eth.dst":     func(r *flow.Record) any { return either{r.OutDstMAC} },
+	"eth.src":     func(r *flow.Record) any { return mac(r.InSrcMAC) },
+	"eth.dst":     func(r *flow.Record) any { return mac(r.OutDstMAC) },
 	"ip.src":      func(r *flow.Record) any { return r.Src },
 	"ip.dst":      func(r *flow.Record) any { return r.Dst },
 	"ip.dsfield":  func(r *flow.Record) any { return r.SrcTOS },
@@ -64,6 +64,7 @@ var packetFields = map[string]func(r *flow.Record) any{
 	"ipv6.src":    func(r *flow.Record) any { return r.Src },
 	"ipv6.dst":    func(r *flow.Record) any { return r.Dst },
 	"ipv6.plen":   func(r *flow.Record) any { return r.Sample.IPLength },
+	"ipv6.flow":   func(r *flow.Record) any { return r.Sample.FlowLabel },
 	"ipv6.hlim":   func(r *flow.Record) any { return r.Sample.TTL },
 	"tcp.srcport": func(r *flow.Record) any { return r.SrcPort },
 	"tcp.dstport": func(r *flow.Record) any { return r.DstPort },
@@ -146,7 +147,7 @@ func compareSample(t *testing.T, theirs *dissected, r *flow.Record, fields map[s
 	})
 	for name, f := range last {
 		fields[name]++
-		if value := packetFields[name](r); !same(value, f.raw()) {
+		if value := packetFields[name](r); !same(value, bits(f)) {
 			t.Errorf("%s: ours is %v, tshark reads %s", name, value, f.Showname)
 		}
 	}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/flowgraf/flowgraf/plugins/exporter"
 )
 
 //go:embed demo.conf
@@ -230,7 +232,7 @@ func (d *demo) generate(ctx context.Context, rate int) error {
 			source = "127.0.0.1" // only Linux has all of 127.0.0.0/8
 		}
 		g, err := newGenerator(generatorOptions{
-			to: d.flowAddr.String(), source: source, protocol: e.protocol, seed: uint64(i + 1),
+			to: d.flowAddr.String(), source: source, Options: exporter.Options{Protocol: e.protocol, Seed: uint64(i + 1)},
 		})
 		if err != nil {
 			return err

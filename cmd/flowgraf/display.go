@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/archive"
+	"github.com/flowgraf/flowgraf/plugins/exporter"
 )
 
 // maxSeries bounds the memory of the series that metricsTail remembers.
@@ -192,7 +193,7 @@ func (d *demo) printStart(out io.Writer) {
 }
 
 func (d *demo) printEnd(out io.Writer) {
-	var sums totals
+	var sums exporter.Totals
 	for _, g := range d.generators {
 		s := g.sums()
 		sums.Flows += s.Flows

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/flowgraf/flowgraf/plugins/exporter"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
@@ -37,14 +38,27 @@ second. The same --seed sends the same flows, but for their times.
 
 With sflow a flow is a sample of one packet in 512, and counters of seven
 interfaces come where others send templates. Totals are of the samples: times 512
-they are the traffic.`,
+they are the traffic.
+
+--mix realistic is harder on a collector: three layouts of templates in turn (two
+with vmware), IPv4 and IPv6 mixed, 200,000 hosts with a long tail, random ports of
+clients, counters, interfaces and AS numbers, flows that ended within the last
+minute, and eight exporters (--exporters), each with a port and an observation
+domain, engine or sub-agent of its own.`,
 		Example: `  flowgraf generate --to 127.0.0.1:2055 --protocol v9 --rate 1000 --count 20000
   flowgraf generate --to [::1]:2055 --protocol ipfix --rate 0 --count 1000000
+  flowgraf generate --to 127.0.0.1:2055 --protocol v9 --mix realistic --count 500000
   flowgraf generate --to 127.0.0.1:2055 --source 127.0.0.9 --duration 1m --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if rate < 0 {
 				return usageError{fmt.Errorf("--rate is %g: expected flows per second, or 0 for as fast as possible", rate)}
+			}
+			if o.exporters < 0 || o.exporters > maxExporters {
+				return usageError{fmt.Errorf("--exporters is %d: expected 1 to %d", o.exporters, maxExporters)}
+			}
+			if o.exporters == 0 && o.Mix == exporter.Realistic {
+				o.exporters = realisticExporters
 			}
 			g, err := newGenerator(o)
 			if err != nil {
@@ -65,70 +79,68 @@ they are the traffic.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.to, "to", "", "where to send: `host:port` (required)")
-	f.StringVar(&o.protocol, "protocol", "v9", protocols)
+	f.StringVar(&o.Protocol, "protocol", "v9", exporter.Protocols)
+	f.StringVar((*string)(&o.Mix), "mix", string(exporter.Plain), "plain or realistic")
+	f.IntVar(&o.exporters, "exporters", 0, "how many exporters (default 1, with the realistic mix 8)")
 	f.Float64Var(&rate, "rate", 1000, "flows per second, 0 is as fast as possible")
 	f.Uint64Var(&count, "count", 0, "end after so many flows, 0 is never")
 	f.DurationVar(&duration, "duration", 0, "end after this time, 0 is never")
 	f.StringVar(&o.source, "source", "", "send from this local `address`, to play several exporters")
-	f.Uint64Var(&o.seed, "seed", 1, "which flows")
+	f.Uint64Var(&o.Seed, "seed", 1, "which flows")
 	f.BoolVar(&asJSON, "json", false, "print the totals as JSON")
 	cmd.MarkFlagRequired("to")
 	return cmd
 }
 
+// The exporters that one generate plays: the most, and those of the realistic mix. The
+// most are as many as version 5 has engines.
+const (
+	maxExporters       = 256
+	realisticExporters = 8
+)
+
 // reportTotals prints what was sent, also when sending ended with an error.
-func reportTotals(out io.Writer, sums totals, asJSON bool, err error) error {
+func reportTotals(out io.Writer, sums exporter.Totals, asJSON bool, err error) error {
 	if asJSON {
 		if jsonErr := json.NewEncoder(out).Encode(sums); jsonErr != nil {
 			return jsonErr
 		}
 		return err
 	}
-	sums.print(out)
+	sums.Print(out)
 	return err
 }
 
-// generatorOptions say what an exporter sends, from where to where.
+// generatorOptions say what exporters send, from where to where.
 type generatorOptions struct {
-	to       string // host:port
-	source   string // local address, empty is any
-	protocol string
-	seed     uint64
+	exporter.Options
+	to        string // host:port
+	source    string // local address, empty is any
+	exporters int    // 0 is one
 }
 
 // templateInterval is how often a generated exporter repeats its templates.
 const templateInterval = time.Second
 
-// generator is a generated exporter.
+// player is one generated exporter, and the socket that it sends from.
+type player struct {
+	*exporter.Exporter
+	conn        *net.UDPConn
+	templatesAt time.Time // when templates were last sent
+}
+
+// generator is generated exporters, which send in turn.
 type generator struct {
-	conn    *net.UDPConn
-	traffic *traffic
-	encoder encoder
-	records []flow.Record
+	players []*player
+	turn    int
 	buf     []byte
 	surge   *atomic.Bool // while it is on, flows are a thousand times as large
 
-	templatesAt time.Time // when templates were last sent
-
 	mu   sync.Mutex
-	sent totals
-}
-
-// encoder writes datagrams of one protocol.
-type encoder interface {
-	// templates writes a datagram with the templates, nil where the protocol has
-	// none.
-	templates(dst []byte, now time.Time) []byte
-	// data writes a datagram with as many of recs, from the first, as fit, and
-	// returns how many these are.
-	data(dst []byte, now time.Time, recs []flow.Record) ([]byte, int)
+	sent exporter.Totals
 }
 
 func newGenerator(o generatorOptions) (*generator, error) {
-	enc, v4only, err := newEncoder(o.protocol)
-	if err != nil {
-		return nil, usageError{err}
-	}
 	to, err := net.ResolveUDPAddr("udp", o.to)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--to %q: expected host:port: %w", o.to, err)}
@@ -141,28 +153,40 @@ func newGenerator(o generatorOptions) (*generator, error) {
 		}
 		from = &net.UDPAddr{IP: ip}
 	}
-	conn, err := net.DialUDP("udp", from, to)
-	if err != nil {
-		return nil, err
+	g := &generator{}
+	for i := range max(o.exporters, 1) {
+		one := o.Options
+		one.ID = i
+		e, err := exporter.New(one)
+		if err != nil {
+			g.close()
+			return nil, usageError{fmt.Errorf("--%w", err)} // which begins with protocol or mix
+		}
+		conn, err := net.DialUDP("udp", from, to)
+		if err != nil {
+			g.close()
+			return nil, err
+		}
+		g.players = append(g.players, &player{Exporter: e, conn: conn})
 	}
-	return &generator{
-		conn: conn, encoder: enc,
-		traffic: newTraffic(o.seed, v4only),
-		records: make([]flow.Record, 0, maxRecords),
-	}, nil
+	return g, nil
 }
 
 // maxRecords is how many flows are made ready at once, no fewer than fit into
 // a datagram.
 const maxRecords = 30
 
-// source returns the address and port that the exporter sends from.
-func (g *generator) source() string { return g.conn.LocalAddr().String() }
+// source returns the address and port that the first exporter sends from.
+func (g *generator) source() string { return g.players[0].conn.LocalAddr().String() }
 
-func (g *generator) close() { g.conn.Close() }
+func (g *generator) close() {
+	for _, p := range g.players {
+		p.conn.Close()
+	}
+}
 
 // sums returns what has been sent so far.
-func (g *generator) sums() totals {
+func (g *generator) sums() exporter.Totals {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.sent
@@ -214,29 +238,30 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 	}
 }
 
-// send sends n flows in as many datagrams as they need, and the templates when
-// they are due.
+// send sends n flows of the exporter whose turn it is, in as many datagrams as they
+// need, and its templates when they are due.
 func (g *generator) send(n int, now time.Time) error {
-	if now.Sub(g.templatesAt) >= templateInterval {
-		g.templatesAt = now
-		if g.buf = g.encoder.templates(g.buf[:0], now); len(g.buf) > 0 {
-			if err := g.write(nil); err != nil {
+	p := g.players[g.turn]
+	g.turn = (g.turn + 1) % len(g.players)
+	if now.Sub(p.templatesAt) >= templateInterval {
+		p.templatesAt = now
+		if g.buf = p.Templates(g.buf[:0], now); len(g.buf) > 0 {
+			if err := g.write(p, nil); err != nil {
 				return err
 			}
 		}
 	}
-	g.records = g.records[:n]
-	for i := range g.records {
-		g.traffic.next(&g.records[i], now)
-		if g.surge != nil && g.surge.Load() {
-			g.records[i].Bytes *= 1000
-			g.records[i].Packets *= 1000
+	recs := p.Flows(n, now)
+	if g.surge != nil && g.surge.Load() {
+		for i := range recs {
+			recs[i].Bytes *= 1000
+			recs[i].Packets *= 1000
 		}
 	}
-	for recs := g.records; len(recs) > 0; {
+	for len(recs) > 0 {
 		var done int
-		g.buf, done = g.encoder.data(g.buf[:0], now, recs)
-		if err := g.write(recs[:done]); err != nil {
+		g.buf, done = p.Data(g.buf[:0], now, recs)
+		if err := g.write(p, recs[:done]); err != nil {
 			return err
 		}
 		recs = recs[done:]
@@ -245,15 +270,15 @@ func (g *generator) send(n int, now time.Time) error {
 }
 
 // write sends the datagram in the buffer and counts its flows.
-func (g *generator) write(recs []flow.Record) error {
-	if _, err := g.conn.Write(g.buf); err != nil {
-		return fmt.Errorf("sending to %s: %w (is a collector listening there?)", g.conn.RemoteAddr(), err)
+func (g *generator) write(p *player, recs []flow.Record) error {
+	if _, err := p.conn.Write(g.buf); err != nil {
+		return fmt.Errorf("sending to %s: %w (is a collector listening there?)", p.conn.RemoteAddr(), err)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.sent.Datagrams++
 	for i := range recs {
-		g.sent.add(&recs[i])
+		g.sent.Add(&recs[i])
 	}
 	return nil
 }

@@ -155,6 +155,7 @@ type ExporterStats struct {
 	DecodeErrors        uint64 // datagrams, sets, templates and records that contradict themselves
 	Unsupported         uint64 // datagrams of a protocol that is unknown or not wanted
 	SamplingRefused     uint64 // sampling rates that cannot be
+	UnknownFormats      uint64 // samples of sFlow, and records in them, that are left out because their format is not known
 	TimeRepairs         uint64 // flows whose times were absurd
 
 	// Gauges.

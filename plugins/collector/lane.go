@@ -46,6 +46,7 @@ type work struct {
 	doubts    uint64  // sampling rates that cannot be
 	doubted   float64 // the last of them
 	rate      uint32  // sampling rate of the last flow that had one
+	skipped   uint64  // samples, and records in them, of formats that are not known
 	failures  uint64
 	failure   error // the first
 	unsure    bool  // records were not decoded, so their number is unknown
@@ -132,6 +133,7 @@ func (l *lane) records(w *work) {
 
 // packets decodes the samples of an sFlow datagram.
 func (l *lane) packets(w *work) {
+	skipped := l.samples.Skipped
 	for {
 		s, ok := w.packets.Next()
 		if !ok {
@@ -145,11 +147,14 @@ func (l *lane) packets(w *work) {
 			}
 		case sflow.CounterSample, sflow.ExpandedCounterSample:
 			err = l.counters(w, s)
+		default:
+			w.skipped++
 		}
 		if err != nil {
 			w.fail(err)
 		}
 	}
+	w.skipped += l.samples.Skipped - skipped
 	if err := w.packets.Err(); err != nil {
 		w.fail(err)
 	}
@@ -259,6 +264,7 @@ func (d *Decoder) take(w *work) {
 	}
 	s.Counters += w.counters
 	s.Uncounted += w.uncounted
+	s.UnknownFormats += w.skipped
 	s.TimeRepairs += w.repairs
 	if w.rate != 0 {
 		s.SamplingRate = w.rate

@@ -96,6 +96,7 @@ func exporterFields(s *collector.ExporterStats) map[string]interface{} {
 		"decode_errors":           s.DecodeErrors,
 		"unsupported":             s.Unsupported,
 		"sampling_refused":        s.SamplingRefused,
+		"unknown_formats":         s.UnknownFormats,
 		"time_repairs":            s.TimeRepairs,
 		"templates_known":         uint64(s.TemplatesKnown),
 		"sampling_rate":           uint64(s.SamplingRate),

@@ -43,6 +43,7 @@ type Sample struct {
 	FragFlags   uint8 // of IPv4: 4 evil, 2 don't fragment, 1 more fragments
 	FragOffset  uint16
 	IPID        uint16
+	FlowLabel   uint32 // of IPv6, 20 bits
 	IPLength    uint16 // total length of IPv4, payload length of IPv6; bytes
 	UDPLength   uint16
 	TCPSeq      uint32
@@ -125,6 +126,7 @@ type CounterRecord struct {
 	SourceType   uint8
 	Source       uint32 // index of what is counted
 	Received     Time
+	First        bool   // of the records of its sample that are decoded
 	Kind         string // interface, ethernet, host_cpu, …
 	Counters     []Counter
 }

@@ -90,16 +90,16 @@ type Options struct {
 
 // Builder makes metrics. It is not safe for concurrent use.
 type Builder struct {
-	tags   []string
-	pen    PEN
-	stock  bool
-	lost   *atomic.Uint64
-	extra  []extraField
-	last   counterKey       // of the counter sample that was written last
-	fields []telegraf.Field // of the metric at hand
-	moved  []telegraf.Tag   // of these, what becomes a tag
-	cache  cache
-	names  map[elementKey]stockField // of elements outside the stock table
+	tags         []string
+	pen          PEN
+	stock        bool
+	lost         *atomic.Uint64
+	extra        []extraField
+	sampleMetric *Metric          // of the counter sample at hand, with the stock plugin's measurements
+	fields       []telegraf.Field // of the metric at hand
+	moved        []telegraf.Tag   // of these, what becomes a tag
+	cache        cache
+	names        map[elementKey]stockField // of elements outside the stock table
 
 	scratch [16]byte
 }

@@ -99,6 +99,9 @@ func (b *Builder) headers(r *flow.Record, p *flow.Sample) {
 	}
 	if p.Headers&flow.HasIPv6 != 0 {
 		b.put("ipv6_total_len", uint64(p.IPLength))
+		if p.FlowLabel != 0 {
+			b.set("flow_label", fmt.Sprintf("0x%08x", p.FlowLabel)) // as element 31
+		}
 	}
 	if p.Headers&flow.HasTCP != 0 {
 		b.put("tcp_seq_number", uint64(p.TCPSeq))
@@ -198,53 +201,72 @@ func etherType(v uint16) string {
 	return fmt.Sprintf("0x%04x", v)
 }
 
-// counterKey names a counter sample.
-type counterKey struct {
-	exporter, agent  netip.Addr
-	source, sequence uint32
-	received         flow.Time
-}
-
-// Counters returns the metric of a counter record of sFlow: netflow_counters,
-// with the tags kind and index, or netflow as the stock plugin writes it. That one
-// takes one record of a sample only, and few kinds: then nil is returned for the
-// others.
+// Counters returns the metric of a counter record of sFlow: netflow_counters, with the
+// tags kind and index, or netflow as the stock plugin writes it. That one has a metric
+// for each sample, with what its records of a few kinds say: the first of them returns
+// it, the later ones add to it and return nil. It must not be given away before the
+// sample is over.
 func (b *Builder) Counters(o *flow.CounterRecord, at time.Time) telegraf.Metric {
 	b.fields = b.fields[:0]
 	if b.stock {
-		key := counterKey{o.Exporter, o.Agent, o.Source, o.Sequence, o.Received}
-		if key == b.last || o.Kind != "interface" && o.Kind != "ethernet" && o.Kind != "port_name" {
-			return nil
-		}
-		b.last = key
-		b.set("ip_version", agentVersion(o.Agent))
-		switch o.SourceType {
-		case 0:
-			b.put("in_snmp", uint64(o.Source))
-		case 1:
-			b.put("in_vlan_id", uint64(o.Source))
-		case 2:
-			b.put("in_phy_interface", uint64(o.Source))
-		}
+		return b.stockCounters(o, at)
 	}
+	b.agentFields(o)
+	b.counters(o)
+	m := b.finish(CounterMeasurement, o.Exporter, flow.SFlow, at, nil)
+	m.AddTag("kind", o.Kind)
+	m.AddTag("index", strconv.FormatUint(uint64(o.Source), 10))
+	return m
+}
+
+// agentFields writes whose counters these are.
+func (b *Builder) agentFields(o *flow.CounterRecord) {
 	if o.Agent.IsValid() {
 		b.add("agent_ip", b.cache.addr(o.Agent))
 	}
 	b.put("agent_subid", uint64(o.Domain))
 	b.put("sys_uptime", uint64(o.Uptime))
 	b.put("seq_number", uint64(o.Sequence))
+}
+
+// counters writes the counters of a record.
+func (b *Builder) counters(o *flow.CounterRecord) {
 	for i := range o.Counters {
 		b.counter(o, &o.Counters[i])
 	}
 	if o.Kind == "ethernet" {
 		b.set("type", "IEEE 802.3")
 	}
-	if b.stock {
-		return b.finish(Measurement, o.Exporter, flow.SFlow, at, nil)
+}
+
+// stockCounters returns the metric of a counter sample, or adds to it.
+func (b *Builder) stockCounters(o *flow.CounterRecord, at time.Time) telegraf.Metric {
+	if o.First {
+		b.sampleMetric = nil
 	}
-	m := b.finish(CounterMeasurement, o.Exporter, flow.SFlow, at, nil)
-	m.AddTag("kind", o.Kind)
-	m.AddTag("index", strconv.FormatUint(uint64(o.Source), 10))
+	if o.Kind != "interface" && o.Kind != "ethernet" && o.Kind != "port_name" {
+		return nil
+	}
+	if b.sampleMetric != nil {
+		b.counters(o)
+		for _, f := range b.fields {
+			b.sampleMetric.AddField(f.Key, f.Value)
+		}
+		return nil
+	}
+	b.set("ip_version", agentVersion(o.Agent))
+	switch o.SourceType {
+	case 0:
+		b.put("in_snmp", uint64(o.Source))
+	case 1:
+		b.put("in_vlan_id", uint64(o.Source))
+	case 2:
+		b.put("in_phy_interface", uint64(o.Source))
+	}
+	b.agentFields(o)
+	b.counters(o)
+	m := b.finish(Measurement, o.Exporter, flow.SFlow, at, nil)
+	b.sampleMetric = m
 	return m
 }
 

@@ -20,7 +20,7 @@ const (
 const maxLength = 1500
 
 // Append appends the headers of the packet that a flow's record stands for: Ethernet, an
-// 802.1Q tag where SrcVLAN is set, IPv4 with its checksum or IPv6 with its flow label, and
+// 802.1Q tag where SrcVLAN is set, IPv4 with its checksum or IPv6 without a flow label, and
 // TCP, UDP or ICMP; what carries ports in its first four bytes (SCTP, DCCP) is written as
 // UDP is. The packet is r.Bytes long, from its IP header on, but no shorter than its
 // headers and no longer than 1,500 bytes. Checksums that cover the payload, which is not

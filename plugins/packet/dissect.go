@@ -43,11 +43,13 @@ const (
 	ipIPv6     = 41
 	ipRouting  = 43
 	ipFragment = 44
+	ipDCCP     = 33
 	ipGRE      = 47
 	ipAH       = 51
 	ipICMPv6   = 58
 	ipDestOpts = 60
 	ipSCTP     = 132
+	ipUDPLite  = 136
 )
 
 // The UDP ports of tunnels that are entered.
@@ -75,12 +77,14 @@ type walker struct {
 	r     *flow.Record
 	p     *flow.Sample
 	depth int
+	link  []byte // addresses of an Ethernet header whose payload is not known yet
 }
 
 // Dissect reads the headers at the start of a packet, of which head has the first
 // bytes: Ethernet, 802.1Q and QinQ tags, MPLS, IPv4, IPv6 and its extensions, TCP,
-// UDP, SCTP, ICMP, and through VXLAN, GENEVE, GRE, and IP in IP. The innermost IP
-// header is the flow, the outer one its tunnel, as with VMware's tenants. It sets
+// UDP, SCTP, DCCP, UDP-Lite, ICMP, and through VXLAN, GENEVE, GRE, and IP in IP. The innermost IP
+// header is the flow, with the MAC addresses around it, the outer one its tunnel, as with
+// VMware's tenants. It sets
 // the record's fields and what p has of the packet; what is cut off is left out.
 func Dissect(r *flow.Record, p *flow.Sample, protocol uint32, head []byte) {
 	if protocol != ProtocolEthernet || !usual(r, p, head) {
@@ -133,9 +137,9 @@ func (k *walker) ethernet(b []byte) (next, []byte) {
 	r, p := k.r, k.p
 	outermost := p.Headers&flow.HasEthernet == 0
 	if outermost {
-		r.OutDstMAC, r.InSrcMAC = [6]byte(b), [6]byte(b[6:])
-		r.Present.Add(flow.InSrcMAC)
-		r.Present.Add(flow.OutDstMAC)
+		setMACs(r, b)
+	} else {
+		k.link = b[:12]
 	}
 	p.Headers |= flow.HasEthernet
 	kind := binary.BigEndian.Uint16(b[12:])
@@ -143,6 +147,13 @@ func (k *walker) ethernet(b []byte) (next, []byte) {
 		p.EtherType = kind
 	}
 	return k.tags(kind, b[14:], outermost)
+}
+
+// setMACs sets the addresses that an Ethernet header begins with.
+func setMACs(r *flow.Record, b []byte) {
+	r.OutDstMAC, r.InSrcMAC = [6]byte(b), [6]byte(b[6:])
+	r.Present.Add(flow.InSrcMAC)
+	r.Present.Add(flow.OutDstMAC)
 }
 
 // tags reads 802.1Q tags, and goes on with what they carry.
@@ -279,9 +290,14 @@ func (k *walker) mpls(b []byte) (next, []byte) {
 	return nothing, nil
 }
 
-// enter makes room for an IP header: the one before it, if any, was a tunnel's.
+// enter makes room for an IP header: the one before it, if any, was a tunnel's. The MAC
+// addresses are those of the Ethernet header that it lies in.
 func (k *walker) enter() {
 	r := k.r
+	if k.link != nil {
+		setMACs(r, k.link)
+		k.link = nil
+	}
 	if k.p.Headers&(flow.HasIPv4|flow.HasIPv6) != 0 {
 		r.TunSrc, r.TunDst, r.TunProto = r.Src, r.Dst, r.Proto
 		r.Present.Add(flow.TunSrc)
@@ -343,6 +359,7 @@ func (k *walker) ipv6(b []byte) (next, []byte) {
 	p.Headers |= flow.HasIPv6
 	r.IPVersion = 6
 	r.SrcTOS = uint8(binary.BigEndian.Uint16(b) >> 4)
+	p.FlowLabel = binary.BigEndian.Uint32(b) & 0xfffff
 	p.IPLength = binary.BigEndian.Uint16(b[4:])
 	p.TTL = b[7]
 	r.MinTTL, r.MaxTTL = b[7], b[7]
@@ -406,7 +423,7 @@ func (k *walker) transport(proto uint8, b []byte) (next, []byte) {
 		r.DstPort = r.ICMP
 		r.Present.Add(flow.ICMP)
 		r.Present.Add(flow.DstPort)
-	case ipTCP, ipUDP, ipSCTP:
+	case ipTCP, ipUDP, ipSCTP, ipDCCP, ipUDPLite: // ports first (RFC 4340, section 5.1; RFC 3828)
 		if len(b) < 8 {
 			return k.short()
 		}

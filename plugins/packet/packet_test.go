@@ -145,3 +145,57 @@ func FuzzDissect(f *testing.F) {
 		}
 	})
 }
+
+// TestPortsFirst has the protocols that begin with ports.
+func TestPortsFirst(t *testing.T) {
+	for _, proto := range []byte{6, 17, 33, 132, 136} {
+		for _, head := range [][]byte{ip4("192.0.2.1", "192.0.2.2", proto), ip6("2001:db8::1", "2001:db8::2", proto)} {
+			kind := uint16(etherIPv4)
+			if len(head) == ipv6Len {
+				kind = etherIPv6
+			}
+			r, _ := dissected(ProtocolEthernet, eth(kind), head, ports(40000, 5001), make([]byte, 20))
+			if r.Proto != proto || r.SrcPort != 40000 || r.DstPort != 5001 || !r.Has(flow.SrcPort) || !r.Has(flow.DstPort) {
+				t.Errorf("protocol %d: from port %d to %d", proto, r.SrcPort, r.DstPort)
+			}
+		}
+	}
+}
+
+// TestFlowLabel: the lowest 20 bits of IPv6's first word (RFC 8200, section 3), by the
+// short way and by the walk.
+func TestFlowLabel(t *testing.T) {
+	head := ip6("2001:db8::1", "2001:db8::2", 17)
+	binary.BigEndian.PutUint32(head, 6<<28|0xb8<<20|0xabcde)
+	for _, parts := range [][][]byte{{eth(etherIPv6), head}, {eth(etherIPv6, 5, 6), head}} {
+		r, p := dissected(ProtocolEthernet, append(parts, ports(1, 2), make([]byte, 20))...)
+		if p.FlowLabel != 0xabcde || r.SrcTOS != 0xb8 || r.DstPort != 2 {
+			t.Errorf("label %#x, class %#x, port %d", p.FlowLabel, r.SrcTOS, r.DstPort)
+		}
+	}
+}
+
+// TestMACsOfTheInnerHeader: in a tunnel of Ethernet the addresses are those of the frame
+// that the flow's IP header lies in; a frame without one leaves the outer frame's.
+func TestMACsOfTheInnerHeader(t *testing.T) {
+	inner := func(kind uint16) []byte {
+		return cat([]byte{2, 0, 0, 0, 9, 2, 2, 0, 0, 0, 9, 1}, []byte{byte(kind >> 8), byte(kind)})
+	}
+	vxlan := [][]byte{eth(etherIPv4), ip4("192.0.2.1", "192.0.2.2", 17), {0, 1, 0x12, 0xb5, 0, 0, 0, 0}, {8, 0, 0, 0, 0, 0, 9, 0}}
+	outer := eth(etherIPv4)
+	for _, c := range []struct {
+		name     string
+		parts    [][]byte
+		dst, src []byte
+	}{
+		{"IPv6 in VXLAN", append(vxlan, inner(etherIPv6), ip6("2001:db8::1", "2001:db8::2", 17), ports(1, 2), make([]byte, 20)), inner(0)[:6], inner(0)[6:12]},
+		{"ARP in VXLAN", append(vxlan, inner(0x806), make([]byte, 28)), outer[:6], outer[6:12]},
+		{"IPv6 in IPv4", [][]byte{outer, ip4("192.0.2.1", "192.0.2.2", 41), ip6("2001:db8::1", "2001:db8::2", 17), ports(1, 2)}, outer[:6], outer[6:12]},
+		{"IPv4 in NVGRE", [][]byte{outer, ip4("192.0.2.1", "192.0.2.2", 47), {0x20, 0, 0x65, 0x58, 0, 0, 9, 0}, inner(etherIPv4), ip4("10.0.0.1", "10.0.0.2", 6), ports(1, 2)}, inner(0)[:6], inner(0)[6:12]},
+	} {
+		r, _ := dissected(ProtocolEthernet, c.parts...)
+		if string(r.OutDstMAC[:]) != string(c.dst) || string(r.InSrcMAC[:]) != string(c.src) {
+			t.Errorf("%s: from %x to %x, want %x to %x", c.name, r.InSrcMAC, r.OutDstMAC, c.src, c.dst)
+		}
+	}
+}

@@ -76,6 +76,7 @@ func usual6(r *flow.Record, p *flow.Sample, b []byte) bool {
 		return false
 	}
 	p.Headers |= flow.HasIPv6
+	p.FlowLabel = word(b, 0) & 0xfffff
 	p.IPLength = binary.BigEndian.Uint16(b[4:])
 	p.TTL, r.MinTTL, r.MaxTTL = b[7], b[7], b[7]
 	r.IPVersion, r.SrcTOS, r.Proto, r.FragFlags = 6, b[0]<<4|b[1]>>4, b[6], 0

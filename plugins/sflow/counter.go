@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"net"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/wire"
@@ -13,13 +14,14 @@ import (
 type shape uint8
 
 const (
-	u32   shape = iota
-	u64         // 8 bytes
-	f32         // IEEE 754
-	octet       // the first of 4 bytes; the others follow as octets too
-	mac         // 6 bytes, padded to 8
-	uuid        // 16 bytes
-	text        // length and bytes
+	u32      shape = iota
+	u64            // 8 bytes
+	f32            // IEEE 754
+	octet          // the first of 4 bytes; the others follow as octets too
+	mac            // 6 bytes, padded to 8
+	uuid           // 16 bytes
+	text           // length and bytes
+	adapters       // a list of network adapters: index and MAC addresses
 )
 
 // column is one counter of a record.
@@ -54,7 +56,7 @@ func join(lists ...[]column) []column {
 }
 
 // counterFormats are the counter records that are decoded: those of sFlow
-// version 5, of its LAG and OpenFlow structures, and of host sFlow. Names of the
+// version 5, of its LAG and OpenFlow structures, of host sFlow, and of HTTP servers. Names of the
 // interface and Ethernet records are those of Telegraf's stock plugin.
 var counterFormats = [...]counterFormat{
 	{1, "interface", join(
@@ -74,6 +76,7 @@ var counterFormats = [...]counterFormat{
 	{1004, "openflow_port", join(columns(u64, "datapath_id"), columns(u32, "port_no"))},
 	{1005, "port_name", columns(text, "port_name")},
 	{2000, "host", join(columns(text, "hostname"), columns(uuid, "uuid"), columns(u32, "machine_type", "os_name"), columns(text, "os_release"))},
+	{2001, "host_adapters", columns(adapters, "adapters")},
 	{2002, "host_parent", columns(u32, "container_type", "container_index")},
 	{2003, "host_cpu", join(columns(f32, "load_1m", "load_5m", "load_15m"),
 		columns(u32, "processes_running", "processes", "cpus", "mhz", "uptime_s", "user_ms", "nice_ms", "system_ms", "idle_ms",
@@ -89,6 +92,8 @@ var counterFormats = [...]counterFormat{
 	{2103, "virt_disk", join(columns(u64, "capacity", "allocation", "available"), columns(u32, "reads"), columns(u64, "read_bytes"),
 		columns(u32, "writes"), columns(u64, "write_bytes"), columns(u32, "errors"))},
 	{2104, "virt_net", hostNet},
+	{2201, "http", columns(u32, "method_option", "method_get", "method_head", "method_post", "method_put", "method_delete", "method_trace",
+		"method_connect", "method_other", "status_1xx", "status_2xx", "status_3xx", "status_4xx", "status_5xx", "status_other")},
 }
 
 // hostNet is the traffic of all interfaces of a host or a virtual machine.
@@ -111,7 +116,7 @@ func CounterNames(fn func(kind, name string)) {
 func (d *Decoder) Counters(o *flow.CounterRecord, h *Header, s Sample, fn func(*flow.CounterRecord)) error {
 	b := wire.NewReader(s.Body)
 	o.Agent, o.Domain, o.Uptime = h.Agent, h.SubAgent, h.Uptime
-	o.Sequence = b.Uint32()
+	o.Sequence, o.First = b.Uint32(), true
 	if s.Format == CounterSample {
 		source := b.Uint32()
 		o.SourceType, o.Source = uint8(source>>24), source&0xffffff
@@ -131,6 +136,7 @@ func (d *Decoder) Counters(o *flow.CounterRecord, h *Header, s Sample, fn func(*
 		}
 		f := formatOf(rec.Format)
 		if f == nil {
+			d.Skipped++
 			continue
 		}
 		if err := d.counter(o, f, rec.Body); err != nil {
@@ -140,6 +146,7 @@ func (d *Decoder) Counters(o *flow.CounterRecord, h *Header, s Sample, fn func(*
 			continue
 		}
 		fn(o)
+		o.First = false
 	}
 	if failed == nil {
 		failed = records.Err()
@@ -183,6 +190,8 @@ func (d *Decoder) counter(o *flow.CounterRecord, f *counterFormat, body []byte) 
 			v.Text = b.Bytes(16)
 		case text:
 			v.Text = d.text(&b, f, body)
+		case adapters:
+			v.Text = adapterList(&b)
 		}
 		if b.Err() != nil {
 			return fmt.Errorf("sflow: counter record %s: %w", f.kind, b.Err())
@@ -205,6 +214,28 @@ func (d *Decoder) text(b *wire.Reader, f *counterFormat, body []byte) []byte {
 		t = []byte{}
 	}
 	return t
+}
+
+// adapterList reads the network adapters of a host and returns them as text, such as
+// "2=00:50:56:00:00:01,3=00:50:56:00:00:02": the index of the interface and its MAC
+// address. An adapter with several addresses comes as often as it has one.
+func adapterList(b *wire.Reader) []byte {
+	list := []byte{}
+	for n := b.Uint32(); n > 0 && b.Err() == nil; n-- {
+		index := b.Uint32()
+		for macs := b.Uint32(); macs > 0 && b.Err() == nil; macs-- {
+			addr := b.Bytes(macLen)
+			b.Skip(macLenXDR - macLen)
+			if b.Err() != nil {
+				break
+			}
+			if len(list) > 0 {
+				list = append(list, ',')
+			}
+			list = fmt.Appendf(list, "%d=%s", index, net.HardwareAddr(addr))
+		}
+	}
+	return list
 }
 
 // TextKind says how a counter's Text is to be read: "mac", "uuid" or "string".

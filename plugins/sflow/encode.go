@@ -1,8 +1,11 @@
 package sflow
 
 import (
+	"bytes"
 	"math"
+	"net"
 	"net/netip"
+	"strconv"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/wire"
@@ -136,12 +139,34 @@ func appendCounters(w *wire.Writer, f *counterFormat, list []flow.Counter) {
 			appendFixed(w, v.Text, 6, 8)
 		case uuid:
 			appendFixed(w, v.Text, 16, 16)
+		case adapters:
+			appendAdapters(w, v.Text)
 		case text:
 			w.Uint32(uint32(len(v.Text)))
 			w.Bytes(v.Text)
 			w.Zero(-len(v.Text) & 3)
 		}
 	}
+}
+
+// appendAdapters writes a list of adapters, one address for each, as adapterList has it.
+// What is no index and address is left out.
+func appendAdapters(w *wire.Writer, list []byte) {
+	at, n := w.Len(), uint16(0)
+	w.Uint32(0)
+	for one := range bytes.SplitSeq(list, []byte{','}) {
+		index, addr, _ := bytes.Cut(one, []byte{'='})
+		i, err := strconv.ParseUint(string(index), 10, 32)
+		mac, macErr := net.ParseMAC(string(addr))
+		if err != nil || macErr != nil || len(mac) != macLen {
+			continue
+		}
+		w.Uint32(uint32(i))
+		w.Uint32(1)
+		appendFixed(w, mac, macLen, macLenXDR)
+		n++
+	}
+	w.PutUint16(at+2, n)
 }
 
 // appendFixed writes at most n bytes of b into a place of size bytes.

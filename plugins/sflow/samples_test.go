@@ -73,8 +73,8 @@ func equalSamples(a, b flow.Sample) bool {
 		a.Reason == b.Reason && a.OutFormat == b.OutFormat && a.Headers == b.Headers && a.Extended == b.Extended
 }
 
-// TestInterfaces has every format of an interface, in both encodings. An interface
-// inside the agent keeps the number that its encoding has for it.
+// TestInterfaces has every format of an interface, in both encodings. The agent
+// itself is no interface.
 func TestInterfaces(t *testing.T) {
 	for _, c := range []struct {
 		name           string
@@ -89,13 +89,16 @@ func TestInterfaces(t *testing.T) {
 		{"egress", FlowSample, u32s(0, 4, 1, 0, 0, 3, 4, 0), 3, 4, true, true, 0, 0, 1},
 		{"discarded", FlowSample, u32s(0, 3, 1, 0, 0, 3, 1<<30|0x102, 0), 3, 0, true, false, 0x102, 128, 0},
 		{"seven interfaces", FlowSample, u32s(0, 3, 1, 0, 0, 3, 2<<30|7, 0), 3, 0, true, false, 0, 0, 0},
-		{"internal", FlowSample, u32s(0, 3, 1, 0, 0, 0x3fffffff, 0x3fffffff, 0), 0x3fffffff, 0x3fffffff, true, true, 0, 0, 1},
+		{"internal", FlowSample, u32s(0, 3, 1, 0, 0, 0x3fffffff, 0x3fffffff, 0), 0, 0, false, false, 0, 0, 1},
 		{"input of format 2", FlowSample, u32s(0, 3, 1, 0, 0, 2<<30|3, 4, 0), 0, 4, false, true, 0, 0, 0},
 		{"input of format 1", FlowSample, u32s(0, 3, 1, 0, 0, 1<<30|3, 4, 0), 0, 4, false, true, 0, 0, 0},
 		{"expanded", ExpandedFlowSample, u32s(0, 0, 1<<24, 1, 0, 0, 0, 1<<24, 0, 1<<31, 0), 1 << 24, 1 << 31, true, true, 0, 0, 0},
 		{"expanded, discarded", ExpandedFlowSample, u32s(0, 0, 3, 1, 0, 0, 0, 3, 1, 0x102, 0), 3, 0, true, false, 0x102, 128, 0},
 		{"expanded, seven interfaces", ExpandedFlowSample, u32s(0, 0, 3, 1, 0, 0, 0, 3, 2, 7, 0), 3, 0, true, false, 0, 0, 0},
-		{"expanded, internal", ExpandedFlowSample, u32s(0, 0, 3, 1, 0, 0, 0, 0xffffffff, 0, 0xffffffff, 0), 0xffffffff, 0xffffffff, true, true, 0, 0, 1},
+		{"from the agent", FlowSample, u32s(0, 4, 1, 0, 0, 0x3fffffff, 4, 0), 0, 4, false, true, 0, 0, 1},
+		{"to the agent", FlowSample, u32s(0, 3, 1, 0, 0, 3, 0x3fffffff, 0), 3, 0, true, false, 0, 0, 0},
+		{"expanded, internal", ExpandedFlowSample, u32s(0, 0, 3, 1, 0, 0, 0, 0x3fffffff, 0, 0x3fffffff, 0), 0, 0, false, false, 0, 0, 1},
+		{"expanded, internal as -1", ExpandedFlowSample, u32s(0, 0, 3, 1, 0, 0, 0, 0xffffffff, 0, 0xffffffff, 0), 0, 0, false, false, 0, 0, 1},
 		{"expanded, format 256", ExpandedFlowSample, u32s(0, 0, 3, 1, 0, 0, 256, 3, 256, 4, 0), 0, 0, false, false, 0, 0, 0},
 	} {
 		r, p := decodeOne(t, one(c.format, c.head))
@@ -244,6 +247,73 @@ func TestCountsAreBounded(t *testing.T) {
 	} {
 		if _, _, _, err := decodeAll(t, b); !errors.Is(err, wire.ErrShort) {
 			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// TestEthernetWithoutPadding tells a record with addresses of 6 bytes by its length.
+func TestEthernetWithoutPadding(t *testing.T) {
+	src, dst := []byte{2, 0, 0, 0, 0, 1}, []byte{2, 0, 0, 0, 0, 2}
+	for _, body := range [][]byte{
+		cat(u32s(64), src, dst, u32s(0x86dd)),
+		cat(u32s(64), src, []byte{0, 0}, dst, []byte{0, 0}, u32s(0x86dd)),
+	} {
+		r, p := decodeOne(t, one(FlowSample, u32s(1, 3, 100, 0, 0, 4, 3, 1), rec(2, body)))
+		if r.Bytes != 64 || string(r.InSrcMAC[:]) != string(src) || string(r.OutDstMAC[:]) != string(dst) || p.EtherType != 0x86dd {
+			t.Errorf("%d bytes: %d bytes from %x to %x, type %#x", len(body), r.Bytes, r.InSrcMAC, r.OutDstMAC, p.EtherType)
+		}
+	}
+}
+
+// TestSkippedIsCounted counts the records of formats that nobody knows.
+func TestSkippedIsCounted(t *testing.T) {
+	var d Decoder
+	decode := func(b []byte) {
+		h, samples, err := ParseHeader(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, _ := samples.Next()
+		if s.Format == FlowSample {
+			err = d.Flow(&flow.Record{}, &flow.Record{}, &h, s)
+		} else {
+			err = d.Counters(&flow.CounterRecord{}, &h, s, func(*flow.CounterRecord) {})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	decode(one(FlowSample, u32s(1, 3, 100, 0, 0, 3, 4, 3), rec(4242, u32s(1)), rec(1001, u32s(1, 2, 3, 4)), rec(4711<<12|1, nil)))
+	decode(one(CounterSample, cat(u32s(1, 7, 2), rec(4711<<12|1, u32s(5)), rec(2002, u32s(1, 2)))))
+	if d.Skipped != 3 {
+		t.Errorf("%d records were skipped, want 3", d.Skipped)
+	}
+}
+
+// TestHostCounters has the network adapters of a host and the requests of a web server
+// as they are on the wire.
+func TestHostCounters(t *testing.T) {
+	mac := func(n byte) []byte { return []byte{0, 0x50, 0x56, 0, 0, n, 0, 0} }
+	_, _, got, err := decodeAll(t, one(CounterSample, u32s(9, 2<<24|1, 2),
+		rec(2001, cat(u32s(2, 2, 2), mac(1), mac(2), u32s(3, 1), mac(3))),
+		rec(2201, u32s(1, 2, 3, 4, 5, 6, 7, 8, 9, 100, 200, 300, 400, 500, 0))))
+	if err != nil || len(got) != 2 {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	const want = "2=00:50:56:00:00:01,2=00:50:56:00:00:02,3=00:50:56:00:00:03"
+	if c := got[0].Counters; got[0].Kind != "host_adapters" || len(c) != 1 || string(c[0].Text) != want {
+		t.Errorf("adapters: got %+v", got[0])
+	}
+	values := map[string]uint64{}
+	for _, c := range got[1].Counters {
+		values[c.Name] = c.Value
+	}
+	if got[1].Kind != "http" || len(values) != 15 || values["method_get"] != 2 || values["method_connect"] != 8 || values["status_2xx"] != 200 || values["status_5xx"] != 500 {
+		t.Errorf("http: got %+v", got[1])
+	}
+	for _, body := range [][]byte{u32s(0xffffffff), u32s(1, 2, 0xffffffff), u32s(1)} {
+		if _, _, _, err := decodeAll(t, one(CounterSample, u32s(9, 1, 1), rec(2001, body))); !errors.Is(err, wire.ErrShort) {
+			t.Errorf("adapters %x: got %v", body, err)
 		}
 	}
 }

@@ -166,6 +166,10 @@ func (s *Samples) Err() error { return s.err }
 // Decoder decodes samples into reused records. The zero value is ready. It is not
 // safe for concurrent use.
 type Decoder struct {
+	// Skipped counts the records of samples that had a format which is not known, over
+	// all calls.
+	Skipped uint64
+
 	sample   flow.Sample
 	counters [64]flow.Counter
 }
@@ -254,14 +258,26 @@ func (d *Decoder) head(r *flow.Record, format uint32, b []byte) uint32 {
 	return word(b, len(b)/4-1)
 }
 
-// interfaces sets where the packet came in and where it left or was dropped.
+// internal stands for the agent itself, as source or destination of a packet; there are
+// agents that write it as -1 where the encoding has 32 bits for an interface.
+const (
+	internal         = 0x3fffffff
+	internalExpanded = 0xffffffff
+)
+
+// isInternal says whether an interface is the agent itself.
+func isInternal(index uint32) bool { return index == internal || index == internalExpanded }
+
+// interfaces sets where the packet came in and where it left or was dropped. The agent
+// itself is no interface: the number stays 0, as nothing that was sent.
 func (d *Decoder) interfaces(r *flow.Record, in, out uint32, inFormat uint8) {
 	p := &d.sample
-	if inFormat == 0 {
+	if inFormat == 0 && !isInternal(in) {
 		r.Input = in
 		r.Present.Add(flow.Input)
 	}
 	switch {
+	case p.OutFormat == 0 && isInternal(out):
 	case p.OutFormat == 0:
 		r.Output = out
 		r.Present.Add(flow.Output)
@@ -300,7 +316,7 @@ func (d *Decoder) record(r *flow.Record, rec Sample) error {
 		p.Extended |= flow.HasEthernetSample
 		p.EthLength = b.Uint32()
 		d.length(r, p.EthLength)
-		setMAC(r, &b)
+		setMAC(r, &b, len(rec.Body))
 		p.EtherType = uint16(b.Uint32())
 	case 3, 4:
 		return d.packet(r, &b, rec.Format == 4)
@@ -325,6 +341,8 @@ func (d *Decoder) record(r *flow.Record, rec Sample) error {
 	case 1038:
 		p.Extended |= flow.HasFunction
 		p.Function = opaque(&b)
+	default:
+		d.Skipped++
 	}
 	return b.Err()
 }
@@ -418,9 +436,21 @@ func (d *Decoder) packet(r *flow.Record, b *wire.Reader, v6 bool) error {
 	return nil
 }
 
-// setMAC reads source and destination, of 6 bytes padded to 8 each.
-func setMAC(r *flow.Record, b *wire.Reader) {
-	src, dst := b.Bytes(8), b.Bytes(8)
+// XDR pads the addresses of an Ethernet frame to 8 bytes each, which makes a record of
+// 24; there are agents that do not pad.
+const (
+	unpaddedMACs = 20 // of the record: length, addresses, type
+	macLen       = 6
+	macLenXDR    = 8
+)
+
+// setMAC reads source and destination from a record of size bytes.
+func setMAC(r *flow.Record, b *wire.Reader, size int) {
+	n := macLenXDR
+	if size == unpaddedMACs {
+		n = macLen
+	}
+	src, dst := b.Bytes(n), b.Bytes(n)
 	if src == nil || dst == nil {
 		return
 	}

@@ -99,6 +99,8 @@ func TestCounterRoundTrip(t *testing.T) {
 				v = flow.Counter{Name: c.name, Text: []byte("0123456789abcdef")}
 			case text:
 				v = flow.Counter{Name: c.name, Text: []byte("eno1")}
+			case adapters:
+				v = flow.Counter{Name: c.name, Text: []byte("2=00:50:56:00:00:01,3=00:50:56:00:00:02")}
 			}
 			want.Counters = append(want.Counters, v)
 		}

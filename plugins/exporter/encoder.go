@@ -1,4 +1,4 @@
-package main
+package exporter
 
 import (
 	"fmt"
@@ -13,34 +13,48 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/sflow"
 )
 
-// newEncoder returns the encoder of a protocol, and whether it has IPv4 only.
-func newEncoder(protocol string) (enc encoder, v4only bool, err error) {
-	boot := flow.Milli(uint64(time.Now().Add(-72 * time.Hour).UnixMilli()))
-	switch protocol {
-	case "v1":
-		return &fixedEncoder{append: netflow.AppendV1, max: netflow.V1MaxCount, boot: boot}, true, nil
-	case "v5":
-		return &fixedEncoder{append: netflow.AppendV5, max: netflow.V5MaxCount, boot: boot}, true, nil
-	case "v7":
-		return &fixedEncoder{append: netflow.AppendV7, max: netflow.V7MaxCount, boot: boot}, true, nil
-	case "v9":
-		e := &v9Encoder{v4: mustTemplate(256, v9Fields(false)), v6: mustTemplate(257, v9Fields(true))}
-		e.SourceID, e.Boot = 9, boot
-		return e, false, nil
-	case "ipfix":
-		return newIPFIXEncoder(10, boot, ipfixFields), false, nil
-	case "vmware":
-		e := newIPFIXEncoder(0, boot, vmwareFields)
-		e.prepare = asVirtualSwitch
-		return e, false, nil
-	case "sflow":
-		return &sflowEncoder{Encoder: sflow.Encoder{Agent: netip.AddrFrom4([4]byte{192, 0, 2, 254}), Boot: boot}}, false, nil
-	}
-	return nil, false, fmt.Errorf("--protocol %q: expected %s", protocol, protocols)
+// encoder writes datagrams of one protocol.
+type encoder interface {
+	// templates writes a datagram with the templates, nil where the protocol has
+	// none.
+	templates(dst []byte, now time.Time) []byte
+	// data writes a datagram with as many of recs, from the first, as fit, and
+	// returns how many these are.
+	data(dst []byte, now time.Time, recs []flow.Record) ([]byte, int)
 }
 
-// protocols are the values of --protocol.
-const protocols = "v1, v5, v7, v9, ipfix, vmware or sflow"
+// newEncoder returns the encoder of a protocol. id tells exporters apart where the
+// protocol has a place for it.
+func newEncoder(o Options) (encoder, error) {
+	boot := flow.Milli(uint64(time.Now().Add(-72 * time.Hour).UnixMilli()))
+	id := uint32(o.ID)
+	layouts := 1
+	if o.Mix == Realistic {
+		layouts = 0 // all
+	}
+	switch o.Protocol {
+	case "v1":
+		return &fixedEncoder{append: netflow.AppendV1, max: netflow.V1MaxCount, boot: boot}, nil
+	case "v5":
+		return &fixedEncoder{append: netflow.AppendV5, max: netflow.V5MaxCount, boot: boot, engine: uint8(id)}, nil
+	case "v7":
+		return &fixedEncoder{append: netflow.AppendV7, max: netflow.V7MaxCount, boot: boot}, nil
+	case "v9":
+		e := &v9Encoder{rotation: newRotation(layouts, v9Fields, v9EdgeFields, v9PeeringFields)}
+		e.SourceID, e.Boot = 9+id, boot
+		return e, nil
+	case "ipfix":
+		return newIPFIXEncoder(10+id, boot, newRotation(layouts, ipfixFields, ipfixEdgeFields, ipfixPeeringFields)), nil
+	case "vmware":
+		e := newIPFIXEncoder(id, boot, newRotation(layouts, vmwareFields, vmwareEdgeFields))
+		e.prepare = asVirtualSwitch
+		return e, nil
+	case "sflow":
+		agent := netip.AddrFrom4([4]byte{192, 0, 2, byte(254 - id%250)})
+		return &sflowEncoder{Encoder: sflow.Encoder{Agent: agent, SubAgent: id, Boot: boot}}, nil
+	}
+	return nil, fmt.Errorf("protocol %q: expected %s", o.Protocol, Protocols)
+}
 
 // mustTemplate compiles a template of ours, which cannot be wrong.
 func mustTemplate(id uint16, fields []ipfix.FieldSpec) *ipfix.Template {
@@ -56,6 +70,7 @@ type fixedEncoder struct {
 	append   func(dst []byte, h netflow.V5Header, recs []flow.Record) []byte
 	max      int // records of a datagram
 	boot     flow.Time
+	engine   uint8
 	sequence uint32
 }
 
@@ -68,6 +83,7 @@ func (e *fixedEncoder) data(dst []byte, now time.Time, recs []flow.Record) ([]by
 		Seconds:   uint32(now.Unix()),
 		Nanos:     uint32(now.Nanosecond()) / 1e6 * 1e6, // times are in milliseconds
 		Sequence:  e.sequence,
+		EngineID:  e.engine,
 	}, recs)
 	e.sequence += uint32(len(recs))
 	return dst, len(recs)
@@ -134,16 +150,6 @@ func asSample(r *flow.Record, now flow.Time) {
 	r.InSrcMAC, r.OutDstMAC = [6]byte{2, 0, 0, 0, 0, 1}, [6]byte{2, 0, 0, 0, 0, 2}
 }
 
-// families splits recs at the first record of the other address family than
-// the first has.
-func families(recs []flow.Record) (n int, v6 bool) {
-	v6 = recs[0].IPVersion == 6
-	for n < len(recs) && (recs[n].IPVersion == 6) == v6 {
-		n++
-	}
-	return n, v6
-}
-
 // addressFields are the fields that differ between the address families.
 func addressFields(v6 bool) []ipfix.FieldSpec {
 	if v6 {
@@ -166,33 +172,72 @@ func v9Fields(v6 bool) []ipfix.FieldSpec {
 	)
 }
 
-// v9Encoder writes NetFlow v9.
-type v9Encoder struct {
-	netflow.V9Encoder
-	v4, v6 *ipfix.Template
+// nextHopFields are those of a router that says where flows went.
+func nextHopFields(v6 bool) []ipfix.FieldSpec {
+	if v6 {
+		return []ipfix.FieldSpec{{ID: 62, Length: 16}, {ID: 63, Length: 16}}
+	}
+	return []ipfix.FieldSpec{{ID: 15, Length: 4}, {ID: 18, Length: 4}}
 }
 
-func (e *v9Encoder) templates(dst []byte, now time.Time) []byte {
-	e.Begin(dst, flow.TimeOf(now))
-	e.AddTemplates(e.v4, e.v6)
-	return e.End()
+// linkFields are MAC addresses, VLANs and TTLs, which switches at the edge have.
+func linkFields() []ipfix.FieldSpec {
+	return []ipfix.FieldSpec{{ID: 56, Length: 6}, {ID: 57, Length: 6}, {ID: 58, Length: 2}, {ID: 59, Length: 2}, {ID: 52, Length: 1}, {ID: 53, Length: 1}}
 }
 
-func (e *v9Encoder) data(dst []byte, now time.Time, recs []flow.Record) ([]byte, int) {
-	e.Begin(dst, flow.TimeOf(now))
-	n := addAll(&e.SetWriter, e.v4, e.v6, recs)
-	return e.End(), n
+// The layouts that a realistic exporter has beside the usual one of its protocol.
+func v9EdgeFields(v6 bool) []ipfix.FieldSpec    { return append(linkFields(), v9Fields(v6)...) }
+func v9PeeringFields(v6 bool) []ipfix.FieldSpec { return append(v9Fields(v6), nextHopFields(v6)...) }
+func ipfixEdgeFields(v6 bool) []ipfix.FieldSpec { return append(linkFields(), ipfixFields(v6)...) }
+func ipfixPeeringFields(v6 bool) []ipfix.FieldSpec {
+	return append(ipfixFields(v6), nextHopFields(v6)...)
+}
+func vmwareEdgeFields(v6 bool) []ipfix.FieldSpec { return append(vmwareFields(v6), linkFields()...) }
+
+// rotation has the templates of an exporter, which it uses in turn.
+type rotation struct {
+	pairs [][2]*ipfix.Template // of IPv4 and of IPv6
+	turn  int
 }
 
-// addAll adds sets of both address families, in the order of recs, until the
-// datagram is full.
-func addAll(w *ipfix.SetWriter, v4, v6 *ipfix.Template, recs []flow.Record) (done int) {
+// newRotation returns a rotation of the first n layouts, of all when n is 0.
+func newRotation(n int, layouts ...func(v6 bool) []ipfix.FieldSpec) rotation {
+	if n > 0 {
+		layouts = layouts[:n]
+	}
+	var r rotation
+	for i, fields := range layouts {
+		id := uint16(256 + 2*i)
+		r.pairs = append(r.pairs, [2]*ipfix.Template{mustTemplate(id, fields(false)), mustTemplate(id+1, fields(true))})
+	}
+	return r
+}
+
+// all returns the templates.
+func (r *rotation) all() (list []*ipfix.Template) {
+	for _, pair := range r.pairs {
+		list = append(list, pair[0], pair[1])
+	}
+	return list
+}
+
+// longestRun is how many flows an exporter with several templates writes by one of them
+// before the next has its turn.
+const longestRun = 4
+
+// add adds sets of both address families, in the order of recs, until the datagram is
+// full, and returns how many of recs are in it.
+func (r *rotation) add(w *ipfix.SetWriter, recs []flow.Record) (done int) {
 	for done < len(recs) {
-		n, six := families(recs[done:])
-		t := v4
-		if six {
-			t = v6
+		family, n := recs[done].IPVersion, 0
+		for done+n < len(recs) && recs[done+n].IPVersion == family && (len(r.pairs) == 1 || n < longestRun) {
+			n++
 		}
+		t := r.pairs[r.turn][0]
+		if family == 6 {
+			t = r.pairs[r.turn][1]
+		}
+		r.turn = (r.turn + 1) % len(r.pairs)
 		added := w.AddData(t, recs[done:done+n])
 		done += added
 		if added < n {
@@ -200,6 +245,24 @@ func addAll(w *ipfix.SetWriter, v4, v6 *ipfix.Template, recs []flow.Record) (don
 		}
 	}
 	return done
+}
+
+// v9Encoder writes NetFlow v9.
+type v9Encoder struct {
+	netflow.V9Encoder
+	rotation
+}
+
+func (e *v9Encoder) templates(dst []byte, now time.Time) []byte {
+	e.Begin(dst, flow.TimeOf(now))
+	e.AddTemplates(e.all()...)
+	return e.End()
+}
+
+func (e *v9Encoder) data(dst []byte, now time.Time, recs []flow.Record) ([]byte, int) {
+	e.Begin(dst, flow.TimeOf(now))
+	n := e.add(&e.SetWriter, recs)
+	return e.End(), n
 }
 
 // ipfixFields is a router's template, with 64-bit counters and absolute times.
@@ -231,16 +294,14 @@ func vmwareFields(v6 bool) []ipfix.FieldSpec {
 	)
 }
 
-// asVirtualSwitch makes a flow one that a virtual switch saw: between its
-// uplink and a virtual machine's port, always on the way out of the switch.
+// asVirtualSwitch makes a flow one that a virtual switch saw, always on the way out of
+// the switch: what comes from outside enters by the uplink and leaves by a virtual
+// machine's port, what a machine sends the other way round.
 func asVirtualSwitch(r *flow.Record) {
-	if r.EgressAttr != 0 {
-		return
-	}
 	const uplink, vm = 1, 2
-	r.IngressAttr, r.EgressAttr = uplink, vm
-	if r.Direction == 1 {
-		r.IngressAttr, r.EgressAttr = vm, uplink
+	r.IngressAttr, r.EgressAttr = vm, uplink
+	if r.Input == outside {
+		r.IngressAttr, r.EgressAttr = uplink, vm
 	}
 	r.Direction = 1
 }
@@ -248,19 +309,19 @@ func asVirtualSwitch(r *flow.Record) {
 // ipfixEncoder writes IPFIX.
 type ipfixEncoder struct {
 	ipfix.Encoder
-	v4, v6  *ipfix.Template
+	rotation
 	prepare func(*flow.Record)
 }
 
-func newIPFIXEncoder(domain uint32, boot flow.Time, fields func(v6 bool) []ipfix.FieldSpec) *ipfixEncoder {
-	e := &ipfixEncoder{v4: mustTemplate(256, fields(false)), v6: mustTemplate(257, fields(true))}
+func newIPFIXEncoder(domain uint32, boot flow.Time, r rotation) *ipfixEncoder {
+	e := &ipfixEncoder{rotation: r}
 	e.Domain, e.Boot = domain, boot
 	return e
 }
 
 func (e *ipfixEncoder) templates(dst []byte, now time.Time) []byte {
 	e.Begin(dst, flow.TimeOf(now))
-	e.AddTemplates(e.v4, e.v6)
+	e.AddTemplates(e.all()...)
 	return e.End()
 }
 
@@ -271,6 +332,6 @@ func (e *ipfixEncoder) data(dst []byte, now time.Time, recs []flow.Record) ([]by
 		}
 	}
 	e.Begin(dst, flow.TimeOf(now))
-	n := addAll(&e.SetWriter, e.v4, e.v6, recs)
+	n := e.add(&e.SetWriter, recs)
 	return e.End(), n
 }

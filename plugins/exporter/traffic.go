@@ -1,8 +1,6 @@
-package main
+package exporter
 
 import (
-	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"net/netip"
@@ -13,16 +11,36 @@ import (
 
 // traffic makes flows as a site's border sees them: a few heavy talkers and a
 // long tail of hosts, TCP, UDP and ICMP, IPv4 and IPv6. The same seed makes the
-// same flows. Addresses are those of RFC 5737, RFC 3849 and RFC 1918.
+// same flows. Addresses are those of RFC 5737, RFC 3849, RFC 1918 and, in the
+// realistic mix, RFC 2544.
 type traffic struct {
-	rng    *rand.Rand
-	server *rand.Zipf // rank of the server: the first few have most flows
-	client *rand.Zipf
-	v4only bool
+	rng       *rand.Rand
+	server    *rand.Zipf // rank of the server: the first few have most flows
+	client    *rand.Zipf
+	as        *rand.Zipf
+	v4only    bool
+	realistic bool
 }
 
-func newTraffic(seed uint64, v4only bool) *traffic {
+// The hosts of the realistic mix: inside and outside 200,000 together. Those outside
+// are as many as RFC 2544 has addresses.
+const (
+	insideHosts  = 200_000 - outsideHosts
+	outsideHosts = 1 << 17
+)
+
+func newTraffic(seed uint64, v4only bool, mix Mix) *traffic {
 	rng := rand.New(rand.NewPCG(seed, 0x666c6f7767726166))
+	if mix == Realistic {
+		return &traffic{
+			rng:       rng,
+			server:    rand.NewZipf(rng, 1.07, 20, outsideHosts-1),
+			client:    rand.NewZipf(rng, 1.05, 50, insideHosts-1),
+			as:        rand.NewZipf(rng, 1.2, 5, 4999),
+			v4only:    v4only,
+			realistic: true,
+		}
+	}
 	return &traffic{
 		rng:    rng,
 		server: rand.NewZipf(rng, 1.3, 1, 199),
@@ -66,7 +84,7 @@ const (
 func (t *traffic) next(r *flow.Record, now time.Time) {
 	r.Reset()
 	s := t.pickService()
-	v6 := !t.v4only && t.rng.IntN(100) < 18
+	v6 := !t.v4only && t.rng.IntN(100) < t.shareOfIPv6()
 	client, server := t.clientAddr(v6), t.serverAddr(v6)
 	r.Proto, r.IPVersion = s.proto, 4
 	if v6 {
@@ -75,7 +93,7 @@ func (t *traffic) next(r *flow.Record, now time.Time) {
 			r.Proto = protoICMPv6
 		}
 	}
-	clientPort := uint16(32768 + t.rng.IntN(28000))
+	clientPort := t.clientPort()
 	if s.proto == protoICMP {
 		clientPort = 0
 		s.port = 8 << 8 // echo
@@ -88,18 +106,64 @@ func (t *traffic) next(r *flow.Record, now time.Time) {
 	// A server's answer is larger than the question.
 	if t.rng.IntN(2) == 0 && s.proto != protoICMP {
 		r.Src, r.Dst, r.SrcPort, r.DstPort = server, client, s.port, clientPort
-		r.Input, r.Output, r.Direction = 1, uint32(2+t.rng.IntN(6)), 1
+		r.Input, r.Output, r.Direction = outside, uint32(2+t.rng.IntN(6)), 1
 		r.SrcAS, r.SrcMask, r.DstMask = 64496+uint32(t.rng.IntN(16)), 24, 16
 	} else {
 		r.Src, r.Dst, r.SrcPort, r.DstPort = client, server, clientPort, s.port
-		r.Input, r.Output, r.Direction = uint32(2+t.rng.IntN(6)), 1, 0
+		r.Input, r.Output, r.Direction = uint32(2+t.rng.IntN(6)), outside, 0
 		r.DstAS, r.SrcMask, r.DstMask = 64496+uint32(t.rng.IntN(16)), 16, 24
 	}
 	r.Flows, r.EndReason, r.MinTTL, r.MaxTTL = 1, 1, 57, 64
+	if t.realistic {
+		t.vary(r)
+	}
 	t.times(r, now)
 	for _, f := range trafficFields {
 		r.Present.Add(f)
 	}
+}
+
+// outside is the interface that leads to the servers.
+const outside = 1
+
+// shareOfIPv6 is in percent.
+func (t *traffic) shareOfIPv6() int {
+	if t.realistic {
+		return 35
+	}
+	return 18
+}
+
+// clientPort returns an ephemeral port: one of those that Linux takes, or any.
+func (t *traffic) clientPort() uint16 {
+	if t.realistic {
+		return uint16(1024 + t.rng.IntN(65536-1024))
+	}
+	return uint16(32768 + t.rng.IntN(28000))
+}
+
+// vary gives a flow what differs from flow to flow where many networks meet: interfaces,
+// AS numbers (RFC 6996's), next hops, VLANs and MAC addresses.
+func (t *traffic) vary(r *flow.Record) {
+	port := uint32(2 + t.rng.IntN(62))
+	near, far := 65000+uint32(t.rng.IntN(20)), 4_200_000_000+uint32(t.as.Uint64())
+	hop := byte(1 + t.rng.IntN(30))
+	if r.Input == outside {
+		r.Output, r.SrcAS, r.DstAS = port, far, near
+	} else {
+		r.Input, r.SrcAS, r.DstAS = port, near, far
+	}
+	r.SrcMask, r.DstMask = uint8(8+t.rng.IntN(17)), uint8(8+t.rng.IntN(17))
+	r.NextHop, r.BGPNextHop = netip.AddrFrom4([4]byte{192, 0, 2, hop}), netip.AddrFrom4([4]byte{192, 0, 2, hop + 100})
+	if r.IPVersion == 6 {
+		r.NextHop = netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 15: hop})
+		r.BGPNextHop = netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 14: 1, 15: hop})
+	}
+	r.SrcVLAN, r.DstVLAN = uint16(1+t.rng.IntN(400)), uint16(1+t.rng.IntN(400))
+	r.InSrcMAC = [6]byte{2, 0, 0, 1, byte(port), hop}
+	r.OutDstMAC = [6]byte{2, 0, 0, 2, byte(port), hop}
+	r.MaxTTL = uint8(30 + t.rng.IntN(220))
+	r.MinTTL = r.MaxTTL - uint8(t.rng.IntN(8))
 }
 
 // trafficFields are the fields that every generated flow has.
@@ -121,6 +185,9 @@ func (t *traffic) pickService() service {
 
 func (t *traffic) clientAddr(v6 bool) netip.Addr {
 	n := t.client.Uint64()
+	if t.realistic {
+		return host(n, 10, 40, 10, v6)
+	}
 	if v6 {
 		return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 10, byte(n >> 8), byte(n), 8: 2, 15: byte(n)})
 	}
@@ -128,6 +195,9 @@ func (t *traffic) clientAddr(v6 bool) netip.Addr {
 }
 
 func (t *traffic) serverAddr(v6 bool) netip.Addr {
+	if t.realistic {
+		return host(t.server.Uint64(), 198, 18, 80, v6)
+	}
 	n := t.server.Uint64() + 10
 	if v6 {
 		return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 80, 15: byte(n)})
@@ -136,6 +206,16 @@ func (t *traffic) serverAddr(v6 bool) netip.Addr {
 		return netip.AddrFrom4([4]byte{198, 51, 100, byte(n)})
 	}
 	return netip.AddrFrom4([4]byte{203, 0, 113, byte(n)})
+}
+
+// host returns the address of a host by its rank, so that neighbours in rank are none in
+// the network: its lowest 17 bits stand behind a.b in IPv4, below 2001:db8:0:net in IPv6.
+func host(rank uint64, a, b, net byte, v6 bool) netip.Addr {
+	n := rank * 0x9e35 % outsideHosts // odd, hence one to one
+	if v6 {
+		return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 6: 0, 7: net, 8: byte(n >> 16), 9: byte(n >> 8), 15: byte(n)})
+	}
+	return netip.AddrFrom4([4]byte{a, b + byte(n>>16), byte(n >> 8), byte(n)})
 }
 
 // count sets the counters: log-normal sizes, a few flows a thousand times the
@@ -160,46 +240,17 @@ func (t *traffic) count(r *flow.Record, s service) {
 	}
 }
 
-// times sets First and Last in whole milliseconds, which every protocol holds.
+// times sets First and Last in whole milliseconds, which every protocol holds. Flows end
+// within the last two seconds, in the realistic mix within the last minute.
 func (t *traffic) times(r *flow.Record, now time.Time) {
-	last := flow.TimeOf(now).Milli() - uint64(t.rng.IntN(2000))
+	ago := 2000
+	if t.realistic {
+		ago = 60000
+	}
+	last := flow.TimeOf(now).Milli() - uint64(t.rng.IntN(ago))
 	duration := uint64(min(t.rng.ExpFloat64()*3000, 55000))
 	if r.Packets == 1 {
 		duration = 0
 	}
 	r.First, r.Last = flow.Milli(last-duration), flow.Milli(last)
-}
-
-// totals are the exact sums of what has been generated.
-type totals struct {
-	Datagrams uint64 `json:"datagrams"`
-	Flows     uint64 `json:"flows"`
-	Packets   uint64 `json:"packets"`
-	Bytes     uint64 `json:"bytes"`
-	TCP       uint64 `json:"flows_tcp"`
-	UDP       uint64 `json:"flows_udp"`
-	ICMP      uint64 `json:"flows_icmp"`
-	IPv6      uint64 `json:"flows_ipv6"`
-}
-
-func (s *totals) add(r *flow.Record) {
-	s.Flows++
-	s.Packets += r.Packets
-	s.Bytes += r.Bytes
-	switch r.Proto {
-	case protoTCP:
-		s.TCP++
-	case protoUDP:
-		s.UDP++
-	case protoICMP, protoICMPv6:
-		s.ICMP++
-	}
-	if r.IPVersion == 6 {
-		s.IPv6++
-	}
-}
-
-func (s *totals) print(out io.Writer) {
-	fmt.Fprintf(out, "datagrams: %d\nflows: %d\npackets: %d\nbytes: %d\nflows_tcp: %d\nflows_udp: %d\nflows_icmp: %d\nflows_ipv6: %d\n",
-		s.Datagrams, s.Flows, s.Packets, s.Bytes, s.TCP, s.UDP, s.ICMP, s.IPv6)
 }

@@ -10,6 +10,9 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
+// port is an interface; the agent itself, 0x3fffffff on the wire, is none here.
+type port uint32
+
 // sampleFields are the values of a sample under tshark's names, but for the packet.
 var sampleFields = map[string]func(r *flow.Record) any{
 	"sflow.flow_sample.sequence_number": func(r *flow.Record) any { return r.Sample.Sequence },
@@ -18,12 +21,12 @@ var sampleFields = map[string]func(r *flow.Record) any{
 	"sflow.flow_sample.sampling_rate":   func(r *flow.Record) any { return r.SamplingRate },
 	"sflow.flow_sample.sample_pool":     func(r *flow.Record) any { return r.Sample.Pool },
 	"sflow.flow_sample.dropped_packets": func(r *flow.Record) any { return r.Sample.Drops },
-	"sflow.flow_sample.input_interface": func(r *flow.Record) any { return r.Input },
+	"sflow.flow_sample.input_interface": func(r *flow.Record) any { return port(r.Input) },
 	"sflow.flow_sample.output_interface_value": func(r *flow.Record) any {
 		if r.Sample.OutFormat != 0 { // several interfaces, or a reason
 			return nil
 		}
-		return r.Output
+		return port(r.Output)
 	},
 	"sflow_245.header_protocol":                   func(r *flow.Record) any { return r.Sample.Protocol },
 	"sflow_245.header.frame_length":               func(r *flow.Record) any { return r.Bytes },

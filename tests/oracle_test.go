@@ -204,8 +204,11 @@ func same(ours any, wire []byte) bool {
 	for _, b := range wire {
 		n = n<<8 | uint64(b)
 	}
-	if v, ok := ours.(orPost); ok {
+	switch v := ours.(type) {
+	case orPost:
 		return v[0] == n || n == 0 && v[0] == v[1]
+	case port:
+		return uint64(v) == n || v == 0 && n == 0x3fffffff
 	}
 	return fmt.Sprint(ours) == fmt.Sprint(n)
 }

@@ -199,3 +199,43 @@ func TestMACsOfTheInnerHeader(t *testing.T) {
 		}
 	}
 }
+
+// FuzzAppend reads what Append writes of a packet: addresses, ports, flags and lengths.
+func FuzzAppend(f *testing.F) {
+	f.Add([]byte{192, 0, 2, 1, 192, 0, 2, 2}, uint8(6), uint8(0xb8), uint8(64), uint16(40000), uint16(443), uint16(0), uint8(0x18), uint64(900))
+	f.Add([]byte{192, 0, 2, 1, 192, 0, 2, 2}, uint8(1), uint8(0), uint8(0), uint16(0), uint16(8<<8), uint16(7), uint8(0), uint64(0))
+	f.Add(make([]byte, 32), uint8(17), uint8(1), uint8(255), uint16(53), uint16(53), uint16(0), uint8(0), uint64(1<<40))
+	f.Fuzz(func(t *testing.T, addrs []byte, proto, tos, ttl uint8, sport, dport, vlan uint16, flags uint8, size uint64) {
+		switch proto {
+		case ipTCP, ipUDP, ipICMP, ipICMPv6, ipSCTP, ipDCCP, ipUDPLite:
+		default:
+			proto = ipTCP
+		}
+		if isTunnel(dport) {
+			return
+		}
+		want := flow.Record{Proto: proto, SrcTOS: tos, MaxTTL: max(ttl, 1), SrcPort: sport, DstPort: dport, SrcVLAN: vlan & 0xfff, TCPFlags: uint16(flags), Bytes: size}
+		switch {
+		case len(addrs) >= 32:
+			want.Src, want.Dst = netip.AddrFrom16([16]byte(addrs)), netip.AddrFrom16([16]byte(addrs[16:]))
+		case len(addrs) >= 8:
+			want.Src, want.Dst = netip.AddrFrom4([4]byte(addrs)), netip.AddrFrom4([4]byte(addrs[4:]))
+		default:
+			return
+		}
+		b := Append(nil, &want)
+		var r flow.Record
+		var p flow.Sample
+		Dissect(&r, &p, ProtocolEthernet, b)
+		if r.Src != want.Src || r.Dst != want.Dst || r.Proto != proto || r.SrcTOS != tos || r.MaxTTL != want.MaxTTL || r.DstPort != dport ||
+			r.SrcVLAN != want.SrcVLAN || p.Headers&flow.HasShort != 0 {
+			t.Fatalf("%x: got %+v\nwant %+v", b, r, want)
+		}
+		if icmp := proto == ipICMP || proto == ipICMPv6; !icmp && r.SrcPort != sport || proto == ipTCP && r.TCPFlags != uint16(flags) {
+			t.Fatalf("%x: got %+v", b, r)
+		}
+		if r.IPVersion == 4 && (p.IPLength > maxLength || uint64(p.IPLength) < min(size, maxLength)) {
+			t.Fatalf("a packet of %d bytes has the length %d", size, p.IPLength)
+		}
+	})
+}

@@ -17,7 +17,7 @@ column() { awk -v port="$(printf ':%04X' "$port")" -v n="$1" 'index($2, port) {p
 # queued: the bytes that wait in the receive buffer.
 queued() { printf '%d' "0x$(column 5 | cut -d: -f2)"; }
 
-send() { "$work/flowgraf" generate --to "127.0.0.1:$port" --protocol "$protocol" --count "$1" --rate "$2" >/dev/null; }
+send() { "$work/flowgraf" generate --to "127.0.0.1:$port" --protocol "$protocol" --mix "${MIX:-realistic}" --exporters 1 --count "$1" --rate "$2" >/dev/null; }
 
 # measure PROCESSORS: fills the buffer of an agent, and lets it run.
 measure() {

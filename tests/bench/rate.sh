@@ -31,7 +31,7 @@ before=$(ticks "$pid")
 begin=$(date +%s.%N)
 senders=
 for i in $(seq "$exporters"); do
-	"$work/flowgraf" generate --to "127.0.0.1:$port" --source "127.0.0.$((i + 1))" --protocol "$protocol" --seed "$i" \
+	"$work/flowgraf" generate --to "127.0.0.1:$port" --source "127.0.0.$((i + 1))" --protocol "$protocol" --mix "${MIX:-realistic}" --exporters 1 --seed "$i" \
 		--rate $((rate / exporters)) --count $((rate * seconds / exporters)) --json >"$work/sent.$i" &
 	senders="$senders $!"
 done

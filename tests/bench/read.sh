@@ -16,7 +16,7 @@ mkdir "$work/in"
 nfcapd -w "$work/in" -b 127.0.0.1 -p 29940 -B 64000000 -t 7200 >"$work/nfcapd.log" 2>&1 &
 pid=$!
 sleep 1
-"$work/flowgraf" generate --to 127.0.0.1:29940 --protocol v9 --count "$flows" --rate 120000 >/dev/null
+"$work/flowgraf" generate --to 127.0.0.1:29940 --protocol v9 --mix "${MIX:-realistic}" --count "$flows" --rate 120000 >/dev/null
 sleep 2
 kill -TERM "$pid"
 wait "$pid" || true

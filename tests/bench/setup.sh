@@ -33,6 +33,15 @@ agent_section() {
 CONF
 }
 
+# default_agent_section: the section [agent] with what Telegraf has where nothing is set.
+default_agent_section() {
+	cat <<CONF
+[agent]
+  omit_hostname = true
+  quiet = true
+CONF
+}
+
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 pid=
 work=$(mktemp -d)

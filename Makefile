@@ -30,8 +30,12 @@ deps:
 # All tests, with the real peers. As root on Debian it installs the peers it
 # needs; elsewhere it says which are missing, and their tests are skipped.
 test: packages lint
-	. tests/peers.env && $(GO) test -race -timeout 20m ./...
+	@mkdir -p build
+	. tests/peers.env && { $(GO) test -race -v -timeout 20m ./... 2>&1; echo "go test: exit $$?"; } | \
+		tee build/test.log | grep -E '^(ok|FAIL|panic|go test:)|^ *--- FAIL|_test\.go:[0-9]+: '
+	@tail -n 1 build/test.log | grep -q '^go test: exit 0$$'
 	$(MAKE) fuzz FUZZTIME=2s
+	@tests/skipped.sh build/test.log
 
 lint:
 	@unformatted=$$(gofmt -l cmd outputs plugins relay tests); \

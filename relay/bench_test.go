@@ -70,7 +70,7 @@ func sinkMails(c net.Conn, taken *atomic.Int64) {
 
 // BenchmarkRelay measures mails of 3 kB accepted, on disk and delivered; the clients
 // do not pipeline. The budget is ten times exim's 237 mails/s with 8 sessions
-// (specs/mail-relay.md, section 7).
+// (tests/bench/relay.sh measures both).
 func BenchmarkRelay(b *testing.B) {
 	message := "Subject: alert\r\n\r\n" + strings.Repeat(strings.Repeat("x", 76)+"\r\n", 38)
 	for _, sessions := range []int{1, 8, 50} {

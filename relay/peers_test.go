@@ -173,7 +173,7 @@ func TestSinkRefusesForAWhile(t *testing.T) {
 	}
 }
 
-// BenchmarkSmtpSource measures as specs/mail-relay.md section 7 does: Postfix's
+// BenchmarkSmtpSource measures with programs that are not ours: Postfix's
 // smtp-source with 8 sessions and mails of 3 kB, its smtp-sink as the smarthost.
 func BenchmarkSmtpSource(b *testing.B) {
 	source, env := postfixTool(b, "smtp-source")

@@ -18,6 +18,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
 // generatedProtocols are all that flowgraf generate has.
@@ -511,11 +512,7 @@ func TestTsharkReadsWhatExportersSend(t *testing.T) {
 // repository does not hold. Without them the test is skipped.
 func sampleDir(t testing.TB) string {
 	t.Helper()
-	dir := os.Getenv("FLOWGRAF_SAMPLES")
-	if dir == "" {
-		dir = "../../shared/samples"
-	}
-	dir = filepath.Join(dir, "flows")
+	dir := peers.Samples("flows")
 	if _, err := os.Stat(filepath.Join(dir, "MANIFEST.md")); err != nil {
 		t.Skip("no captured datagrams here (FLOWGRAF_SAMPLES says where they are): ", err)
 	}

@@ -20,9 +20,5 @@ func TestCommandLine(t *testing.T) {
 			env.Setenv("TCP", tcp)
 			return nil
 		},
-		Condition: func(cond string) (bool, error) {
-			_, err := os.Stat(filepath.Join("..", "..", "shared", cond))
-			return err == nil, nil
-		},
 	})
 }

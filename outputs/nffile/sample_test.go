@@ -12,13 +12,14 @@ import (
 	"testing"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
 // samples returns the directory of files and outputs of nfdump. The test is
 // skipped where it is not there.
 func samples(t testing.TB) string {
 	t.Helper()
-	dir, err := filepath.Abs("../../../shared/samples/nfdump")
+	dir, err := filepath.Abs(peers.Samples("nfdump"))
 	must(t, err)
 	if _, err := os.Stat(dir); err != nil {
 		t.Skip("the samples of nfdump are not there")

@@ -80,7 +80,7 @@ func TestWindow(t *testing.T) {
 
 // TestWrite copies flows of all layouts into one file, which nfdump reads.
 func TestWrite(t *testing.T) {
-	samples, _ := filepath.Glob("../../../shared/samples/nfdump/*.nf")
+	samples, _ := filepath.Glob(filepath.Join(peers.Samples("nfdump"), "*.nf"))
 	base := hourly(t)
 	files, err := archive.Files(base)
 	must(t, err)

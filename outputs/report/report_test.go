@@ -20,7 +20,7 @@ import (
 // skipped where it is not there.
 func samples(t *testing.T) string {
 	t.Helper()
-	dir, err := filepath.Abs("../../../shared/samples/nfdump")
+	dir, err := filepath.Abs(peers.Samples("nfdump"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/wire"
+	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
 // mixture returns datagrams of everything there is: all protocols, templates that
@@ -32,7 +33,7 @@ func mixture(t testing.TB, seed uint64) []Datagram {
 			}
 		}
 	}
-	files, err := filepath.Glob("../../../shared/samples/flows/*.dat")
+	files, err := filepath.Glob(filepath.Join(peers.Samples("flows"), "*.dat"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
-// TestConfiguredRates holds the order of the rates of specs/flow-protocols.md.
+// TestConfiguredRates holds the order of the rates: see domain.rate.
 func TestConfiguredRates(t *testing.T) {
 	host := netip.PrefixFrom(from.Addr(), from.Addr().BitLen())
 	for _, c := range []struct {

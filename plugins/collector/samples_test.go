@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
 // sampleDir has captured datagrams of real exporters, which the repository does
 // not hold. Without it the tests that need it are skipped.
-const sampleDir = "../../../shared/samples/flows"
+var sampleDir = peers.Samples("flows")
 
 // group is one line of the manifest's table.
 type group struct {

@@ -12,7 +12,7 @@ import (
 
 // templateIdle is how long a template lives over UDP without being used or
 // sent again. FortiGate refreshes as rarely as once a day
-// (specs/flow-protocols.md, Templates).
+// (RFC 3954, section 9; RFC 7011, section 8).
 const templateIdle = flow.Time(24 * 3600 * 1e9)
 
 // entry is a template as one source port of an exporter defined it.

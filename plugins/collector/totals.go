@@ -6,7 +6,7 @@ import (
 )
 
 // The elements by which an exporter tells what it has sent
-// (specs/flow-protocols.md, Sequence numbers and loss).
+// (RFC 5102, section 5.2; RFC 3954, section 8).
 const (
 	exportedMessages  = 41  // exportedMessageTotalCount
 	exportedFlows     = 42  // exportedFlowRecordTotalCount

@@ -14,6 +14,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/decoding/decodingtest"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
 // newPool returns a pool of one worker that makes all metrics but those of datagrams.
@@ -51,7 +52,7 @@ func TestFlippedBytesMakeMetrics(t *testing.T) {
 	for _, l := range [][][]byte{decodingtest.V5(2), decodingtest.V9(t), decodingtest.VMware(t), decodingtest.Datagrams(t, 2), decodingtest.SFlow(), decodingtest.Events(t), decodingtest.V1V7()} {
 		list = append(list, l...)
 	}
-	captured, _ := filepath.Glob("../../../shared/samples/flows/*.dat")
+	captured, _ := filepath.Glob(filepath.Join(peers.Samples("flows"), "*.dat"))
 	for _, file := range captured {
 		if b, err := os.ReadFile(file); err == nil {
 			list = append(list, b)

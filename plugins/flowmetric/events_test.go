@@ -12,6 +12,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
+	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
 // firewallFields is the template of NSX's distributed firewall.
@@ -87,7 +88,7 @@ func TestEventsOfCaptures(t *testing.T) {
 		}
 	}}
 	for _, name := range []string{"netflow9_test_cisco_asa_1_tpl.dat", "netflow9_test_cisco_asa_1_data.dat"} {
-		payload, err := os.ReadFile(filepath.Join("../../../shared/samples/flows", name))
+		payload, err := os.ReadFile(filepath.Join(peers.Samples("flows"), name))
 		if err != nil {
 			t.Skip("no captured datagrams here: ", err)
 		}

@@ -1,7 +1,6 @@
 // Package vcenter asks a VMware vCenter what stands behind the ports of its
 // distributed switches: virtual machine, port group and host, and which sampling
-// rate a switch exports its flows with, which no flow tells
-// (specs/flow-protocols.md, VMware).
+// rate a switch exports its flows with, which no flow tells.
 //
 // A Client asks in the background, at intervals, and keeps the latest answer whole:
 // looking a port up never waits, and before the first answer there are no names. A

@@ -76,7 +76,7 @@ func testRule(edit func(*Rule)) Rule {
 	return r
 }
 
-// specs/mail-relay.md, section 3: the golden vector of levels with resets.
+// TestGoldenVector: levels with resets change as those of Kapacitor's AlertNode do.
 func TestGoldenVector(t *testing.T) {
 	compiled, err := newRule(testRule(func(r *Rule) {
 		r.Info, r.InfoReset = "fields.v > 60", "fields.v < 50"

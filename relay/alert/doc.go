@@ -4,8 +4,7 @@
 // Expressions are CEL with the variables and functions of Telegraf's metricpass:
 // name (string), tags (map of string), fields (map of dyn), time (timestamp), now(),
 // and cel-go's encoders, math and strings libraries. Templates are Go's
-// text/template with the names that Kapacitor's AlertNode has (specs/mail-relay.md,
-// section 3).
+// text/template with the names that Kapacitor's AlertNode has.
 //
 // A change of level becomes one mail; a first OK is silent. A level may have a
 // reset expression: while that is false the level is not left downwards. A sample

@@ -49,3 +49,13 @@ func Run(t testing.TB, name string, args ...string) string {
 	}
 	return string(out)
 }
+
+// Samples returns the directory of captured samples of a kind, "flows" or "nfdump",
+// below $FLOWGRAF_SAMPLES. Without that variable there is no such directory.
+func Samples(kind string) string {
+	dir := os.Getenv("FLOWGRAF_SAMPLES")
+	if dir == "" {
+		dir = "/FLOWGRAF_SAMPLES is not set"
+	}
+	return filepath.Join(dir, kind)
+}

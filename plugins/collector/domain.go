@@ -42,6 +42,7 @@ type domain struct {
 	ports       [maxPorts]uint16      // the last ones that were new
 	nextPort    int
 	portsStay   bool // one of them has come back
+	borrowers   []borrower
 	uptime      ipfix.Uptime
 	rates       rates
 	announced   map[limit]announced

@@ -19,6 +19,7 @@ const templateIdle = flow.Time(24 * 3600 * 1e9)
 type entry struct {
 	port uint16
 	used flow.Time
+	own  bool // the port itself sends data of it, in other datagrams than that with the template
 	t    *ipfix.Template
 }
 
@@ -212,7 +213,11 @@ func (d *Decoder) template(m *message, id uint16) *ipfix.Template {
 		if len(list) == 0 || m.dom.exporter.needPort || m.stream {
 			return nil
 		}
-		at = 0
+		if at = 0; list[0].own && !d.mayBorrow(m, id) {
+			return nil
+		}
+	} else if m.templates == 0 && !m.past {
+		list[at].own = true
 	}
 	e := &list[at]
 	if m.received-e.used > templateIdle && !m.stream {
@@ -222,6 +227,43 @@ func (d *Decoder) template(m *message, id uint16) *ipfix.Template {
 	e.used = max(e.used, m.received)
 	d.contradict(m, list, at)
 	return e.t
+}
+
+// borrowGrace is how long a source port's data wait for a template of its own, where the
+// port that has sent one of the id uses it itself: these may be two exporters behind one
+// address.
+const borrowGrace = flow.Time(30e9)
+
+// borrower is a source port that has sent data of which only another port has sent the
+// template.
+type borrower struct {
+	port  uint16
+	since flow.Time
+	over  bool // the grace
+}
+
+// mayBorrow says whether the data of the message's port may be decoded by the template of
+// another port. What has waited is decoded when they may at last.
+func (d *Decoder) mayBorrow(m *message, id uint16) bool {
+	dom := m.dom
+	at := slices.IndexFunc(dom.borrowers, func(b borrower) bool { return b.port == m.port })
+	if at < 0 {
+		if !m.past {
+			if len(dom.borrowers) >= maxPorts {
+				dom.borrowers = slices.Delete(dom.borrowers, 0, 1)
+			}
+			dom.borrowers = append(dom.borrowers, borrower{port: m.port, since: m.received})
+		}
+		return false
+	}
+	b := &dom.borrowers[at]
+	if !b.over && !m.past && m.received-b.since > borrowGrace {
+		b.over = true
+		d.revision++
+		d.settle()
+		d.resume(m, id)
+	}
+	return b.over
 }
 
 // inner are the templates that records inside structured data may be of: those of

@@ -188,7 +188,7 @@ func (l *lane) emit(w *work) {
 	if w.template != nil && w.template.CountsTotals() {
 		l.running.difference(dom, r)
 	}
-	reversed := dom.outCounters(r)
+	reversed := (r.Has(flow.OutBytes) || r.Has(flow.OutPackets)) && dom.outCounters(r)
 	if c := dom.exporter.config; c != nil && !c.Count.Counts(r) {
 		w.uncounted++
 		return

@@ -254,7 +254,11 @@ func (w *wireTimes) read(packet, f *dissected) bool {
 		return true
 	}
 	export := wireNumber(packet.find("cflow.unix_secs"))*1e9 + wireNumber(packet.find("cflow.unix_nsecs"))
-	*to = flow.Time(export - int64(int32(wireNumber(uptime)-wireNumber(f)))*1e6)
+	ago := int64(int32(wireNumber(uptime) - wireNumber(f)))
+	if ago < -60_000 { // later than the export: of the time before the uptime began anew
+		ago += 1 << 32
+	}
+	*to = flow.Time(export - ago*1e6)
 	return true
 }
 

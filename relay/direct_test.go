@@ -41,11 +41,11 @@ func newNameServer(t testing.TB, zone ...string) *nameServer {
 	t.Helper()
 	s := &nameServer{refuse: map[string]int{}, asked: map[string]int{}}
 	s.set(t, zone...)
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	s.addr = net.JoinHostPort("127.0.0.1", directPort(t)) // for both, so none of the clients'
+	packets, err := net.ListenPacket("udp", s.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.addr = packets.LocalAddr().String()
 	stream, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		t.Fatal(err)

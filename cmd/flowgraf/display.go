@@ -115,7 +115,7 @@ func (t *metricsTail) loss() (sum uint64) {
 
 // watch shows what happens until ctx is done or the agent ends.
 func (d *demo) watch(ctx context.Context, out io.Writer) error {
-	screen := &liveLines{out: out, live: isTerminal(out)}
+	screen := &liveLines{out: out, live: isTerminal(out), width: terminalWidth}
 	every := time.Second
 	if !screen.live {
 		every = 5 * time.Second
@@ -233,10 +233,13 @@ func commandName() string {
 	return os.Args[0]
 }
 
-// liveLines shows lines: in place on a terminal, one after the other elsewhere.
+// liveLines shows lines: in place on a terminal, one after the other elsewhere. On a
+// terminal a line is cut at the width, 0 for not known: one that goes on in the next
+// row would leave a row behind each time that the lines are shown anew.
 type liveLines struct {
 	out   io.Writer
 	live  bool
+	width func() int
 	shown int
 }
 
@@ -248,7 +251,11 @@ func (l *liveLines) show(lines []string) {
 	if l.shown > 0 {
 		fmt.Fprintf(l.out, "\x1b[%dA", l.shown)
 	}
+	width := l.width()
 	for _, line := range lines {
+		if r := []rune(line); width > 1 && len(r) > width {
+			line = string(r[:width-1]) + "…"
+		}
 		fmt.Fprintf(l.out, "\r\x1b[K%s\n", line)
 	}
 	l.shown = len(lines)

@@ -3,7 +3,9 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // The file is read while it grows: a line that is torn is counted once, when it
@@ -40,5 +42,24 @@ func TestMetricsTailCountsWholeLinesOnce(t *testing.T) {
 	}
 	if tail.flows != 2 || len(tail.series) != 3 || tail.loss() != 6 {
 		t.Errorf("flows %d, series %d, loss %d; want 2, 3, 6", tail.flows, len(tail.series), tail.loss())
+	}
+}
+
+// A line longer than the terminal is wide is cut: it would take two rows, and the way
+// back up to the first line would be too short.
+func TestLiveLinesAreNoLongerThanTheTerminalIsWide(t *testing.T) {
+	var out strings.Builder
+	screen := &liveLines{out: &out, live: true, width: func() int { return 80 }}
+	short, long := strings.Repeat("ü", 80), strings.Repeat("ü", 81)
+	screen.show([]string{short, long})
+	lines := strings.Split(strings.ReplaceAll(out.String(), "\r\x1b[K", ""), "\n")
+	if lines[0] != short || utf8.RuneCountInString(lines[1]) != 80 || !strings.HasSuffix(lines[1], "ü…") {
+		t.Errorf("shown %q", lines)
+	}
+	out.Reset()
+	screen.width = func() int { return 0 }
+	screen.show([]string{short, long})
+	if !strings.HasPrefix(out.String(), "\x1b[2A") || !strings.Contains(out.String(), long) {
+		t.Errorf("a width that is not known: shown %q", out.String())
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -103,7 +104,6 @@ be read of the others is printed, and the exit code is 1.`,
 	f.BoolVarP(&o.report.Plain, "plain", "N", false, "plain numbers")
 	f.BoolVarP(&o.report.LongIPv6, "long-ipv6", "6", false, "IPv6 addresses in full")
 	cmd.MarkFlagsMutuallyExclusive("read", "tree")
-	cmd.MarkFlagsOneRequired("read", "tree", "check-filter")
 	cmd.MarkFlagsMutuallyExclusive("info", "write", "stat")
 	return cmd
 }
@@ -133,6 +133,9 @@ func wrap(text string, width int) string {
 
 func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []string) error {
 	debug.SetGCPercent(dumpGCPercent)
+	if err := o.checkFiles(args); err != nil {
+		return usageError{err}
+	}
 	filter, err := readFilter(args, o.filterFile, warnings)
 	if err != nil || o.checkFilter {
 		return err
@@ -177,6 +180,25 @@ func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []s
 		return errors.Join(o.rank(ctx, out, in, stats), unread)
 	}
 	return errors.Join(o.list(ctx, out, in), unread)
+}
+
+// checkFiles says what is wrong when no file is named, or some where the filter is
+// expected: a shell makes more than one word of a pattern behind -r.
+func (o *dumpOptions) checkFiles(words []string) error {
+	named := o.files.File != "" || o.files.Range != ""
+	for _, word := range words {
+		if _, err := os.Stat(word); err != nil || o.checkFilter {
+			continue
+		}
+		if named {
+			return fmt.Errorf("%s is a file, where a filter is expected: -r reads one file, -R a directory or FIRST:LAST", word)
+		}
+		return fmt.Errorf("%s is a file, where a filter is expected: name it with -r, or a directory with -R", word)
+	}
+	if !named && !o.checkFilter {
+		return errors.New("what is to be read? Name a file with -r, or a directory or FIRST:LAST with -R")
+	}
+	return nil
 }
 
 // selected finds the files, and names on warnings what is missing.

@@ -3,8 +3,11 @@
 package main
 
 import (
+	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ownProcessGroup keeps the terminal's Ctrl-C from the agent: the demo stops
@@ -18,4 +21,14 @@ func cpuTime() (user, system time.Duration) {
 		return 0, 0
 	}
 	return time.Duration(u.Utime.Nano()), time.Duration(u.Stime.Nano())
+}
+
+// terminalWidth returns how many columns the terminal of the output has, 0 when it
+// does not say.
+func terminalWidth() int {
+	size, err := unix.IoctlGetWinsize(int(os.Stdout.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
 }

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/windows"
 )
 
 // ownProcessGroup keeps the console's Ctrl-C from the agent: the demo stops it
@@ -22,4 +25,14 @@ func cpuTime() (user, system time.Duration) {
 		return 0, 0
 	}
 	return time.Duration(in.Nanoseconds()), time.Duration(kernel.Nanoseconds())
+}
+
+// terminalWidth returns how many columns the console of the output has, 0 when it
+// does not say.
+func terminalWidth() int {
+	var info windows.ConsoleScreenBufferInfo
+	if err := windows.GetConsoleScreenBufferInfo(windows.Handle(os.Stdout.Fd()), &info); err != nil {
+		return 0
+	}
+	return int(info.Window.Right-info.Window.Left) + 1
 }

@@ -31,29 +31,33 @@ type domain struct {
 		id   uint16
 		list []entry
 	}
-	entries     int                   // in templates
-	bytes       int                   // of templates and option records
-	options     map[optionKey][]byte  // as on the wire, the latest of each key
-	exported    flow.Time             // of the last datagram
-	sysUptime   uint32                // of the last datagram
-	waiting     map[uint16]*list.List // sets without a template, by its id
-	optionBytes int                   // of options
-	sequences   []sequence            // one per source port
-	ports       [maxPorts]uint16      // the last ones that were new
-	nextPort    int
-	portsStay   bool // one of them has come back
-	borrowers   []borrower
-	uptime      ipfix.Uptime
-	rates       rates
-	announced   map[limit]announced
-	messages    total // as the exporter counts them
-	records     total
-	names       table
-	missed      map[uint16]bool // template ids that have been logged as missing
-	complained  bool            // an error has been logged
-	again       bool            // it reports flows with running totals again
-	outReverse  atomic.Bool     // what it counts as sent is the other direction
-	doubted     bool            // a sampling rate that cannot be has been logged
+	entries      int                   // in templates
+	bytes        int                   // of templates and option records
+	options      map[optionKey][]byte  // as on the wire, the latest of each key
+	exported     flow.Time             // of the last datagram
+	sysUptime    uint32                // of the last datagram
+	waiting      map[uint16]*list.List // sets without a template, by its id
+	optionBytes  int                   // of options
+	sequences    []sequence            // one per source port
+	ports        [maxPorts]uint16      // the last ones that were new
+	nextPort     int
+	portsStay    bool // one of them has come back
+	borrowers    []borrower
+	uptime       ipfix.Uptime
+	rates        rates
+	announced    map[limit]announced // the latest of any port
+	tellers      []teller            // the ports that tell rates, at most maxPorts
+	turns        uint64              // rates that were told
+	tellersStay  bool                // one of them has told a rate again
+	contradicted bool                // two ports tell different rates
+	messages     total               // as the exporter counts them
+	records      total
+	names        table
+	missed       map[uint16]bool // template ids that have been logged as missing
+	complained   bool            // an error has been logged
+	again        bool            // it reports flows with running totals again
+	outReverse   atomic.Bool     // what it counts as sent is the other direction
+	doubted      bool            // a sampling rate that cannot be has been logged
 
 	account            *account
 	inAccount, inOrder *list.Element // of the account, and of all domains, by last use
@@ -69,17 +73,18 @@ type exporterKey struct {
 
 // exporter is what the domains of one address and protocol share in a decoder.
 type exporter struct {
-	config     *ExporterConfig // nil when nobody has said anything of it
-	known      *knowledge      // with the decoders that have other domains of it
-	configured bool            // in Options
-	domains    int
-	streams    int         // of these, over TCP or TLS
-	waiting    int         // bytes of the sets that wait for their templates
-	sets       list.List   // the sets that wait, in the order of receipt
-	place      int         // in the heap of those whose sets wait
-	names      int         // bytes of the names in known that came from here
-	policy     flow.Policy // that came with the datagrams
-	needPort   bool        // two ports define one template id differently
+	config      *ExporterConfig // nil when nobody has said anything of it
+	known       *knowledge      // with the decoders that have other domains of it
+	configured  bool            // in Options
+	domains     int
+	streams     int         // of these, over TCP or TLS
+	waiting     int         // bytes of the sets that wait for their templates
+	sets        list.List   // the sets that wait, in the order of receipt
+	place       int         // in the heap of those whose sets wait
+	names       int         // bytes of the names in known that came from here
+	policy      flow.Policy // that came with the datagrams
+	needPort    bool        // two ports define one template id differently
+	severalTold bool        // two ports that tell different rates have been logged
 }
 
 // maxPorts bounds the source ports of a domain for which sequences and versions

@@ -45,10 +45,13 @@ func keepRate[K comparable](m map[K]uint32, key K, rate uint32) map[K]uint32 {
 	return m
 }
 
-// any returns the rate for flows that name no sampler: the general one, else
-// that of the only sampler, else 0.
-func (s *rates) any() uint32 {
-	if s.general != 0 || len(s.byID) != 1 {
+// none says whether there is no rate.
+func (s *rates) none() bool { return s.general == 0 && len(s.byID) == 0 && len(s.limited) == 0 }
+
+// any returns the rate for flows that name no sampler: the general one, else, unless
+// general, that of the only sampler, else 0.
+func (s *rates) any(general bool) uint32 {
+	if s.general != 0 || general || len(s.byID) != 1 {
 		return s.general
 	}
 	for _, rate := range s.byID {
@@ -152,87 +155,6 @@ func unsampled(r *flow.Record) bool {
 	return r.Has(flow.FwEvent) || r.Has(flow.NATEvent) || r.Sample != nil && r.Sample.Kind == flow.SampleDiscarded
 }
 
-// told sets the sampling rate of r that the exporter has told.
-func (dom *domain) told(w *work, r *flow.Record) {
-	if r.SamplingRate != 0 {
-		return
-	}
-	own, shared := &dom.rates, dom.exporter.known
-	if !shared.hasRates.Load() {
-		return
-	}
-	named := r.Has(flow.SamplerID)
-	limited := len(own.limited) > 0 || shared.hasLimits.Load()
-	rate, source := uint32(0), flow.RateSelector
-	if named && limited {
-		rate = dom.limitedRate(w, r, true)
-	}
-	if named && rate == 0 {
-		if rate = own.byID[r.SamplerID]; rate == 0 {
-			rate = shared.rate(r.SamplerID)
-		}
-	}
-	if rate == 0 {
-		source = flow.RateDomain
-		if limited {
-			rate = dom.limitedRate(w, r, false)
-		}
-	}
-	names := named || shared.namesSamplers.Load()
-	if rate == 0 && names {
-		rate = own.general
-	} else if rate == 0 {
-		rate = own.any()
-	}
-	if rate == 0 {
-		rate = shared.anyRate(names)
-	}
-	if rate == 0 && limited {
-		rate = own.card()
-	}
-	if rate != 0 {
-		r.SamplingRate, r.SamplingSource = rate, source
-		r.Present.Add(flow.SamplingRate)
-	}
-}
-
-// limitedRate returns the rate that is told of flows as r, the narrowest one, 0 when there
-// is none: with named of those that r's sampler has taken.
-func (dom *domain) limitedRate(w *work, r *flow.Record, named bool) uint32 {
-	find := func(kind limitKind, id uint64) uint32 {
-		l := limit{kind: kind, id: id, named: named}
-		if named {
-			l.sampler = r.SamplerID
-		}
-		if rate := dom.rates.limited[l]; rate != 0 {
-			return rate
-		}
-		return dom.exporter.known.limitedRate(l)
-	}
-	egress := r.Has(flow.Direction) && r.Direction == 1
-	rate := uint32(0)
-	if egress {
-		if rate = find(limitEgress, uint64(r.Output)); rate == 0 {
-			rate = find(limitInterface, uint64(r.Output))
-		}
-	} else {
-		rate = find(limitInterface, uint64(r.Input))
-		if rate == 0 && !r.Has(flow.Direction) {
-			rate = find(limitEgress, uint64(r.Output))
-		}
-	}
-	if rate == 0 && r.ObservationPoint != 0 {
-		rate = find(limitPoint, r.ObservationPoint)
-	}
-	if rate == 0 && w.template != nil {
-		rate = find(limitTemplate, uint64(w.template.ID))
-	}
-	if rate == 0 {
-		rate = find(limitDomain, uint64(dom.key.domain))
-	}
-	return rate
-}
-
 // learn takes from an option record what decoding needs: sampling rates, names, and
 // the start of the exporter.
 func (d *Decoder) learn(m *message, o *flow.OptionRecord) {
@@ -255,80 +177,6 @@ func (d *Decoder) learn(m *message, o *flow.OptionRecord) {
 	dom.learnNames(o)
 	if s.told {
 		d.learnRate(m, &s)
-	}
-}
-
-// announced is what a domain's exporter has told of one rate.
-type announced struct {
-	rate   uint32 // the latest
-	trust  int8   // announcements that are still needed before it is believed
-	rises  uint8  // in a row
-	steady uint8  // announcements of the same, in a row
-}
-
-const (
-	wantedTrust = 3 // equal announcements in a row, of an exporter that told nonsense
-	manyRises   = 3 // as of a counter
-	longSteady  = 8 // announcements after which a change is a change
-)
-
-// learnRate takes a rate as far as it is to be believed.
-func (d *Decoder) learnRate(m *message, s *sampler) {
-	dom := m.dom
-	a, known := dom.announced[s.limit]
-	if !known && len(dom.announced) >= maxSamplers {
-		return
-	}
-	rate, valid := s.rate()
-	applied, doubtful := believe(rate, d.opt.MaxRate)
-	before := a
-	switch {
-	case !valid || doubtful && applied == 0:
-		a = announced{trust: wantedTrust}
-	default:
-		a.announce(applied)
-	}
-	if dom.announced == nil {
-		dom.announced = map[limit]announced{}
-	}
-	if !known {
-		d.grow(dom, announcedSize)
-	}
-	dom.announced[s.limit] = a
-	if doubtful || a.trust > 0 {
-		d.doubtRate(m, 1, rate, applied)
-	}
-	if a.trust > 0 {
-		applied = 0
-	}
-	if known && a.rate == before.rate && a.trust == before.trust {
-		return
-	}
-	dom.rates.set(s.limit, applied)
-	dom.exporter.known.setRate(s.limit, applied, dom.key.domain)
-}
-
-// announcedSize is about what an announced rate takes in memory, in bytes.
-const announcedSize = 160
-
-// announce takes an announcement. Numbers that rise and rise are no rate.
-func (a *announced) announce(rate uint32) {
-	switch {
-	case a.trust > 0 && a.rate == rate:
-		a.trust--
-	case a.trust > 0:
-		a.rate, a.trust = rate, wantedTrust
-	case rate == a.rate:
-		if a.steady++; a.steady >= longSteady {
-			a.rises, a.steady = 0, 0
-		}
-	case rate > a.rate && a.rate > 1:
-		a.rate, a.steady = rate, 0
-		if a.rises++; a.rises >= manyRises {
-			a.rises, a.trust = 0, wantedTrust
-		}
-	default:
-		a.rate, a.steady, a.rises = rate, 0, 0
 	}
 }
 

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,8 +27,15 @@ type knowledge struct {
 	mu      sync.RWMutex
 	rates   rates
 	tellers map[limit]uint32 // the domains that have told the rates
+	ports   []portRates      // what each source port has told, the latest last
 	names   table
 	users   map[netip.Addr]string
+}
+
+// portRates are the rates that a source port has told, in whatever domain.
+type portRates struct {
+	port uint16
+	rates
 }
 
 // hold returns what is known of an exporter, until release.
@@ -76,32 +84,66 @@ func (k *knowledge) setRate(l limit, rate uint32, domain uint32) {
 	k.hasLimits.Store(len(k.rates.limited) > 0)
 }
 
-// rate returns the rate of a sampler, 0 when there is none.
-func (k *knowledge) rate(id uint64) uint32 {
+// setPortRate keeps a rate that a source port tells. Of the ports only the latest are kept.
+func (k *knowledge) setPortRate(port uint16, l limit, rate uint32) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p := portRates{port: port}
+	if at := slices.IndexFunc(k.ports, func(p portRates) bool { return p.port == port }); at >= 0 {
+		p = k.ports[at]
+		k.ports = slices.Delete(k.ports, at, at+1)
+	} else if len(k.ports) >= maxPorts {
+		k.ports = slices.Delete(k.ports, 0, 1)
+	}
+	p.set(l, rate)
+	k.ports = append(k.ports, p)
+}
+
+// ofPort returns what a source port has told. The mutex is held.
+func (k *knowledge) ofPort(port uint16) *rates {
+	if len(k.ports) > 1 {
+		for i := range k.ports {
+			if k.ports[i].port == port {
+				return &k.ports[i].rates
+			}
+		}
+	}
+	return &noRates
+}
+
+// rate returns the rate of a sampler, that which the source port has told first; 0 when
+// there is none.
+func (k *knowledge) rate(port uint16, id uint64) uint32 {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
+	if rate := k.ofPort(port).byID[id]; rate != 0 {
+		return rate
+	}
 	return k.rates.byID[id]
 }
 
-// limitedRate returns the rate of some flows, 0 when there is none.
-func (k *knowledge) limitedRate(l limit) uint32 {
+// limitedRate returns the rate of some flows, as rate does.
+func (k *knowledge) limitedRate(port uint16, l limit) uint32 {
 	if !k.hasLimits.Load() {
 		return 0
 	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
+	if rate := k.ofPort(port).limited[l]; rate != 0 {
+		return rate
+	}
 	return k.rates.limited[l]
 }
 
 // anyRate returns the rate without a sampler's id, and, unless a flow could have
-// named its sampler, that of the only sampler.
-func (k *knowledge) anyRate(general bool) uint32 {
+// named its sampler, that of the only sampler; as rate does.
+func (k *knowledge) anyRate(port uint16, general bool) uint32 {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	if general {
-		return k.rates.general
+	if rate := k.ofPort(port).any(general); rate != 0 {
+		return rate
 	}
-	return k.rates.any()
+	return k.rates.any(general)
 }
 
 // setName keeps a name for all domains, and returns by how many bytes they have grown.

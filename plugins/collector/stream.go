@@ -50,6 +50,7 @@ func (d *Decoder) endStream(from netip.AddrPort) {
 		}
 		dom.sequences = slices.DeleteFunc(dom.sequences, func(s sequence) bool { return s.port == port })
 		d.endWaits(dom, int(port))
+		d.endTeller(dom, port)
 	}
 }
 

@@ -42,6 +42,7 @@ type work struct {
 	counters  uint64
 	uncounted uint64
 	repairs   uint64
+	plain     bool    // most of its records are only counted and given: see plain
 	sampled   bool    // its records tell how they were selected: see samples
 	doubts    uint64  // sampling rates that cannot be
 	doubted   float64 // the last of them
@@ -71,6 +72,8 @@ func (l *lane) do(w *work) {
 	if w.m.base != &l.rec.Base {
 		l.rec.Base = *w.m.base
 	}
+	w.sampled = w.template != nil && samples(w.template)
+	w.plain = l.plain(w)
 	switch {
 	case w.template != nil:
 		l.set(w)
@@ -88,7 +91,6 @@ func (l *lane) set(w *work) {
 	if w.later {
 		l.rec.Uptime = &w.clock
 	}
-	w.sampled = samples(t)
 	if t.Lists() {
 		l.inner = inner{w.m.dom, w.m.port}
 	}
@@ -171,9 +173,32 @@ func (l *lane) counters(w *work, s sflow.Sample) error {
 	return l.samples.Counters(o, &w.m.sflow, s, l.handler.Counter)
 }
 
+// plain says whether there is nothing to add to the flows of w but for some: nobody has
+// said anything of the exporter, neither its option records nor the configuration.
+func (l *lane) plain(w *work) bool {
+	exp := w.m.dom.exporter
+	return exp.config == nil && l.opt.Enrich == nil && !w.sampled && (w.template == nil || !w.template.CountsTotals()) &&
+		!exp.known.hasRates.Load() && !exp.known.hasNames.Load()
+}
+
+// special are the fields of flows that are not only counted and given, but looked at
+// more closely.
+var special = flow.SetOf(flow.TimeRepair, flow.FwEvent, flow.NATEvent, flow.OutBytes, flow.OutPackets,
+	flow.RevBytes, flow.RevPackets, flow.TunSrc)
+
 // emit completes the flow at hand and gives it to the handler.
 func (l *lane) emit(w *work) {
 	r, dom := &l.flow, w.m.dom
+	if w.plain && !r.Present.Meets(special) && r.SamplingRate <= l.opt.MaxRate && r.RevBytes|r.RevPackets == 0 {
+		w.flows++
+		if r.SamplingRate != 0 {
+			w.rate = r.SamplingRate
+		}
+		if l.handler.Flow != nil {
+			l.handler.Flow(r)
+		}
+		return
+	}
 	l.rate(w, r)
 	if r.SamplingRate != 0 {
 		w.rate = r.SamplingRate

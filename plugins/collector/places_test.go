@@ -29,11 +29,11 @@ func TestPlaces(t *testing.T) {
 	}
 	late := start.Add(time.Hour)
 
-	s, by := fill(6, 3)
+	s, _ := fill(6, 3)
 	if victim, refused := s.makeRoom(addr(1).Addr(), late, 10, 7); victim != nil || refused != "" {
 		t.Error("there is a place free, and yet one has to go")
 	}
-	s, by = fill(6, 4)
+	s, by := fill(6, 4)
 	by[0][0].heard(late)
 	victim, refused := s.makeRoom(addr(2).Addr(), late, 10, 7)
 	if victim != by[0][1] || refused != "" {

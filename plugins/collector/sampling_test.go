@@ -15,12 +15,11 @@ func number(id uint16, length int, v uint64) flow.Element {
 	return flow.Element{ID: id, Value: binary.BigEndian.AppendUint64(nil, v)[8-length:]}
 }
 
-// announcer sends messages of one exporter to a decoder and keeps the flows.
+// announcer sends messages of one exporter to a decoder.
 type announcer struct {
-	t   *testing.T
-	d   *Decoder
-	s   *sender
-	got []flow.Record
+	t *testing.T
+	d *Decoder
+	s *sender
 }
 
 func newAnnouncer(t *testing.T, o Options) *announcer {

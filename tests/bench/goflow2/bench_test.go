@@ -19,6 +19,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
+	"github.com/flowgraf/flowgraf/plugins/packet"
 	"github.com/flowgraf/flowgraf/plugins/sflow"
 )
 
@@ -96,7 +97,7 @@ func sampled() traffic {
 	e.Begin(nil, exported)
 	for i := range recs {
 		recs[i].SamplingRate = 512
-		e.Flow(&recs[i], 1, sflow.AppendPacket(nil, &recs[i]), 1500)
+		e.Flow(&recs[i], 1, packet.Append(nil, &recs[i]), 1500)
 	}
 	return traffic{name: "sflow", data: e.End(), records: len(recs)}
 }

@@ -56,6 +56,10 @@ type Archive struct {
 	until flow.Time
 	now   time.Time // of the current Write
 
+	turns  *turns      // of its group, nil has none
+	batch  *[]*Archive // those of the current Write of its group that are locked
+	parked os.FileInfo // the directory, where it is not locked for want of descriptors
+
 	closing chan *file // slots that are over, on their way to finisher
 	stop    chan struct{}
 	wg      sync.WaitGroup
@@ -68,6 +72,7 @@ type file struct {
 	slot   int64
 	final  string      // the name it will have
 	id     os.FileInfo // tells it from another file of its name
+	over   bool        // it is the finisher's, or on its way
 	tables uint64      // version that it has, see GroupBatch.Tables
 	linked bool        // its name is on the disk
 }
@@ -146,11 +151,15 @@ func writable(dir string) error {
 
 // Open takes the directory, makes whole what a kill left behind, opens the file
 // of the current slot, and starts the clock that ends slots.
-func (a *Archive) Open() (err error) {
+func (a *Archive) Open() error { return a.open(nil) }
+
+// open is Open amid a Write of a group, for which those of batch are locked.
+func (a *Archive) open(batch *[]*Archive) (err error) {
+	a.batch = batch
 	if err := os.MkdirAll(a.opt.Dir, 0o755); err != nil {
 		return err
 	}
-	if a.lock, err = disk.Lock(a.opt.Dir); err != nil {
+	if err := a.takeDir(); err != nil {
 		return err
 	}
 	defer func() {
@@ -165,7 +174,8 @@ func (a *Archive) Open() (err error) {
 	if err := a.advance(slot); err != nil {
 		return err
 	}
-	a.errs = nil
+	a.turns.use(a, a.locked())
+	a.errs, a.batch = nil, nil
 	a.closing = make(chan *file, 16)
 	a.stop = make(chan struct{})
 	stop := a.stop
@@ -175,6 +185,17 @@ func (a *Archive) Open() (err error) {
 		a.wg.Go(func() { a.keepSynced(stop) })
 	}
 	return nil
+}
+
+// takeDir locks the directory.
+func (a *Archive) takeDir() error {
+	return a.noDescriptor(func() (err error) {
+		a.lock, err = disk.Lock(a.opt.Dir)
+		if err == nil {
+			a.parked = nil
+		}
+		return err
+	})
 }
 
 // recoverOnly makes whole what a kill left behind and gives the directory free.
@@ -197,9 +218,11 @@ func (a *Archive) keepSynced(stop <-chan struct{}) {
 			return
 		case <-ticker.C:
 		}
+		end := a.turns.take()
 		a.mu.Lock()
 		err := a.sync()
 		a.mu.Unlock()
+		end()
 		if err != nil {
 			a.opt.Errorf("writing to the disk: %v", err)
 		}
@@ -214,7 +237,7 @@ func (a *Archive) sync() error {
 			return err
 		}
 		if !f.linked {
-			if err := a.syncDirs(filepath.Dir(f.Path())); err != nil {
+			if err := a.noDescriptor(func() error { return a.syncDirs(filepath.Dir(f.Path())) }); err != nil {
 				return err
 			}
 			f.linked = true
@@ -254,6 +277,7 @@ func (a *Archive) Close() error {
 	a.files, a.last, a.until, a.stop = nil, nil, 0, nil
 	a.mu.Unlock()
 	for _, f := range files {
+		f.over = true
 		a.closing <- f
 	}
 	close(a.closing)
@@ -273,7 +297,7 @@ type Batch struct{ a *Archive }
 // process. When it returns an error, that of fn or of the disk, none of them is
 // in the archive, and the whole batch can be written again.
 func (a *Archive) Write(fn func(Batch) error) error {
-	if err := a.begin(); err != nil {
+	if err := a.begin(nil); err != nil {
 		return err
 	}
 	err := fn(Batch{a})
@@ -284,15 +308,17 @@ func (a *Archive) Write(fn func(Batch) error) error {
 	return err
 }
 
-// begin takes the lock for a batch, which end gives free.
-func (a *Archive) begin() error {
+// begin takes the lock for a batch, which end gives free. Those of batch are locked by
+// the caller.
+func (a *Archive) begin(batch *[]*Archive) error {
 	a.mu.Lock()
 	if a.last == nil {
 		a.mu.Unlock()
 		return ErrClosed
 	}
-	a.now = time.Now()
+	a.now, a.batch = time.Now(), batch
 	if err := a.present(); err != nil {
+		a.batch = nil
 		a.mu.Unlock()
 		return err
 	}
@@ -306,7 +332,7 @@ func (a *Archive) present() error {
 	if err := a.hold(); err != nil {
 		return err
 	}
-	if disk.Names(a.last.Path(), a.last.id) {
+	if disk.Names(a.last.Path(), a.last.id) && !a.last.Replaced() {
 		return nil
 	}
 	a.opt.Errorf("%s has been removed while it was written: beginning it anew", a.last.Path())
@@ -323,7 +349,17 @@ func (a *Archive) hold() (err error) {
 	if err := os.MkdirAll(a.opt.Dir, 0o755); err != nil {
 		return err
 	}
-	a.lock, err = disk.LockAgain(a.opt.Dir, a.lock)
+	if a.parked != nil {
+		err = a.takeDir()
+	} else {
+		err = a.noDescriptor(func() (err error) {
+			a.lock, err = disk.LockAgain(a.opt.Dir, a.lock)
+			return err
+		})
+	}
+	if err == nil {
+		a.turns.use(a, a.locked())
+	}
 	return err
 }
 
@@ -332,6 +368,10 @@ func (a *Archive) hold() (err error) {
 func (a *Archive) held() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.parked != nil {
+		now, err := os.Stat(a.opt.Dir)
+		return err == nil && os.SameFile(a.parked, now)
+	}
 	same, err := disk.Same(a.opt.Dir, a.lock)
 	return same && err == nil
 }
@@ -361,16 +401,22 @@ func (a *Archive) end(commit bool) {
 		}
 	}
 	a.release()
+	a.turns.use(a, a.locked())
+	a.batch = nil
 	a.mu.Unlock()
 }
 
 // release gives all open files but the last to the finisher. The lock is held.
 func (a *Archive) release() {
 	for len(a.files) > 1 {
+		f := a.files[0]
+		f.over = true
+		a.turns.rest(f)
 		select {
-		case a.closing <- a.files[0]:
+		case a.closing <- f:
 			a.files = a.files[1:]
 		default:
+			f.over = false
 			return // the finisher is behind; next time
 		}
 	}
@@ -411,7 +457,11 @@ func (a *Archive) follow(received flow.Time) error {
 // advance opens the file of a slot, to which flows go from now on. The lock is
 // held, or the archive is not yet open.
 func (a *Archive) advance(slot int64) error {
-	f, err := a.openSlot(slot)
+	var f *file
+	err := a.noDescriptor(func() (err error) {
+		f, err = a.openSlot(slot)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -458,6 +508,7 @@ func (a *Archive) untilOver() time.Duration {
 // tick opens the next slot when the open one is over, or lies in the future by
 // more than a slot because the clock was set back.
 func (a *Archive) tick(now time.Time) error {
+	defer a.turns.take()()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.last == nil {
@@ -508,6 +559,7 @@ func (a *Archive) finisher() {
 					a.opt.Errorf("cannot complete %s, trying again every %s: %v", failed[0].final, retryAfter, err)
 				}
 				reported = true
+				a.turns.rest(failed[0])
 				break
 			}
 			failed, reported = failed[1:], false
@@ -528,6 +580,11 @@ func (a *Archive) giveUp(failed []*file) {
 
 // finish makes the file of a slot complete and gives it its name.
 func (a *Archive) finish(f *file) error {
+	defer a.turns.take()()
+	if f.Replaced() {
+		a.opt.Errorf("%s has been removed, with what was written to it", f.Path())
+		return f.Abandon()
+	}
 	if err := f.Close(); err != nil && !errors.Is(err, nffile.ErrClosed) {
 		return err
 	}

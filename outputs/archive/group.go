@@ -64,6 +64,7 @@ type Group struct {
 	byDir    map[string]*Archive
 	open     []*Archive
 	batch    []*Archive // begun in the current Write
+	turns    turns
 	expiring sync.Mutex
 	locking  sync.Mutex // of lock
 }
@@ -75,10 +76,11 @@ func NewGroup(opt GroupOptions) (*Group, error) {
 		return nil, err
 	}
 	var err error
-	if g.single, err = New(g.options(opt.Dir, opt.Ident)); err != nil {
+	if g.single, err = g.archive(opt.Dir, opt.Ident); err != nil {
 		return nil, err
 	}
 	g.opt.Location = g.single.opt.Location
+	g.turns.bounded = g.bounded
 	dirs := []string{filepath.Clean(opt.Dir)}
 	for _, s := range opt.Sources {
 		dir := filepath.Clean(s.Dir)
@@ -94,7 +96,7 @@ func NewGroup(opt GroupOptions) (*Group, error) {
 		if ident == "" {
 			ident = opt.Ident
 		}
-		a, err := New(g.options(dir, ident))
+		a, err := g.archive(dir, ident)
 		if err != nil {
 			return nil, fmt.Errorf("source %q: %w", s.Ident, err)
 		}
@@ -102,6 +104,24 @@ func NewGroup(opt GroupOptions) (*Group, error) {
 		g.sources = append(g.sources, a)
 	}
 	return g, nil
+}
+
+// bounded tells that archives have descriptors in turns.
+func (g *Group) bounded(most int) {
+	if g.opt.Errorf != nil {
+		g.opt.Errorf("%s: the process may open too few files for all archives, %d of them have theirs open at a time: "+
+			"allow more (LimitNOFILE of the service, ulimit -n)", g.opt.Dir, most)
+	}
+}
+
+// archive returns an archive of the group after checking its options.
+func (g *Group) archive(dir, ident string) (*Archive, error) {
+	a, err := New(g.options(dir, ident))
+	if err != nil {
+		return nil, err
+	}
+	a.turns = &g.turns
+	return a, nil
 }
 
 // within says whether dir is other or lies below it.
@@ -190,6 +210,7 @@ func (g *Group) Check() error {
 // fails, nothing stays open.
 func (g *Group) Open() error {
 	g.byAddr, g.byDir, g.open = map[netip.Addr]*Archive{}, map[string]*Archive{}, nil
+	g.turns.none()
 	archives := g.sources
 	if !g.opt.PerAddress {
 		archives = append(slices.Clone(archives), g.single)
@@ -229,8 +250,12 @@ func (g *Group) openDir() (err error) {
 		if err != nil || !info.IsDir() || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		a, err := New(g.options(dir, g.opt.Ident))
+		a, err := g.archive(dir, g.opt.Ident)
 		if err == nil {
+			err = a.recoverOnly()
+		}
+		if disk.Full(err) { // what is old makes room, as when a write finds the disk full
+			g.expire()
 			err = a.recoverOnly()
 		}
 		switch linked := e.Type()&os.ModeSymlink != 0; {
@@ -280,14 +305,18 @@ func (g *Group) Write(fn func(GroupBatch) error) error {
 
 func (g *Group) write(fn func(GroupBatch) error) error {
 	g.batch = g.batch[:0]
+	defer g.turns.take()()
 	if err := g.beginDir(); err != nil {
 		return err
 	}
 	err := fn(GroupBatch{g})
 	for i := 0; i < len(g.batch) && err == nil; i++ {
 		err = g.batch[i].prepare()
+		g.turns.use(g.batch[i], g.batch)
 	}
-	for _, a := range g.batch {
+	for last := len(g.batch) - 1; last >= 0; last-- {
+		a := g.batch[last]
+		g.batch = g.batch[:last]
 		a.end(err == nil)
 	}
 	return err
@@ -313,7 +342,7 @@ func (g *Group) begin(a *Archive) error {
 	if slices.Contains(g.batch, a) {
 		return nil
 	}
-	if err := a.begin(); err != nil {
+	if err := a.begin(&g.batch); err != nil {
 		return err
 	}
 	g.batch = append(g.batch, a)
@@ -354,11 +383,11 @@ func (g *Group) find(addr netip.Addr) (*Archive, error) {
 	if a := g.byDir[name]; a != nil {
 		return a, nil
 	}
-	a, err := New(g.options(filepath.Join(g.opt.Dir, name), g.opt.Ident))
+	a, err := g.archive(filepath.Join(g.opt.Dir, name), g.opt.Ident)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Open(); err != nil {
+	if err := a.open(&g.batch); err != nil {
 		return nil, err
 	}
 	g.byDir[name] = a
@@ -384,7 +413,11 @@ func (b GroupBatch) Append(r *flow.Record) error {
 			return err
 		}
 	}
-	return Batch{a}.Append(r)
+	err := Batch{a}.Append(r)
+	if b.g.turns.most.Load() > 0 {
+		b.g.turns.use(a, b.g.batch) // it may have written a block
+	}
+	return err
 }
 
 // Datagrams counts datagrams and sequence failures of an exporter.

@@ -46,7 +46,9 @@ func (a *Archive) openSlot(slot int64) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, found, err := nffile.Resume(current, a.options(slot))
+	opt := a.options(slot)
+	opt.MakeRoom = func() bool { return a.makeRoomFor(f) }
+	w, found, err := nffile.Resume(current, opt)
 	var damage *nffile.FormatError
 	switch {
 	case err == nil:
@@ -62,7 +64,7 @@ func (a *Archive) openSlot(slot int64) (*file, error) {
 	case !errors.Is(err, os.ErrNotExist):
 		return nil, err
 	}
-	if f.Writer, err = nffile.Create(current, a.options(slot)); err != nil {
+	if f.Writer, err = nffile.Create(current, opt); err != nil {
 		return nil, err
 	}
 	f.id, err = os.Lstat(current)

@@ -55,7 +55,7 @@ func Resume(path string, opt Options) (*Writer, Found, error) {
 		f.Close()
 		return nil, Found{}, err
 	}
-	w, found, err := resume(f, info.Size(), path, opt)
+	w, found, err := resume(&parkable{file: f, path: path, room: opt.MakeRoom}, info.Size(), path, opt)
 	if err != nil {
 		f.Close()
 		return nil, found, err

@@ -27,6 +27,10 @@ type Options struct {
 	// SlotStart and SlotEnd are the times that a file without flows gets in its
 	// statistics, as nfcapd does it. Zero leaves them out.
 	SlotStart, SlotEnd time.Time
+
+	// MakeRoom, which may be nil, is called where the process may open no more files:
+	// it gives others back, and says whether it could, so that one is tried again.
+	MakeRoom func() bool
 }
 
 // CheckIdent says what is wrong with an ident, nil when nothing is.
@@ -121,7 +125,7 @@ func Create(path string, opt Options) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := newWriter(f, path, opt)
+	w := newWriter(&parkable{file: f, path: path, room: opt.MakeRoom}, path, opt)
 	w.head = Header{Layout: layout2, NfdumpVersion: nfdumpVersion, Created: time.Now().Unix(), Compression: opt.Compression}
 	if err := w.writeHeader(w.head); err != nil {
 		f.Close()

@@ -25,6 +25,7 @@ type host struct {
 	failures int       // of connecting since it last worked
 	since    time.Time // the first of them
 	until    time.Time // it is paused until then
+	earned   time.Time // until, unless Retry has cut the pause short
 	prober   *attempt  // who sees whether it works again; nil: nobody
 	lastErr  error     // of the last failure
 
@@ -184,9 +185,12 @@ func (s *Sender) pause(h *host, err error, now time.Time) {
 	if h.failures == 0 {
 		h.since = now
 	}
-	h.failures++
-	pause := backoff(h.failures)
-	h.until = now.Add(pause)
+	if h.failures == 0 || !now.Before(h.earned) {
+		h.failures++
+		h.earned = now.Add(backoff(h.failures))
+	}
+	h.until = h.earned
+	pause := h.until.Sub(now)
 	s.opts.Monitor.Count(monitor.HostErrors, "connection")
 	const format = "%s: %v; paused for %s, %d mails wait"
 	if h.several { // another address may do
@@ -218,7 +222,8 @@ func (s *Sender) doubt(h *host, id string, err error, now time.Time) {
 		h.title(), err, len(h.broken), pause, len(s.known))
 }
 
-// endPause makes a server worth a try. The caller holds mu.
+// endPause makes a server worth a try. A failure before the pause's end pauses it for
+// what is left: who asks often makes no mail wait longer. The caller holds mu.
 func (h *host) endPause() { h.until, h.doubtTill = time.Time{}, time.Time{} }
 
 // take gives an idle connection, nil when there is none.

@@ -32,8 +32,9 @@ type destination struct {
 type lookupState struct {
 	failures int
 	since    time.Time // the first of them
-	until    time.Time
-	err      error // of the last one
+	until    time.Time // it is not asked until then
+	earned   time.Time // until, unless Retry has cut the wait short
+	err      error     // of the last one
 }
 
 // fail notes a refusal.
@@ -41,8 +42,11 @@ func (l *lookupState) fail(err error, now time.Time) {
 	if l.failures == 0 {
 		l.since = now
 	}
-	l.failures++
-	l.err, l.until = err, now.Add(backoff(l.failures))
+	if l.failures == 0 || !now.Before(l.earned) {
+		l.failures++
+		l.earned = now.Add(backoff(l.failures))
+	}
+	l.err, l.until = err, l.earned
 }
 
 const (

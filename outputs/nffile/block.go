@@ -81,7 +81,7 @@ func openRegular(path string) (*os.File, int64, error) {
 	f, info, err := disk.OpenRegular(path)
 	switch {
 	case errors.Is(err, disk.ErrNotRegular):
-		return nil, 0, &FormatError{path, 0, ErrNotNfdump, "not a regular file"}
+		return nil, 0, newFormatError(path, 0, ErrNotNfdump, "not a regular file")
 	case err != nil:
 		return nil, 0, err
 	}
@@ -149,7 +149,7 @@ func (f *File) note(err error) error {
 
 // errorf returns a FormatError of this file.
 func (f *File) errorf(off int64, kind error, format string, args ...any) error {
-	return &FormatError{f.path, off, kind, fmt.Sprintf(format, args...)}
+	return newFormatError(f.path, off, kind, format, args...)
 }
 
 // readAppendix reads ident and statistics. Where they are, the flows end.
@@ -278,7 +278,7 @@ func (f *File) skip(why error) error {
 	}
 	f.off = to
 	f.gaps = true
-	return fmt.Errorf("%w; %d bytes are lost", why, to-from)
+	return &gapError{why, to - from}
 }
 
 // searcher returns a walker on the file.
@@ -391,6 +391,8 @@ type Block struct {
 	kind uint16 // of the current record
 	rec  []byte // the current record with its header
 	err  error
+
+	trying bool // what the block is is not known yet
 }
 
 // reset prepares b for the block at off of f.
@@ -454,6 +456,8 @@ func (b *Block) Unpack() error {
 
 // beginsWell says whether the first record can be one.
 func (b *Block) beginsWell() bool {
+	b.trying = true
+	defer func() { b.trying = false }()
 	sound := b.next() && (b.kind <= recordMeta3 || b.kind == recordIdent || b.kind == recordStat)
 	b.rewind()
 	b.err = nil
@@ -463,6 +467,8 @@ func (b *Block) beginsWell() bool {
 // isRecords says whether the block is records of known types, as many as it says,
 // from its begin to its end.
 func (b *Block) isRecords() bool {
+	b.trying = true
+	defer func() { b.trying = false }()
 	known := true
 	for known && b.next() {
 		known = b.kind >= recordMap && b.kind <= recordSampler || b.kind == recordIdent || b.kind == recordStat
@@ -522,18 +528,31 @@ func (b *Block) next() bool {
 		return false
 	}
 	if len(rest) < 4 {
-		b.err = b.errorf("%d bytes behind the last record", len(rest))
+		b.err = b.misfit(-1, len(rest))
 		return false
 	}
 	size := int(binary.LittleEndian.Uint16(rest[2:]))
 	if size < 4 || size > len(rest) {
-		b.err = b.errorf("record of %d bytes, the block has %d more", size, len(rest))
+		b.err = b.misfit(size, len(rest))
 		return false
 	}
 	b.kind, b.rec = binary.LittleEndian.Uint16(rest), rest[:size:size]
 	b.pos += size
 	b.seen++
 	return true
+}
+
+// misfit says that a record of so many bytes, or none where there are less than 0, is
+// not in the rest of the block. While it is only tried what the block is, nobody reads
+// where.
+func (b *Block) misfit(size, rest int) error {
+	switch {
+	case b.trying:
+		return ErrCorrupt
+	case size < 0:
+		return b.errorf("%d bytes behind the last record", rest)
+	}
+	return b.errorf("record of %d bytes, the block has %d more", size, rest)
 }
 
 // lostRecords returns how many records could not be read, as far as that is known.
@@ -552,7 +571,7 @@ func (b *Block) wrong() error {
 	}
 	switch lost := b.lostRecords(); {
 	case lost > 0:
-		return fmt.Errorf("%w; %d of %d records are lost", why, lost, max(b.Records, b.seen))
+		return &lostError{why, lost, max(b.Records, b.seen)}
 	case why != nil:
 		return why
 	case b.seen != b.Records && b.file.head.Layout != layout3 && b.data != nil:
@@ -571,11 +590,10 @@ func (b *Block) isFlow() bool { return b.kind == flowKinds[b.file.head.Layout] }
 // errorf returns a FormatError for the current place in the payload. Within a
 // packed block that is the block's offset and a place in the text.
 func (b *Block) errorf(format string, args ...any) error {
-	reason := fmt.Sprintf(format, args...)
 	if b.compression == None {
-		return b.file.errorf(b.off+b.headSize()+int64(len(b.raw)-len(b.data)+b.pos), ErrCorrupt, "%s", reason)
+		return b.file.errorf(b.off+b.headSize()+int64(len(b.raw)-len(b.data)+b.pos), ErrCorrupt, format, args...)
 	}
-	return b.file.errorf(b.off, ErrCorrupt, "at %d of the unpacked block: %s", b.pos, reason)
+	return b.file.errorf(b.off, ErrCorrupt, "at %d of the unpacked block: "+format, append([]any{b.pos}, args...)...)
 }
 
 // cString returns b up to its first NUL.

@@ -139,16 +139,54 @@ type FormatError struct {
 	Path   string
 	Offset int64 // from the start of the file; inside a packed block, the block's
 	Err    error
-	Reason string
+
+	// The text is made when it is asked for: of a file full of damage most is only
+	// counted.
+	format string
+	args   []any // values that stay what they are
 }
+
+// newFormatError returns a FormatError with what fmt.Sprintf makes of a format.
+func newFormatError(path string, off int64, kind error, format string, args ...any) *FormatError {
+	return &FormatError{path, off, kind, format, args}
+}
+
+// Reason says what was found and what was expected.
+func (e *FormatError) Reason() string { return fmt.Sprintf(e.format, e.args...) }
 
 // Error names the file, the offset and what was expected.
 func (e *FormatError) Error() string {
-	return fmt.Sprintf("%s: %v at offset %d: %s", e.Path, e.Err, e.Offset, e.Reason)
+	return fmt.Sprintf("%s: %v at offset %d: %s", e.Path, e.Err, e.Offset, e.Reason())
 }
 
 // Unwrap returns the kind of error.
 func (e *FormatError) Unwrap() error { return e.Err }
+
+// lostError is an error of a block by which records are lost.
+type lostError struct {
+	error
+	lost, of uint32
+}
+
+// Error says how many.
+func (e *lostError) Error() string {
+	return fmt.Sprintf("%v; %d of %d records are lost", e.error, e.lost, e.of)
+}
+
+// Unwrap returns what is wrong with the block.
+func (e *lostError) Unwrap() error { return e.error }
+
+// gapError is an error behind which bytes are lost, up to the next sound block.
+type gapError struct {
+	error
+	bytes int64
+}
+
+// Error says how many.
+func (e *gapError) Error() string { return fmt.Sprintf("%v; %d bytes are lost", e.error, e.bytes) }
+
+// Unwrap returns what is wrong where they begin.
+func (e *gapError) Unwrap() error { return e.error }
 
 // Header is the header of a file (FORMAT.md, sections 1, 6 and 7).
 type Header struct {
@@ -185,7 +223,7 @@ const maxHeaderSize = header1Size
 // decodeHeader reads and checks a file header. Path is for the error.
 func decodeHeader(path string, b []byte) (Header, error) {
 	bad := func(off int64, kind error, format string, args ...any) (Header, error) {
-		return Header{}, &FormatError{path, off, kind, fmt.Sprintf(format, args...)}
+		return Header{}, newFormatError(path, off, kind, format, args...)
 	}
 	if len(b) >= 2 && le.Uint16(b) != magic {
 		if be.Uint16(b) == magic {
@@ -233,10 +271,10 @@ func decodeHeader2(b []byte) (Header, *FormatError) {
 		Blocks:         le.Uint32(b[36:]),
 	}
 	if b[17] != 0 {
-		return h, &FormatError{"", 17, ErrUnsupported, fmt.Sprintf("encrypted (%d)", b[17])}
+		return h, newFormatError("", 17, ErrUnsupported, "encrypted (%d)", b[17])
 	}
 	if h.Compression > ZSTD {
-		return h, &FormatError{"", 16, ErrUnsupported, fmt.Sprintf("compression %d is unknown", h.Compression)}
+		return h, newFormatError("", 16, ErrUnsupported, "compression %d is unknown", h.Compression)
 	}
 	return h, nil
 }

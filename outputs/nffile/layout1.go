@@ -34,7 +34,7 @@ func decodeHeader1(b []byte) (Header, *FormatError) {
 	case flags1LZ4:
 		h.Compression = LZ4
 	default:
-		return h, &FormatError{"", 4, ErrCorrupt, "more than one compression in the flags"}
+		return h, newFormatError("", 4, ErrCorrupt, "more than one compression in the flags")
 	}
 	return h, nil
 }

@@ -1,7 +1,6 @@
 package nffile
 
 import (
-	"fmt"
 	"math/bits"
 	"net/netip"
 
@@ -55,11 +54,11 @@ func decodeHeader3(b []byte) (Header, *FormatError) {
 		AppendixOffset: int64(le.Uint64(b[32:])),
 	}
 	if le.Uint32(b[20:])&flag3Encrypted != 0 {
-		return h, &FormatError{"", 20, ErrUnsupported, "encrypted: decrypt it with nfdump 1.8"}
+		return h, newFormatError("", 20, ErrUnsupported, "encrypted: decrypt it with nfdump 1.8")
 	}
 	c, ok := compression3(le.Uint16(b[18:]))
 	if !ok {
-		return h, &FormatError{"", 18, ErrUnsupported, fmt.Sprintf("compression %d is unknown", le.Uint16(b[18:]))}
+		return h, newFormatError("", 18, ErrUnsupported, "compression %d is unknown", le.Uint16(b[18:]))
 	}
 	h.Compression = c
 	return h, nil

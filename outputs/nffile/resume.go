@@ -83,7 +83,7 @@ func resume(f medium, size int64, path string, opt Options) (*Writer, Found, err
 		return nil, Found{}, err
 	}
 	if w.head.Layout != layout2 {
-		return nil, Found{}, &FormatError{path, 2, ErrUnsupported, fmt.Sprintf("appending to layout %d, expected 2", w.head.Layout)}
+		return nil, Found{}, newFormatError(path, 2, ErrUnsupported, "appending to layout %d, expected 2", w.head.Layout)
 	}
 	file := &File{path: path, f: f, size: size, head: w.head, off: headerSize, end: size, open: true}
 	end, err := w.scan(file)
@@ -93,7 +93,7 @@ func resume(f medium, size int64, path string, opt Options) (*Writer, Found, err
 	if behind, err := file.searcher().find(end+1, size); err != nil {
 		return nil, Found{}, err
 	} else if behind < size {
-		return nil, Found{}, &FormatError{path, w.off, ErrCorrupt, "a block is damaged, but there are more behind it: not appended to"}
+		return nil, Found{}, newFormatError(path, w.off, ErrCorrupt, "a block is damaged, but there are more behind it: not appended to")
 	}
 	found := Found{Blocks: w.blocks, Flows: w.stat.Flows, Truncated: size - end}
 	w.head.Appendix, w.head.AppendixOffset, w.head.Blocks = 0, 0, 0

@@ -111,6 +111,7 @@ func (p *Nfdump) Init() error {
 	if err := table.Apply(&p.options); err != nil {
 		return err
 	}
+	p.options.MaxExporters = 0 // the input has let through whom it takes
 	flows, err := p.initPcap()
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ type account struct {
 	bytes   int       // templates, option records and names
 	domains list.List // of *domain, the one that was idle longest first
 	place   int       // in the heap of accounts
+	seat    *seat     // nil without Options.MaxExporters
 }
 
 // addressShare is the part of Options.MaxBytes and Options.MaxDomains that one address

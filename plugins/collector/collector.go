@@ -67,8 +67,10 @@ type Options struct {
 	// RefuseUnknown drops the datagrams of all others.
 	RefuseUnknown bool
 
-	// MaxExporters bounds the addresses, each with each protocol, that are kept;
-	// the one that was idle longest goes first. 0 is only bounded by MaxDomains.
+	// MaxExporters bounds the addresses whose datagrams are decoded. Those of one more
+	// are dropped until one of these has been silent for an hour; but one that Exporters
+	// names, not a network that it is in, is always decoded. 0 is only bounded by
+	// MaxDomains.
 	MaxExporters int
 
 	// MaxRate is the largest sampling rate of an exporter that is believed; default
@@ -186,8 +188,14 @@ type Decoder struct {
 	bytes     int       // of all templates
 	forgotten uint64
 	refused   uint64
-	revision  uint64
-	log       logLimiter
+	overMost  uint64
+	sat       struct { // whose seat was looked for last
+		addr netip.Addr
+		seat *seat
+	}
+	cleared  uint64 // seats that were free when their addresses were forgotten
+	revision uint64
+	log      logLimiter
 
 	own     *lane
 	message message // of Decode
@@ -223,6 +231,7 @@ func newDecoder(o Options, shared *registry) *Decoder {
 // Exporters calls fn with the counters of every known domain, in no order. They
 // are valid until fn returns and not to be changed.
 func (d *Decoder) Exporters(fn func(*ExporterStats)) {
+	d.clearSeats()
 	for _, dom := range d.domains {
 		dom.stats.TemplatesKnown = dom.entries
 		fn(&dom.stats)
@@ -261,6 +270,10 @@ func (d *Decoder) decode(m *message, dg Datagram) error {
 	v, config := version(dg.Payload), d.look(addr)
 	if d.refuses(config) {
 		d.refused++
+		return nil
+	}
+	if !m.late && !d.seated(addr, m.received, config) {
+		d.unseated(m)
 		return nil
 	}
 	m.policy = dg.Policy

@@ -140,9 +140,7 @@ func (d *Decoder) domain(key domainKey) *domain {
 	shared := exporterKey{key.addr, key.version, key.port}
 	exp := d.exporters[shared]
 	if exp == nil {
-		for d.opt.MaxExporters > 0 && len(d.exporters) >= d.opt.MaxExporters {
-			d.forget(d.leastProven())
-		}
+		d.clearSeats()
 		exp = &exporter{config: d.config(key.addr), known: d.shared.hold(shared)}
 		exp.configured = exp.config != nil
 		d.exporters[shared] = exp
@@ -154,6 +152,9 @@ func (d *Decoder) domain(key domainKey) *domain {
 	dom = &domain{key: key, decoder: d, exporter: exp, account: d.open(key.addr)}
 	dom.stats.Exporter, dom.stats.Version, dom.stats.Domain = key.addr, key.version, key.domain
 	dom.stats.Port, dom.stats.Stream = key.port, key.stream
+	if d.sat.addr == key.addr {
+		dom.account.seat = d.sat.seat
+	}
 	d.domains[key] = dom
 	d.enlist(dom)
 	return dom

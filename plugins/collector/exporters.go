@@ -47,16 +47,17 @@ func (d *Decoder) refuses(c *ExporterConfig) bool {
 	return c == nil && d.opt.RefuseUnknown || c != nil && c.Refuse
 }
 
-// Screen says whether a datagram is one to pass on: not of an exporter that is refused,
-// nor, where only some protocols are wanted, of another one. It sets the datagram's policy
+// Screen says whether a datagram is one to pass on: not of an exporter that is refused
+// or beyond Options.MaxExporters, nor, where only some protocols are wanted, of another one. It sets the datagram's policy
 // to the one that the decoder follows: what its configuration says of the exporter, else
 // what came with the datagram.
 func (d *Decoder) Screen(dg *Datagram) bool {
-	c := d.look(dg.Exporter.Addr().Unmap())
+	addr := dg.Exporter.Addr().Unmap()
+	c := d.look(addr)
 	if c != nil {
 		dg.Policy = c.Policy
 	}
-	if d.refuses(c) {
+	if d.refuses(c) || !d.seated(addr, flow.TimeOf(dg.Received), c) {
 		return false
 	}
 	end := dg.Stream && len(dg.Payload) == 0

@@ -68,8 +68,8 @@ func TestRefusedAndCapped(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if flows != 4*30 || d.Refused() != 2 || len(d.exporters) != 3 {
-		t.Errorf("%d flows, %d refused, %d exporters", flows, d.Refused(), len(d.exporters))
+	if flows != 3*30 || d.Refused() != 2 || d.OverMost() != 1 || len(d.exporters) != 3 {
+		t.Errorf("%d flows, %d refused, %d over the bound, %d exporters", flows, d.Refused(), d.OverMost(), len(d.exporters))
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 // registry holds what the decoders of one collector know of exporters whose
 // domains they divide among themselves.
 type registry struct {
+	seats seats
+
 	mu        sync.Mutex
 	exporters map[exporterKey]*knowledge
 }
@@ -203,8 +205,8 @@ func (k *knowledge) user(src, dst netip.Addr) string {
 func NewDecoders(n int, o Options) []*Decoder {
 	o.setDefaults()
 	divide := func(bound int) int { return (bound + n - 1) / n }
-	o.MaxDomains, o.MaxBytes, o.MaxExporters = divide(o.MaxDomains), divide(o.MaxBytes), divide(o.MaxExporters)
-	shared := &registry{exporters: map[exporterKey]*knowledge{}}
+	o.MaxDomains, o.MaxBytes = divide(o.MaxDomains), divide(o.MaxBytes)
+	shared := &registry{exporters: map[exporterKey]*knowledge{}, seats: seats{limit: o.MaxExporters}}
 	list := make([]*Decoder, n)
 	for i := range list {
 		list[i] = newDecoder(o, shared)

@@ -21,13 +21,15 @@ func (p *Pool) Gather(acc telegraf.Accumulator, now time.Time) {
 
 // Count sets the fields of netflow_exporter that are those of all exporters together.
 func (p *Pool) Count(fields map[string]any) {
-	var forgotten, refused, panics uint64
+	var forgotten, refused, over, panics uint64
 	for _, w := range p.workers {
 		w.mu.Lock()
 		forgotten, refused, panics = forgotten+w.decoder.Forgotten(), refused+w.decoder.Refused(), panics+w.panics.Load()
+		over += w.decoder.OverMost()
 		w.mu.Unlock()
 	}
 	fields["domains_forgotten"], fields["refused"], fields["internal_errors"] = forgotten, refused, panics
+	fields["over_max_exporters"] = over
 	fields["state_errors"] = p.stateErrors.Load()
 	fields["output_flows_lost"], fields["output_datagrams_lost"] = p.flowsLost.Load(), p.datagramsLost.Load()
 	fields["workers"], fields["queue_full"] = uint64(len(p.workers)), uint64(0)

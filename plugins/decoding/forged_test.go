@@ -10,6 +10,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/decoding/decodingtest"
+	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 )
 
 // ipfixMessage returns an IPFIX message with one set.
@@ -64,18 +65,25 @@ func TestSmallRecordsThatWaitedAreBounded(t *testing.T) {
 }
 
 // TestForgedSourcesAreBounded lets 100,000 forged addresses send templates, data, and
-// data without a template: memory stays where it was after the first 20,000, what is
-// dropped is counted, and a real exporter is decoded throughout.
+// data without a template: memory stays where it was after the first 20,000, no more than
+// max_exporters of them make series, what is dropped is counted, and a real exporter is
+// decoded throughout.
 func TestForgedSourcesAreBounded(t *testing.T) {
 	const forged, settled = 100_000, 20_000
-	n := newPool(t, func(o *Options) { o.Workers = 2 })
+	n := newPool(t, func(o *Options) { o.Workers, o.Wants.Datagrams = 2, true })
 	good := decodingtest.Datagrams(t, 1)
 	orphan := append([]byte(nil), good[1]...)
 	binary.BigEndian.PutUint16(orphan[16:], 999) // of a template that never comes
-	flows := 0
+	flows, sources := 0, map[string]bool{}
 	send := func(addr netip.Addr, payload []byte) {
 		dg := collector.Datagram{Exporter: netip.AddrPortFrom(addr, 2055), Received: time.Unix(1767323045, 0), Payload: payload}
-		flows += len(n.workers[n.shard(&dg)].decodeAll([]collector.Datagram{dg}))
+		for _, m := range n.workers[n.shard(&dg)].decodeAll([]collector.Datagram{dg}) {
+			source, _ := m.GetTag("source")
+			sources[source] = true
+			if m.Name() == flowmetric.Measurement {
+				flows++
+			}
+		}
 	}
 	heap := func() uint64 {
 		runtime.GC()
@@ -103,8 +111,13 @@ func TestForgedSourcesAreBounded(t *testing.T) {
 	if end > plateau+plateau/4 {
 		t.Errorf("the heap grows: %d bytes after %d addresses, %d after %d", plateau, settled, end, forged)
 	}
-	if want := forged + forged/1000; flows != want {
-		t.Errorf("%d flows, want %d", flows, want)
+	if want := defaultMaxExporters - 1 + forged/1000; flows != want || len(sources) != defaultMaxExporters {
+		t.Errorf("%d flows of %d sources, want %d of %d", flows, len(sources), want, defaultMaxExporters)
+	}
+	counted := map[string]any{}
+	n.Count(counted)
+	if over := counted["over_max_exporters"]; over != uint64(3*(forged-defaultMaxExporters+1)) {
+		t.Errorf("%d datagrams are counted as over the bound", over)
 	}
 	domains := n.Exporters()
 	var forgotten, waiting uint64
@@ -114,7 +127,7 @@ func TestForgedSourcesAreBounded(t *testing.T) {
 	for _, d := range domains {
 		waiting += uint64(d.SetsWaiting)
 	}
-	if len(domains) > defaultMaxExporters || forgotten+uint64(len(domains)) != forged+1 || waiting == 0 {
+	if len(domains) > defaultMaxExporters || forgotten+uint64(len(domains)) != defaultMaxExporters || waiting == 0 {
 		t.Errorf("%d domains, %d forgotten, %d sets waiting", len(domains), forgotten, waiting)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/aggregate"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
@@ -113,29 +114,27 @@ func (in Input) Top(ctx context.Context, stats []Stat, n int) ([]Table, Totals, 
 	var tables []Table
 	for i, s := range stats {
 		for _, o := range s.Orders {
-			tables = append(tables, Table{Stat: s, Order: o, N: n, Rows: sum.groups[i].top(o, n, s.Ascending)})
+			tables = append(tables, Table{Stat: s, Order: o, N: n, Rows: top(sum.groups[i], o, n, s.Ascending)})
 		}
 	}
 	return tables, sum.totals, err
 }
 
-// counter is what one goroutine counts. Flows wait until there are batchSize of
+// counter is what one goroutine counts. Flows wait until there are aggregate.Batch of
 // them: looked up together, their cache misses overlap.
 type counter struct {
 	fields  []flow.Field // that the flows have values of
-	flows   [batchSize]nffile.Brief
-	columns [][]int // of each statistic: the values that are its keys
-	groups  []group // of each statistic
+	flows   [aggregate.Batch]nffile.Brief
+	columns [][]int            // of each statistic: the values that are its keys
+	groups  []*aggregate.Table // of each statistic
 	totals  Totals
 }
 
-const batchSize = 64
-
 // init prepares for statistics.
 func (c *counter) init(stats []Stat) {
-	c.groups, c.columns = make([]group, len(stats)), make([][]int, len(stats))
+	c.groups, c.columns = make([]*aggregate.Table, len(stats)), make([][]int, len(stats))
 	for i, s := range stats {
-		c.groups[i].init()
+		c.groups[i] = aggregate.New(0)
 		for _, f := range elements[s.Element].fields {
 			column := slices.Index(c.fields, f)
 			if column < 0 {
@@ -183,7 +182,7 @@ func (c *counter) block(x *nffile.Extractor, b *nffile.Block, stats []Stat) {
 	for x.Next(b, &c.flows[n]) {
 		f := &c.flows[n]
 		c.totals.add(f.First, f.Last, f.Flows, f.Packets+f.RevPackets, f.Bytes+f.RevBytes)
-		if n++; n == batchSize {
+		if n++; n == aggregate.Batch {
 			c.count(n, stats)
 			n = 0
 		}
@@ -196,7 +195,7 @@ func (c *counter) count(n int, stats []Stat) {
 	for i := range stats {
 		byProto := stats[i].ByProto || stats[i].Element == Proto
 		for _, column := range c.columns[i] {
-			c.groups[i].count(c.flows[:n], column, byProto)
+			count(c.groups[i], c.flows[:n], column, byProto)
 		}
 	}
 }
@@ -205,6 +204,6 @@ func (c *counter) count(n int, stats []Stat) {
 func (c *counter) merge(o *counter) {
 	c.totals.merge(&o.totals)
 	for i := range c.groups {
-		c.groups[i].merge(&o.groups[i])
+		c.groups[i].Merge(o.groups[i])
 	}
 }

@@ -34,6 +34,7 @@ test: packages lint
 	. tests/peers.env && { $(GO) test -race -v -timeout 20m ./... 2>&1; echo "go test: exit $$?"; } | \
 		tee build/test.log | grep -E '^(ok|FAIL|panic|go test:)|^ *--- FAIL|_test\.go:[0-9]+: '
 	@tail -n 1 build/test.log | grep -q '^go test: exit 0$$'
+	$(GO) test -run '^TestOutputsThatAreDownCostNothing$$/^influxdb' ./cmd/flowgraf
 	$(MAKE) fuzz FUZZTIME=2s
 	@tests/skipped.sh build/test.log
 

@@ -112,7 +112,12 @@ func TestOutputsThatAreDownCostNothing(t *testing.T) {
 	} {
 		for i, way := range strings.Fields(byAddresses) {
 			if config[i] != "" {
-				t.Run(name+"/"+way, func(t *testing.T) { writeToWhatIsDown(t, config[i]+startRetry) })
+				t.Run(name+"/"+way, func(t *testing.T) {
+					if raceDetector && strings.HasPrefix(name, "influxdb") {
+						t.Skip("Telegraf's gzip writer of one attempt races with the next attempt's: make test runs this without the detector")
+					}
+					writeToWhatIsDown(t, config[i]+startRetry)
+				})
 			}
 		}
 	}

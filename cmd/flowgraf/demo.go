@@ -76,6 +76,9 @@ func (o *demoOptions) run(ctx context.Context, out io.Writer) error {
 	if o.rate < 10 || o.rate > 200000 {
 		return usageError{fmt.Errorf("--rate is %d: expected 10 to 200000 flows per second", o.rate)}
 	}
+	if o.duration < 0 {
+		return usageError{fmt.Errorf("--duration is %s: expected a time such as 30s, or 0 for no end", o.duration)}
+	}
 	if o.duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.duration)

@@ -6,7 +6,39 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
+
+// commandError gives the error of a command line.
+func commandError(cmd *cobra.Command, args ...string) error {
+	cmd.SetArgs(args)
+	cmd.SetOut(io.Discard)
+	cmd.SetErr(io.Discard)
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	return cmd.Execute()
+}
+
+// A command line that lacks something says what, in the words of the usage line.
+func TestCommandsSayWhatTheyExpect(t *testing.T) {
+	for _, c := range []struct {
+		cmd  *cobra.Command
+		args []string
+		want string
+	}{
+		{newVerifyCommand(), nil, "expected files or directories to verify, got 0 arguments"},
+		{newSalvageCommand(), nil, "expected one FILE to salvage"},
+		{newSalvageCommand(), []string{"a"}, "expected -w NEWFILE"},
+		{newRelayCommand(), []string{"import-exim", "a", "b"}, "expected one FILE, as /etc/exim4/"},
+		{newGenerateCommand(), nil, "expected --to HOST:PORT"},
+		{newGenerateCommand(), []string{"--to", "127.0.0.1:9", "--duration", "-1s"}, "--duration is -1s: expected"},
+		{newDemoCommand(), []string{"--duration", "-1s"}, "--duration is -1s: expected"},
+	} {
+		if err := commandError(c.cmd, c.args...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %q: %v; want %q", c.cmd.Name(), c.args, err, c.want)
+		}
+	}
+}
 
 // Who names no file, or more than -r takes, is told what to write instead.
 func TestDumpSaysHowFilesAreNamed(t *testing.T) {
@@ -23,12 +55,7 @@ func TestDumpSaysHowFilesAreNamed(t *testing.T) {
 		{[]string{file}, file + " is a file, where a filter is expected: name it with -r"},
 		{[]string{"-r", file, file}, file + " is a file, where a filter is expected: -r reads one file"},
 	} {
-		cmd := newDumpCommand()
-		cmd.SetArgs(c.args)
-		cmd.SetOut(io.Discard)
-		cmd.SetErr(io.Discard)
-		cmd.SilenceUsage, cmd.SilenceErrors = true, true
-		err := cmd.Execute()
+		err := commandError(newDumpCommand(), c.args...)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("dump %q: %v; want %q", c.args, err, c.want)
 		}
@@ -36,9 +63,7 @@ func TestDumpSaysHowFilesAreNamed(t *testing.T) {
 			t.Errorf("dump %q: %T is no error of the command line", c.args, err)
 		}
 	}
-	cmd := newDumpCommand()
-	cmd.SetArgs([]string{"-Z", "proto tcp"})
-	if err := cmd.Execute(); err != nil {
+	if err := commandError(newDumpCommand(), "-Z", "proto tcp"); err != nil {
 		t.Errorf("-Z needs no file: %v", err)
 	}
 }

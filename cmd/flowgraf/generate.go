@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -51,8 +52,14 @@ domain, engine or sub-agent of its own.`,
   flowgraf generate --to 127.0.0.1:2055 --source 127.0.0.9 --duration 1m --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.to == "" {
+				return usageError{errors.New("expected --to HOST:PORT, the collector")}
+			}
 			if rate < 0 {
 				return usageError{fmt.Errorf("--rate is %g: expected flows per second, or 0 for as fast as possible", rate)}
+			}
+			if duration < 0 {
+				return usageError{fmt.Errorf("--duration is %s: expected a time such as 30s, or 0 for no end", duration)}
 			}
 			if o.exporters < 0 || o.exporters > maxExporters {
 				return usageError{fmt.Errorf("--exporters is %d: expected 1 to %d", o.exporters, maxExporters)}
@@ -88,7 +95,6 @@ domain, engine or sub-agent of its own.`,
 	f.StringVar(&o.source, "source", "", "send from this local `address`, to play several exporters")
 	f.Uint64Var(&o.Seed, "seed", 1, "which flows")
 	f.BoolVar(&asJSON, "json", false, "print the totals as JSON")
-	cmd.MarkFlagRequired("to")
 	return cmd
 }
 

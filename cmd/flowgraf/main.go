@@ -72,6 +72,17 @@ func noteStart(parent *cobra.Command, started *bool) {
 	}
 }
 
+// files returns a check that a command has from least to most arguments. The error says
+// what is expected.
+func files(least, most int, expected string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return fmt.Errorf("expected %s, got %d arguments", expected, len(args))
+		}
+		return nil
+	}
+}
+
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "flowgraf",

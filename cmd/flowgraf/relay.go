@@ -31,7 +31,7 @@ more open than exim was; then nothing is printed. The file is only read, nothing
 it is executed.`,
 		Example: `  flowgraf relay import-exim /etc/exim4/update-exim4.conf.conf >relay.conf
   flowgraf check --config relay.conf`,
-		Args: cobra.ExactArgs(1),
+		Args: files(1, 1, "one FILE, as /etc/exim4/update-exim4.conf.conf"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return importExim(cmd.OutOrStdout(), args[0])
 		},

@@ -27,8 +27,11 @@ What is lost is named on standard error. The new file must not exist; there is
 none when nothing could be salvaged, or when salvage is interrupted. The exit code
 is 0 when there is a new file, also when something is lost.`,
 		Example: `  flowgraf salvage nfcapd.202611221200 -w nfcapd.202611221200.whole`,
-		Args:    cobra.ExactArgs(1),
+		Args:    files(1, 1, "one FILE to salvage, and the new one behind -w"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if to == "" {
+				return usageError{errors.New("expected -w NEWFILE, the file to write")}
+			}
 			p := newProgress(cmd.Context(), cmd.ErrOrStderr(), false)
 			p.file(0, 1, args[0])
 			got, err := nffile.Salvage(args[0], to, p.bytes)
@@ -47,6 +50,5 @@ is 0 when there is a new file, also when something is lost.`,
 		},
 	}
 	cmd.Flags().StringVarP(&to, "write", "w", "", "the new `file`")
-	cobra.CheckErr(cmd.MarkFlagRequired("write"))
 	return cmd
 }

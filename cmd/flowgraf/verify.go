@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,7 +34,7 @@ The exit code is 1 when anything is wrong. What can be read of a damaged file,
 flowgraf salvage gets out.`,
 		Example: `  flowgraf verify /var/lib/flowgraf/flows
   flowgraf verify -q nfcapd.202611221200 nfcapd.202611221205`,
-		Args: cobra.MinimumNArgs(1),
+		Args: files(1, math.MaxInt, "files or directories to verify"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return verify(cmd, args, quiet)
 		},

@@ -29,6 +29,7 @@ func (p *Pool) Count(fields map[string]any) {
 		w.mu.Unlock()
 	}
 	fields["domains_forgotten"], fields["refused"], fields["internal_errors"] = forgotten, refused, panics
+	fields["clock_restarts"] = flowmetric.ClockRestarts()
 	fields["over_max_exporters"] = over
 	fields["state_errors"] = p.stateErrors.Load()
 	fields["output_flows_lost"], fields["output_datagrams_lost"] = p.flowsLost.Load(), p.datagramsLost.Load()

@@ -69,6 +69,7 @@ type Pool struct {
 	// Metrics that Telegraf's outputs have lost: see flowmetric.Metric.Reject.
 	flowsLost, datagramsLost atomic.Uint64
 
+	clockTold    atomic.Bool   // that timestamps have begun anew
 	stateErrors  atomic.Uint64 // failures to read or write the state file
 	stateFailing bool          // the last attempt to write it; of repeat, then of Stop
 }

@@ -44,27 +44,6 @@ const (
 	CounterMeasurement  = "netflow_counters"
 )
 
-// latest is the last timestamp that Timestamp gave away, in nanoseconds since
-// 1970. It is shared by the whole process, so that two inputs that write the same
-// series do not collide either.
-var latest atomic.Int64
-
-// Timestamp returns the time for the metric of a flow that was received at the
-// given time: that time, or, when it or a later one has been given away already,
-// one nanosecond after the last. So no two metrics share a timestamp, not even
-// when the clock is set back; then the timestamps run ahead of it until it has
-// caught up.
-func Timestamp(received time.Time) time.Time {
-	t := received.UnixNano()
-	for {
-		last := latest.Load()
-		next := max(t, last+1)
-		if latest.CompareAndSwap(last, next) {
-			return time.Unix(0, next)
-		}
-	}
-}
-
 // Options configures a Builder. The zero value is the stock plugin's metric.
 type Options struct {
 	// FlowTags names the fields that become tags. Numbers are written in decimal.

@@ -130,7 +130,8 @@ func (a *admin) change(command, id string) error {
 		return err
 	case control.Bounce:
 		if !a.bounce {
-			return fmt.Errorf("mail %s: its sender can be told by a running relay only: start the agent, or use remove", id)
+			return fmt.Errorf("mail %s: its sender can be told by a running relay only: start the agent, or use remove",
+				id)
 		}
 		return a.sender.Bounce(id)
 	}

@@ -63,12 +63,15 @@ func settled(t *testing.T, spool string) []control.Mail {
 func TestControlOfARunningRelay(t *testing.T) {
 	r, opts := downRelay(t, 4)
 	mails := settled(t, opts.Spool)
-	if len(mails) != 4 || mails[0].State != "waiting" || mails[0].From != "cron@example.com" || mails[0].To[0].Address != "ops@example.com" {
+	if len(mails) != 4 || mails[0].State != "waiting" || mails[0].From != "cron@example.com" ||
+		mails[0].To[0].Address != "ops@example.com" {
 		t.Fatalf("%+v", mails)
 	}
 	for _, m := range mails { // also those that were never tried say why they wait
-		if len(m.Waits) != 1 || !strings.Contains(m.Waits[0].Why, "refused") || m.Waits[0].Host != opts.Smarthosts[0][len("smtp://"):] ||
-			time.Until(m.Waits[0].Until) <= 0 || m.Waits[0].Since.IsZero() || m.Due.Before(m.Waits[0].Until.Add(-time.Second)) {
+		if len(m.Waits) != 1 || !strings.Contains(m.Waits[0].Why, "refused") ||
+			m.Waits[0].Host != opts.Smarthosts[0][len("smtp://"):] ||
+			time.Until(m.Waits[0].Until) <= 0 || m.Waits[0].Since.IsZero() ||
+			m.Due.Before(m.Waits[0].Until.Add(-time.Second)) {
 			t.Errorf("why %s waits: %+v, next try %v", m.ID, m.Waits, m.Due)
 		}
 	}
@@ -176,7 +179,8 @@ func TestListOfPartlyFailed(t *testing.T) {
 	opts := testOptions(t, k.addr)
 	r := start(t, opts)
 	defer r.Stop()
-	env := &queue.Envelope{ID: r.NewID(), To: []string{"bad@example.com", "later@example.com"}, Received: time.Now(), Origin: queue.OriginSMTP}
+	env := &queue.Envelope{ID: r.NewID(), To: []string{"bad@example.com", "later@example.com"}, Received: time.Now(),
+		Origin: queue.OriginSMTP}
 	if err := r.Submit(env, []byte("Subject: x\r\n\r\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +196,8 @@ func TestListOfPartlyFailed(t *testing.T) {
 		t.Fatalf("%+v, %v", response, err)
 	}
 	m := response.Mails[0]
-	if m.State != "waiting" || m.To[0].State != "failed" || m.To[1].State != "deferred" || !strings.Contains(m.To[0].Answer, "550 no such user") {
+	if m.State != "waiting" || m.To[0].State != "failed" || m.To[1].State != "deferred" ||
+		!strings.Contains(m.To[0].Answer, "550 no such user") {
 		t.Errorf("%+v", m)
 	}
 }

@@ -84,7 +84,8 @@ func TestBacklog(t *testing.T) {
 	for r.Waiting() > 0 && time.Since(begin) < 5*time.Minute {
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Logf("delivered in %v, %.0f a second", time.Since(begin).Round(time.Millisecond), float64(n)/time.Since(begin).Seconds())
+	t.Logf("delivered in %v, %.0f a second", time.Since(begin).Round(time.Millisecond),
+		float64(n)/time.Since(begin).Seconds())
 	if got := len(k.got()); got != n+1 {
 		t.Errorf("%d mails have arrived, want %d", got, n+1)
 	}

@@ -107,7 +107,8 @@ func newAuthority(t testing.TB) *authority {
 	a := &authority{pool: x509.NewCertPool()}
 	a.last.Store(1)
 	a.cert = &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
+		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	var err error
@@ -128,7 +129,8 @@ func newAuthority(t testing.TB) *authority {
 // issue gives a certificate for a name, or an address, that is good until then.
 func (a *authority) issue(t testing.TB, name string, until time.Time) tls.Certificate {
 	t.Helper()
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(a.last.Add(1)), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-47 * time.Hour), NotAfter: until}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(a.last.Add(1)), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-47 * time.Hour), NotAfter: until}
 	if ip := net.ParseIP(name); ip != nil {
 		leaf.IPAddresses = []net.IP{ip}
 	} else {
@@ -224,26 +226,44 @@ func TestDirect(t *testing.T) {
 		status  string // of a failure for good
 		waiting bool
 	}{
-		{"lowest preference first", []string{"example.net. MX 20 b.example.net.", "example.net. MX 10 a.example.net.", "a.example.net. A 127.0.0.2", "b.example.net. A 127.0.0.3"},
+		{"lowest preference first", []string{"example.net. MX 20 b.example.net.", "example.net. MX 10 a.example.net.",
+			"a.example.net. A 127.0.0.2", "b.example.net. A 127.0.0.3"},
 			[]string{"127.0.0.2", "127.0.0.3"}, nil, "127.0.0.2", "", false},
-		{"next when down", []string{"example.net. MX 10 a.example.net.", "example.net. MX 20 b.example.net.", "a.example.net. A 127.0.0.2", "b.example.net. A 127.0.0.3"},
+		{"next when down", []string{"example.net. MX 10 a.example.net.", "example.net. MX 20 b.example.net.",
+			"a.example.net. A 127.0.0.2", "b.example.net. A 127.0.0.3"},
 			[]string{"127.0.0.3"}, nil, "127.0.0.3", "", false},
-		{"next address when down", []string{"example.net. MX 10 a.example.net.", "a.example.net. A 127.0.0.2", "a.example.net. AAAA ::1", "a.example.net. A 127.0.0.3"},
+		{"next address when down", []string{"example.net. MX 10 a.example.net.", "a.example.net. A 127.0.0.2",
+			"a.example.net. AAAA ::1", "a.example.net. A 127.0.0.3"},
 			[]string{"127.0.0.3"}, nil, "127.0.0.3", "", false},
-		{"an MX that does not exist is passed over", []string{"example.net. MX 10 gone.example.net.", "example.net. MX 20 b.example.net.", "b.example.net. A 127.0.0.3"},
+		{"an MX that does not exist is passed over",
+			[]string{"example.net. MX 10 gone.example.net.", "example.net. MX 20 b.example.net.",
+				"b.example.net. A 127.0.0.3"},
 			[]string{"127.0.0.3"}, nil, "127.0.0.3", "", false},
-		{"no MX: the domain's address", []string{"example.net. A 127.0.0.2"}, []string{"127.0.0.2"}, nil, "127.0.0.2", "", false},
-		{"MX only, no fall-back to the address", []string{"example.net. A 127.0.0.2", "example.net. MX 10 gone.example.net."}, []string{"127.0.0.2"}, nil, "", "", true},
-		{"null MX", []string{"example.net. MX 0 .", "example.net. A 127.0.0.2"}, []string{"127.0.0.2"}, nil, "", "5.1.10", false},
+		{"no MX: the domain's address", []string{"example.net. A 127.0.0.2"}, []string{"127.0.0.2"}, nil, "127.0.0.2",
+			"", false},
+		{"MX only, no fall-back to the address",
+			[]string{"example.net. A 127.0.0.2", "example.net. MX 10 gone.example.net."}, []string{"127.0.0.2"}, nil,
+			"", "", true},
+		{"null MX", []string{"example.net. MX 0 .", "example.net. A 127.0.0.2"}, []string{"127.0.0.2"}, nil, "",
+			"5.1.10", false},
 		{"no such domain", nil, nil, nil, "", "5.1.2", false},
 		{"neither MX nor address", []string{"example.net. TXT x"}, nil, nil, "", "5.1.2", false},
-		{"SERVFAIL", []string{"example.net. A 127.0.0.2"}, []string{"127.0.0.2"}, func(s *nameServer, _ *Options) { s.refuse["example.net."] = dns.RcodeServerFailure }, "", "", true},
-		{"SERVFAIL of the address", []string{"example.net. MX 10 a.example.net.", "a.example.net. A 127.0.0.2"}, []string{"127.0.0.2"}, func(s *nameServer, _ *Options) { s.refuse["a.example.net."] = dns.RcodeServerFailure }, "", "", true},
-		{"no DNS server", []string{"example.net. A 127.0.0.2"}, []string{"127.0.0.2"}, func(_ *nameServer, o *Options) { o.DNSServers = []string{"127.0.0.1:1"} }, "", "", true},
-		{"all down", []string{"example.net. MX 10 a.example.net.", "a.example.net. A 127.0.0.2"}, nil, nil, "", "", true},
-		{"we are the best MX", []string{"example.net. MX 10 relay.example.com.", "relay.example.com. A 127.0.0.2", "example.net. MX 20 b.example.net.", "b.example.net. A 127.0.0.3"},
+		{"SERVFAIL", []string{"example.net. A 127.0.0.2"}, []string{"127.0.0.2"},
+			func(s *nameServer, _ *Options) { s.refuse["example.net."] = dns.RcodeServerFailure }, "", "", true},
+		{"SERVFAIL of the address", []string{"example.net. MX 10 a.example.net.", "a.example.net. A 127.0.0.2"},
+			[]string{"127.0.0.2"}, func(s *nameServer,
+				_ *Options) {
+				s.refuse["a.example.net."] = dns.RcodeServerFailure
+			}, "", "", true},
+		{"no DNS server", []string{"example.net. A 127.0.0.2"}, []string{"127.0.0.2"},
+			func(_ *nameServer, o *Options) { o.DNSServers = []string{"127.0.0.1:1"} }, "", "", true},
+		{"all down", []string{"example.net. MX 10 a.example.net.", "a.example.net. A 127.0.0.2"}, nil, nil, "", "",
+			true},
+		{"we are the best MX", []string{"example.net. MX 10 relay.example.com.", "relay.example.com. A 127.0.0.2",
+			"example.net. MX 20 b.example.net.", "b.example.net. A 127.0.0.3"},
 			[]string{"127.0.0.2", "127.0.0.3"}, nil, "", "5.4.6", false},
-		{"we are the second MX", []string{"example.net. MX 10 a.example.net.", "example.net. MX 20 relay.example.com.", "a.example.net. A 127.0.0.2", "relay.example.com. A 127.0.0.3"},
+		{"we are the second MX", []string{"example.net. MX 10 a.example.net.", "example.net. MX 20 relay.example.com.",
+			"a.example.net. A 127.0.0.2", "relay.example.com. A 127.0.0.3"},
 			[]string{"127.0.0.3"}, nil, "", "", true},
 		{"the MX has our address", []string{"example.net. MX 10 a.example.net.", "a.example.net. A 127.0.0.1"}, nil,
 			func(_ *nameServer, o *Options) {

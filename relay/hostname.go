@@ -47,7 +47,8 @@ func qualify(short string, canonical func(string) (string, error)) (name, proble
 	case said == "":
 		return localhost, "this machine has no name, " + localhost + " is used" + advice
 	case said != full:
-		return said, "the name of this machine is " + printable(full) + ", which is no name for the DNS; " + said + " is used" + advice
+		return said, "the name of this machine is " + printable(full) + ", which is no name for the DNS; " + said +
+			" is used" + advice
 	case !strings.Contains(said, "."):
 		return said, "this machine has no fully qualified name, " + said + " is used" + advice
 	}

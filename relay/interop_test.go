@@ -188,9 +188,11 @@ func newServer(t testing.TB, a *authority, name, program string) *server {
 		_, *port, _ = net.SplitHostPort(l.Addr().String())
 		defer l.Close()
 	}
-	s.Cert, s.Key, s.CA = filepath.Join(s.Dir, "cert.pem"), filepath.Join(s.Dir, "key.pem"), filepath.Join(s.Dir, "ca.pem")
+	s.Cert, s.Key, s.CA = filepath.Join(s.Dir, "cert.pem"), filepath.Join(s.Dir, "key.pem"),
+		filepath.Join(s.Dir, "ca.pem")
 	writePair(t, a.issue(t, "localhost", time.Now().Add(time.Hour)), s.Cert, s.Key)
-	if err := os.WriteFile(s.CA, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}), 0o644); err != nil {
+	if err := os.WriteFile(s.CA, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -324,7 +326,8 @@ func startPostfix(t testing.TB, a *authority) *server {
 	if s.UID == "0" {
 		missing(t, "Postfix needs a user of its own: tests/packages.sh makes Debian-exim, which does")
 	}
-	s.own(t, "log", "data", "inbox", "queue/active", "queue/bounce", "queue/corrupt", "queue/defer", "queue/deferred", "queue/flush",
+	s.own(t, "log", "data", "inbox", "queue/active", "queue/bounce", "queue/corrupt", "queue/defer", "queue/deferred",
+		"queue/flush",
 		"queue/hold", "queue/incoming", "queue/maildrop", "queue/private", "queue/public", "queue/saved", "queue/trace")
 	if err := os.Mkdir(filepath.Join(s.Dir, "queue/pid"), 0o755); err != nil {
 		t.Fatal(err)
@@ -337,11 +340,13 @@ func startPostfix(t testing.TB, a *authority) *server {
 }
 
 // awkward is a message that a careless relay would change.
-const awkward = "Subject: caf=?utf-8?q?=C3=A9?=\r\nTo: x@sink.example\r\n\r\n.\r\n..dots\r\n caf\xc3\xa9 \t \r\nFrom here\r\n"
+const awkward = "Subject: caf=?utf-8?q?=C3=A9?=\r\nTo: x@sink.example\r\n\r\n.\r\n..dots\r\n caf\xc3\xa9 \t \r\nFrom " +
+	"here\r\n"
 
 // arrived tells whether a mail in a maildir is that one.
 func arrived(text string) bool {
-	return strings.Contains(text, "Subject: caf=?utf-8?q?=C3=A9?=") && strings.HasSuffix(text, "\n\n.\n..dots\n caf\xc3\xa9 \t \nFrom here\n")
+	return strings.Contains(text, "Subject: caf=?utf-8?q?=C3=A9?=") &&
+		strings.HasSuffix(text, "\n\n.\n..dots\n caf\xc3\xa9 \t \nFrom here\n")
 }
 
 // theirSmarthost sends through another server, over verified TLS of both kinds and with
@@ -354,7 +359,8 @@ func theirSmarthost(t *testing.T, a *authority, s *server, mechanisms ...string)
 			opts := testOptions(t, "unused:25")
 			opts.RelayDomains, opts.Smarthosts, opts.SmarthostTLS = []string{"sink.example"}, []string{smarthost}, ""
 			opts.TLSConfig = &tls.Config{RootCAs: a.pool, MinVersion: tls.VersionTLS12}
-			cred := &delivery.Credentials{Username: "tim", Password: func() (string, error) { return "secret", nil }, Mechanism: mechanism}
+			cred := &delivery.Credentials{Username: "tim", Password: func() (string, error) { return "secret", nil },
+				Mechanism: mechanism}
 			if mechanism != "" {
 				opts.Credentials = func(delivery.Smarthost) (*delivery.Credentials, error) { return cred, nil }
 			}
@@ -382,7 +388,8 @@ func theirSmarthost(t *testing.T, a *authority, s *server, mechanisms ...string)
 		}
 	}
 	opts := testOptions(t, "unused:25")
-	opts.RelayDomains, opts.Smarthosts, opts.SmarthostTLS = []string{"sink.example"}, []string{"smtp://localhost:" + s.TLS}, ""
+	opts.RelayDomains, opts.Smarthosts, opts.SmarthostTLS = []string{"sink.example"},
+		[]string{"smtp://localhost:" + s.TLS}, ""
 	r := start(t, opts)
 	dial(t, r).mail("a@example.com", "x@sink.example", awkward)
 	settle(t, r, opts.Monitor, 1) // its authority is not known here
@@ -404,12 +411,14 @@ func ourSmarthost(t *testing.T, a *authority, s *server) {
 	start(t, opts)
 	address := "127.0.0.1:" + s.Plain
 	for range 5 {
-		if out, err := swaksAt(t, address, "--from", "a@example.com", "--to", "ops@example.com", "--data", strings.ReplaceAll(awkward, "\r\n", "\n")+".\n"); err != nil {
+		if out, err := swaksAt(t, address, "--from", "a@example.com", "--to", "ops@example.com", "--data",
+			strings.ReplaceAll(awkward, "\r\n", "\n")+".\n"); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
 	for _, m := range k.await(t, 5) {
-		if !strings.Contains(m.body, "Received: from "+filepath.Base(s.Root)+".example.com ") || !strings.Contains(m.body, "with ESMTPSA id") {
+		if !strings.Contains(m.body, "Received: from "+filepath.Base(s.Root)+".example.com ") ||
+			!strings.Contains(m.body, "with ESMTPSA id") {
 			t.Errorf("the mail came another way:\n%s", m.body)
 		}
 		if !strings.HasSuffix(m.body, "\r\n\r\n.\r\n..dots\r\n caf\xc3\xa9 \t \r\nFrom here\r\n") {

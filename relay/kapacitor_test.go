@@ -127,18 +127,22 @@ type event struct {
 }
 
 var events = []event{
-	{name: "session_timeout", edit: func(o *Options) { o.SessionTimeout = 200 * time.Millisecond }, silence: 100 * time.Millisecond, old: true},
-	{name: "command_timeout", edit: func(o *Options) { o.CommandTimeout = 200 * time.Millisecond }, silence: 300 * time.Millisecond, old: true},
+	{name: "session_timeout", edit: func(o *Options) { o.SessionTimeout = 200 * time.Millisecond },
+		silence: 100 * time.Millisecond, old: true},
+	{name: "command_timeout", edit: func(o *Options) { o.CommandTimeout = 200 * time.Millisecond },
+		silence: 300 * time.Millisecond, old: true},
 	{name: "refused recipients", refused: 250, old: true},
 	{name: "reload", happen: reload, times: 10, old: true},
-	{name: "reload with other options", old: true, times: 10, happen: func(t *testing.T, r *Relay, opts *Options) *Relay {
-		opts.MaxMessageSize = 20<<20 + opts.MaxMessageSize%2 + 1
-		return reload(t, r, opts)
-	}},
-	{name: "stop and start on the service manager's socket", times: 2, happen: func(t *testing.T, r *Relay, opts *Options) *Relay {
-		r.Stop()
-		return start(t, *opts)
-	}},
+	{name: "reload with other options", old: true, times: 10,
+		happen: func(t *testing.T, r *Relay, opts *Options) *Relay {
+			opts.MaxMessageSize = 20<<20 + opts.MaxMessageSize%2 + 1
+			return reload(t, r, opts)
+		}},
+	{name: "stop and start on the service manager's socket", times: 2,
+		happen: func(t *testing.T, r *Relay, opts *Options) *Relay {
+			r.Stop()
+			return start(t, *opts)
+		}},
 }
 
 // reload does what the agent does on SIGHUP.
@@ -159,7 +163,8 @@ func TestKapacitorNeverFallsSilent(t *testing.T) {
 				if name != "from 1.6.3" && !e.old {
 					continue
 				}
-				t.Run(fmt.Sprintf("%s/%s/%s", e.name, pace, name), func(t *testing.T) { runKapacitor(t, &e, pace, name) })
+				t.Run(fmt.Sprintf("%s/%s/%s", e.name, pace, name),
+					func(t *testing.T) { runKapacitor(t, &e, pace, name) })
 			}
 		}
 	}

@@ -25,7 +25,8 @@ func TestEximLimits(t *testing.T) {
 	r := start(t, opts)
 	submit := func(to ...string) {
 		t.Helper()
-		env := &queue.Envelope{ID: r.NewID(), From: "a@sink.example", To: to, Received: time.Now(), Origin: queue.OriginSMTP}
+		env := &queue.Envelope{ID: r.NewID(), From: "a@sink.example", To: to, Received: time.Now(),
+			Origin: queue.OriginSMTP}
 		if err := r.Submit(env, []byte("Subject: x\r\n\r\n")); err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +51,9 @@ func TestEximLimits(t *testing.T) {
 	for opts.Monitor.Total(monitor.PutOff) == 0 {
 		time.Sleep(5 * time.Millisecond)
 	}
-	if opts.Monitor.Get(monitor.HostErrors, "relay") == 0 || opts.Monitor.Total(monitor.Failed) != 0 || r.Waiting() != 1 {
-		t.Errorf("%d alarms, %d failed, %d wait", opts.Monitor.Get(monitor.HostErrors, "relay"), opts.Monitor.Total(monitor.Failed), r.Waiting())
+	if opts.Monitor.Get(monitor.HostErrors, "relay") == 0 || opts.Monitor.Total(monitor.Failed) != 0 ||
+		r.Waiting() != 1 {
+		t.Errorf("%d alarms, %d failed, %d wait", opts.Monitor.Get(monitor.HostErrors, "relay"),
+			opts.Monitor.Total(monitor.Failed), r.Waiting())
 	}
 }

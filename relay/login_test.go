@@ -38,15 +38,18 @@ func TestSwaksLogsIn(t *testing.T) {
 		opts.Users = map[string]smtpd.Verifier{"kapacitor": verifier}
 		r := start(t, opts)
 		for _, mechanism := range []string{"PLAIN", "LOGIN"} {
-			common := []string{option, "--from", "a@example.com", "--to", "ops@example.com", "--auth", mechanism, "--auth-user", "kapacitor"}
+			common := []string{option, "--from", "a@example.com", "--to", "ops@example.com", "--auth", mechanism,
+				"--auth-user", "kapacitor"}
 			if out, err := swaks(t, r, append(common, "--auth-password", "secret")...); err != nil {
 				t.Errorf("%s %s: %v\n%s", mode, mechanism, err, out)
 			}
-			if out, err := swaks(t, r, append(common, "--auth-password", "Secret")...); err == nil || !strings.Contains(out, "535 5.7.8") {
+			if out, err := swaks(t, r, append(common, "--auth-password", "Secret")...); err == nil ||
+				!strings.Contains(out, "535 5.7.8") {
 				t.Errorf("%s %s, wrong password: %v\n%s", mode, mechanism, err, out)
 			}
 		}
-		if out, err := swaks(t, r, option, "--from", "a@example.com", "--to", "ops@example.com"); err == nil || !strings.Contains(out, "530 5.7.0") {
+		if out, err := swaks(t, r, option, "--from", "a@example.com", "--to", "ops@example.com"); err == nil ||
+			!strings.Contains(out, "530 5.7.0") {
 			t.Errorf("%s without a login: %v\n%s", mode, err, out)
 		}
 	}

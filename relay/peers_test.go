@@ -122,7 +122,8 @@ func TestSwaksToSink(t *testing.T) {
 	addr, dir := smtpSink(t, false)
 	opts := testOptions(t, addr)
 	r := start(t, opts)
-	if out, err := swaks(t, r, "--from", "a@example.net", "--to", "ops@example.com,b@x.example.com", "--header", "Subject: from swaks", "--body", "hello\n.\n.."); err != nil {
+	if out, err := swaks(t, r, "--from", "a@example.net", "--to", "ops@example.com,b@x.example.com", "--header",
+		"Subject: from swaks", "--body", "hello\n.\n.."); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for opts.Monitor.Total(monitor.Delivered) < 2 {
@@ -137,7 +138,9 @@ func TestSwaksToSink(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(b)
-	for _, want := range []string{"X-Mail-Args: <a@example.net>", "X-Rcpt-Args: <ops@example.com>", "X-Rcpt-Args: <b@x.example.com>", "Subject: from swaks", "by relay.example.com (flowgraf)", "\nhello\n.\n..\n"} {
+	for _, want := range []string{"X-Mail-Args: <a@example.net>", "X-Rcpt-Args: <ops@example.com>",
+		"X-Rcpt-Args: <b@x.example.com>", "Subject: from swaks", "by relay.example.com (flowgraf)",
+		"\nhello\n.\n..\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the sink's mail lacks %q:\n%s", want, text)
 		}
@@ -153,7 +156,8 @@ func TestSwaksToSink(t *testing.T) {
 		}
 	}
 	opts.RelayNets, opts.Spool = []string{"192.0.2.0/24"}, t.TempDir()
-	if out, err := swaks(t, start(t, opts), "--from", "a@example.com", "--to", "ops@example.com"); err == nil || !strings.Contains(out, "554 5.7.1") {
+	if out, err := swaks(t, start(t, opts), "--from", "a@example.com", "--to", "ops@example.com"); err == nil ||
+		!strings.Contains(out, "554 5.7.1") {
 		t.Errorf("from another network: %v\n%s", err, out)
 	}
 }
@@ -168,7 +172,8 @@ func TestSinkRefusesForAWhile(t *testing.T) {
 	for opts.Monitor.Total(monitor.PutOff)+opts.Monitor.Total(monitor.Failed) == 0 {
 		time.Sleep(5 * time.Millisecond)
 	}
-	if files, _ := filepath.Glob(filepath.Join(dir, "mail.*")); len(files) != 0 && opts.Monitor.Total(monitor.Delivered) != 0 {
+	if files, _ := filepath.Glob(filepath.Join(dir, "mail.*")); len(files) != 0 &&
+		opts.Monitor.Total(monitor.Delivered) != 0 {
 		t.Errorf("a refused mail counts as delivered: %v", files)
 	}
 }

@@ -23,7 +23,8 @@ func TestLocalRecipients(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, s := range []string{"root@local.example", "ROOT@example.net", "root@localhost", "nobodyhere@local.example", "nobodyhere@example.net", "ops@local.example"} {
+		for _, s := range []string{"root@local.example", "ROOT@example.net", "root@localhost",
+			"nobodyhere@local.example", "nobodyhere@example.net", "ops@local.example"} {
 			a, err := address.Parse(s)
 			if err != nil {
 				t.Fatal(err)

@@ -152,7 +152,8 @@ func New(opts Options) (*Relay, error) {
 	}
 	fail(r.configureListeners())
 	if len(opts.Smarthosts) == 0 {
-		fail(errors.New(`smarthosts is empty: expected at least one "smtp://host:port", or "mx://" for the recipients' own servers`))
+		fail(errors.New(`smarthosts is empty: expected at least one "smtp://host:port", ` +
+			`or "mx://" for the recipients' own servers`))
 	}
 	if r.opts.Hostname != "" {
 		fail(r.configureRewriting())
@@ -171,7 +172,8 @@ func New(opts Options) (*Relay, error) {
 	default:
 		fail(fmt.Errorf(`smarthost_tls is %q: expected "required", "opportunistic" or "none"`, opts.SmarthostTLS))
 	}
-	if opts.HostConnections < 0 || opts.HostMails < 0 || opts.MaxMessageSize < 0 || opts.MaxHeaderSize < 0 || opts.MaxConnections < 0 || opts.ExpireAfter < 0 ||
+	if opts.HostConnections < 0 || opts.HostMails < 0 || opts.MaxMessageSize < 0 || opts.MaxHeaderSize < 0 ||
+		opts.MaxConnections < 0 || opts.ExpireAfter < 0 ||
 		opts.CommandTimeout < 0 || opts.DataTimeout < 0 || opts.SessionTimeout < 0 ||
 		opts.Limits.Connections < 0 || opts.Limits.Messages < 0 || opts.Limits.Recipients < 0 {
 		fail(errors.New("limits and times must not be negative: expected 0 for the default, or a positive value"))
@@ -341,11 +343,13 @@ func (r *Relay) newSender(q *queue.Queue) *delivery.Sender {
 func (r *Relay) serverOptions(q *queue.Queue) smtpd.Options {
 	return smtpd.Options{
 		Listen: r.listen, TLS: r.tls, Hostname: r.opts.Hostname, Policy: r.policy, Open: openListener,
-		Known: r.known, Unknown: r.unknown, Users: r.opts.Users, RequireAuth: len(r.opts.Users) > 0 && r.opts.Auth != AuthOptional,
+		Known: r.known, Unknown: r.unknown, Users: r.opts.Users, RequireAuth: len(r.opts.Users) > 0 &&
+			r.opts.Auth != AuthOptional,
 		Helo: smtpd.HeloRule(r.opts.Helo), Senders: r.senders, Limits: r.opts.Limits,
 		CommandTimeout: r.opts.CommandTimeout, DataTimeout: r.opts.DataTimeout, SessionTimeout: r.opts.SessionTimeout,
-		LongLines: r.opts.LongLines, MaxMessageSize: r.opts.MaxMessageSize, MaxHeaderSize: r.opts.MaxHeaderSize, MaxConnections: r.opts.MaxConnections,
-		Instance: q.Instance(), NewID: q.NewID, Submit: r.Submit, Monitor: r.opts.Monitor,
+		LongLines: r.opts.LongLines, MaxMessageSize: r.opts.MaxMessageSize, MaxHeaderSize: r.opts.MaxHeaderSize,
+		MaxConnections: r.opts.MaxConnections,
+		Instance:       q.Instance(), NewID: q.NewID, Submit: r.Submit, Monitor: r.opts.Monitor,
 	}
 }
 
@@ -450,7 +454,8 @@ func (r *Relay) bounce(mail *queue.Mail, failed []queue.Result) error {
 	}
 	if r.policy == nil || (!r.policy.AllowRecipient(from) && !r.known(from)) {
 		r.opts.Monitor.Count(monitor.BouncesWithheld, "policy")
-		r.opts.Monitor.LimitedWarnf("bounce", "mail %s has failed; its sender %q is not told: that domain is not in relay_domains", mail.ID, mail.From)
+		r.opts.Monitor.LimitedWarnf("bounce",
+			"mail %s has failed; its sender %q is not told: that domain is not in relay_domains", mail.ID, mail.From)
 		return nil
 	}
 	now := time.Now()

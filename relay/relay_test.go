@@ -199,14 +199,16 @@ func TestThrough(t *testing.T) {
 	r := start(t, testOptions(t, k.addr))
 	c := dial(t, r)
 	for i := range 30 {
-		c.mail("a@client.example.com", "ops@example.com", fmt.Sprintf("Subject: %d\r\nBcc: x@y\r\n\r\nline\r\n.dot\r\n", i))
+		c.mail("a@client.example.com", "ops@example.com",
+			fmt.Sprintf("Subject: %d\r\nBcc: x@y\r\n\r\nline\r\n.dot\r\n", i))
 	}
 	got := k.await(t, 30)
 	for _, m := range got {
 		if m.from != "a@client.example.com" || len(m.to) != 1 || m.to[0] != "ops@example.com" {
 			t.Errorf("envelope %q %q", m.from, m.to)
 		}
-		if !strings.HasPrefix(m.body, "Received: from client.example.com ([127.0.0.1])\r\n\tby relay.example.com (flowgraf)") ||
+		if !strings.HasPrefix(m.body,
+			"Received: from client.example.com ([127.0.0.1])\r\n\tby relay.example.com (flowgraf)") ||
 			!strings.HasSuffix(m.body, "\r\n\r\nline\r\n.dot\r\n") || strings.Contains(m.body, "Bcc") ||
 			!strings.Contains(m.body, "\r\nDate: ") || !strings.Contains(m.body, "\r\nMessage-ID: <") {
 			t.Errorf("message %q", m.body)
@@ -246,7 +248,8 @@ func TestBounce(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			k := newSink(t, "127.0.0.1:0")
-			k.refuse["bad@example.com"] = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
+			k.refuse["bad@example.com"] = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1},
+				Message: "no such user"}
 			opts := testOptions(t, k.addr)
 			r := start(t, opts)
 			dial(t, r).mail(tt.from, "bad@example.com", "Subject: lost\r\n\r\nsecret\r\n")
@@ -277,7 +280,9 @@ func TestBounce(t *testing.T) {
 			if m.from != "" || m.to[0] != tt.from {
 				t.Errorf("bounce from %q to %q", m.from, m.to)
 			}
-			for _, want := range []string{"multipart/report; report-type=delivery-status", "Action: failed", "Status: 5.1.1", "Final-Recipient: rfc822; bad@example.com", "Diagnostic-Code: smtp; 550 5.1.1 no such user", "Subject: lost"} {
+			for _, want := range []string{"multipart/report; report-type=delivery-status", "Action: failed",
+				"Status: 5.1.1", "Final-Recipient: rfc822; bad@example.com",
+				"Diagnostic-Code: smtp; 550 5.1.1 no such user", "Subject: lost"} {
 				if !strings.Contains(m.body, want) {
 					t.Errorf("the bounce lacks %q:\n%s", want, m.body)
 				}
@@ -404,8 +409,9 @@ func TestMain(m *testing.M) {
 func relayUntilKilled(args string) {
 	spool, smarthost, _ := strings.Cut(args, "|")
 	r, err := New(Options{
-		Listen: []string{"127.0.0.1:0"}, Hostname: "relay.example.com", RelayNets: []string{"any"}, RelayDomains: []string{"any"},
-		Spool: spool, Smarthosts: []string{"smtp://" + smarthost}, SmarthostTLS: "none", Monitor: monitor.New(nil, nil),
+		Listen: []string{"127.0.0.1:0"}, Hostname: "relay.example.com", RelayNets: []string{"any"},
+		RelayDomains: []string{"any"},
+		Spool:        spool, Smarthosts: []string{"smtp://" + smarthost}, SmarthostTLS: "none", Monitor: monitor.New(nil, nil),
 	})
 	if err == nil {
 		err = r.Start(context.Background())
@@ -597,7 +603,8 @@ func TestAliasToMailbox(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Return-Path: <root@example.com>\n", "Delivered-To: ops@example.com\n", "\nFrom: root@example.com\n", "\n\nhello\n"} {
+	for _, want := range []string{"Return-Path: <root@example.com>\n", "Delivered-To: ops@example.com\n",
+		"\nFrom: root@example.com\n", "\n\nhello\n"} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("lacks %q:\n%s", want, b)
 		}

@@ -72,7 +72,8 @@ func TestRuleFiresAndRecovers(t *testing.T) {
 		}
 	}
 	all := strings.Join(subjects, "\n")
-	if len(subjects) != 2 || !strings.Contains(all, "traffic of 127.0.0.1 is CRITICAL") || !strings.Contains(all, "traffic of 127.0.0.1 is OK") {
+	if len(subjects) != 2 || !strings.Contains(all, "traffic of 127.0.0.1 is CRITICAL") ||
+		!strings.Contains(all, "traffic of 127.0.0.1 is OK") {
 		t.Errorf("expected one CRITICAL and one OK mail, got:\n%s", all)
 	}
 }

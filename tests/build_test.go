@@ -15,7 +15,8 @@ import (
 // no library and no loader, and carries the licences of what is in it.
 func TestBuildIsStaticAndReproducible(t *testing.T) {
 	mk := peer(t, "make")
-	out, err := exec.Command("git", "-C", "..", "ls-files", "-z", "--", "*.go", "*.csv", "*.conf", "*.txt", "go.mod", "go.sum", "Makefile").Output()
+	out, err := exec.Command("git", "-C", "..", "ls-files", "-z", "--", "*.go", "*.csv", "*.conf", "*.txt", "go.mod",
+		"go.sum", "Makefile").Output()
 	if err != nil {
 		t.Skip("this is no checkout of git")
 	}

@@ -50,7 +50,8 @@ func TestDemoShowsEverything(t *testing.T) {
 		}
 	}
 	// What it tells the user to try works.
-	if top := run(t, flowgraf, "dump", "-R", filepath.Join(dir, "archive"), "-s", "srcip", "-n", "5"); !strings.Contains(top, "Top 5 Src IP Addr ordered by flows") {
+	if top := run(t, flowgraf, "dump", "-R", filepath.Join(dir, "archive"), "-s", "srcip", "-n",
+		"5"); !strings.Contains(top, "Top 5 Src IP Addr ordered by flows") {
 		t.Errorf("flowgraf dump on the archive:\n%s", top)
 	}
 }

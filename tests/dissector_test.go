@@ -71,7 +71,8 @@ func dissect(t testing.TB, protocol string, groups ...[][]byte) [][]dissected {
 	}
 	file := filepath.Join(t.TempDir(), "flows.pcap")
 	writePcap(t, file, packets)
-	out, err := exec.Command(tshark, "-n", "-r", file, "-d", "udp.port==2055,"+protocol, "-T", "pdml", "-o", "ip.check_checksum:TRUE").Output()
+	out, err := exec.Command(tshark, "-n", "-r", file, "-d", "udp.port==2055,"+protocol, "-T", "pdml", "-o",
+		"ip.check_checksum:TRUE").Output()
 	if err != nil {
 		t.Fatalf("tshark: %v\n%s", err, tail(string(out), 2000))
 	}
@@ -99,7 +100,8 @@ func complaints(packet *dissected) (list []string) {
 		if f.Name == "_ws.malformed" {
 			list = append(list, "malformed: "+f.Showname)
 		}
-		if f.Name == "_ws.expert" && !strings.Contains(f.Showname, "(Chat/") && !strings.Contains(f.Showname, "(Note/") {
+		if f.Name == "_ws.expert" && !strings.Contains(f.Showname, "(Chat/") &&
+			!strings.Contains(f.Showname, "(Note/") {
 			list = append(list, f.Showname)
 		}
 		return true

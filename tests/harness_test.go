@@ -204,7 +204,8 @@ func run(t testing.TB, name string, args ...string) string {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%s %s: %v\n%s\n%s", name, strings.Join(args, " "), err, tail(string(out), 4000), tail(stderr.String(), 4000))
+		t.Fatalf("%s %s: %v\n%s\n%s", name, strings.Join(args, " "), err, tail(string(out), 4000),
+			tail(stderr.String(), 4000))
 	}
 	return string(out)
 }
@@ -431,7 +432,8 @@ func archiveFiles(t testing.TB, dir string) []string {
 	var files []string
 	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
 		name := filepath.Base(path)
-		if err == nil && !e.IsDir() && strings.HasPrefix(name, "nfcapd.") && !strings.HasPrefix(name, "nfcapd.current") {
+		if err == nil && !e.IsDir() && strings.HasPrefix(name, "nfcapd.") &&
+			!strings.HasPrefix(name, "nfcapd.current") {
 			files = append(files, path)
 		}
 		return err

@@ -42,7 +42,8 @@ func TestKilledManyTimesAndNothingAcknowledgedIsLost(t *testing.T) {
 	var acked uint64
 	for i := range *kills {
 		a := startAgent(t, dir, agentConfig, nil)
-		load := start(t, flowgraf, "generate", "--to", a.flows, "--protocol", "v5", "--rate", "60000", "--seed", strconv.Itoa(i))
+		load := start(t, flowgraf, "generate", "--to", a.flows, "--protocol", "v5", "--rate", "60000", "--seed",
+			strconv.Itoa(i))
 		waitFor(t, 20*time.Second, "the first batch", func() bool { return acknowledged(a.out.String()) > 0 })
 		time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
 		a.kill()
@@ -64,7 +65,8 @@ func TestKilledManyTimesAndNothingAcknowledgedIsLost(t *testing.T) {
 		t.Errorf("%d flows are in the archive more than once", twice)
 	}
 	if flows < acked*flowsPerDatagram {
-		t.Errorf("%d flows are in the archive, %d datagrams of %d flows were acknowledged", flows, acked, flowsPerDatagram)
+		t.Errorf("%d flows are in the archive, %d datagrams of %d flows were acknowledged", flows, acked,
+			flowsPerDatagram)
 	}
 	if acked == 0 {
 		t.Error("nothing was acknowledged: the test has shown nothing")
@@ -72,7 +74,8 @@ func TestKilledManyTimesAndNothingAcknowledgedIsLost(t *testing.T) {
 	if sums := archiveSums(t, nfdump, archive); sums["flows"] != flows {
 		t.Errorf("nfdump -I says %d flows, the records are %d", sums["flows"], flows)
 	}
-	t.Logf("%d datagrams (%d flows) acknowledged in %d runs, %d flows in the archive", acked, acked*flowsPerDatagram, *kills, flows)
+	t.Logf("%d datagrams (%d flows) acknowledged in %d runs, %d flows in the archive", acked, acked*flowsPerDatagram,
+		*kills, flows)
 }
 
 // flowsTwice returns how many flows of an archive were there before. Generated ones

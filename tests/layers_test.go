@@ -14,15 +14,18 @@ const module = "github.com/flowgraf/flowgraf/"
 // whoever adds one says where it belongs.
 var importLayers = [][]string{
 	{"tests", "cmd"},
-	{"plugins/inputs/netflow", "plugins/inputs/selfstats", "plugins/inputs/smtp_relay", "outputs/nfdump", "outputs/smtp_relay"},
+	{"plugins/inputs/netflow", "plugins/inputs/selfstats", "plugins/inputs/smtp_relay", "outputs/nfdump",
+		"outputs/smtp_relay"},
 	{"plugins/decoding", "plugins/decoding/decodingtest"},
 	{"plugins/flowmetric", "plugins/flowmetric/generate"},
-	{"plugins/collector", "plugins/exporter", "plugins/vcenter", "plugins/vcenter/vcentertest", "outputs/archive", "outputs/query", "outputs/report", "outputs/waitlog"},
+	{"plugins/collector", "plugins/exporter", "plugins/vcenter", "plugins/vcenter/vcentertest", "outputs/archive",
+		"outputs/query", "outputs/report", "outputs/waitlog"},
 	{"outputs/nffile", "plugins/nffilter"},
 	{"plugins/netflow", "plugins/sflow"},
 	{"plugins/ipfix"},
 	{"plugins/packet", "plugins/aggregate", "plugins/ie/generate", "plugins/flow/generate"},
-	{"plugins/disk", "plugins/flow", "plugins/handover", "plugins/ie", "plugins/outcome", "plugins/wire", "tests/peers"},
+	{"plugins/disk", "plugins/flow", "plugins/handover", "plugins/ie", "plugins/outcome", "plugins/wire",
+		"tests/peers"},
 }
 
 // relayLayers are those inside of relay, from the top.
@@ -56,7 +59,8 @@ func indexOf(layers [][]string, pkg string) int {
 }
 
 func TestImportsPointDownwards(t *testing.T) {
-	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}} {{join .TestImports " "}} {{join .XTestImports " "}}`, "./...")
+	cmd := exec.Command("go", "list", "-f",
+		`{{.ImportPath}} {{join .Imports " "}} {{join .TestImports " "}} {{join .XTestImports " "}}`, "./...")
 	cmd.Dir = ".."
 	out, err := cmd.Output()
 	if err != nil {

@@ -45,11 +45,13 @@ func newExporterBooksOn(t *testing.T, conn io.Writer) *exporterBooks {
 	t.Helper()
 	x := &exporterBooks{t: t, conn: conn, e: ipfix.Encoder{Domain: 42}}
 	var err error
-	x.data, err = ipfix.NewTemplate(256, []ipfix.FieldSpec{{ID: 8, Length: 4}, {ID: 12, Length: 4}, {ID: 1, Length: 8}, {ID: 2, Length: 8}, {ID: 152, Length: 8}, {ID: 153, Length: 8}})
+	x.data, err = ipfix.NewTemplate(256, []ipfix.FieldSpec{{ID: 8, Length: 4}, {ID: 12, Length: 4}, {ID: 1, Length: 8},
+		{ID: 2, Length: 8}, {ID: 152, Length: 8}, {ID: 153, Length: 8}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.books, err = ipfix.NewOptionsTemplate(257, []ipfix.FieldSpec{{ID: 144, Length: 4, Scope: true}, {ID: 41, Length: 8}, {ID: 42, Length: 8}})
+	x.books, err = ipfix.NewOptionsTemplate(257,
+		[]ipfix.FieldSpec{{ID: 144, Length: 4, Scope: true}, {ID: 41, Length: 8}, {ID: 42, Length: 8}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +86,8 @@ func (x *exporterBooks) send(messages int) {
 	now := flow.TimeOf(time.Now())
 	recs := make([]flow.Record, 20)
 	for i := range recs {
-		recs[i] = flow.Record{Src: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), Dst: netip.AddrFrom4([4]byte{10, 0, 1, byte(i)}), Bytes: 1000, Packets: 1, First: now, Last: now}
+		recs[i] = flow.Record{Src: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}),
+			Dst: netip.AddrFrom4([4]byte{10, 0, 1, byte(i)}), Bytes: 1000, Packets: 1, First: now, Last: now}
 	}
 	for range messages {
 		x.write(func() { x.flows += uint64(x.e.AddData(x.data, recs)) })
@@ -127,7 +130,8 @@ func TestLossSeenFromThreeSidesAgrees(t *testing.T) {
 	metrics := filepath.Join(a.dir, "metrics")
 	x := newExporterBooks(t, "udp", a.flows)
 	x.tell()
-	waitFor(t, 20*time.Second, "the first books", func() bool { p, ok := latest(t, metrics, "domain"); return ok && p.uint("datagrams") == 1 })
+	waitFor(t, 20*time.Second, "the first books",
+		func() bool { p, ok := latest(t, metrics, "domain"); return ok && p.uint("datagrams") == 1 })
 	x.send(*lossMessages)
 	time.Sleep(500 * time.Millisecond) // until the socket has room again
 	x.tell()
@@ -159,5 +163,6 @@ func TestLossSeenFromThreeSidesAgrees(t *testing.T) {
 	if n := strings.Count(a.out.String(), "datagrams, as the receive buffer"); n != 1 {
 		t.Errorf("%d warnings:\n%s", n, a.out.String())
 	}
-	t.Logf("%d messages sent, %d dropped; %d flows sent, %d lost in %d gaps", x.messages, lost, x.flows, flows, domain.uint("sequence_gaps"))
+	t.Logf("%d messages sent, %d dropped; %d flows sent, %d lost in %d gaps", x.messages, lost, x.flows, flows,
+		domain.uint("sequence_gaps"))
 }

@@ -95,7 +95,8 @@ func TestImportedInternetSite(t *testing.T) {
 		t.Error("a recipient elsewhere was accepted")
 	}
 	waitFor(t, 10*time.Second, "the mail", func() bool { return len(sunk(t, inbox)) == 1 })
-	want := map[string]int64{"accepted": 2, "delivered": 1, "failed": 1, "refused": 1, "stored": 2, "queued": 0, "oldest_s": 0}
+	want := map[string]int64{"accepted": 2, "delivered": 1, "failed": 1, "refused": 1, "stored": 2, "queued": 0,
+		"oldest_s": 0}
 	waitFor(t, 20*time.Second, "the metrics", func() bool {
 		got := map[string]int64{}
 		mean := false
@@ -201,7 +202,8 @@ func TestQueueOfARunningAgent(t *testing.T) {
 	}
 	ids := map[string]string{}
 	for _, name := range []string{"held", "removed", "bounced", "plain"} {
-		code, out := swaks(t, a.relay, "--from", "cron@example.com", "--to", name+"@example.com", "--header", "Subject: "+name)
+		code, out := swaks(t, a.relay, "--from", "cron@example.com", "--to", name+"@example.com", "--header",
+			"Subject: "+name)
 		if code != 0 {
 			t.Fatalf("refused:\n%s", out)
 		}
@@ -262,7 +264,8 @@ func TestReloadOfTheRelayUnderLoad(t *testing.T) {
 				default:
 				}
 				subject := fmt.Sprintf("mail %d of client %d", n, client)
-				cmd := exec.Command(peer(t, "swaks"), "--server", a.relay, "--from", "cron@example.com", "--to", "ops@example.com", "--timeout", "10",
+				cmd := exec.Command(peer(t, "swaks"), "--server", a.relay, "--from", "cron@example.com", "--to",
+					"ops@example.com", "--timeout", "10",
 					"--header", "Subject: "+subject)
 				if cmd.Run() == nil {
 					mu.Lock()

@@ -27,7 +27,8 @@ func flowLines(t testing.TB, nfdump, file string) []string {
 // far, nfcapd is not disturbed, and nfdump reads the same flows from both.
 func TestSalvageOfAFileThatNfcapdWrites(t *testing.T) {
 	nfcapd, nfdump := peer(t, "nfcapd"), peer(t, "nfdump")
-	for _, c := range []struct{ option, name string }{{"", "not compressed"}, {"-z", "lzo"}, {"-y", "lz4"}, {"-j", "bz2"}} {
+	for _, c := range []struct{ option, name string }{{"", "not compressed"}, {"-z", "lzo"}, {"-y", "lz4"},
+		{"-j", "bz2"}} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, addr := t.TempDir(), freePort(t, "udp")
 			_, port, _ := net.SplitHostPort(addr)
@@ -61,7 +62,8 @@ func TestSalvageOfAFileThatNfcapdWrites(t *testing.T) {
 			}
 			all := flowLines(t, nfdump, files[0])
 			if len(got) >= len(all) || !slices.Equal(got, all[:len(got)]) {
-				t.Errorf("the %d flows that were salvaged are not the first of the %d in nfcapd's file", len(got), len(all))
+				t.Errorf("the %d flows that were salvaged are not the first of the %d in nfcapd's file", len(got),
+					len(all))
 			}
 		})
 	}
@@ -145,8 +147,10 @@ func ourColumns(r *flow.Record) []string {
 	}
 	number := func(v any) string { return fmt.Sprint(v) }
 	return []string{
-		seconds(r.First), seconds(r.Last - r.First), r.Src.String(), r.Dst.String(), number(r.SrcPort), dport, number(r.Proto), string(flags), number(r.SrcTOS),
-		number(r.Scale(r.Packets)), number(r.Scale(r.Bytes)), number(r.Input), number(r.Output), number(r.SrcAS), number(r.DstAS), number(r.SrcMask), number(r.DstMask),
+		seconds(r.First), seconds(r.Last - r.First), r.Src.String(), r.Dst.String(), number(r.SrcPort), dport,
+		number(r.Proto), string(flags), number(r.SrcTOS),
+		number(r.Scale(r.Packets)), number(r.Scale(r.Bytes)), number(r.Input), number(r.Output), number(r.SrcAS),
+		number(r.DstAS), number(r.SrcMask), number(r.DstMask),
 	}
 }
 

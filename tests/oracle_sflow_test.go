@@ -125,7 +125,8 @@ func compareSamples(t *testing.T, datagrams [][]byte, trees []dissected, want in
 		})
 	}
 	if len(flows) > 0 || len(counters) > 0 || want != 0 {
-		t.Errorf("tshark does not read %d of our samples and %d of our counter records; it reads %d samples less than expected", len(flows), len(counters), want)
+		t.Errorf("tshark does not read %d of our samples and %d of our counter records; it reads %d samples less than "+
+			"expected", len(flows), len(counters), want)
 	}
 	return fields
 }
@@ -169,14 +170,17 @@ func bits(f *dissected) []byte {
 // counterKinds are the formats of counter records that are decoded, and what they are
 // called here.
 var counterKinds = map[string]string{
-	"1": "interface", "2": "ethernet", "5": "vlan", "7": "lag", "1001": "processor", "1004": "openflow_port", "1005": "port_name",
-	"2000": "host", "2002": "host_parent", "2003": "host_cpu", "2004": "host_memory", "2005": "host_disk", "2006": "host_net",
+	"1": "interface", "2": "ethernet", "5": "vlan", "7": "lag", "1001": "processor", "1004": "openflow_port",
+	"1005": "port_name",
+	"2000": "host", "2002": "host_parent", "2003": "host_cpu", "2004": "host_memory", "2005": "host_disk",
+	"2006": "host_net",
 }
 
 // compareCounters compares the records of one counter sample, number by number in the
 // order of their bytes, and returns those of ours that are left. Records that tshark
 // does not take apart are passed over.
-func compareCounters(t *testing.T, sample *dissected, ours []flow.CounterRecord, fields map[string]int) []flow.CounterRecord {
+func compareCounters(t *testing.T, sample *dissected, ours []flow.CounterRecord,
+	fields map[string]int) []flow.CounterRecord {
 	t.Helper()
 	source, lost := sample.find("sflow.counters_sample.source_id_index"), false
 	sample.walk(func(f *dissected) bool {

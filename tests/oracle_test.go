@@ -399,7 +399,8 @@ func generatedDatagrams(t testing.TB, protocol, mix string, count int) [][]byte 
 	t.Helper()
 	var sent generated
 	all := sentTo(t, func(addr string) {
-		sent = generate(t, "--to", addr, "--protocol", protocol, "--mix", mix, "--count", fmt.Sprint(count), "--rate", "20000")
+		sent = generate(t, "--to", addr, "--protocol", protocol, "--mix", mix, "--count", fmt.Sprint(count), "--rate",
+			"20000")
 	})
 	if uint64(len(all)) != sent.datagrams {
 		t.Fatalf("%d datagrams came, %d were sent", len(all), sent.datagrams)
@@ -444,7 +445,8 @@ func TestTsharkReadsGeneratedDatagrams(t *testing.T) {
 func sixFlows(t testing.TB) (pcap string) {
 	var packets []timedPacket
 	for n := 1; n <= 6; n++ {
-		c := conversation{src: fmt.Sprintf("10.3.0.%d", n), dst: fmt.Sprintf("203.0.113.%d", n), sport: uint16(41000 + n), dport: 4000,
+		c := conversation{src: fmt.Sprintf("10.3.0.%d", n), dst: fmt.Sprintf("203.0.113.%d", n),
+			sport: uint16(41000 + n), dport: 4000,
 			proto: "udp", packets: n, payload: 10 * n}
 		for k := range n {
 			at := capture.Add(time.Duration(n)*time.Second + time.Duration(k)*time.Millisecond)
@@ -458,7 +460,8 @@ func sixFlows(t testing.TB) (pcap string) {
 
 // softflowd lets softflowd export a capture.
 func softflowd(t testing.TB, pcap, version, addr string) {
-	run(t, peer(t, "softflowd"), "-r", pcap, "-n", addr, "-v", version, "-d", "-c", "none", "-p", filepath.Join(t.TempDir(), "pid"))
+	run(t, peer(t, "softflowd"), "-r", pcap, "-n", addr, "-v", version, "-d", "-c", "none", "-p",
+		filepath.Join(t.TempDir(), "pid"))
 }
 
 // What real exporters send is read as tshark reads it, in every protocol they have.
@@ -531,7 +534,8 @@ func TestTsharkReadsCapturedSamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, _ := filepath.Glob(filepath.Join(strings.TrimSpace(string(module)), "plugins/inputs/netflow/testcases/sflow*/*.bin"))
+	files, _ := filepath.Glob(filepath.Join(strings.TrimSpace(string(module)),
+		"plugins/inputs/netflow/testcases/sflow*/*.bin"))
 	if len(files) < 4 {
 		t.Skip("the source of Telegraf is not here")
 	}
@@ -572,7 +576,8 @@ func TestTsharkReadsCapturedDatagrams(t *testing.T) {
 			}
 			datagrams = append(datagrams, b)
 		}
-		names, groups, counted = append(names, strings.TrimSpace(cells[1])), append(groups, datagrams), append(counted, withCount(datagrams))
+		names, groups, counted = append(names, strings.TrimSpace(cells[1])), append(groups, datagrams),
+			append(counted, withCount(datagrams))
 		want = append(want, strings.TrimSpace(cells[4])+" flows, "+strings.TrimSpace(cells[5])+" options")
 	}
 	fields := map[string]int{}

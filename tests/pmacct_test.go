@@ -52,7 +52,8 @@ func TestPmacctInEveryProtocol(t *testing.T) {
 			}
 			pmacct(t, pcap, a.flows, "nfprobe", "nfprobe_version[p]: "+c.version)
 			metrics := filepath.Join(a.dir, "metrics")
-			waitFor(t, 10*time.Second, "the flows", func() bool { return len(points(t, metrics, "netflow")) >= len(want) })
+			waitFor(t, 10*time.Second, "the flows",
+				func() bool { return len(points(t, metrics, "netflow")) >= len(want) })
 			a.stop(t)
 			checkMetrics(t, points(t, metrics, "netflow"), want, c.tag)
 			checkFiles(t, nfdump, filepath.Join(a.dir, "archive"), want)
@@ -86,7 +87,8 @@ func TestPmacctAsSFlow(t *testing.T) {
 		s := got[p.str("src")]
 		got[p.str("src")] = sums{s.packets + p.uint("in_packets"), s.bytes + p.uint("in_bytes")}
 	}
-	for _, line := range strings.Split(run(t, nfdump, "-q", "-6", "-N", "-R", filepath.Join(a.dir, "archive"), "-o", "fmt:%sa %pkt %byt"), "\n") {
+	for _, line := range strings.Split(run(t, nfdump, "-q", "-6", "-N", "-R", filepath.Join(a.dir, "archive"), "-o",
+		"fmt:%sa %pkt %byt"), "\n") {
 		var src string
 		var s sums
 		if n, _ := fmt.Sscan(line, &src, &s.packets, &s.bytes); n == 3 {

@@ -78,7 +78,8 @@ func sunk(t *testing.T, dir string) []*mail.Message {
 // swaks sends one mail and returns swaks's exit code and transcript.
 func swaks(t *testing.T, server string, args ...string) (int, string) {
 	t.Helper()
-	cmd := exec.Command(peer(t, "swaks"), append([]string{"--server", server, "--helo", "client.example.com", "--timeout", "10"}, args...)...)
+	cmd := exec.Command(peer(t, "swaks"),
+		append([]string{"--server", server, "--helo", "client.example.com", "--timeout", "10"}, args...)...)
 	out, err := cmd.CombinedOutput()
 	if exit, ok := err.(*exec.ExitError); ok {
 		return exit.ExitCode(), string(out)
@@ -96,7 +97,8 @@ func TestRelayFromAllowedNetToAllowedDomainOnly(t *testing.T) {
 	a := startAgent(t, t.TempDir(), relayConfig, map[string]string{"Smarthost": sinkAddr, "Nets": "127.0.0.2/32"})
 
 	allowed := []string{"--local-interface", "127.0.0.2", "--from", "kapacitor@example.com"}
-	code, out := swaks(t, a.relay, append(allowed, "--to", "admin@example.com", "--header", "Subject: disk full on db1")...)
+	code, out := swaks(t, a.relay, append(allowed, "--to", "admin@example.com", "--header",
+		"Subject: disk full on db1")...)
 	if code != 0 {
 		t.Fatalf("an allowed mail was refused:\n%s", out)
 	}
@@ -110,8 +112,10 @@ func TestRelayFromAllowedNetToAllowedDomainOnly(t *testing.T) {
 		args []string
 		code string // in the transcript
 	}{
-		{"wrong network", []string{"--local-interface", "127.0.0.3", "--from", "a@example.com", "--to", "admin@example.com"}, "<** 5"},
-		{"loopback is no exception", []string{"--local-interface", "127.0.0.1", "--from", "a@example.com", "--to", "admin@example.com"}, "<** 5"},
+		{"wrong network", []string{"--local-interface", "127.0.0.3", "--from", "a@example.com", "--to",
+			"admin@example.com"}, "<** 5"},
+		{"loopback is no exception", []string{"--local-interface", "127.0.0.1", "--from", "a@example.com", "--to",
+			"admin@example.com"}, "<** 5"},
 		{"wrong domain", append(allowed, "--to", "admin@example.org"), "<** 5"},
 		{"domain that only ends alike", append(allowed, "--to", "admin@notexample.com"), "<** 5"},
 		{"percent hack", append(allowed, "--to", "admin%example.org@example.com"), "<** 553"},
@@ -148,13 +152,15 @@ func TestMailWaitsForTheSmarthostThroughAKill(t *testing.T) {
 	data := map[string]string{"Smarthost": sinkAddr, "Nets": "127.0.0.0/8"}
 	a := startAgent(t, dir, relayConfig, data)
 	for _, subject := range []string{"one", "two"} {
-		if code, out := swaks(t, a.relay, "--from", "cron@example.com", "--to", "root@example.com", "--header", "Subject: "+subject); code != 0 {
+		if code, out := swaks(t, a.relay, "--from", "cron@example.com", "--to", "root@example.com", "--header",
+			"Subject: "+subject); code != 0 {
 			t.Fatalf("refused while the smarthost is down:\n%s", out)
 		}
 	}
 	a.kill()
 	b := startAgent(t, dir, relayConfig, data)
-	if code, out := swaks(t, b.relay, "--from", "cron@example.com", "--to", "root@example.com", "--header", "Subject: three"); code != 0 {
+	if code, out := swaks(t, b.relay, "--from", "cron@example.com", "--to", "root@example.com", "--header",
+		"Subject: three"); code != 0 {
 		t.Fatalf("refused after the restart:\n%s", out)
 	}
 	startSink(t, sinkAddr, inbox)

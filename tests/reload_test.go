@@ -40,7 +40,8 @@ func TestReload(t *testing.T) {
 	waitFor(t, 10*time.Second, "flows with the old configuration", func() bool { return metrics("metrics") == 200 })
 
 	write(strings.Replace(string(good), "/metrics\"", "/more\"", 1))
-	waitFor(t, 10*time.Second, "the reload", func() bool { return strings.Count(a.out.String(), "Starting flowgraf") == 2 && taken(a.flows) })
+	waitFor(t, 10*time.Second, "the reload",
+		func() bool { return strings.Count(a.out.String(), "Starting flowgraf") == 2 && taken(a.flows) })
 	generate(t, "--to", a.flows, "--protocol", "v9", "--count", "100", "--rate", "0")
 	waitFor(t, 10*time.Second, "flows with the new configuration", func() bool { return metrics("more") == 100 })
 	a.stop(t)
@@ -103,7 +104,8 @@ var reloads = flag.Int("reloads", 5, "how often the agent reloads under load")
 // Every flow is in the metrics and in the archive, no sequence number is missing, and an
 // output that hangs changes nothing of it; nor does a new configuration of the inputs.
 func TestReloadLosesNothing(t *testing.T) {
-	hanging := "[[outputs.http]]\n  url = \"http://" + hangingServer(t) + "\"\n  timeout = \"1h\"\n  namedrop = [\"netflow_datagram\"]\n"
+	hanging := "[[outputs.http]]\n  url = \"http://" + hangingServer(t) +
+		"\"\n  timeout = \"1h\"\n  namedrop = [\"netflow_datagram\"]\n"
 	for name, c := range map[string]struct {
 		more    string
 		options []string // of the inputs, in turns
@@ -120,7 +122,8 @@ func TestReloadLosesNothing(t *testing.T) {
 			ended, sent := make(chan struct{}), sync.WaitGroup{}
 			end := sync.OnceFunc(func() { close(ended); sent.Wait() })
 			defer end()
-			exporters := []*exporterBooks{newExporterBooks(t, "udp", a.flows), newExporterBooks(t, "tcp", values["Stream"])}
+			exporters := []*exporterBooks{newExporterBooks(t, "udp", a.flows),
+				newExporterBooks(t, "tcp", values["Stream"])}
 			for _, x := range exporters {
 				x.tell()
 				sent.Go(func() {
@@ -148,7 +151,8 @@ func TestReloadLosesNothing(t *testing.T) {
 				want += x.flows
 			}
 			metrics := filepath.Join(a.dir, "metrics")
-			waitFor(t, 20*time.Second, "the flows", func() bool { return uint64(len(points(t, metrics, "netflow"))) >= want })
+			waitFor(t, 20*time.Second, "the flows",
+				func() bool { return uint64(len(points(t, metrics, "netflow"))) >= want })
 			time.Sleep(time.Second) // for the counters of all that
 			a.cmd.Process.Signal(syscall.SIGTERM)
 			<-a.done
@@ -168,7 +172,8 @@ func TestReloadLosesNothing(t *testing.T) {
 					t.Errorf("the counters of %q say that something is missing: %v", transport, p.fields)
 				}
 				if i := slices.Index([]string{"", "tcp"}, transport); p.uint("datagrams") != exporters[i].messages {
-					t.Errorf("%q: %d datagrams are counted, %d were sent", transport, p.uint("datagrams"), exporters[i].messages)
+					t.Errorf("%q: %d datagrams are counted, %d were sent", transport, p.uint("datagrams"),
+						exporters[i].messages)
 				}
 			}
 			if c.more == "" && a.err != nil {

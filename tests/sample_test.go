@@ -18,7 +18,8 @@ func TestSampleConfigurationIsCurrentAndLoads(t *testing.T) {
 		t.Error("telegraf.conf.sample is not what flowgraf config prints: run go generate ./cmd/flowgraf")
 	}
 	out := checkElsewhere(t, string(committed))
-	for _, plugin := range []string{"inputs.netflow", "inputs.smtp_relay", "outputs.influxdb", "outputs.nfdump", "outputs.smtp_relay"} {
+	for _, plugin := range []string{"inputs.netflow", "inputs.smtp_relay", "outputs.influxdb", "outputs.nfdump",
+		"outputs.smtp_relay"} {
 		if !strings.Contains(out, "ok      "+plugin) {
 			t.Errorf("%s is not in the sample:\n%s", plugin, out)
 		}

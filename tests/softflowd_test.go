@@ -106,7 +106,8 @@ func packet(t testing.TB, c conversation) []byte {
 	t.Helper()
 	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
 	eth := &layers.Ethernet{SrcMAC: mac, DstMAC: mac, EthernetType: layers.EthernetTypeIPv4}
-	proto := map[string]layers.IPProtocol{"tcp": layers.IPProtocolTCP, "udp": layers.IPProtocolUDP, "icmp": layers.IPProtocolICMPv4}[c.proto]
+	proto := map[string]layers.IPProtocol{"tcp": layers.IPProtocolTCP, "udp": layers.IPProtocolUDP,
+		"icmp": layers.IPProtocolICMPv4}[c.proto]
 	var ip gopacket.SerializableLayer
 	var checksum gopacket.NetworkLayer
 	if src := net.ParseIP(c.src); src.To4() == nil {
@@ -120,7 +121,8 @@ func packet(t testing.TB, c conversation) []byte {
 	var transport gopacket.SerializableLayer
 	switch c.proto {
 	case "tcp":
-		l := &layers.TCP{SrcPort: layers.TCPPort(c.sport), DstPort: layers.TCPPort(c.dport), ACK: true, PSH: true, Window: 1000}
+		l := &layers.TCP{SrcPort: layers.TCPPort(c.sport), DstPort: layers.TCPPort(c.dport), ACK: true, PSH: true,
+			Window: 1000}
 		l.SetNetworkLayerForChecksum(checksum)
 		transport = l
 	case "udp":
@@ -141,7 +143,8 @@ func TestSoftflowdInEveryProtocol(t *testing.T) {
 	nfdump := peer(t, "nfdump")
 	pcap := filepath.Join(t.TempDir(), "capture.pcap")
 	writePcap(t, pcap, captured(t))
-	for _, c := range []struct{ version, tag string }{{"1", "NetFlowV1"}, {"5", "NetFlowV5"}, {"9", "NetFlowV9"}, {"10", "IPFIX"}} {
+	for _, c := range []struct{ version, tag string }{{"1", "NetFlowV1"}, {"5", "NetFlowV5"}, {"9", "NetFlowV9"},
+		{"10", "IPFIX"}} {
 		t.Run("v"+c.version, func(t *testing.T) {
 			a := startAgent(t, t.TempDir(), agentConfig, nil)
 			want := conversations
@@ -150,7 +153,8 @@ func TestSoftflowdInEveryProtocol(t *testing.T) {
 			}
 			softflowd(t, pcap, c.version, a.flows)
 			metrics := filepath.Join(a.dir, "metrics")
-			waitFor(t, 10*time.Second, "the flows", func() bool { return len(points(t, metrics, "netflow")) >= len(want) })
+			waitFor(t, 10*time.Second, "the flows",
+				func() bool { return len(points(t, metrics, "netflow")) >= len(want) })
 			a.stop(t)
 			checkMetrics(t, points(t, metrics, "netflow"), want, c.tag)
 			checkFiles(t, nfdump, filepath.Join(a.dir, "archive"), want)
@@ -182,10 +186,12 @@ func checkMetrics(t *testing.T, flows []point, want []conversation, version stri
 			t.Errorf("%s: wrong key: %v", c.src, p.fields)
 		}
 		if p.uint("in_bytes") != uint64(c.bytes()) || p.uint("in_packets") != uint64(c.packets) {
-			t.Errorf("%s: %d bytes in %d packets, want %d in %d", c.src, p.uint("in_bytes"), p.uint("in_packets"), c.bytes(), c.packets)
+			t.Errorf("%s: %d bytes in %d packets, want %d in %d", c.src, p.uint("in_bytes"), p.uint("in_packets"),
+				c.bytes(), c.packets)
 		}
 		if !near(p.uint("flow_start"), c.first) || !near(p.uint("flow_end"), c.last()) {
-			t.Errorf("%s: from %d to %d, want %d to %d ms", c.src, p.uint("flow_start"), p.uint("flow_end"), c.first.UnixMilli(), c.last().UnixMilli())
+			t.Errorf("%s: from %d to %d, want %d to %d ms", c.src, p.uint("flow_start"), p.uint("flow_end"),
+				c.first.UnixMilli(), c.last().UnixMilli())
 		}
 	}
 }
@@ -219,7 +225,8 @@ func checkFiles(t *testing.T, nfdump, archive string, want []conversation) {
 			dport = "8.0" // type and code
 		}
 		got := strings.Join(words[1:7], " ")
-		if expect := fmt.Sprintf("%s %d %s %s %d %d", c.dst, c.sport, dport, strings.ToUpper(c.proto), c.packets, c.bytes()); got != expect {
+		if expect := fmt.Sprintf("%s %d %s %s %d %d", c.dst, c.sport, dport, strings.ToUpper(c.proto), c.packets,
+			c.bytes()); got != expect {
 			t.Errorf("%s: nfdump lists %q, want %q", c.src, got, expect)
 		}
 		for i, at := range []time.Time{c.first, c.last()} {

@@ -47,7 +47,8 @@ func newRouter(t *testing.T, addr string) *router {
 	}
 	t.Cleanup(func() { conn.Close() })
 	r := &router{t: t, conn: conn, e: ipfix.Encoder{Domain: 1}}
-	if r.data, err = ipfix.NewTemplate(256, []ipfix.FieldSpec{{ID: 8, Length: 4}, {ID: 12, Length: 4}, {ID: 1, Length: 8}, {ID: 2, Length: 8}, {ID: 10, Length: 4}}); err != nil {
+	if r.data, err = ipfix.NewTemplate(256, []ipfix.FieldSpec{{ID: 8, Length: 4}, {ID: 12, Length: 4},
+		{ID: 1, Length: 8}, {ID: 2, Length: 8}, {ID: 10, Length: 4}}); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -66,17 +67,20 @@ func (r *router) write(fill func()) {
 // start sends templates and options.
 func (r *router) start() {
 	r.t.Helper()
-	names, err := ipfix.NewOptionsTemplate(300, []ipfix.FieldSpec{{ID: 10, Length: 4, Scope: true}, {ID: 82, Length: 8}})
+	names, err := ipfix.NewOptionsTemplate(300,
+		[]ipfix.FieldSpec{{ID: 10, Length: 4, Scope: true}, {ID: 82, Length: 8}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	rates, err := ipfix.NewOptionsTemplate(301, []ipfix.FieldSpec{{ID: 149, Length: 4, Scope: true}, {ID: 305, Length: 4}, {ID: 306, Length: 4}})
+	rates, err := ipfix.NewOptionsTemplate(301,
+		[]ipfix.FieldSpec{{ID: 149, Length: 4, Scope: true}, {ID: 305, Length: 4}, {ID: 306, Length: 4}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.write(func() {
 		r.e.AddTemplates(r.data, names, rates)
-		r.e.AddOptions(names, []flow.OptionRecord{{Scope: []flow.Element{{ID: 10, Value: []byte{0, 0, 0, 3}}}, Fields: []flow.Element{{ID: 82, Value: []byte("xe-0/0/3")}}}})
+		r.e.AddOptions(names, []flow.OptionRecord{{Scope: []flow.Element{{ID: 10, Value: []byte{0, 0, 0, 3}}},
+			Fields: []flow.Element{{ID: 82, Value: []byte("xe-0/0/3")}}}})
 		r.e.AddOptions(rates, []flow.OptionRecord{{Scope: []flow.Element{{ID: 149, Value: []byte{0, 0, 0, 1}}},
 			Fields: []flow.Element{{ID: 305, Value: []byte{0, 0, 0, 1}}, {ID: 306, Value: []byte{0, 0, 1, 0xff}}}}})
 	})
@@ -119,7 +123,8 @@ func TestStateSurvivesKill(t *testing.T) {
 	if got.uint("sampling_rate") != 512 || got.uint("scaled_bytes") != 1024 || got.str("in_interface") != "xe-0/0/3" {
 		t.Errorf("after the kill: %v", got.fields)
 	}
-	waitFor(t, 20*time.Second, "the counters", func() bool { p, _ := latest(t, metrics, "domain"); return p.uint("datagrams") == 1 })
+	waitFor(t, 20*time.Second, "the counters",
+		func() bool { p, _ := latest(t, metrics, "domain"); return p.uint("datagrams") == 1 })
 	if p, _ := latest(t, metrics, "domain"); p.uint("sets_without_template") != 0 {
 		t.Errorf("a set waited: %v", p.fields)
 	}
@@ -138,7 +143,8 @@ func TestStateSurvivesKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		a = startAgent(t, dir, stateConfig, values)
-		waitFor(t, 20*time.Second, "the counter of a file that is "+what, func() bool { p, _ := latest(t, metrics, "listener"); return p.uint("state_errors") == 1 })
+		waitFor(t, 20*time.Second, "the counter of a file that is "+what,
+			func() bool { p, _ := latest(t, metrics, "listener"); return p.uint("state_errors") == 1 })
 		if !strings.Contains(a.out.String(), state) {
 			t.Errorf("%s: the log does not name the file:\n%s", what, a.out.String())
 		}

@@ -41,7 +41,8 @@ func TestStopTellsWhatAnOutputHasNotWritten(t *testing.T) {
 	if code := a.ended(t); code != 1 {
 		t.Errorf("the exit code is %d, want 1", code)
 	}
-	if out := a.out.String(); !strings.Contains(out, "outputs.http: 700 metrics were not written and are lost: the output does not answer") {
+	if out := a.out.String(); !strings.Contains(out,
+		"outputs.http: 700 metrics were not written and are lost: the output does not answer") {
 		t.Errorf("the log does not tell what was not written:\n%s", tail(out, 2000))
 	}
 	if flows, _, _ := nfdumpSums(t, nfdump, filepath.Join(a.dir, "archive")); flows != 700 {
@@ -119,7 +120,8 @@ func TestBufferOnDisk(t *testing.T) {
 	a.cmd.Process.Signal(syscall.SIGHUP)
 	waitFor(t, 20*time.Second, "the reload", func() bool { return strings.Count(a.out.String(), "Listening on") == 2 })
 	send("2")
-	waitFor(t, 20*time.Second, "an attempt", func() bool { return strings.Contains(a.out.String(), "Error writing to outputs.http") })
+	waitFor(t, 20*time.Second, "an attempt",
+		func() bool { return strings.Contains(a.out.String(), "Error writing to outputs.http") })
 	time.Sleep(time.Second)
 	if code := a.ended(t); code != 0 {
 		t.Errorf("the exit code is %d, want 0: nothing is lost", code)

@@ -41,7 +41,9 @@ func TestIPFIXOverTCP(t *testing.T) {
 	a := startAgent(t, t.TempDir(), streamConfig, map[string]string{"TLS": ""})
 	first, second := newExporterBooks(t, "tcp", a.relay), newExporterBooks(t, "tcp", a.relay)
 	var err error
-	if second.data, err = ipfix.NewTemplate(256, []ipfix.FieldSpec{{ID: 2, Length: 8}, {ID: 1, Length: 8}, {ID: 12, Length: 4}, {ID: 8, Length: 4}}); err != nil {
+	if second.data, err = ipfix.NewTemplate(256,
+		[]ipfix.FieldSpec{{ID: 2, Length: 8}, {ID: 1, Length: 8}, {ID: 12, Length: 4},
+			{ID: 8, Length: 4}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, x := range []*exporterBooks{first, second} {
@@ -60,7 +62,8 @@ func TestIPFIXOverTCP(t *testing.T) {
 	metrics := filepath.Join(a.dir, "metrics")
 	want := int(first.flows + second.flows)
 	waitFor(t, 20*time.Second, "the flows", func() bool { return len(points(t, metrics, "netflow")) >= want })
-	waitFor(t, 20*time.Second, "the closed connection", func() bool { p, _ := latest(t, metrics, "listener"); return p.uint("connections_failed") == 1 })
+	waitFor(t, 20*time.Second, "the closed connection",
+		func() bool { p, _ := latest(t, metrics, "listener"); return p.uint("connections_failed") == 1 })
 	waitFor(t, 20*time.Second, "the counters", func() bool {
 		p, _ := latest(t, metrics, "domain")
 		return p.uint("datagrams") == first.messages+second.messages
@@ -70,7 +73,8 @@ func TestIPFIXOverTCP(t *testing.T) {
 	if port.uint("connections") != 2 || port.uint("connections_accepted") < 3 {
 		t.Errorf("the port: %v", port.fields)
 	}
-	if domain.tags["transport"] != "tcp" || domain.uint("sequence_lost")+domain.uint("sequence_restarts")+domain.uint("exporter_flows_lost") != 0 {
+	if domain.tags["transport"] != "tcp" || domain.uint("sequence_lost")+domain.uint("sequence_restarts")+
+		domain.uint("exporter_flows_lost") != 0 {
 		t.Errorf("the domain: %v %v", domain.tags, domain.fields)
 	}
 	a.stop(t)
@@ -96,8 +100,10 @@ func certificates(t *testing.T, openssl string) (dir string) {
 		"-subj", "/CN=authority", "-keyout", file("ca.key"), "-out", file("ca.pem"))
 	for _, name := range []string{"server", "exporter"} {
 		run(t, openssl, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN="+name,
-			"-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", file(name+".key"), "-out", file(name+".csr"))
-		run(t, openssl, "x509", "-req", "-days", "2", "-in", file(name+".csr"), "-CA", file("ca.pem"), "-CAkey", file("ca.key"),
+			"-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", file(name+".key"), "-out",
+			file(name+".csr"))
+		run(t, openssl, "x509", "-req", "-days", "2", "-in", file(name+".csr"), "-CA", file("ca.pem"), "-CAkey",
+			file("ca.key"),
 			"-CAcreateserial", "-copy_extensions", "copy", "-out", file(name+".pem"))
 	}
 	return dir
@@ -108,7 +114,8 @@ func sendTLS(t *testing.T, openssl, addr, authority string, b []byte, args ...st
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, openssl, append([]string{"s_client", "-connect", addr, "-quiet", "-no_ign_eof", "-CAfile", authority}, args...)...)
+	cmd := exec.CommandContext(ctx, openssl,
+		append([]string{"s_client", "-connect", addr, "-quiet", "-no_ign_eof", "-CAfile", authority}, args...)...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +150,8 @@ func TestIPFIXOverTLS(t *testing.T) {
 	books.send(100)
 	own := []string{"-verify_return_error", "-cert", file("exporter.pem"), "-key", file("exporter.key")}
 	sendTLS(t, openssl, a.relay, file("ca.pem"), x.Bytes(), own...)
-	waitFor(t, 20*time.Second, "the flows", func() bool { return len(points(t, metrics, "netflow")) >= int(books.flows) })
+	waitFor(t, 20*time.Second, "the flows",
+		func() bool { return len(points(t, metrics, "netflow")) >= int(books.flows) })
 	sendTLS(t, openssl, a.relay, file("ca.pem"), x.Bytes()) // without a certificate
 	plain, err := net.Dial("tcp", a.relay)
 	if err != nil {
@@ -151,7 +159,8 @@ func TestIPFIXOverTLS(t *testing.T) {
 	}
 	defer plain.Close()
 	_, _ = plain.Write(x.Bytes())
-	waitFor(t, 20*time.Second, "the refusals", func() bool { p, _ := latest(t, metrics, "listener"); return p.uint("connections_failed") >= 2 })
+	waitFor(t, 20*time.Second, "the refusals",
+		func() bool { p, _ := latest(t, metrics, "listener"); return p.uint("connections_failed") >= 2 })
 	a.stop(t)
 	if got := len(points(t, metrics, "netflow")); got != int(books.flows) {
 		t.Errorf("%d flows became metrics, want %d", got, books.flows)

@@ -24,7 +24,8 @@ var written = map[flow.Field]string{
 }
 
 // homeless are the fields that an nfdump file has no place for.
-var homeless = flow.SetOf(flow.TunSrcPort, flow.TunDstPort, flow.SamplingRate, flow.SamplerID, flow.IngressAttr, flow.EgressAttr,
+var homeless = flow.SetOf(flow.TunSrcPort, flow.TunDstPort, flow.SamplingRate, flow.SamplerID, flow.IngressAttr,
+	flow.EgressAttr,
 	flow.OutBytes, flow.OutPackets, flow.EngineType, flow.EngineID,
 	flow.IPVersion) // which the addresses tell
 
@@ -51,7 +52,8 @@ func TestTableOfFields(t *testing.T) {
 		}
 		up := ipfix.Uptime{}
 		up.SetBoot(tableExported - 3600e9)
-		d := ipfix.RecordDecoder{Uptime: &up, Base: flow.Record{Version: flow.IPFIX, Exported: tableExported, Received: tableExported}}
+		d := ipfix.RecordDecoder{Uptime: &up,
+			Base: flow.Record{Version: flow.IPFIX, Exported: tableExported, Received: tableExported}}
 		var got flow.Record
 		if _, err := d.Decode(tmpl, &got, body[4:]); err != nil {
 			t.Fatalf("%s: %v", name, err)

@@ -41,7 +41,8 @@ func TestNamesFromVCenter(t *testing.T) {
 	waitFor(t, 10*time.Second, "300 flows", func() bool { return len(points(t, metrics, "netflow")) == 300 })
 	named := 0
 	for _, p := range points(t, metrics, "netflow") {
-		for _, side := range []struct{ port, role, tag string }{{"in_snmp", "ingress_role", "in_vm"}, {"out_snmp", "egress_role", "out_vm"}} {
+		for _, side := range []struct{ port, role, tag string }{{"in_snmp", "ingress_role", "in_vm"},
+			{"out_snmp", "egress_role", "out_vm"}} {
 			want := ""
 			if i := p.uint(side.port) - vcentertest.FirstPort; p.str(side.role) == "vm" && i < uint64(len(site.VMs)) {
 				want = site.VMs[i]

@@ -60,7 +60,8 @@ Without --config it looks where Telegraf does: $TELEGRAF_CONFIG_PATH,
 	f.StringArrayVar(&o.directories, "config-directory", nil, "`directory` with *.conf files, may be repeated")
 	f.BoolVar(&o.once, "once", false, "gather once, write to the outputs, end")
 	f.BoolVar(&o.test, "test", false, "gather once, print the metrics, use no output, end")
-	f.IntVar(&o.testWait, "test-wait", 0, "for how many `seconds` service inputs may receive; without --once it means --test")
+	f.IntVar(&o.testWait, "test-wait", 0,
+		"for how many `seconds` service inputs may receive; without --once it means --test")
 	f.BoolVar(&o.debug, "debug", false, "log more")
 	f.BoolVar(&o.quiet, "quiet", false, "log errors only")
 	f.StringVar(&o.pidfile, "pidfile", "", "write the process id to `file`")
@@ -243,9 +244,11 @@ func (o *agentOptions) refuse(c *config.Config, files []string) error {
 	case len(c.Outputs) == 0 && !o.testing():
 		return fmt.Errorf("%s: no outputs: expected at least one [[outputs.…]] table", names)
 	case c.Agent.Interval <= 0:
-		return fmt.Errorf("%s: [agent] interval is %s: expected a time above zero", names, time.Duration(c.Agent.Interval))
+		return fmt.Errorf("%s: [agent] interval is %s: expected a time above zero", names,
+			time.Duration(c.Agent.Interval))
 	case c.Agent.FlushInterval <= 0:
-		return fmt.Errorf("%s: [agent] flush_interval is %s: expected a time above zero", names, time.Duration(c.Agent.FlushInterval))
+		return fmt.Errorf("%s: [agent] flush_interval is %s: expected a time above zero", names,
+			time.Duration(c.Agent.FlushInterval))
 	}
 	return nil
 }

@@ -80,7 +80,8 @@ func check(out io.Writer, files, directories []string) error {
 		failed = checkPlugins(out, able)
 	}
 	if err := errors.Join(mistakes...); err != nil {
-		return usageError{fmt.Errorf("the configuration is wrong:\n  %s", strings.ReplaceAll(err.Error(), "\n", "\n  "))}
+		return usageError{fmt.Errorf("the configuration is wrong:\n  %s",
+			strings.ReplaceAll(err.Error(), "\n", "\n  "))}
 	}
 	if failed > 0 {
 		return fmt.Errorf("%d of the plugins could not start", failed)
@@ -116,7 +117,8 @@ func conflicts(plugins []runningPlugin) (errs []error) {
 	for _, p := range plugins {
 		for _, claim := range claims(p.plugin) {
 			if first, taken := owner[claim]; taken {
-				errs = append(errs, fmt.Errorf("%s: %s: %s has %s already: expected another one", p.source, p.label(), first.label(), claim))
+				errs = append(errs, fmt.Errorf("%s: %s: %s has %s already: expected another one", p.source, p.label(),
+					first.label(), claim))
 				continue
 			}
 			owner[claim] = p

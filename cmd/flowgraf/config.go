@@ -240,7 +240,8 @@ func findLine(data []byte, table string, nth int, text string, quoted map[string
 			continue
 		}
 		if m := optionLine.FindSubmatch(line); m != nil && inside {
-			if name := string(m[1]); quoted[name] || len(name) > 3 && strings.Contains(text, name) || quotesValue(text, line) {
+			if name := string(m[1]); quoted[name] || len(name) > 3 && strings.Contains(text, name) ||
+				quotesValue(text, line) {
 				return i + 1
 			}
 		}

@@ -30,13 +30,20 @@ func TestLocate(t *testing.T) {
 		err   string
 		want  string
 	}{
-		{"line of Telegraf's own", "", 0, "error parsing data: line 5: invalid TOML syntax", "f:5: error parsing data: invalid TOML syntax"},
-		{"option named", "inputs.netflow", 1, "inputs.netflow: invalid metrics", "f:10: inputs.netflow: invalid metrics"},
-		{"value quoted", "inputs.netflow", 1, `inputs.netflow: expected a port in "udp://:2056"`, `f:9: inputs.netflow: expected a port in "udp://:2056"`},
-		{"first of two tables", "inputs.netflow", 0, "inputs.netflow: bad service_address", "f:5: inputs.netflow: bad service_address"},
+		{"line of Telegraf's own", "", 0, "error parsing data: line 5: invalid TOML syntax",
+			"f:5: error parsing data: invalid TOML syntax"},
+		{"option named", "inputs.netflow", 1, "inputs.netflow: invalid metrics",
+			"f:10: inputs.netflow: invalid metrics"},
+		{"value quoted", "inputs.netflow", 1, `inputs.netflow: expected a port in "udp://:2056"`,
+			`f:9: inputs.netflow: expected a port in "udp://:2056"`},
+		{"first of two tables", "inputs.netflow", 0, "inputs.netflow: bad service_address",
+			"f:5: inputs.netflow: bad service_address"},
 		{"table only", "outputs.file", 0, "outputs.file: no", "f:14: outputs.file: no"},
-		{"unknown option of the agent", "", 0, `line 1: configuration specified the fields ["interval"], but they were not used`, `f:2: configuration specified the fields ["interval"], but they were not used`},
-		{"unknown plugin", "", 0, "error parsing file, undefined but requested output: file", "f:14: error parsing file, undefined but requested output: file"},
+		{"unknown option of the agent", "", 0,
+			`line 1: configuration specified the fields ["interval"], but they were not used`,
+			`f:2: configuration specified the fields ["interval"], but they were not used`},
+		{"unknown plugin", "", 0, "error parsing file, undefined but requested output: file",
+			"f:14: error parsing file, undefined but requested output: file"},
 		{"nowhere", "outputs.nosuch", 0, "no idea", "f: no idea"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -42,7 +42,8 @@ func keepBytes(c *config.Config) {
 }
 
 // localInputs are inputs that bring no metrics of others: they measure.
-var localInputs = []string{"netflow", "internal", "smtp_relay", "cpu", "mem", "disk", "diskio", "system", "net", "kernel",
+var localInputs = []string{"netflow", "internal", "smtp_relay", "cpu", "mem", "disk", "diskio", "system", "net",
+	"kernel",
 	"processes", "procstat", "swap", "idle"}
 
 // withoutDatagrams says that outputs.nfdump has nothing to keep: no input emits

@@ -26,12 +26,14 @@ func TestKeepBytes(t *testing.T) {
 		"one that drops by pattern": {input + archive + file + "  namedrop = [\"netflow_*\"]\n", true},
 		"one that passes others":    {input + archive + file + "  namepass = [\"netflow\", \"cpu\"]\n", true},
 		"one that passes it too":    {input + archive + file + "  namepass = [\"netflow*\"]\n", false},
-		"one with filters by tag":   {input + archive + file + "  [outputs.file.tagpass]\n    source = [\"192.0.2.1\"]\n", false},
-		"a processor":               {input + archive + "[[processors.rename]]\n", false},
-		"a processor for others":    {input + archive + "[[processors.rename]]\n  namepass = [\"netflow\"]\n", true},
-		"an aggregator":             {input + archive + "[[aggregators.basicstats]]\n", false},
-		"an aggregator for others":  {input + archive + "[[aggregators.basicstats]]\n  namepass = [\"netflow\"]\n", true},
-		"another name":              {input + "  name_suffix = \"_x\"\n" + archive, false},
+		"one with filters by tag": {input + archive + file +
+			"  [outputs.file.tagpass]\n    source = [\"192.0.2.1\"]\n", false},
+		"a processor":            {input + archive + "[[processors.rename]]\n", false},
+		"a processor for others": {input + archive + "[[processors.rename]]\n  namepass = [\"netflow\"]\n", true},
+		"an aggregator":          {input + archive + "[[aggregators.basicstats]]\n", false},
+		"an aggregator for others": {input + archive + "[[aggregators.basicstats]]\n  namepass = [\"netflow\"]\n",
+			true},
+		"another name": {input + "  name_suffix = \"_x\"\n" + archive, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "telegraf.conf")

@@ -53,7 +53,8 @@ It ends on Ctrl-C or after --duration, and leaves its files for you to look at.`
 	}
 	f := cmd.Flags()
 	f.DurationVar(&o.duration, "duration", 0, "end after this time, 0 is never")
-	f.StringVar(&o.directory, "directory", "", "work in `directory`, instead of a new one below the system's temporary directory")
+	f.StringVar(&o.directory, "directory", "",
+		"work in `directory`, instead of a new one below the system's temporary directory")
 	f.IntVar(&o.rate, "rate", 1000, "flows per second of all exporters together")
 	return cmd
 }
@@ -235,7 +236,8 @@ func (d *demo) generate(ctx context.Context, rate int) error {
 			source = "127.0.0.1" // only Linux has all of 127.0.0.0/8
 		}
 		g, err := newGenerator(generatorOptions{
-			to: d.flowAddr.String(), source: source, Options: exporter.Options{Protocol: e.protocol, Seed: uint64(i + 1)},
+			to: d.flowAddr.String(), source: source,
+			Options: exporter.Options{Protocol: e.protocol, Seed: uint64(i + 1)},
 		})
 		if err != nil {
 			return err

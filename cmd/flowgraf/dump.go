@@ -96,7 +96,8 @@ be read of the others is printed, and the exit code is 1.`,
 	f.BoolVarP(&o.checkFilter, "check-filter", "Z", false, "only tell whether the filter is right")
 	f.BoolVarP(&o.info, "info", "I", false, "the statistics that the files keep")
 	f.StringVarP(&o.write, "write", "w", "", "write the flows into a new `file`")
-	f.StringVarP(&o.compression, "compression", "z", "lz4", "of the new file: lz4, none, lzo, bz2 or zstd, as lz4:9 with a `level`")
+	f.StringVarP(&o.compression, "compression", "z", "lz4",
+		"of the new file: lz4, none, lzo, bz2 or zstd, as lz4:9 with a `level`")
 	f.StringArrayVarP(&o.stats, "stat", "s", nil, "rank this `element`, may be repeated")
 	f.IntVarP(&o.top, "top", "n", 10, "how many rows of a table, 0 is all")
 	f.Uint64VarP(&o.count, "count", "c", 0, "end after so many flows of a list, 0 is all")
@@ -191,7 +192,8 @@ func (o *dumpOptions) checkFiles(words []string) error {
 			continue
 		}
 		if named {
-			return fmt.Errorf("%s is a file, where a filter is expected: -r reads one file, -R a directory or FIRST:LAST", word)
+			return fmt.Errorf("%s is a file, where a filter is expected: -r reads one file, -R a directory or "+
+				"FIRST:LAST", word)
 		}
 		return fmt.Errorf("%s is a file, where a filter is expected: name it with -r, or a directory with -R", word)
 	}
@@ -215,7 +217,8 @@ func (o *dumpOptions) selected(warnings io.Writer) (archive.Selected, error) {
 	case len(found.Files) > 0:
 		return found, nil
 	case found.Current > 0:
-		return found, fmt.Errorf("%s: no complete file yet; what is being written (nfcapd.current.*, %d files) is read with --current", name, found.Current)
+		return found, fmt.Errorf("%s: no complete file yet; what is being written (nfcapd.current.*, %d files) is "+
+			"read with --current", name, found.Current)
 	}
 	return found, errors.Join(append(found.Unreadable, fmt.Errorf("%s: no flow files here", name))...)
 }

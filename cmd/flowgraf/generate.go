@@ -56,10 +56,12 @@ domain, engine or sub-agent of its own.`,
 				return usageError{errors.New("expected --to HOST:PORT, the collector")}
 			}
 			if rate < 0 {
-				return usageError{fmt.Errorf("--rate is %g: expected flows per second, or 0 for as fast as possible", rate)}
+				return usageError{fmt.Errorf("--rate is %g: expected flows per second, or 0 for as fast as possible",
+					rate)}
 			}
 			if duration < 0 {
-				return usageError{fmt.Errorf("--duration is %s: expected a time such as 30s, or 0 for no end", duration)}
+				return usageError{fmt.Errorf("--duration is %s: expected a time such as 30s, or 0 for no end",
+					duration)}
 			}
 			if o.exporters < 0 || o.exporters > maxExporters {
 				return usageError{fmt.Errorf("--exporters is %d: expected 1 to %d", o.exporters, maxExporters)}

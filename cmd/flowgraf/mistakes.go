@@ -88,7 +88,8 @@ func withoutMistakes(file string, data []byte) ([]byte, []error) {
 
 // unusedFields is Telegraf's complaint about options that a plugin does not have, or
 // that [agent] does not have: those of all tables of the plugin, by name.
-var unusedFields = regexp.MustCompile(`^(?:plugin ([\w.-]+): )?line \d+: configuration specified the fields \[(.*?)\], but they were not used`)
+var unusedFields = regexp.MustCompile(`^(?:plugin ([\w.-]+): )?line \d+: ` +
+	`configuration specified the fields \[(.*?)\], but they were not used`)
 
 // unusedOptions gives an error for each place of an unknown option, and the file
 // without them. An option that is unknown in one place of a plugin may be known in
@@ -107,7 +108,8 @@ func unusedOptions(file string, data []byte, table, names string) (errs []error,
 					alone = without(alone, other.line)
 				}
 			}
-			if err := config.NewConfig().LoadConfigData(alone, file); err == nil || !strings.Contains(err.Error(), m[0]) {
+			if err := config.NewConfig().LoadConfigData(alone, file); err == nil ||
+				!strings.Contains(err.Error(), m[0]) {
 				continue
 			}
 			errs = append(errs, fmt.Errorf("%s:%d: %s: unknown option %q", file, o.line, table, o.name))
@@ -208,7 +210,8 @@ func without(data []byte, line int) []byte {
 	header := tableLine.FindSubmatch(lines[line-1])
 	if header != nil {
 		for i := line; i < len(lines); i++ {
-			if m := tableLine.FindSubmatch(lines[i]); m != nil && !strings.HasPrefix(string(m[1]), string(header[1])+".") {
+			if m := tableLine.FindSubmatch(lines[i]); m != nil &&
+				!strings.HasPrefix(string(m[1]), string(header[1])+".") {
 				end = i + 1
 				break
 			}

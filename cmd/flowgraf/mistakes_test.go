@@ -52,10 +52,14 @@ func TestAllMistakes(t *testing.T) {
 		got += err.Error() + "\n"
 	}
 	for _, want := range []string{
-		`\nf:3: agent: unknown option "intervall"`, `\nf:6: inputs.netflow: unknown option "servce"`, `\nf:7: error parsing netflow`,
-		`\nf:8: error parsing nosuch`, `\nf:15: inputs.netflow: unknown option "nam"`, `\nf:17: error parsing basicstats`,
-		`\nf:19: outputs.file: unknown option "fils"`, `\nf:21: error parsing file`, `\nf:22: outputs.file: unknown option "flls"`,
-		`\nf:29: outputs.smtp_relay: unknown option "frm"`, `\nf:32: error parsing smtp_relay`, `\nf:33: outputs.smtp_relay: unknown option "frm"`,
+		`\nf:3: agent: unknown option "intervall"`, `\nf:6: inputs.netflow: unknown option "servce"`,
+		`\nf:7: error parsing netflow`,
+		`\nf:8: error parsing nosuch`, `\nf:15: inputs.netflow: unknown option "nam"`,
+		`\nf:17: error parsing basicstats`,
+		`\nf:19: outputs.file: unknown option "fils"`, `\nf:21: error parsing file`,
+		`\nf:22: outputs.file: unknown option "flls"`,
+		`\nf:29: outputs.smtp_relay: unknown option "frm"`, `\nf:32: error parsing smtp_relay`,
+		`\nf:33: outputs.smtp_relay: unknown option "frm"`,
 	} {
 		if want = strings.ReplaceAll(want, "\\n", "\n"); strings.Count(got, want) != 1 {
 			t.Errorf("%q is not told once", want)
@@ -88,11 +92,13 @@ func TestMistakesOfFiles(t *testing.T) {
 	}
 	files := []string{
 		write("syntax.conf", "[[inputs.file]]\n  files = [\n[[outputs.file]]\n"), filepath.Join(dir, "nosuch.conf"),
-		write("option.conf", "[[outputs.file]]\n  fils = 1\n"), write("right.conf", "[[outputs.file]]\n  files = [\"x\"]\n"),
+		write("option.conf", "[[outputs.file]]\n  fils = 1\n"),
+		write("right.conf", "[[outputs.file]]\n  files = [\"x\"]\n"),
 	}
 	c, errs := loadAll(files, true)
 	text := errors.Join(errs...).Error()
-	for _, want := range []string{"syntax.conf:3: ", "nosuch.conf: no such", `option.conf:2: outputs.file: unknown option "fils"`} {
+	for _, want := range []string{"syntax.conf:3: ", "nosuch.conf: no such",
+		`option.conf:2: outputs.file: unknown option "fils"`} {
 		if strings.Count(text, want) != 1 {
 			t.Errorf("%q is not told once in\n%s", want, text)
 		}
@@ -110,8 +116,10 @@ func TestConflicts(t *testing.T) {
 `
 	c := config.NewConfig()
 	text := strings.Replace(relay, "SPOOL", "/a", 1) + strings.Replace(relay, "SPOOL", "/a/", 1) +
-		"[[outputs.nfdump]]\n  directory = \"/b\"\n[[outputs.nfdump]]\n  directory = \"/c\"\n[[outputs.nfdump]]\n  alias = \"second\"\n  directory = \"/x/../b\"\n" +
-		"[[inputs.netflow]]\n  service_address = \"udp://:2055\"\n[[inputs.netflow]]\n  service_address = \"udp://:2055\"\n[[inputs.netflow]]\n  service_address = \"udp://:2056\"\n"
+		"[[outputs.nfdump]]\n  directory = \"/b\"\n[[outputs.nfdump]]\n  directory = \"/c\"\n[[outputs.nfdump]]\n  " +
+		"alias = \"second\"\n  directory = \"/x/../b\"\n" +
+		"[[inputs.netflow]]\n  service_address = \"udp://:2055\"\n[[inputs.netflow]]\n  service_address = " +
+		"\"udp://:2055\"\n[[inputs.netflow]]\n  service_address = \"udp://:2056\"\n"
 	if err := c.LoadConfigData([]byte(text), "f"); err != nil {
 		t.Fatal(err)
 	}

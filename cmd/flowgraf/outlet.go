@@ -392,10 +392,12 @@ func unwrittenError(outlets []*outlet) error {
 		switch {
 		case n == 0:
 		case onDisk:
-			log.Printf("W! [%s] %d metrics are not written yet (%v); they are kept in buffer_directory for the next start",
+			log.Printf("W! [%s] %d metrics are not written yet (%v); they are kept in buffer_directory for the next "+
+				"start",
 				o.running.LogName(), n, why)
 		default:
-			errs = append(errs, fmt.Errorf("%s: %d metrics were not written and are lost: %w", o.running.LogName(), n, why))
+			errs = append(errs, fmt.Errorf("%s: %d metrics were not written and are lost: %w", o.running.LogName(), n,
+				why))
 		}
 	}
 	return errors.Join(errs...)

@@ -102,9 +102,12 @@ func TestOutputsThatAreDownCostNothing(t *testing.T) {
 		byAddresses = "refused failed hanging"
 	)
 	for name, config := range map[string][3]string{ // for byAddresses, in this order
-		"influxdb":          {fmt.Sprintf(influxdb, refused), fmt.Sprintf(influxdb, failed), fmt.Sprintf(influxdb, silence)},
-		"influxdb_v2":       {fmt.Sprintf(influxdbV2, refused), fmt.Sprintf(influxdbV2, failed), fmt.Sprintf(influxdbV2, silence)},
-		"http":              {fmt.Sprintf(httpGzip, refused), fmt.Sprintf(httpGzip, failed), fmt.Sprintf(httpGzip, silence)},
+		"influxdb": {fmt.Sprintf(influxdb, refused), fmt.Sprintf(influxdb, failed),
+			fmt.Sprintf(influxdb, silence)},
+		"influxdb_v2": {fmt.Sprintf(influxdbV2, refused), fmt.Sprintf(influxdbV2, failed),
+			fmt.Sprintf(influxdbV2, silence)},
+		"http": {fmt.Sprintf(httpGzip, refused), fmt.Sprintf(httpGzip, failed),
+			fmt.Sprintf(httpGzip, silence)},
 		"kafka":             {fmt.Sprintf(kafka, refused), fmt.Sprintf(kafka, nonsense), fmt.Sprintf(kafka, silence)},
 		"nats":              {fmt.Sprintf(nats, refused), fmt.Sprintf(nats, nonsense), fmt.Sprintf(nats, silence)},
 		"file":              {fmt.Sprintf(file, nothingIn), fmt.Sprintf(file, alwaysFull), fmt.Sprintf(file, fifo)},
@@ -114,7 +117,8 @@ func TestOutputsThatAreDownCostNothing(t *testing.T) {
 			if config[i] != "" {
 				t.Run(name+"/"+way, func(t *testing.T) {
 					if raceDetector && strings.HasPrefix(name, "influxdb") {
-						t.Skip("Telegraf's gzip writer of one attempt races with the next attempt's: make test runs this without the detector")
+						t.Skip("Telegraf's gzip writer of one attempt races with the next attempt's: make test runs " +
+							"this without the detector")
 					}
 					writeToWhatIsDown(t, config[i]+startRetry)
 				})
@@ -169,7 +173,8 @@ func writeToWhatIsDown(t *testing.T, text string) {
 	}
 	grown := int64(heapInUse()) - int64(heap)
 	if more > 4 || grown > 4<<20 {
-		t.Errorf("after %d attempts there are %d goroutines and %d kB more than after the first", attempts, more, grown>>10)
+		t.Errorf("after %d attempts there are %d goroutines and %d kB more than after the first", attempts, more,
+			grown>>10)
 	}
 	if out.BufferLength() > 200 {
 		t.Errorf("the buffer has %d metrics, of 200 at most", out.BufferLength())
@@ -181,7 +186,8 @@ func writeToWhatIsDown(t *testing.T, text string) {
 func addFlows(out *models.RunningOutput) {
 	for i := range 200 {
 		out.AddMetric(metric.New("netflow", map[string]string{"source": "192.0.2.1"},
-			map[string]any{"src": "192.0.2.7", "dst": "198.51.100.9", "in_bytes": uint64(1000 + i)}, time.Unix(1, int64(i))))
+			map[string]any{"src": "192.0.2.7", "dst": "198.51.100.9", "in_bytes": uint64(1000 + i)},
+			time.Unix(1, int64(i))))
 	}
 }
 

@@ -45,7 +45,8 @@ is 0 when there is a new file, also when something is lost.`,
 			for _, gap := range got.Gaps {
 				fmt.Fprintf(cmd.ErrOrStderr(), "lost: %v\n", gap)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d flows in %d blocks; %d bytes are lost, %d flows are lost\n", to, got.Flows, got.Blocks, got.Lost, got.LostFlows)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d flows in %d blocks; %d bytes are lost, %d flows are lost\n", to,
+				got.Flows, got.Blocks, got.Lost, got.LostFlows)
 			return nil
 		},
 	}

@@ -46,7 +46,8 @@ var (
 	}}
 	sampleInfluxDB = []sampleEdit{
 		{`  # urls = ["http://127.0.0.1:8086"]`, `  urls = ["http://127.0.0.1:8086"]`},
-		{"[[outputs.influxdb]]\n", "[[outputs.influxdb]]\n  ## Raw datagrams are for the archive.\n  namedrop = [\"netflow_datagram\"]\n\n"},
+		{"[[outputs.influxdb]]\n",
+			"[[outputs.influxdb]]\n  ## Raw datagrams are for the archive.\n  namedrop = [\"netflow_datagram\"]\n\n"},
 	}
 )
 

@@ -602,7 +602,8 @@ func (a *Archive) finish(f *file) error {
 	}
 	a.complete(name, f.slot)
 	s := f.Stat()
-	a.opt.Infof("%s: flows %d, packets %d, bytes %d, sequence failures %d", name, s.Flows, s.Packets, s.Bytes, s.SequenceFailures)
+	a.opt.Infof("%s: flows %d, packets %d, bytes %d, sequence failures %d", name, s.Flows, s.Packets, s.Bytes,
+		s.SequenceFailures)
 	return nil
 }
 
@@ -615,5 +616,6 @@ func (a *Archive) complete(name string, slot int64) {
 	if err != nil {
 		file = name
 	}
-	a.opt.completed(Complete{Dir: a.opt.Dir, File: file, Slot: time.Unix(slot, 0).In(a.opt.Location), Ident: a.opt.Ident})
+	a.opt.completed(Complete{Dir: a.opt.Dir, File: file, Slot: time.Unix(slot, 0).In(a.opt.Location),
+		Ident: a.opt.Ident})
 }

@@ -78,7 +78,8 @@ func TestNoDescriptorAtTheEnd(t *testing.T) {
 	if len(told) != 1 || len(tree(t, dir)) != 1 || len(tree(t, dir)[told[0]]) != 1 {
 		t.Errorf("told of %v, the directory has %v", told, tree(t, dir))
 	}
-	if all := strings.Join(log, "\n"); strings.Contains(all, "has been removed") || !strings.Contains(all, "too many open files") {
+	if all := strings.Join(log, "\n"); strings.Contains(all, "has been removed") ||
+		!strings.Contains(all, "too many open files") {
 		t.Errorf("log %q", all)
 	}
 }

@@ -149,7 +149,8 @@ func TestRotationByReceipt(t *testing.T) {
 		time.Sleep(time.Minute + 500*time.Millisecond)
 		end := time.Now().Truncate(time.Minute)
 		must(t, a.Write(func(b Batch) error {
-			return errors.Join(b.Append(record(1, end.Add(-time.Second))), b.Append(record(2, end.Add(time.Millisecond))),
+			return errors.Join(b.Append(record(1, end.Add(-time.Second))),
+				b.Append(record(2, end.Add(time.Millisecond))),
 				b.Append(record(3, end.Add(time.Hour))), b.Append(record(4, time.Time{})))
 		}))
 		synctest.Wait()
@@ -189,7 +190,8 @@ func TestSecondsInNames(t *testing.T) {
 		time.Sleep(3500 * time.Millisecond)
 		synctest.Wait()
 		must(t, a.Close())
-		expect(t, dir, map[string][]int{"nfcapd.20000101000000": {}, "nfcapd.20000101000001": {}, "nfcapd.20000101000002": {}})
+		expect(t, dir, map[string][]int{"nfcapd.20000101000000": {}, "nfcapd.20000101000001": {},
+			"nfcapd.20000101000002": {}})
 	})
 }
 
@@ -245,7 +247,8 @@ func TestLeftover(t *testing.T) {
 		a = open(t, opt)
 		must(t, a.Close())
 		must(t, os.Remove(filepath.Join(dir, "nfcapd.current.4711")))
-		expect(t, dir, map[string][]int{"2000/01/01/00/nfcapd.200001010000": {1, 2}, "2000/01/01/00/nfcapd.200001010003": {}})
+		expect(t, dir, map[string][]int{"2000/01/01/00/nfcapd.200001010000": {1, 2},
+			"2000/01/01/00/nfcapd.200001010003": {}})
 	})
 }
 
@@ -384,11 +387,13 @@ func TestSubdirIsStrftimes(t *testing.T) {
 	if err != nil {
 		t.Skip("date is not installed")
 	}
-	formats := []string{"", "%Y/%m/%d", "%Y/%m/%d/%H", "%Y/%W/%u", "%Y/%W/%u/%H", "%Y/%j", "%Y/%j/%H", "%Y-%m-%d", "%Y-%m-%d/%H"}
+	formats := []string{"", "%Y/%m/%d", "%Y/%m/%d/%H", "%Y/%W/%u", "%Y/%W/%u/%H", "%Y/%j", "%Y/%j/%H", "%Y-%m-%d",
+		"%Y-%m-%d/%H"}
 	for year := 2018; year <= 2029; year++ {
 		for _, day := range []int{-3, -1, 0, 1, 4, 59, 200} {
 			when := time.Date(year, 1, 1+day, 13, 0, 0, 0, time.UTC)
-			out, err := exec.Command(date, "-u", "-d", when.Format(time.DateTime), "+"+strings.Join(formats, "|")).Output()
+			out, err := exec.Command(date, "-u", "-d", when.Format(time.DateTime),
+				"+"+strings.Join(formats, "|")).Output()
 			must(t, err)
 			for layout, want := range strings.Split(strings.TrimSuffix(string(out), "\n"), "|") {
 				if got := subdir(layout, when); got != want {

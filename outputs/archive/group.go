@@ -86,7 +86,8 @@ func NewGroup(opt GroupOptions) (*Group, error) {
 		dir := filepath.Clean(s.Dir)
 		for _, other := range dirs {
 			if s.Dir == "" || within(dir, other) || within(other, dir) {
-				return nil, fmt.Errorf("directory %q of source %q and directory %q: one lies in the other, give each one beside the others", s.Dir, s.Ident, other)
+				return nil, fmt.Errorf("directory %q of source %q and directory %q: one lies in the other, give each "+
+					"one beside the others", s.Dir, s.Ident, other)
 			}
 		}
 		if len(s.Prefixes) == 0 {
@@ -447,9 +448,10 @@ func (b GroupBatch) Position(exporter netip.Addr, received flow.Time) (Position,
 }
 
 // Tables calls write for every file of the current Write that does not have this
-// version of what write puts there: it has the version since, 0 is nothing; belongs says whether an exporter's flows go into
-// it.
-func (b GroupBatch) Tables(version uint64, write func(w *nffile.Writer, since uint64, belongs func(netip.Addr) bool) error) error {
+// version of what write puts there: it has the version since, 0 is nothing; belongs says whether an
+// exporter's flows go into it.
+func (b GroupBatch) Tables(version uint64, write func(w *nffile.Writer, since uint64,
+	belongs func(netip.Addr) bool) error) error {
 	for _, a := range b.g.batch {
 		if a.last.tables == version {
 			continue

@@ -43,7 +43,8 @@ func TestGroupPerAddress(t *testing.T) {
 		dir := t.TempDir()
 		g := openGroup(t, GroupOptions{Options: Options{Dir: dir, Interval: time.Minute}, PerAddress: true})
 		must(t, g.Write(func(b GroupBatch) error {
-			return errors.Join(from(b, "192.0.2.1", 1), from(b, "2001:db8::1", 2), from(b, "192.0.2.1", 3), from(b, "", 4))
+			return errors.Join(from(b, "192.0.2.1", 1), from(b, "2001:db8::1", 2), from(b, "192.0.2.1", 3),
+				from(b, "", 4))
 		}))
 		if err := g.Write(func(b GroupBatch) error {
 			return errors.Join(from(b, "192.0.2.1", 5), from(b, "192.0.2.2", 6), errors.New("no"))
@@ -95,7 +96,8 @@ func TestGroupSources(t *testing.T) {
 		top := t.TempDir()
 		g := openGroup(t, GroupOptions{
 			Options: Options{Dir: filepath.Join(top, "all"), Interval: time.Minute},
-			Sources: []Source{{Ident: "core", Dir: filepath.Join(top, "core"), Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28")}}},
+			Sources: []Source{{Ident: "core", Dir: filepath.Join(top, "core"),
+				Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28")}}},
 		})
 		must(t, g.Write(func(b GroupBatch) error {
 			return errors.Join(from(b, "192.0.2.1", 1), from(b, "192.0.2.200", 2), from(b, "192.0.2.2", 3))
@@ -156,7 +158,8 @@ func TestExpire(t *testing.T) {
 		gone   int
 	}{
 		{Limits{}, 0}, {Limits{Age: 7 * 24 * time.Hour}, 2}, {Limits{Size: 8192 * 10}, 0}, {Limits{Size: 8192 * 8}, 3},
-		{Limits{Size: 8192 * 8, Watermark: 100}, 2}, {Limits{Size: 8192 * 8, Watermark: 50}, 6}, {Limits{Size: 1}, 9}, {Limits{Free: 1}, 0},
+		{Limits{Size: 8192 * 8, Watermark: 100}, 2}, {Limits{Size: 8192 * 8, Watermark: 50}, 6}, {Limits{Size: 1}, 9},
+		{Limits{Free: 1}, 0},
 		{Limits{Free: 1 << 62}, 9},
 	} {
 		if runtime.GOOS == "windows" && c.limits.Free > 0 {
@@ -170,7 +173,8 @@ func TestExpire(t *testing.T) {
 			t.Errorf("%+v: %+v, left %v", c.limits, done, left)
 		}
 	}
-	if done, err := Expire([]string{filepath.Join(dir, "nosuch")}, Limits{Age: 1}, time.UTC, now); err != nil || done.Files != 0 {
+	if done, err := Expire([]string{filepath.Join(dir, "nosuch")}, Limits{Age: 1}, time.UTC, now); err != nil ||
+		done.Files != 0 {
 		t.Errorf("a directory that is not there: %+v %v", done, err)
 	}
 }
@@ -179,7 +183,8 @@ func TestExpire(t *testing.T) {
 func TestGroupExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		g := openGroup(t, GroupOptions{Options: Options{Dir: dir, Interval: time.Minute}, Limits: Limits{Age: 150 * time.Second}})
+		g := openGroup(t, GroupOptions{Options: Options{Dir: dir, Interval: time.Minute},
+			Limits: Limits{Age: 150 * time.Second}})
 		time.Sleep(10*time.Minute + 5*time.Second)
 		synctest.Wait()
 		must(t, g.Close())
@@ -195,7 +200,8 @@ func TestCommand(t *testing.T) {
 		t.Skip("there is no /bin/sh")
 	}
 	dir := t.TempDir()
-	file := Complete{Dir: dir, File: "sub/nfcapd.202611221200", Slot: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), Ident: "edge1"}
+	file := Complete{Dir: dir, File: "sub/nfcapd.202611221200", Slot: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC),
+		Ident: "edge1"}
 	var mu sync.Mutex
 	var log strings.Builder
 	errorf := func(format string, args ...any) {
@@ -215,17 +221,20 @@ func TestCommand(t *testing.T) {
 	out := filepath.Join(dir, "out")
 	c := run(time.Minute, "/bin/sh", "-c", `echo "$@" >out`, "sh", "%d/%f", "%t", "%u", "%i", "100%%", "$HOME;x")
 	got, err := os.ReadFile(out)
-	if want := dir + "/sub/nfcapd.202611221200 202611221200 1795348800 edge1 100% $HOME;x\n"; err != nil || string(got) != want {
+	if want := dir + "/sub/nfcapd.202611221200 202611221200 1795348800 edge1 100% $HOME;x\n"; err != nil ||
+		string(got) != want {
 		t.Errorf("got %q, expected %q: %v", got, want, err)
 	}
 	if c.Runs.Load() != 1 || c.Failures.Load() != 0 {
 		t.Errorf("%d runs, %d failures", c.Runs.Load(), c.Failures.Load())
 	}
-	if c := run(time.Minute, "/bin/sh", "-c", "echo no such host >&2; exit 3"); c.Failures.Load() != 1 || !strings.Contains(log.String(), `exit status 3; it said "no such host\n"`) {
+	if c := run(time.Minute, "/bin/sh", "-c", "echo no such host >&2; exit 3"); c.Failures.Load() != 1 ||
+		!strings.Contains(log.String(), `exit status 3; it said "no such host\n"`) {
 		t.Errorf("log %q", log.String())
 	}
 	script := "(sleep 2; echo >late) & sleep 60; :" // a shell waits for its programs
-	if c := run(50*time.Millisecond, "/bin/sh", "-c", script); c.Failures.Load() != 1 || !strings.Contains(log.String(), "killed after 50ms") {
+	if c := run(50*time.Millisecond, "/bin/sh", "-c", script); c.Failures.Load() != 1 ||
+		!strings.Contains(log.String(), "killed after 50ms") {
 		t.Errorf("log %q", log.String())
 	}
 	time.Sleep(2500 * time.Millisecond)
@@ -240,7 +249,8 @@ func TestCommand(t *testing.T) {
 	}
 	begun := time.Now()
 	c.Stop()
-	if took := time.Since(begun); took > 1500*time.Millisecond || c.Skipped.Load() < 5 || c.Runs.Load()+c.Skipped.Load() != 10 {
+	if took := time.Since(begun); took > 1500*time.Millisecond || c.Skipped.Load() < 5 ||
+		c.Runs.Load()+c.Skipped.Load() != 10 {
 		t.Errorf("Stop took %s with a limit of 300 ms, %d runs, %d skipped", took, c.Runs.Load(), c.Skipped.Load())
 	}
 	for _, args := range [][]string{nil, {""}, {"x", "%q"}, {"x", "100%"}} {
@@ -278,7 +288,8 @@ func TestDirectoryRemoved(t *testing.T) {
 func TestSync(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, opt := range []Options{
-		{SyncBatch: true}, {SyncEvery: time.Millisecond}, {SyncBatch: true, Dir: "./relative/"}, {SyncBatch: true, Dir: ".", Layout: 2},
+		{SyncBatch: true}, {SyncEvery: time.Millisecond}, {SyncBatch: true, Dir: "./relative/"},
+		{SyncBatch: true, Dir: ".", Layout: 2},
 	} {
 		if opt.Dir == "" {
 			opt.Dir = t.TempDir()

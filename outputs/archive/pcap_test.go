@@ -17,7 +17,8 @@ import (
 
 // datagram returns a datagram of an exporter.
 func datagram(exporter, payload string) flow.Datagram {
-	return flow.Datagram{Exporter: netip.MustParseAddrPort(exporter), Received: time.Unix(1700000000, 123456789), Payload: []byte(payload)}
+	return flow.Datagram{Exporter: netip.MustParseAddrPort(exporter), Received: time.Unix(1700000000, 123456789),
+		Payload: []byte(payload)}
 }
 
 // openPcap opens pcap files in a directory.
@@ -46,7 +47,8 @@ func writePcap(t *testing.T, p *Pcap, datagrams ...flow.Datagram) {
 func tshark(t *testing.T, file string) string {
 	t.Helper()
 	args := []string{"-r", file, "-n", "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-T", "fields"}
-	for _, f := range []string{"ip.src", "ipv6.src", "udp.srcport", "udp.dstport", "frame.time_epoch", "ip.checksum.status", "udp.checksum.status", "udp.payload"} {
+	for _, f := range []string{"ip.src", "ipv6.src", "udp.srcport", "udp.dstport", "frame.time_epoch",
+		"ip.checksum.status", "udp.checksum.status", "udp.payload"} {
 		args = append(args, "-e", f)
 	}
 	out, err := exec.Command(peers.Path(t, "tshark"), args...).Output()
@@ -84,13 +86,15 @@ func TestPcapReplays(t *testing.T) {
 	dir := t.TempDir()
 	p := openPcap(t, PcapOptions{Dir: dir, Port: 9})
 	for i := range 20 {
-		writePcap(t, p, datagram("192.0.2.1:50000", strings.Repeat("x", 60*i)), datagram("[2001:db8::1]:50001", strings.Repeat("y", 60*i)))
+		writePcap(t, p, datagram("192.0.2.1:50000", strings.Repeat("x", 60*i)),
+			datagram("[2001:db8::1]:50001", strings.Repeat("y", 60*i)))
 	}
 	must(t, p.Close())
 	files, err := filepath.Glob(filepath.Join(dir, "*.pcap"))
 	must(t, err)
 	out, err := exec.Command(tcpreplay, append([]string{"--topspeed", "-i", "lo"}, files...)...).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "Successful packets:        40") || !strings.Contains(string(out), "Failed packets:            0") {
+	if err != nil || !strings.Contains(string(out), "Successful packets:        40") ||
+		!strings.Contains(string(out), "Failed packets:            0") {
 		t.Errorf("%v: %s", err, out)
 	}
 }
@@ -201,7 +205,8 @@ func TestPcapRotates(t *testing.T) {
 	}
 	refused()
 	files, _ := filepath.Glob(filepath.Join(dir, "pcap.2*"))
-	if len(files) != 1 || len(completed) != 1 || completed[0].Ident != "edge1" || filepath.Join(completed[0].Dir, completed[0].File) != files[0] {
+	if len(files) != 1 || len(completed) != 1 || completed[0].Ident != "edge1" ||
+		filepath.Join(completed[0].Dir, completed[0].File) != files[0] {
 		t.Errorf("complete files %v, told of %+v", files, completed)
 	}
 	must(t, os.RemoveAll(dir))

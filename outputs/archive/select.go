@@ -88,7 +88,8 @@ func (s Selection) Files() (Selected, error) {
 	dirs := []string{""}
 	if s.Sources != "" {
 		if strings.HasPrefix(s.File+s.Range, "/") {
-			return found, fmt.Errorf("%s%s: a file must not begin with / when sources are given: it is looked for below each of them", s.File, s.Range)
+			return found, fmt.Errorf("%s%s: a file must not begin with / when sources are given: it is looked for "+
+				"below each of them", s.File, s.Range)
 		}
 		var err error
 		if dirs, err = found.sources(s.Sources); err != nil {
@@ -227,7 +228,8 @@ func (f *Selected) spans(spans []span, text string, current bool) error {
 		return fmt.Errorf("range %q: %w", text, err)
 	}
 	if !haveLast {
-		f.Missing = append(f.Missing, fmt.Errorf("range %q: there is no %s, it ends with the last file before", text, filepath.Base(spans[0].last)))
+		f.Missing = append(f.Missing, fmt.Errorf("range %q: there is no %s, it ends with the last file before", text,
+			filepath.Base(spans[0].last)))
 	}
 	for _, s := range spans {
 		lacks := 0
@@ -284,7 +286,8 @@ func (f *Selected) part(base, first, last string, current bool) error {
 			return err
 		}
 		parts := strings.Split(filepath.ToSlash(name), "/")
-		if len(parts) == len(from) && slices.Compare(parts, from) >= 0 && (last == "" || slices.Compare(parts, to) <= 0) {
+		if len(parts) == len(from) && slices.Compare(parts, from) >= 0 &&
+			(last == "" || slices.Compare(parts, to) <= 0) {
 			f.Files = append(f.Files, path)
 		}
 	}

@@ -46,7 +46,8 @@ func hourly(t *testing.T) string {
 // TestFiles lists trees without what is hidden or being written.
 func TestFiles(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"2026/11/22/nfcapd.202611221005", "2026/11/22/nfcapd.202611221000", "2026/10/01/nfcapd.202610010000",
+	for _, name := range []string{"2026/11/22/nfcapd.202611221005", "2026/11/22/nfcapd.202611221000",
+		"2026/10/01/nfcapd.202610010000",
 		"nfcapd.current.12", ".hidden/nfcapd.1", ".lock", "a"} {
 		path := filepath.Join(dir, name)
 		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
@@ -57,7 +58,8 @@ func TestFiles(t *testing.T) {
 	for i := range got {
 		got[i], _ = filepath.Rel(dir, got[i])
 	}
-	want := []string{"2026/10/01/nfcapd.202610010000", "2026/11/22/nfcapd.202611221000", "2026/11/22/nfcapd.202611221005", "a", "nfcapd.current.12"}
+	want := []string{"2026/10/01/nfcapd.202610010000", "2026/11/22/nfcapd.202611221000",
+		"2026/11/22/nfcapd.202611221005", "a", "nfcapd.current.12"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, expected %q", got, want)
 	}
@@ -84,7 +86,8 @@ func TestSelection(t *testing.T) {
 		{Selection{Range: base + "/a/nfcapd.202611212300:nfcapd.202611220100"}, "23 00 01"},
 		{Selection{Sources: base + "/a:b", Range: "."}, "21 22 23 00 01 02 21 22 23 00 01 02"},
 		{Selection{Sources: base + "/a:b", File: "2026/11/21/nfcapd.202611212200"}, "22 22"},
-		{Selection{Sources: base + "/a:b", Range: "2026/11/21/nfcapd.202611212300:2026/11/22/nfcapd.202611220000"}, "23 00 23 00"},
+		{Selection{Sources: base + "/a:b", Range: "2026/11/21/nfcapd.202611212300:2026/11/22/nfcapd.202611220000"},
+			"23 00 23 00"},
 	} {
 		found, err := c.s.Files()
 		must(t, err)
@@ -130,19 +133,29 @@ func TestSelectionGivesWhatIsThere(t *testing.T) {
 		missing string
 		alone   bool // nfdump 1.7.1 does not know it
 	}{
-		{Selection{Sources: base + "/a:b", File: "2026/11/21/nfcapd.202611212300"}, 3, "b/2026/11/21/nfcapd.202611212300", false},
+		{Selection{Sources: base + "/a:b", File: "2026/11/21/nfcapd.202611212300"}, 3,
+			"b/2026/11/21/nfcapd.202611212300", false},
 		{Selection{Sources: base + "/a:b", File: "nfcapd.202611212300"}, 3, "b/nfcapd.202611212300", false},
-		{Selection{Sources: base + "/a:b", Range: "2026/11/21/nfcapd.202611212300:2026/11/22/nfcapd.202611220000"}, 3 + 4 + 4, "b has no nfcapd.202611212300", false},
-		{Selection{Sources: base + "/a:b", Range: "nfcapd.202611212300:nfcapd.202611220000"}, 3 + 4 + 4, "b has no nfcapd.202611212300", false},
-		{Selection{Sources: base + "/b:a", Range: "nfcapd.202611212300:nfcapd.202611220000"}, 3 + 4 + 4, "b has no nfcapd.202611212300", true},
-		{Selection{Sources: base + "/a:b", Range: "2026/11/21/nfcapd.202611212200:2026/11/22/nfcapd.202611220000"}, 2 + 3 + 4 + 2 + 4, "b has no nfcapd.202611212300", false},
+		{Selection{Sources: base + "/a:b", Range: "2026/11/21/nfcapd.202611212300:2026/11/22/nfcapd.202611220000"},
+			3 + 4 + 4, "b has no nfcapd.202611212300", false},
+		{Selection{Sources: base + "/a:b", Range: "nfcapd.202611212300:nfcapd.202611220000"}, 3 + 4 + 4,
+			"b has no nfcapd.202611212300", false},
+		{Selection{Sources: base + "/b:a", Range: "nfcapd.202611212300:nfcapd.202611220000"}, 3 + 4 + 4,
+			"b has no nfcapd.202611212300", true},
+		{Selection{Sources: base + "/a:b", Range: "2026/11/21/nfcapd.202611212200:2026/11/22/nfcapd.202611220000"},
+			2 + 3 + 4 + 2 + 4, "b has no nfcapd.202611212300", false},
 		{Selection{Sources: base + "/a:absent", Range: "."}, 21, "absent", false},
 		{Selection{Sources: base + "/absent:a", File: "."}, 21, "absent", true},
-		{Selection{Range: base + "/flat/nfcapd.202611220000:nfcapd.202611220130"}, 4 + 5, "no nfcapd.202611220130", false},
-		{Selection{Range: base + "/flat/nfcapd.202611220000:nfcapd.209901010000"}, 4 + 5 + 6, "no nfcapd.209901010000", false},
-		{Selection{Range: base + "/a/2026/11/21/nfcapd.202611212300:2026/11/23/nfcapd.202611230000"}, 3 + 4 + 5 + 6, "no nfcapd.202611230000", false},
-		{Selection{Range: base + "/a/nfcapd.202611212300:nfcapd.202611230000"}, 3 + 4 + 5 + 6, "no nfcapd.202611230000", true},
-		{Selection{Sources: base + "/a:b", Range: "nfcapd.202611220000:nfcapd.202611230000"}, 2 * (4 + 5 + 6), "no nfcapd.202611230000", true},
+		{Selection{Range: base + "/flat/nfcapd.202611220000:nfcapd.202611220130"}, 4 + 5, "no nfcapd.202611220130",
+			false},
+		{Selection{Range: base + "/flat/nfcapd.202611220000:nfcapd.209901010000"}, 4 + 5 + 6, "no nfcapd.209901010000",
+			false},
+		{Selection{Range: base + "/a/2026/11/21/nfcapd.202611212300:2026/11/23/nfcapd.202611230000"}, 3 + 4 + 5 + 6,
+			"no nfcapd.202611230000", false},
+		{Selection{Range: base + "/a/nfcapd.202611212300:nfcapd.202611230000"}, 3 + 4 + 5 + 6, "no nfcapd.202611230000",
+			true},
+		{Selection{Sources: base + "/a:b", Range: "nfcapd.202611220000:nfcapd.202611230000"}, 2 * (4 + 5 + 6),
+			"no nfcapd.202611230000", true},
 	} {
 		found, err := c.s.Files()
 		must(t, err)
@@ -150,7 +163,8 @@ func TestSelectionGivesWhatIsThere(t *testing.T) {
 			t.Errorf("%+v: %d flows, expected %d; missing %v, expected %q", c.s, got, c.flows, found.Missing, c.missing)
 		}
 		if !c.alone {
-			if out := peers.Run(t, "nfdump", c.s.nfdump("-I")...); !strings.Contains(out, fmt.Sprintf("Flows: %d\n", c.flows)) {
+			if out := peers.Run(t, "nfdump", c.s.nfdump("-I")...); !strings.Contains(out,
+				fmt.Sprintf("Flows: %d\n", c.flows)) {
 				t.Errorf("%+v: %d flows, nfdump says\n%.300s", c.s, c.flows, out)
 			}
 		}
@@ -203,7 +217,8 @@ func TestSelectionRefused(t *testing.T) {
 // TestGuess finds files in every layout of directories that nfcapd has.
 func TestGuess(t *testing.T) {
 	const name = "nfcapd.202611221305"
-	for _, sub := range []string{"2026/11/22", "2026/11/22/13", "2026/46/7", "2026/46/7/13", "2026/326", "2026/326/13", "2026-11-22", "2026-11-22/13"} {
+	for _, sub := range []string{"2026/11/22", "2026/11/22/13", "2026/46/7", "2026/46/7/13", "2026/326", "2026/326/13",
+		"2026-11-22", "2026-11-22/13"} {
 		base := t.TempDir()
 		must(t, os.MkdirAll(filepath.Join(base, sub), 0o755))
 		must(t, os.WriteFile(filepath.Join(base, sub, name), nil, 0o644))

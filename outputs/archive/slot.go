@@ -120,7 +120,8 @@ func (a *Archive) rename(current, final string) (string, error) {
 		return "", err
 	}
 	if err := disk.SyncDir(filepath.Dir(name)); err != nil {
-		a.opt.Errorf("%s is complete, but after a power cut it may be %s again, until the next start: %v", name, filepath.Base(current), err)
+		a.opt.Errorf("%s is complete, but after a power cut it may be %s again, until the next start: %v", name,
+			filepath.Base(current), err)
 	}
 	return name, nil
 }

@@ -60,7 +60,8 @@ func TestFewDescriptors(t *testing.T) {
 			const exporters = 60
 			dir := t.TempDir()
 			var log []string
-			opt := GroupOptions{Options: Options{Dir: dir, Interval: time.Minute, Location: time.UTC, SyncBatch: syncBatch}, PerAddress: true}
+			opt := GroupOptions{Options: Options{Dir: dir, Interval: time.Minute, Location: time.UTC,
+				SyncBatch: syncBatch}, PerAddress: true}
 			opt.Errorf = func(format string, args ...any) { log = append(log, fmt.Sprintf(format, args...)) }
 			g, err := NewGroup(opt)
 			must(t, err)
@@ -143,7 +144,8 @@ func TestFullAtTheStart(t *testing.T) {
 				}
 			}
 			fillUp(t, filepath.Join(mount, "ballast"))
-			opt := GroupOptions{Options: Options{Dir: mount, Interval: time.Minute}, PerAddress: split, Limits: Limits{Free: 256 << 10}}
+			opt := GroupOptions{Options: Options{Dir: mount, Interval: time.Minute}, PerAddress: split,
+				Limits: Limits{Free: 256 << 10}}
 			g := openGroup(t, opt)
 			must(t, g.Write(func(b GroupBatch) error { return from(b, "192.0.2.1", 2) }))
 			must(t, g.Close())

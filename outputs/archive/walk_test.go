@@ -44,7 +44,8 @@ func linked(t *testing.T) (root, outside string) {
 	slotFile(t, filepath.Join(outside, "alone"))
 	link(t, "..", filepath.Join(outside, "2025/up")) // a ring
 	real := filepath.Join(top, "real")
-	for _, name := range []string{"2026/11/22/nfcapd.202611221300", "2026/11/22/nfcapd.202611221305", "source/nfcapd.202611221300", "nfcapd.202611221310"} {
+	for _, name := range []string{"2026/11/22/nfcapd.202611221300", "2026/11/22/nfcapd.202611221305",
+		"source/nfcapd.202611221300", "nfcapd.202611221310"} {
 		slotFile(t, filepath.Join(real, name))
 	}
 	link(t, filepath.Join(outside, "2025"), filepath.Join(real, "2025"))                            // a year
@@ -75,9 +76,11 @@ func TestWalkFollowsLinks(t *testing.T) {
 		wrong = append(wrong, rel(path))
 		return nil
 	}))
-	wantIn := []string{"2026/11/22/nfcapd.202611221300", "2026/11/22/nfcapd.202611221305", "nfcapd.202611221310", "source/nfcapd.202611221300"}
+	wantIn := []string{"2026/11/22/nfcapd.202611221300", "2026/11/22/nfcapd.202611221305", "nfcapd.202611221310",
+		"source/nfcapd.202611221300"}
 	wantOut := []string{"2025/11/22/nfcapd.202511221300", "2025/11/22/nfcapd.202511221305", "2025/up/alone"}
-	if !slices.Equal(in, wantIn) || len(out) != 3 || !slices.Equal(out[:2], wantOut[:2]) || !slices.Equal(wrong, []string{"nfcapd.202611221320"}) {
+	if !slices.Equal(in, wantIn) || len(out) != 3 || !slices.Equal(out[:2], wantOut[:2]) ||
+		!slices.Equal(wrong, []string{"nfcapd.202611221320"}) {
 		t.Errorf("in the tree %v, outside %v, wrong %v", in, out, wrong)
 	}
 	found, err := Selection{Range: root}.Files()
@@ -88,7 +91,8 @@ func TestWalkFollowsLinks(t *testing.T) {
 	for _, dir := range []string{root + "/2025", root + "/latest"} { // named itself, a link is where it leads to
 		found, err := Selection{File: dir}.Files()
 		must(t, err)
-		if out := peers.Run(t, "nfdump", "-I", "-R", dir); !strings.Contains(out, fmt.Sprintf("Flows: %d\n", len(found.Files))) && dir != root+"/2025" {
+		if out := peers.Run(t, "nfdump", "-I", "-R", dir); !strings.Contains(out,
+			fmt.Sprintf("Flows: %d\n", len(found.Files))) && dir != root+"/2025" {
 			t.Errorf("%s: %v, nfdump says %.100s", dir, found.Files, out)
 		}
 	}
@@ -103,7 +107,9 @@ func TestExpireFollowsNoLinkOut(t *testing.T) {
 	if done.Files != 3 {
 		t.Errorf("%d files have expired, expected three of four", done.Files)
 	}
-	for _, name := range []string{outside + "/2025/11/22/nfcapd.202511221300", outside + "/alone", root + "/2025/11/22/nfcapd.202511221305", root + "/2026/11/23/nfcapd.202511231300", root + "/nfcapd.202611221310"} {
+	for _, name := range []string{outside + "/2025/11/22/nfcapd.202511221300", outside + "/alone",
+		root + "/2025/11/22/nfcapd.202511221305", root + "/2026/11/23/nfcapd.202511231300",
+		root + "/nfcapd.202611221310"} {
 		if _, err := os.Stat(name); err != nil {
 			t.Error(err)
 		}
@@ -168,7 +174,8 @@ func TestSourceIsALink(t *testing.T) {
 	must(t, w.Append(&flow.Record{First: 1e18, Last: 1e18, Packets: 1}))
 	must(t, w.Flush())
 	must(t, w.Abandon())
-	g, err := NewGroup(GroupOptions{Options: Options{Dir: filepath.Join(top, "flows"), Location: time.UTC}, PerAddress: true})
+	g, err := NewGroup(GroupOptions{Options: Options{Dir: filepath.Join(top, "flows"), Location: time.UTC},
+		PerAddress: true})
 	must(t, err)
 	must(t, g.Open())
 	must(t, g.Close())

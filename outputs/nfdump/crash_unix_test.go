@@ -265,7 +265,8 @@ func TestKill(t *testing.T) {
 	if n := figure(t, nfdump(t, "-I", "-R", dir), "Flows"); n != len(got) {
 		t.Errorf("nfdump -I counts %d flows, expected %d", n, len(got))
 	}
-	if out := nfdump(t, "-R", dir, "-o", "null"); !strings.Contains(out, fmt.Sprintf("Total flows processed: %d,", len(got))) {
+	if out := nfdump(t, "-R", dir, "-o", "null"); !strings.Contains(out,
+		fmt.Sprintf("Total flows processed: %d,", len(got))) {
 		t.Errorf("nfdump reads something else than %d flows:\n%s", len(got), out)
 	}
 	for _, f := range files {

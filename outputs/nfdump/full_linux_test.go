@@ -67,7 +67,8 @@ func TestRealDiskFull(t *testing.T) {
 	must(t, p.Write(batch(1, n, 100, 0)))
 	n += 3000
 
-	must(t, unix.Mount("tmpfs", filepath.Join(mount, "flows"), "tmpfs", unix.MS_RDONLY, "")) // nothing can be created here
+	// nothing can be created here
+	must(t, unix.Mount("tmpfs", filepath.Join(mount, "flows"), "tmpfs", unix.MS_RDONLY, ""))
 	if err := p.Write(batch(1, n, 100, 0)); err == nil {
 		t.Error("a batch goes onto a read-only file system")
 	} else if !strings.Contains(err.Error(), "mount the file system writable") {

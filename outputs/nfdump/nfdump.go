@@ -106,7 +106,8 @@ func (*Nfdump) SampleConfig() string { return sampleConfig }
 
 // Init implements telegraf.Initializer: it checks the options and touches nothing.
 func (p *Nfdump) Init() error {
-	table := decoding.ExporterOptions{Protocol: p.Protocol, Exporters: p.Exporters, Unknown: p.Unknown, MaxRate: p.MaxRate}
+	table := decoding.ExporterOptions{Protocol: p.Protocol, Exporters: p.Exporters, Unknown: p.Unknown,
+		MaxRate: p.MaxRate}
 	p.options = collector.Options{Log: p.warnf}
 	if err := table.Apply(&p.options); err != nil {
 		return err

@@ -46,10 +46,12 @@ func batch(run, first, count int, sampling uint16) []telegraf.Metric {
 			}
 		}
 		head := netflow.V5Header{
-			SysUptime: 3600000, Seconds: uint32(now.Unix()), Sequence: uint32(first), EngineID: uint8(run), Sampling: sampling,
+			SysUptime: 3600000, Seconds: uint32(now.Unix()), Sequence: uint32(first), EngineID: uint8(run),
+			Sampling: sampling,
 		}
 		payload := netflow.AppendV5(nil, head, recs)
-		metrics = append(metrics, new(flowmetric.DatagramBuilder).Metric(flow.Datagram{Exporter: exporter, Received: now, Payload: payload}))
+		metrics = append(metrics,
+			new(flowmetric.DatagramBuilder).Metric(flow.Datagram{Exporter: exporter, Received: now, Payload: payload}))
 		first += len(recs)
 	}
 	return metrics
@@ -147,10 +149,12 @@ func TestWrite(t *testing.T) {
 	files, err := archive.Files(dir)
 	must(t, err)
 	exporters := nfdump(t, "-E", files[0])
-	if len(files) == 1 && !strings.Contains(exporters, "version: 5, ID:  1, Sequence failures: 1, packets: 100, flows: 3000") {
+	if len(files) == 1 && !strings.Contains(exporters,
+		"version: 5, ID:  1, Sequence failures: 1, packets: 100, flows: 3000") {
 		t.Errorf("exporters:\n%s", exporters)
 	}
-	if raw := nfdump(t, "-r", files[0], "-o", "raw", "-c", "1"); !strings.Contains(raw, "Sampled") || strings.Contains(raw, "Unsampled") {
+	if raw := nfdump(t, "-r", files[0], "-o", "raw", "-c", "1"); !strings.Contains(raw, "Sampled") ||
+		strings.Contains(raw, "Unsampled") {
 		t.Errorf("the flows are not marked as sampled:\n%s", raw)
 	}
 }
@@ -205,11 +209,14 @@ func TestInitRefuses(t *testing.T) {
 		"watermark":         {Directory: "d", Compression: "lz4", Watermark: 120},
 		"command":           {Directory: "d", Compression: "lz4", Command: []string{"x", "%z"}, CommandTimeout: 1},
 		"command timeout":   {Directory: "d", Compression: "lz4", Command: []string{"x"}},
-		"source":            {Directory: "d", Compression: "lz4", Sources: []Source{{Directory: "e", Addresses: []string{"all"}}}},
-		"source prefix":     {Directory: "d", Compression: "lz4", Sources: []Source{{Directory: "e", Addresses: []string{"10.0.0.0/99"}}}},
-		"state within":      {Directory: "d", Compression: "lz4", StateDirectory: "./d/state"},
-		"pcap within":       {Directory: "d", Compression: "lz4", Format: "both", PcapDirectory: "d"},
-		"pcap in a source":  {Directory: "d", Compression: "lz4", Format: "both", PcapDirectory: "e/pcap", Sources: []Source{{Directory: "e", Addresses: []string{"10.0.0.1"}}}},
+		"source": {Directory: "d", Compression: "lz4",
+			Sources: []Source{{Directory: "e", Addresses: []string{"all"}}}},
+		"source prefix": {Directory: "d", Compression: "lz4",
+			Sources: []Source{{Directory: "e", Addresses: []string{"10.0.0.0/99"}}}},
+		"state within": {Directory: "d", Compression: "lz4", StateDirectory: "./d/state"},
+		"pcap within":  {Directory: "d", Compression: "lz4", Format: "both", PcapDirectory: "d"},
+		"pcap in a source": {Directory: "d", Compression: "lz4", Format: "both", PcapDirectory: "e/pcap",
+			Sources: []Source{{Directory: "e", Addresses: []string{"10.0.0.1"}}}},
 	} {
 		if err := p.Init(); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -228,10 +235,13 @@ func TestSplitAndCommand(t *testing.T) {
 	}
 	top := t.TempDir()
 	p := &Nfdump{
-		Directory: filepath.Join(top, "all"), RotationInterval: config.Duration(time.Hour), Compression: "bz2:1", Ident: "edge1",
-		Split: "address", Names: "utc", Fsync: "batch", Elements: "all", MaxAge: config.Duration(time.Hour), CommandTimeout: config.Duration(time.Minute),
-		Command: []string{"/bin/sh", "-c", `echo "$@" >>` + filepath.Join(top, "done"), "sh", "%d", "%i"},
-		Sources: []Source{{Ident: "core", Directory: filepath.Join(top, "core"), Addresses: []string{"198.51.100.0/24"}}},
+		Directory: filepath.Join(top, "all"), RotationInterval: config.Duration(time.Hour), Compression: "bz2:1",
+		Ident: "edge1",
+		Split: "address", Names: "utc", Fsync: "batch", Elements: "all", MaxAge: config.Duration(time.Hour),
+		CommandTimeout: config.Duration(time.Minute),
+		Command:        []string{"/bin/sh", "-c", `echo "$@" >>` + filepath.Join(top, "done"), "sh", "%d", "%i"},
+		Sources: []Source{{Ident: "core", Directory: filepath.Join(top, "core"),
+			Addresses: []string{"198.51.100.0/24"}}},
 	}
 	must(t, p.Init())
 	must(t, p.Connect())
@@ -239,7 +249,8 @@ func TestSplitAndCommand(t *testing.T) {
 	must(t, p.Close())
 	done, err := os.ReadFile(filepath.Join(top, "done"))
 	must(t, err)
-	for _, want := range []string{filepath.Join(top, "all/192-0-2-254") + " edge1\n", filepath.Join(top, "core") + " core\n"} {
+	for _, want := range []string{filepath.Join(top, "all/192-0-2-254") + " edge1\n",
+		filepath.Join(top, "core") + " core\n"} {
 		if !strings.Contains(string(done), want) {
 			t.Errorf("the command was not run with %q:\n%s", want, done)
 		}
@@ -275,7 +286,8 @@ func TestSampleConfig(t *testing.T) {
 		t.Fatalf("%d outputs", len(c.Outputs))
 	}
 	p := c.Outputs[0].Output.(*Nfdump)
-	if p.Directory != "/var/lib/flowgraf/flows" || p.RotationInterval != config.Duration(5*time.Minute) || p.Compression != "lz4" {
+	if p.Directory != "/var/lib/flowgraf/flows" || p.RotationInterval != config.Duration(5*time.Minute) ||
+		p.Compression != "lz4" {
 		t.Errorf("the sample says %+v", p)
 	}
 	readme, err := os.ReadFile("README.md")

@@ -88,7 +88,8 @@ func (p *Nfdump) access() (disk.Access, error) {
 	if p.FileMode != "" {
 		mode, err := strconv.ParseUint(p.FileMode, 8, 32)
 		if err != nil || mode&^0o777 != 0 || mode&0o600 != 0o600 {
-			return a, fmt.Errorf("file_mode is %q, expected octal digits with which the owner reads and writes, as \"0640\"", p.FileMode)
+			return a, fmt.Errorf("file_mode is %q, expected octal digits with which the owner reads and writes, as "+
+				"\"0640\"", p.FileMode)
 		}
 		a.Mode = os.FileMode(mode)
 	}
@@ -151,7 +152,8 @@ func (p *Nfdump) besideArchives() error {
 	for option, other := range others {
 		for _, dir := range archives {
 			if rel, err := filepath.Rel(dir, other); err == nil && filepath.IsLocal(rel) {
-				return fmt.Errorf("%s %q lies in %q, where nfdump -R stops at files of others: give it a place beside that", option, other, dir)
+				return fmt.Errorf("%s %q lies in %q, where nfdump -R stops at files of others: give it a place beside "+
+					"that", option, other, dir)
 			}
 		}
 	}

@@ -31,7 +31,8 @@ func (p *Nfdump) initPcap() (flows bool, err error) {
 		return false, err
 	}
 	if flows = p.Format == "both"; !flows && (opt.PerAddress || len(opt.Sources) > 0) {
-		return false, errors.New("format \"pcap\" has one directory for all exporters: leave split and source out, or use \"both\"")
+		return false, errors.New("format \"pcap\" has one directory for all exporters: leave split and source out, or " +
+			"use \"both\"")
 	}
 	zstd, err := choice("pcap_compression", p.PcapCompression, "none", "zstd")
 	if err != nil {
@@ -50,7 +51,8 @@ func (p *Nfdump) initPcap() (flows bool, err error) {
 		location = time.Local
 	}
 	pcap := archive.PcapOptions{
-		Dir: dir, Interval: time.Duration(p.RotationInterval), Location: opt.Location, Zstd: zstd, Micro: micro, Access: opt.Access, Port: collectorPort,
+		Dir: dir, Interval: time.Duration(p.RotationInterval), Location: opt.Location, Zstd: zstd, Micro: micro,
+		Access: opt.Access, Port: collectorPort,
 		Sync: opt.SyncBatch, SyncEvery: opt.SyncEvery, Ident: opt.Ident, Errorf: p.errorf, Completed: p.completed,
 	}
 	if !flows { // the archive of flows sees to the limits otherwise
@@ -106,7 +108,8 @@ func (p *Nfdump) writeRaw(metrics []telegraf.Metric) error {
 		if disk.Full(err) {
 			p.expirePcap()
 		}
-		return fmt.Errorf("nothing of %d metrics is in the pcap files, they stay in the buffer: %w%s", len(metrics), err, advice(err))
+		return fmt.Errorf("nothing of %d metrics is in the pcap files, they stay in the buffer: %w%s", len(metrics),
+			err, advice(err))
 	}
 	if p.stats.datagrams != nil {
 		p.stats.datagrams.Incr(datagrams)

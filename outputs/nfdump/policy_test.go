@@ -29,7 +29,8 @@ func TestPolicyReachesTheArchive(t *testing.T) {
 		{"a rate of the archive's table", func(p *Nfdump) {
 			p.Exporters = []decoding.Exporter{{Address: "192.0.2.0/24", SamplingRate: 10}}
 		}, flow.Policy{Rate: 4096}, 2560},
-		{"refused", func(p *Nfdump) { p.Exporters = []decoding.Exporter{{Address: "192.0.2.254", Action: "refuse"}} }, flow.Policy{}, 0},
+		{"refused", func(p *Nfdump) { p.Exporters = []decoding.Exporter{{Address: "192.0.2.254", Action: "refuse"}} },
+			flow.Policy{}, 0},
 		{"unknown", func(p *Nfdump) { p.Unknown = "refuse" }, flow.Policy{}, 0},
 		{"another protocol", func(p *Nfdump) { p.Protocol = "netflow v5" }, flow.Policy{}, 0},
 	} {

@@ -51,7 +51,8 @@ func (p *Nfdump) saveState() {
 		p.saved, p.toldState = revision, false
 	} else if !p.toldState {
 		p.toldState = true
-		p.warnf("templates are not kept for the next start, set state_directory to a directory that can be written: %v", err)
+		p.warnf("templates are not kept for the next start, set state_directory to a directory that can be written: %v",
+			err)
 	}
 }
 
@@ -77,7 +78,8 @@ func (p *Nfdump) keepWaiting() {
 	}
 	err := p.waiting.Present()
 	if err != nil && !p.toldWaiting {
-		p.errorf("%s has been removed, and cannot be made anew: a kill takes the sets that wait for a template: %v%s", p.waiting.Path(), err, advice(err))
+		p.errorf("%s has been removed, and cannot be made anew: a kill takes the sets that wait for a template: %v%s",
+			p.waiting.Path(), err, advice(err))
 	}
 	p.toldWaiting = err != nil
 }

@@ -31,7 +31,8 @@ func v9(template, data bool, sequence byte) []byte {
 // metricsOf returns the metrics of datagrams.
 func metricsOf(payloads ...[]byte) (metrics []telegraf.Metric) {
 	for _, p := range payloads {
-		metrics = append(metrics, new(flowmetric.DatagramBuilder).Metric(flow.Datagram{Exporter: exporter, Received: time.Now(), Payload: p}))
+		metrics = append(metrics,
+			new(flowmetric.DatagramBuilder).Metric(flow.Datagram{Exporter: exporter, Received: time.Now(), Payload: p}))
 	}
 	return metrics
 }
@@ -65,7 +66,8 @@ func TestTemplatesSurvive(t *testing.T) {
 
 // TestStateDamaged: a state that cannot be read is no reason not to start.
 func TestStateDamaged(t *testing.T) {
-	for _, content := range []string{"", "x", `{"format":"flowgraf netflow state","version":1}` + "\n{", `{"format":"flowgraf netflow state","version":1}` + "\n" + `{"payload":"AAkAAQ=="}`} {
+	for _, content := range []string{"", "x", `{"format":"flowgraf netflow state","version":1}` + "\n{",
+		`{"format":"flowgraf netflow state","version":1}` + "\n" + `{"payload":"AAkAAQ=="}`} {
 		dir := filepath.Join(t.TempDir(), "flows")
 		must(t, os.MkdirAll(dir+".state", 0o755))
 		must(t, os.WriteFile(filepath.Join(dir+".state", stateFile), []byte(content), 0o644))
@@ -105,16 +107,19 @@ func TestFormats(t *testing.T) {
 			}
 		}
 		told, _ := os.ReadFile(filepath.Join(filepath.Dir(dir), "told"))
-		if want := map[string]int{"pcap": 1, "both": 2}[format]; strings.Count(string(told), "\n") != want || !strings.Contains(string(told), raw[0]+"\n") {
+		if want := map[string]int{"pcap": 1, "both": 2}[format]; strings.Count(string(told), "\n") != want ||
+			!strings.Contains(string(told), raw[0]+"\n") {
 			t.Errorf("%s: the command ran for %q, expected %d files with %s", format, told, want, raw[0])
 		}
 		if format == "both" && len(flowsOf(t, dir)) != 2 {
 			t.Errorf("%d flows, expected 2", len(flowsOf(t, dir)))
 		}
 	}
-	for _, p := range []*Nfdump{{Directory: "d", Compression: "lz4", Format: "json"}, {Directory: "d", Compression: "lz4", Format: "pcap", PcapCompression: "lz4"},
+	for _, p := range []*Nfdump{{Directory: "d", Compression: "lz4", Format: "json"},
+		{Directory: "d", Compression: "lz4", Format: "pcap", PcapCompression: "lz4"},
 		{Compression: "lz4", Format: "pcap"}, {Directory: "d", Compression: "lz4", Format: "pcap", Split: "address"},
-		{Directory: "d", Compression: "lz4", Format: "pcap", Sources: []Source{{Directory: "e", Addresses: []string{"192.0.2.1"}}}}} {
+		{Directory: "d", Compression: "lz4", Format: "pcap",
+			Sources: []Source{{Directory: "e", Addresses: []string{"192.0.2.1"}}}}} {
 		if err := p.Init(); err == nil {
 			t.Errorf("format %q, compression %q: accepted", p.Format, p.PcapCompression)
 		}

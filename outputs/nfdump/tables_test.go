@@ -31,9 +31,12 @@ func optionsOf(t testing.TB, rate byte, name string) []byte {
 	e := netflow.V9Encoder{SourceID: 7}
 	e.Begin(nil, flow.TimeOf(time.Now()))
 	e.AddTemplates(samplers, interfaces)
-	e.AddOptions(samplers, []flow.OptionRecord{{Scope: system, Fields: []flow.Element{{ID: 48, Value: []byte{2}}, {ID: 50, Value: []byte{0, 0, 0, rate}}}}})
+	e.AddOptions(samplers, []flow.OptionRecord{{Scope: system,
+		Fields: []flow.Element{{ID: 48, Value: []byte{2}}, {ID: 50, Value: []byte{0, 0, 0, rate}}}}})
 	padded := append([]byte(name), make([]byte, 8-len(name))...)
-	e.AddOptions(interfaces, []flow.OptionRecord{{Scope: system, Fields: []flow.Element{{ID: 10, Value: []byte{0, 0, 0, 9}}, {ID: 82, Value: padded}}}})
+	e.AddOptions(interfaces,
+		[]flow.OptionRecord{{Scope: system, Fields: []flow.Element{{ID: 10, Value: []byte{0, 0, 0, 9}},
+			{ID: 82, Value: padded}}}})
 	return e.End()
 }
 
@@ -113,7 +116,8 @@ func TestTablesWriteChangesOnly(t *testing.T) {
 	must(t, p.Write(metricsOf(optionsOf(t, 100, "uplink"))))
 	var many []collector.TableEntry
 	for i := range 1000 {
-		many = append(many, collector.TableEntry{Kind: collector.InterfaceName, ID: uint64(100 + i), Name: "a name that stays as it is"})
+		many = append(many, collector.TableEntry{Kind: collector.InterfaceName, ID: uint64(100 + i),
+			Name: "a name that stays as it is"})
 	}
 	for round := range 3 {
 		many[0].Name = strings.Repeat("x", round+1)

@@ -35,7 +35,8 @@ func TestSetsWaitOnDisk(t *testing.T) {
 	p := output(t, dir)
 	p.TemplateWait = config.Duration(time.Hour)
 	must(t, p.Connect())
-	must(t, p.Write(metricsOf(of(1, v9(false, true, 1)), of(1, v9(true, false, 2)), of(2, v9(false, true, 3)), of(3, v9(false, true, 4)), of(4, v9(false, true, 5)))))
+	must(t, p.Write(metricsOf(of(1, v9(false, true, 1)), of(1, v9(true, false, 2)), of(2, v9(false, true, 3)),
+		of(3, v9(false, true, 4)), of(4, v9(false, true, 5)))))
 	if got := sources(p.waiting); !slices.Equal(got, []uint32{2, 3, 4}) {
 		t.Errorf("sets of %v wait, expected those of 2, 3, 4", got)
 	}

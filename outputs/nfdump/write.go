@@ -47,7 +47,8 @@ func (p *Nfdump) Write(metrics []telegraf.Metric) error {
 	if err != nil {
 		// The datagrams come again; what they add to the counters, they add once.
 		p.takeCounters()
-		return fmt.Errorf("nothing of %d metrics is in the files, they stay in the buffer: %w%s", len(metrics), err, advice(err))
+		return fmt.Errorf("nothing of %d metrics is in the files, they stay in the buffer: %w%s", len(metrics), err,
+			advice(err))
 	}
 	p.counted, p.spare = p.spare, p.counted
 	b.report()

@@ -129,7 +129,8 @@ func (f *File) readEnd() error {
 			err = f.errorf(f.size, ErrCorrupt, "no statistics: nfdump -I and -t do not see the flows; salvage the file")
 		}
 	case f.head.AppendixOffset < headerSize || f.head.AppendixOffset >= f.size:
-		err = f.errorf(24, ErrCorrupt, "the appendix should be at offset %d, the file has %d bytes: it was cut, salvage it",
+		err = f.errorf(24, ErrCorrupt,
+			"the appendix should be at offset %d, the file has %d bytes: it was cut, salvage it",
 			f.head.AppendixOffset, f.size)
 	default:
 		err = f.readAppendix()
@@ -164,7 +165,8 @@ func (f *File) readAppendix() error {
 			return err
 		}
 		if !b.isAppendix() {
-			return f.errorf(24, ErrCorrupt, "the appendix should be at offset %d, a block of another kind is there", off)
+			return f.errorf(24, ErrCorrupt, "the appendix should be at offset %d, a block of another kind is there",
+				off)
 		}
 		if err := f.takeAppendix(&b); err != nil {
 			return err

@@ -52,7 +52,8 @@ func bzip2Data(t testing.TB) [][]byte {
 	}
 	flows, err := os.ReadFile(writePlain(t, 5000, Options{}))
 	must(t, err)
-	return [][]byte{nil, {7}, {7, 7}, []byte("abc"), runs, bytes.Repeat([]byte("ab"), 1000), bytes.Repeat([]byte("abc"), 77777),
+	return [][]byte{nil, {7}, {7, 7}, []byte("abc"), runs, bytes.Repeat([]byte("ab"), 1000),
+		bytes.Repeat([]byte("abc"), 77777),
 		make([]byte, 1<<20), random, random[:9999], flows, slices.Concat(flows, random, runs)}
 }
 

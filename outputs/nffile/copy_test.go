@@ -20,7 +20,8 @@ type copyComparer struct {
 }
 
 func newCopyComparer(t testing.TB) *copyComparer {
-	c := &copyComparer{got: mustCreate(t, Options{}), want: mustCreate(t, Options{}), plain: NewExtractor(nil, flow.Set{})}
+	c := &copyComparer{got: mustCreate(t, Options{}), want: mustCreate(t, Options{}),
+		plain: NewExtractor(nil, flow.Set{})}
 	c.copier = NewCopier(c.got)
 	c.plain.dec = NewDecoder()
 	return c
@@ -67,7 +68,8 @@ func (c *copyComparer) compare(t *testing.T, name string, content []byte) (flows
 			t.Fatalf("%s: ends with %s, expected %s", name, got, want)
 		}
 	}
-	if c.got.Stat() != c.want.Stat() || c.got.records != c.want.records || !slices.Equal(c.got.exporters, c.want.exporters) {
+	if c.got.Stat() != c.want.Stat() || c.got.records != c.want.records ||
+		!slices.Equal(c.got.exporters, c.want.exporters) {
 		t.Fatalf("%s: statistics %+v, expected %+v", name, c.got.Stat(), c.want.Stat())
 	}
 	return flows, asIs
@@ -76,7 +78,8 @@ func (c *copyComparer) compare(t *testing.T, name string, content []byte) (flows
 // plainFiles are files of every layout, uncompressed, so that a byte that is changed
 // is one of a record.
 func plainFiles(t testing.TB) map[string][]byte {
-	files := map[string][]byte{"layout 1": file1(t, None), "layout 3": file3(t, None), "traffic": trafficFile(t, false), "mixed": trafficFile(t, true)}
+	files := map[string][]byte{"layout 1": file1(t, None), "layout 3": file3(t, None), "traffic": trafficFile(t, false),
+		"mixed": trafficFile(t, true)}
 	files["wide"], _ = smallFile(t, None)
 	return files
 }

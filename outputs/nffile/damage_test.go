@@ -20,7 +20,8 @@ func smallFile(t testing.TB, c Compression) (content []byte, ends []int64) {
 	t.Helper()
 	w := mustCreate(t, Options{Compression: c, Ident: "edge1"})
 	ends = append(ends, w.Size())
-	for _, flows := range [][]*flow.Record{{wideRecord(false), wideRecord(true)}, {eventRecord()}, {eventRecord(), wideRecord(true)}} {
+	for _, flows := range [][]*flow.Record{{wideRecord(false), wideRecord(true)}, {eventRecord()},
+		{eventRecord(), wideRecord(true)}} {
 		for _, r := range flows {
 			must(t, w.Append(r))
 		}
@@ -84,7 +85,8 @@ func TestCut(t *testing.T) {
 			}
 			got, err := readAll(path)
 			must(t, err)
-			if found.Blocks != uint32(blocks) || found.Flows != flowsInBlocks[blocks] || uint64(len(got)) != found.Flows {
+			if found.Blocks != uint32(blocks) || found.Flows != flowsInBlocks[blocks] ||
+				uint64(len(got)) != found.Flows {
 				t.Fatalf("cut to %d: found %+v, read %d flows, expected %d blocks", n, found, len(got), blocks)
 			}
 			if want := int64(n) - ends[blocks]; n >= headerSize && found.Truncated != want {
@@ -103,7 +105,8 @@ func TestRecoverNfdump(t *testing.T) {
 		_, err := Recover(path, Options{Compression: LZ4, Ident: "edge1"})
 		must(t, err)
 		out := nfdump(t, "-I", "-r", path) + nfdump(t, "-r", path, "-o", "null") + nfdump(t, "-v", path)
-		for _, want := range []string{fmt.Sprintf("Flows: %d\n", flowsInBlocks[i]), fmt.Sprintf("flows processed: %d,", flowsInBlocks[i]), "Ident: edge1\n"} {
+		for _, want := range []string{fmt.Sprintf("Flows: %d\n", flowsInBlocks[i]),
+			fmt.Sprintf("flows processed: %d,", flowsInBlocks[i]), "Ident: edge1\n"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("%d blocks: no %q in\n%s", i, want, out)
 			}

@@ -16,8 +16,10 @@ func fullExtra() *Extra {
 		Has: extraElements, ClientDelay: 1500, ServerDelay: 2500, AppDelay: 3500, Selector: 7,
 		Label: []byte("web"), InPayload: []byte("GET /"), OutPayload: []byte("HTTP/1.1 200"),
 		FrameSize: 1500, LinkType: 1, Frame: []byte{1, 2, 3, 4, 5},
-		PF:      PF{Action: 1, Reason: 2, Direction: 1, Rewritten: 1, Rule: 10, Subrule: 11, UID: 12, PID: 13, Interface: []byte("em0")},
-		Layer2:  Layer2{VLAN: 101, CustomerVLAN: 102, PostVLAN: 103, PostCustomerVLAN: 104, Ingress: 5, Egress: 6, EtherType: 0x800, IPVersion: 4},
+		PF: PF{Action: 1, Reason: 2, Direction: 1, Rewritten: 1, Rule: 10, Subrule: 11, UID: 12, PID: 13,
+			Interface: []byte("em0")},
+		Layer2: Layer2{VLAN: 101, CustomerVLAN: 102, PostVLAN: 103, PostCustomerVLAN: 104, Ingress: 5, Egress: 6,
+			EtherType: 0x800, IPVersion: 4},
 		NokiaIn: 21, NokiaOut: 22, NokiaText: []byte("sub-1"),
 	}
 }
@@ -68,7 +70,8 @@ func TestExtraNfdump(t *testing.T) {
 	must(t, w.AppendExtra(wideRecord(false), fullExtra()))
 	must(t, w.Close())
 	out := nfdump(t, "-r", w.Path(), "-o", "raw")
-	for _, want := range []string{"cli latency  =             1.500", "srv latency  =             2.500", "app latency  =             3.500", "in payload"} {
+	for _, want := range []string{"cli latency  =             1.500", "srv latency  =             2.500",
+		"app latency  =             3.500", "in payload"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
@@ -94,7 +97,8 @@ func TestTables(t *testing.T) {
 	w := mustCreate(t, Options{Compression: LZ4})
 	must(t, w.Append(wideRecord(false)))
 	id := Exporter{router, flow.V9, 77}
-	samplers := []Sampler{{Exporter: id, ID: -1, Interval: 1, Space: 99, Algorithm: 2}, {Exporter: id, ID: 5, Interval: 2, Space: 18}}
+	samplers := []Sampler{{Exporter: id, ID: -1, Interval: 1, Space: 99, Algorithm: 2},
+		{Exporter: id, ID: 5, Interval: 2, Space: 18}}
 	for _, s := range samplers {
 		must(t, w.Sampler(s))
 	}
@@ -127,7 +131,8 @@ func TestTables(t *testing.T) {
 		t.Errorf("nfdump says\n%s", out)
 	}
 	out = nfdump(t, "-E", w.Path())
-	for _, want := range []string{"algorithm: 2, packet interval: 1, packet space: 99", "id: 5, algorithm: 0, packet interval: 2, packet space: 18"} {
+	for _, want := range []string{"algorithm: 2, packet interval: 1, packet space: 99",
+		"id: 5, algorithm: 0, packet interval: 2, packet space: 18"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}

@@ -33,8 +33,10 @@ func newComparer() *comparer {
 
 // equalBriefs says whether two flows are the same.
 func equalBriefs(a, b *Brief) bool {
-	return a.First == b.First && a.Last == b.Last && a.Flows == b.Flows && a.Packets == b.Packets && a.Bytes == b.Bytes &&
-		a.RevPackets == b.RevPackets && a.RevBytes == b.RevBytes && a.Proto == b.Proto && slices.Equal(a.Values, b.Values)
+	return a.First == b.First && a.Last == b.Last && a.Flows == b.Flows && a.Packets == b.Packets &&
+		a.Bytes == b.Bytes &&
+		a.RevPackets == b.RevPackets && a.RevBytes == b.RevBytes && a.Proto == b.Proto &&
+		slices.Equal(a.Values, b.Values)
 }
 
 // compare returns how many flows of a file the two read, and how many of them the
@@ -98,7 +100,8 @@ func TestExtractorSamples(t *testing.T) {
 // TestExtractorWindow: flows outside of a window are passed over, those of every layout.
 func TestExtractorWindow(t *testing.T) {
 	traffic, _ := smallFile(t, None)
-	for name, content := range map[string][]byte{"layout 1": file1(t, None), "layout 2": traffic, "layout 3": file3(t, None), "traffic": trafficFile(t, true)} {
+	for name, content := range map[string][]byte{"layout 1": file1(t, None), "layout 2": traffic,
+		"layout 3": file3(t, None), "traffic": trafficFile(t, true)} {
 		read := func(from, to uint64) (flows []Brief, passed uint64) {
 			f, err := newFile("memory", memory{bytes.NewReader(content)}, int64(len(content)))
 			must(t, err)
@@ -117,13 +120,16 @@ func TestExtractorWindow(t *testing.T) {
 			t.Fatalf("%s: %d flows, %d passed over", name, len(all), passed)
 		}
 		for _, f := range all {
-			for _, window := range [][2]uint64{{f.First, 0}, {f.First + 1, 0}, {0, f.Last}, {0, f.Last - 1}, {f.First, f.Last}} {
+			for _, window := range [][2]uint64{{f.First, 0}, {f.First + 1, 0}, {0, f.Last}, {0, f.Last - 1},
+				{f.First, f.Last}} {
 				got, passed := read(window[0], window[1])
 				want := slices.DeleteFunc(slices.Clone(all), func(f Brief) bool {
 					return f.First < window[0] || window[1] != 0 && f.Last > window[1]
 				})
-				if !slices.EqualFunc(got, want, func(a, b Brief) bool { return equalBriefs(&a, &b) }) || len(got)+int(passed) != len(all) {
-					t.Fatalf("%s: %v: %d flows and %d, expected %d of %d", name, window, len(got), passed, len(want), len(all))
+				if !slices.EqualFunc(got, want, func(a, b Brief) bool { return equalBriefs(&a, &b) }) ||
+					len(got)+int(passed) != len(all) {
+					t.Fatalf("%s: %v: %d flows and %d, expected %d of %d", name, window, len(got), passed, len(want),
+						len(all))
 				}
 			}
 		}

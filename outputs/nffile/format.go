@@ -227,7 +227,8 @@ func decodeHeader(path string, b []byte) (Header, error) {
 	}
 	if len(b) >= 2 && le.Uint16(b) != magic {
 		if be.Uint16(b) == magic {
-			return bad(0, ErrUnsupported, "written on a big-endian machine; rewrite it there with nfdump -o … or export it")
+			return bad(0, ErrUnsupported,
+				"written on a big-endian machine; rewrite it there with nfdump -o … or export it")
 		}
 		return bad(0, ErrNotNfdump, "magic %#04x, expected %#04x", le.Uint16(b), magic)
 	}

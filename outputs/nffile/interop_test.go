@@ -22,7 +22,8 @@ func nfdump(t testing.TB, args ...string) string {
 func complaints(out string) string {
 	var bad []string
 	for line := range strings.Lines(out) {
-		for _, word := range []string{"nknown ext", "nknown rec", "nknown elem", "rror", "orrupt", "kip unknown", "an not", "nable to"} {
+		for _, word := range []string{"nknown ext", "nknown rec", "nknown elem", "rror", "orrupt", "kip unknown",
+			"an not", "nable to"} {
 			if strings.Contains(line, word) {
 				bad = append(bad, line)
 				break
@@ -83,7 +84,8 @@ func kinds() map[string]func(t testing.TB, w *Writer) {
 		"names": func(t testing.TB, w *Writer) {
 			must(t, w.Names([]Name{{Kind: InterfaceName, ID: 7, Name: "eth7"}}))
 			must(t, w.Names([]Name{{Kind: VRFName, ID: 9, Name: "customers"}}))
-			must(t, w.Names([]Name{{Kind: AppName, App: "\x03\x00\x00\x50", Name: "http", Description: "World Wide Web"}}))
+			must(t, w.Names([]Name{{Kind: AppName, App: "\x03\x00\x00\x50", Name: "http",
+				Description: "World Wide Web"}}))
 			must(t, w.Append(wideRecord(false)))
 		},
 		"extra": func(t testing.TB, w *Writer) {
@@ -94,7 +96,10 @@ func kinds() map[string]func(t testing.TB, w *Writer) {
 	}
 	for id := range elementFields {
 		if id < elLayer2 {
-			kinds[fmt.Sprintf("element %d", id)] = func(t testing.TB, w *Writer) { must(t, w.Append(elementRecord(id))) }
+			kinds[fmt.Sprintf("element %d", id)] = func(t testing.TB,
+				w *Writer) {
+				must(t, w.Append(elementRecord(id)))
+			}
 		}
 	}
 	return kinds
@@ -116,12 +121,14 @@ func TestNfdumpReadsOurs(t *testing.T) {
 				must(t, w.Close())
 				raw := nfdump(t, "-r", w.Path(), "-o", "raw")
 				compareRaw(t, w.Path(), rawFlows(raw))
-				outputs := []string{raw, nfdump(t, "-r", w.Path(), "-o", "csv"), nfdump(t, "-r", w.Path(), "-o", "json")}
+				outputs := []string{raw, nfdump(t, "-r", w.Path(), "-o", "csv"),
+					nfdump(t, "-r", w.Path(), "-o", "json")}
 				if name == "all fields" || name == "border" && c == LZ4 {
 					for _, format := range []string{"line", "long", "extended", "biline", "nsel", "nel", "pipe"} {
 						outputs = append(outputs, nfdump(t, "-r", w.Path(), "-o", format))
 					}
-					for _, args := range [][]string{{"-s", "srcip/bytes"}, {"-s", "record/packets"}, {"-A", "srcip,dstport"}, {"-a"}, {"-b"}, {"-O", "tstart"}} {
+					for _, args := range [][]string{{"-s", "srcip/bytes"}, {"-s", "record/packets"},
+						{"-A", "srcip,dstport"}, {"-a"}, {"-b"}, {"-O", "tstart"}} {
 						outputs = append(outputs, nfdump(t, append([]string{"-r", w.Path(), "-o", "line"}, args...)...))
 					}
 				}
@@ -134,10 +141,12 @@ func TestNfdumpReadsOurs(t *testing.T) {
 					t.Errorf("no %q in %.1000s", want, raw)
 				}
 				checkInfo(t, nfdump(t, "-I", "-r", w.Path()), &stat)
-				if out := nfdump(t, "-E", w.Path()); !strings.Contains(out, "SysID: 1,") || complaints(strings.ReplaceAll(out, "Sequence failures", "")) != "" {
+				if out := nfdump(t, "-E", w.Path()); !strings.Contains(out, "SysID: 1,") ||
+					complaints(strings.ReplaceAll(out, "Sequence failures", "")) != "" {
 					t.Errorf("nfdump -E says\n%s", out)
 				}
-				if out := nfdump(t, "-v", w.Path()); complaints(out) != "" || !strings.Contains(out, "Type 3 blocks : ") {
+				if out := nfdump(t, "-v", w.Path()); complaints(out) != "" ||
+					!strings.Contains(out, "Type 3 blocks : ") {
 					t.Errorf("nfdump -v says\n%s", out)
 				}
 			})
@@ -158,10 +167,12 @@ func checkComplaints(t *testing.T, outputs ...string) {
 // checkInfo compares what nfdump -I prints with statistics.
 func checkInfo(t *testing.T, out string, s *Stat) {
 	t.Helper()
-	want := map[string]uint64{"Flows": s.Flows, "Packets": s.Packets, "Bytes": s.Bytes, "First": s.First / 1000, "Last": s.Last / 1000,
+	want := map[string]uint64{"Flows": s.Flows, "Packets": s.Packets, "Bytes": s.Bytes, "First": s.First / 1000,
+		"Last":       s.Last / 1000,
 		"msec_first": s.First % 1000, "msec_last": s.Last % 1000, "Sequence failures": s.SequenceFailures}
 	for i, proto := range []string{"tcp", "udp", "icmp", "other"} {
-		want["Flows_"+proto], want["Packets_"+proto], want["Bytes_"+proto] = s.ProtoFlows[i], s.ProtoPackets[i], s.ProtoBytes[i]
+		want["Flows_"+proto], want["Packets_"+proto], want["Bytes_"+proto] = s.ProtoFlows[i], s.ProtoPackets[i],
+			s.ProtoBytes[i]
 	}
 	for name, v := range want {
 		if line := fmt.Sprintf("%s: %d\n", name, v); !strings.Contains(out, line) {
@@ -198,7 +209,8 @@ func TestNfdumpRewritesOurs(t *testing.T) {
 					}
 				}
 				if !slices.Equal(got.exporters, want.exporters) || !slices.Equal(got.samplers, want.samplers) {
-					t.Errorf("exporters %v, samplers %v, expected %v and %v", got.exporters, got.samplers, want.exporters, want.samplers)
+					t.Errorf("exporters %v, samplers %v, expected %v and %v", got.exporters, got.samplers,
+						want.exporters, want.samplers)
 				}
 				if r, err := Verify(to, nil); err != nil || !r.Sound() {
 					t.Errorf("%s %v %v", &r, r.Problems, err)

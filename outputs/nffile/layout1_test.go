@@ -28,7 +28,8 @@ func file1(t testing.TB, c Compression) []byte {
 		return b
 	}
 	flowRecord := func(flags, number uint16, ids ...uint16) []byte {
-		b := put(nil, uint16(recordCommon), uint16(0), flags, number, uint16(123), uint16(456), uint32(1e9), uint32(1e9+5),
+		b := put(nil, uint16(recordCommon), uint16(0), flags, number, uint16(123), uint16(456), uint32(1e9),
+			uint32(1e9+5),
 			uint8(64), uint8(0x1b), uint8(6), uint8(46), uint16(1000), uint16(80), uint16(1), uint8(2), uint8(3))
 		if flags&common1IPv6 != 0 {
 			b = put(b, address6("2001:db8::1"), address6("2001:db8::2"))
@@ -62,7 +63,8 @@ func file1(t testing.TB, c Compression) []byte {
 	var exporter [exporterSize]byte
 	encodeExporter(exporter[:], Exporter{router, flow.V5, 7}, 1)
 	blocks := [][][]byte{
-		{mapRecord(0, 4, 6, 27), mapRecord(1, all...), exporter[:], flowRecord(0, 0, 4, 6, 27), flowRecord(common1IPv6|common1Packets|common1Bytes, 1, all...)},
+		{mapRecord(0, 4, 6, 27), mapRecord(1, all...), exporter[:], flowRecord(0, 0, 4, 6, 27),
+			flowRecord(common1IPv6|common1Packets|common1Bytes, 1, all...)},
 		{flowRecord(common1Packets|common1Event|common1Sampled, 1, all...), mapRecord(0), flowRecord(0, 0)},
 	}
 	flags := map[Compression]uint32{None: 0, LZO: flags1LZO, BZ2: flags1BZ2, LZ4: flags1LZ4}[c]
@@ -93,21 +95,27 @@ func TestLayout1Made(t *testing.T) {
 			t.Fatalf("%s: %d flows, expected 4", c, len(got))
 		}
 		a, b, e, d := &got[0], &got[1], &got[2], &got[3]
-		if a.Src != addr("10.0.0.1") || a.First.Milli() != 1e12+123 || a.Last.Milli() != 1e12+5456 || a.Input != 0x0201 ||
-			a.SrcAS != 0x0201 || a.Received.Milli() != 0 && a.Received == 0 || a.Version != flow.V5 || a.Domain != 7 || a.Exporter != router {
+		if a.Src != addr("10.0.0.1") || a.First.Milli() != 1e12+123 || a.Last.Milli() != 1e12+5456 ||
+			a.Input != 0x0201 ||
+			a.SrcAS != 0x0201 || a.Received.Milli() != 0 && a.Received == 0 || a.Version != flow.V5 || a.Domain != 7 ||
+			a.Exporter != router {
 			t.Errorf("%s: the first flow is %+v", c, a)
 		}
-		if b.Src != addr("2001:db8::1") || b.Packets != 1<<40 || b.Bytes != 1<<41 || b.Input != 0x04030201 || b.RevPackets != 0x0807060504030201 ||
-			b.SrcVLAN != 0x0201 || b.InSrcMAC != [6]byte{6, 5, 4, 3, 2, 1} || b.PortBlock[3] != 0x0807 || b.EngineType != 3 || b.NATEvent != 1 {
+		if b.Src != addr("2001:db8::1") || b.Packets != 1<<40 || b.Bytes != 1<<41 || b.Input != 0x04030201 ||
+			b.RevPackets != 0x0807060504030201 ||
+			b.SrcVLAN != 0x0201 || b.InSrcMAC != [6]byte{6, 5, 4, 3, 2, 1} || b.PortBlock[3] != 0x0807 ||
+			b.EngineType != 3 || b.NATEvent != 1 {
 			t.Errorf("%s: the second flow is %+v", c, b)
 		}
 		if !e.Event || e.Packets != 1<<40 || e.Bytes != 5000 || e.User == nil || !e.Has(flow.XlateSrc) {
 			t.Errorf("%s: the event is %+v", c, e)
 		}
-		if d.Has(flow.Input) || d.SrcAS != 0 || d.RevPackets != 0 || d.User != nil || d.Received != 0 || d.InSrcMAC != [6]byte{} {
+		if d.Has(flow.Input) || d.SrcAS != 0 || d.RevPackets != 0 || d.User != nil || d.Received != 0 ||
+			d.InSrcMAC != [6]byte{} {
 			t.Errorf("%s: fields of the flow before have stayed: %+v", c, d)
 		}
-		if f, err := OpenFile(path); err != nil || f.Ident() != "edge1" || f.Stat().Flows != 4 || f.Header().Layout != 1 {
+		if f, err := OpenFile(path); err != nil || f.Ident() != "edge1" || f.Stat().Flows != 4 ||
+			f.Header().Layout != 1 {
 			t.Errorf("%s: %v", c, err)
 		}
 	}

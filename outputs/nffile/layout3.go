@@ -74,14 +74,16 @@ func (f *File) readDirectory3() error {
 	}
 	var head [8]byte
 	if off < header3Size || off > f.size-8 {
-		return f.errorf(32, ErrCorrupt, "the directory should be at offset %d, the file has %d bytes: it was cut, salvage it", off, f.size)
+		return f.errorf(32, ErrCorrupt,
+			"the directory should be at offset %d, the file has %d bytes: it was cut, salvage it", off, f.size)
 	}
 	if _, err := f.f.ReadAt(head[:], off); err != nil {
 		return f.shortRead(err, off, len(head))
 	}
 	n := int64(le.Uint32(head[4:]))
 	if le.Uint32(head[:]) != directory3Magic || n > (f.size-off-8)/16 {
-		return f.errorf(off, ErrCorrupt, "no directory of blocks, expected magic %#x and %d entries in %d bytes", uint32(directory3Magic), n, f.size-off)
+		return f.errorf(off, ErrCorrupt, "no directory of blocks, expected magic %#x and %d entries in %d bytes",
+			uint32(directory3Magic), n, f.size-off)
 	}
 	entries := make([]byte, 16*n)
 	if _, err := f.f.ReadAt(entries, off+8); err != nil {
@@ -156,12 +158,14 @@ func decodeExporter3(p []byte) exporter3 {
 	e := exporter3{
 		id:    Exporter{Addr: addrOf(p[4:]), Version: versionOf(le.Uint32(p[20:])), Domain: le.Uint32(p[24:])},
 		sysid: le.Uint32(p[28:]),
-		stat:  ExporterStat{Datagrams: le.Uint64(p[32:]), Flows: le.Uint64(p[40:]), Failures: uint64(le.Uint32(p[48:]))},
+		stat: ExporterStat{Datagrams: le.Uint64(p[32:]), Flows: le.Uint64(p[40:]),
+			Failures: uint64(le.Uint32(p[48:]))},
 	}
 	n := int(le.Uint16(p[54:]))
 	for q := p[exporter3Size:]; n > 0 && len(q) >= 24; q, n = q[24:], n-1 {
 		e.samplers = append(e.samplers, Sampler{
-			ID: int64(le.Uint64(q)), Interval: le.Uint32(q[8:]), Space: le.Uint32(q[12:]), Algorithm: uint16(le.Uint32(q[16:])),
+			ID: int64(le.Uint64(q)), Interval: le.Uint32(q[8:]), Space: le.Uint32(q[12:]),
+			Algorithm: uint16(le.Uint32(q[16:])),
 		})
 	}
 	return e
@@ -173,7 +177,8 @@ func (b *Block) decodeHead3(h []byte) error {
 	b.kindOfBlock = uint16(le.Uint32(h))
 	size, raw := le.Uint32(h[4:]), le.Uint32(h[8:])
 	if size < block3HeadSize || raw < block3HeadSize || raw > MaxBlock {
-		return b.file.errorf(b.off, ErrCorrupt, "block of %d bytes, %d unpacked, expected %d to %d", size, raw, block3HeadSize, MaxBlock)
+		return b.file.errorf(b.off, ErrCorrupt, "block of %d bytes, %d unpacked, expected %d to %d", size, raw,
+			block3HeadSize, MaxBlock)
 	}
 	if h[14] != 0 || h[15] != 0 {
 		return b.file.errorf(b.off, ErrUnsupported, "encrypted: decrypt it with nfdump 1.8")
@@ -230,13 +235,15 @@ var elements3 = [...]struct {
 	el3Routing4: {0, 8, 1<<elNext4 | 1<<elBGPNext4}, el3Routing6: {0, 32, 1<<elNext6 | 1<<elBGPNext6},
 	11: {elReceived4, 4, 0}, 12: {elReceived6, 16, 0}, 13: {elMPLS, 40, 0},
 	el3MACIn: {0, 16, 1 << elMAC}, el3MACOut: {0, 16, 1 << elMAC},
-	16: {elASAdjacent, 8, 0}, 17: {elLatency, 24, 0}, 18: {elXlate4, 8, 0}, 19: {elXlate6, 32, 0}, 20: {elXlatePort, 4, 0},
+	16: {elASAdjacent, 8, 0}, 17: {elLatency, 24, 0}, 18: {elXlate4, 8, 0}, 19: {elXlate6, 32, 0},
+	20:       {elXlatePort, 4, 0},
 	el3Event: {0, 24, 1<<elNSEL | 1<<elNAT},
 	22:       {elACL, 24, 0}, 23: {elUser, 1, 0}, 24: {elPortBlock, 8, 0},
 	el3NBAR: {0, 4, 1 << elNBAR}, el3InPayload: {0, 4, 1 << elInPayload}, el3OutPayload: {0, 4, 1 << elOutPayload},
 	28: {elTunnel4, 12, 0}, 29: {elTunnel6, 36, 0}, el3Observation: {0, 16, 1 << elObservation},
 	31: {elInmonMeta, 4, 0}, el3InmonFrame: {0, 4, 1 << elInmonFrame}, 33: {elVRF, 8, 0}, 34: {elPF, 20, 0},
-	35: {elLayer2, 27, 0}, 36: {elFlowID, 8, 0}, 37: {elNokia, 4, 0}, 38: {elNokiaText, 1, 0}, el3IPInfo: {0, 3, 1 << elIPInfo},
+	35: {elLayer2, 27, 0}, 36: {elFlowID, 8, 0}, 37: {elNokia, 4, 0}, 38: {elNokiaText, 1, 0},
+	el3IPInfo: {0, 3, 1 << elIPInfo},
 }
 
 // The elements of layout 3 that are not as in layout 2.

@@ -76,7 +76,8 @@ func wide3() map[int][]byte {
 		le.PutUint32(mpls[4*i:], l)
 	}
 	return map[int][]byte{
-		1:              put(nil, w.First.Milli(), w.Last.Milli(), w.Received.Milli(), w.Packets, w.Bytes, w.SrcPort, w.DstPort, w.Proto, uint8(w.TCPFlags), w.FwdStatus, w.SrcTOS),
+		1: put(nil, w.First.Milli(), w.Last.Milli(), w.Received.Milli(), w.Packets, w.Bytes, w.SrcPort,
+			w.DstPort, w.Proto, uint8(w.TCPFlags), w.FwdStatus, w.SrcTOS),
 		2:              put(nil, v4(w.Src), v4(w.Dst)),
 		el3Interface:   put(nil, w.Input, w.Output),
 		el3Misc:        put(nil, w.SrcMask, w.DstMask, w.Direction, w.BiflowDir, w.DstTOS, w.EndReason, uint16(0)),
@@ -120,15 +121,21 @@ func file3(t testing.TB, c Compression) []byte {
 	t.Helper()
 	flows := [][]byte{
 		flow3Record(0, 1, wide3()),
-		flow3Record(0, 0, map[int][]byte{1: make([]byte, 48), 3: put(nil, address6("2001:db8::1"), address6("2001:db8::2"))}),
-		flow3Record(flagEvent, 1, map[int][]byte{1: make([]byte, 48), el3Event: put(nil, uint64(1e12), uint32(7), uint16(1001), uint8(3), uint8(0), uint16(1), uint16(0), uint32(0))}),
-		flow3Record(flagSampled, 1, map[int][]byte{1: make([]byte, 48), el3Event: put(nil, uint64(1e12), uint32(0), uint16(0), uint8(0), uint8(0), uint16(2), uint16(4), uint32(5))}),
+		flow3Record(0, 0, map[int][]byte{1: make([]byte, 48),
+			3: put(nil, address6("2001:db8::1"), address6("2001:db8::2"))}),
+		flow3Record(flagEvent, 1, map[int][]byte{1: make([]byte, 48),
+			el3Event: put(nil, uint64(1e12), uint32(7), uint16(1001), uint8(3), uint8(0), uint16(1), uint16(0),
+				uint32(0))}),
+		flow3Record(flagSampled, 1, map[int][]byte{1: make([]byte, 48),
+			el3Event: put(nil, uint64(1e12), uint32(0), uint16(0), uint8(0), uint8(0), uint16(2), uint16(4),
+				uint32(5))}),
 	}
 	payload := put(nil, uint32(len(flows)), uint32(0), uint64(0), uint64(0), uint64(0))
 	for _, f := range flows {
 		payload = append(payload, f...)
 	}
-	exporter := put(nil, uint32(1), uint32(0), uint16(recordExporter3), uint16(exporter3Size+24), string(make([]byte, 10)), "\xff\xff\xc0\x00\x02\xfe",
+	exporter := put(nil, uint32(1), uint32(0), uint16(recordExporter3), uint16(exporter3Size+24),
+		string(make([]byte, 10)), "\xff\xff\xc0\x00\x02\xfe",
 		uint32(9), uint32(77), uint32(1), uint64(11), uint64(4), uint32(2), uint16(1), uint16(1),
 		uint64(3), uint32(1), uint32(99), uint32(2), uint16(1), uint16(0))
 	stat := Stat{Flows: 4, Packets: 10, First: 1e12, Last: 2e12}
@@ -137,7 +144,8 @@ func file3(t testing.TB, c Compression) []byte {
 
 	file := make([]byte, header3Size)
 	directory := put(nil, uint32(directory3Magic), uint32(4))
-	for kind, content := range map[uint32][]byte{block3Flow: payload, block3Exporter: exporter, block3Ident: []byte("edge1\x00"), block3Stat: statBytes[4:]} {
+	for kind, content := range map[uint32][]byte{block3Flow: payload, block3Exporter: exporter,
+		block3Ident: []byte("edge1\x00"), block3Stat: statBytes[4:]} {
 		b := block3(t, kind, c, content)
 		directory = put(directory, kind, uint32(len(b)), uint64(len(file)))
 		file = append(file, b...)
@@ -145,7 +153,8 @@ func file3(t testing.TB, c Compression) []byte {
 	off := len(file)
 	file = append(file, directory...)
 	file = put(file, uint32(0xA50F), uint32(len(directory)), uint64(off), string(make([]byte, 40)))
-	copy(file, put(nil, uint16(magic), uint16(layout3), uint32(0x01080000), uint64(1e9), uint16(1), uint16(1), uint32(0), uint32(4<<20), uint32(len(directory)), uint64(off)))
+	copy(file, put(nil, uint16(magic), uint16(layout3), uint32(0x01080000), uint64(1e9), uint16(1), uint16(1),
+		uint32(0), uint32(4<<20), uint32(len(directory)), uint64(off)))
 	return file
 }
 
@@ -169,7 +178,8 @@ func TestLayout3(t *testing.T) {
 		if r := &got[1]; r.Src != addr("2001:db8::1") || r.Input != 0 || r.Has(flow.Input) || r.Has(flow.NextHop) {
 			t.Errorf("%s: the second flow is %+v", c, r)
 		}
-		if r := &got[2]; !r.Event || r.FlowID != 7 || r.FwEvent != 3 || r.FwXEvent != 1001 || r.EventTime.Milli() != 1e12 {
+		if r := &got[2]; !r.Event || r.FlowID != 7 || r.FwEvent != 3 || r.FwXEvent != 1001 ||
+			r.EventTime.Milli() != 1e12 {
 			t.Errorf("%s: the event is %+v", c, r)
 		}
 		if r := &got[3]; r.Event || r.NATEvent != 4 || r.NATPool != 5 || r.Has(flow.FwEvent) {

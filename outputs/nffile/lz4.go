@@ -134,7 +134,8 @@ func (s *lz4Writer) findTail() {
 		return
 	}
 	t = s.src[end-tailSize-8 : end]
-	if (a^le.Uint64(t[8:]))|(b^le.Uint64(t[16:]))|(c^le.Uint64(t[24:]))|(d^le.Uint64(t[32:]))|(e^le.Uint64(t[40:])) != 0 {
+	if (a^le.Uint64(t[8:]))|(b^le.Uint64(t[16:]))|(c^le.Uint64(t[24:]))|(d^le.Uint64(t[32:]))|
+		(e^le.Uint64(t[40:])) != 0 {
 		return
 	}
 	before := le.Uint64(t) ^ load(s.src, r.end-tailSize-8)

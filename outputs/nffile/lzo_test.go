@@ -116,7 +116,8 @@ func TestLZOPlain(t *testing.T) {
 	var w lzoWriter
 	dst := make([]byte, lzoBound(2000))
 	for range 5000 {
-		lzoCompare(t, append([]byte("\x40abcdefghijklmnopqrstuvwxyz0123456789abcdefghijk")[:18+rng.IntN(30)], random(40)...))
+		lzoCompare(t, append([]byte("\x40abcdefghijklmnopqrstuvwxyz0123456789abcdefghijk")[:18+rng.IntN(30)],
+			random(40)...))
 		data := random(rng.IntN(300))
 		data = append(data, data[len(data)/2:]...)
 		stream := slices.Clone(dst[:w.pack(dst, append(data, data...))])

@@ -49,7 +49,8 @@ func newPacker(kind Compression, level int) (*packer, error) {
 		if level == 0 {
 			level = 3
 		}
-		p.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)))
+		p.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1),
+			zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)))
 	case BZ2:
 		if level == 0 {
 			level = 9

@@ -40,12 +40,15 @@ func jsonText(r *flow.Record, x *Extra) map[string]string {
 		"out_packets": n(r.RevPackets), "out_bytes": n(r.RevBytes), "aggr_flows": n(r.Flows),
 		"src_vlan": n(r.SrcVLAN), "dst_vlan": n(r.DstVLAN), "src_as": n(r.SrcAS), "dst_as": n(r.DstAS),
 		"next_as": n(r.NextAS), "prev_as": n(r.PrevAS),
-		"in_src_mac": macText(r.InSrcMAC), "out_dst_mac": macText(r.OutDstMAC), "in_dst_mac": macText(r.InDstMAC), "out_src_mac": macText(r.OutSrcMAC),
-		"connect_id": n(r.FlowID), "event_id": n(r.FwEvent), "xevent_id": n(r.FwXEvent), "t_event": stamp(r.EventTime),
-		"src_xlt_port": n(r.XlateSPort), "dst_xlt_port": n(r.XlateDPort), "ingress_acl": acl(r.IngressACL), "egress_acl": acl(r.EgressACL),
-		"user_name": string(r.User), "ingress_vrf": n(r.IngressVRF), "egress_vrf": n(r.EgressVRF),
+		"in_src_mac": macText(r.InSrcMAC), "out_dst_mac": macText(r.OutDstMAC), "in_dst_mac": macText(r.InDstMAC),
+		"out_src_mac": macText(r.OutSrcMAC),
+		"connect_id":  n(r.FlowID), "event_id": n(r.FwEvent), "xevent_id": n(r.FwXEvent), "t_event": stamp(r.EventTime),
+		"src_xlt_port": n(r.XlateSPort), "dst_xlt_port": n(r.XlateDPort), "ingress_acl": acl(r.IngressACL),
+		"egress_acl": acl(r.EgressACL),
+		"user_name":  string(r.User), "ingress_vrf": n(r.IngressVRF), "egress_vrf": n(r.EgressVRF),
 		"nat_event_id": n(r.NATEvent), "nat_pool_id": n(r.NATPool),
-		"pblock_start": n(r.PortBlock[0]), "pblock_end": n(r.PortBlock[1]), "pblock_step": n(r.PortBlock[2]), "pblock_size": n(r.PortBlock[3]),
+		"pblock_start": n(r.PortBlock[0]), "pblock_end": n(r.PortBlock[1]), "pblock_step": n(r.PortBlock[2]),
+		"pblock_size": n(r.PortBlock[3]),
 		"cli_latency": micro(x.ClientDelay), "srv_latency": micro(x.ServerDelay), "app_latency": micro(x.AppDelay),
 		"tun_proto": n(r.TunProto), "tun proto": n(r.TunProto), "observationPointID": n(r.ObservationPoint),
 		"observationDomainID": n(x.Domain), "observationDoaminID": n(x.Domain),
@@ -53,8 +56,10 @@ func jsonText(r *flow.Record, x *Extra) map[string]string {
 	for i, label := range r.MPLS {
 		out[fmt.Sprintf("mpls_%d", i+1)] = fmt.Sprintf("%d-%d-%d", label>>4, label>>1&7, label&1)
 	}
-	for format, a := range map[string]netip.Addr{"src%d_addr": r.Src, "dst%d_addr": r.Dst, "bgp%d_next_hop": r.BGPNextHop, "ip%d_next_hop": r.NextHop,
-		"ip%d_router": r.Exporter, "src%d_xlt_ip": r.XlateSrc, "dst%d_xlt_ip": r.XlateDst, "src%d_tun_ip": r.TunSrc, "dst%d_tun_ip": r.TunDst} {
+	for format, a := range map[string]netip.Addr{"src%d_addr": r.Src, "dst%d_addr": r.Dst,
+		"bgp%d_next_hop": r.BGPNextHop, "ip%d_next_hop": r.NextHop,
+		"ip%d_router": r.Exporter, "src%d_xlt_ip": r.XlateSrc, "dst%d_xlt_ip": r.XlateDst, "src%d_tun_ip": r.TunSrc,
+		"dst%d_tun_ip": r.TunDst} {
 		out[fmt.Sprintf(format, map[bool]int{true: 4, false: 6}[a.Is4()])] = a.String()
 	}
 	return out
@@ -70,7 +75,8 @@ var notOfTheFlow = []string{"cnt", "ident", "type", "export_sysid", "src_net", "
 // have printed of a file.
 func TestRecordedJSON(t *testing.T) {
 	dir := samples(t)
-	for name, list := range map[string]func(string) []map[string]any{"171-json.txt": jsonArray, "178-ndjson.txt": jsonLines} {
+	for name, list := range map[string]func(string) []map[string]any{"171-json.txt": jsonArray,
+		"178-ndjson.txt": jsonLines} {
 		text, err := os.ReadFile(filepath.Join(dir, "out", name))
 		must(t, err)
 		want := list(string(text))
@@ -132,7 +138,8 @@ func nfcapd(t *testing.T, option string, send func(net.Conn), while func(current
 	_, port, err := net.SplitHostPort(c.LocalAddr().String())
 	must(t, err)
 	c.Close()
-	cmd := exec.Command(peers.Path(t, "nfcapd"), "-w", dir, "-b", "127.0.0.1", "-p", port, "-t", "3600", "-B", "4000000", option)
+	cmd := exec.Command(peers.Path(t, "nfcapd"), "-w", dir, "-b", "127.0.0.1", "-p", port, "-t", "3600", "-B",
+		"4000000", option)
 	cmd.Env = append(cmd.Environ(), "TZ=UTC")
 	must(t, cmd.Start())
 	var current []string

@@ -76,14 +76,16 @@ func resume(f medium, size int64, path string, opt Options) (*Writer, Found, err
 	}
 	n = min(n, headerSize)
 	if n < headerSize && strings.HasPrefix("\x0c\xa5\x02\x00", string(b[:min(n, 4)])) {
-		w.head = Header{Layout: layout2, NfdumpVersion: nfdumpVersion, Created: time.Now().Unix(), Compression: opt.Compression}
+		w.head = Header{Layout: layout2, NfdumpVersion: nfdumpVersion, Created: time.Now().Unix(),
+			Compression: opt.Compression}
 		return w, Found{Truncated: size}, w.writeHeader(w.head)
 	}
 	if w.head, err = decodeHeader(path, b[:n]); err != nil {
 		return nil, Found{}, err
 	}
 	if w.head.Layout != layout2 {
-		return nil, Found{}, newFormatError(path, 2, ErrUnsupported, "appending to layout %d, expected 2", w.head.Layout)
+		return nil, Found{}, newFormatError(path, 2, ErrUnsupported, "appending to layout %d, expected 2",
+			w.head.Layout)
 	}
 	file := &File{path: path, f: f, size: size, head: w.head, off: headerSize, end: size, open: true}
 	end, err := w.scan(file)
@@ -93,7 +95,8 @@ func resume(f medium, size int64, path string, opt Options) (*Writer, Found, err
 	if behind, err := file.searcher().find(end+1, size); err != nil {
 		return nil, Found{}, err
 	} else if behind < size {
-		return nil, Found{}, newFormatError(path, w.off, ErrCorrupt, "a block is damaged, but there are more behind it: not appended to")
+		return nil, Found{}, newFormatError(path, w.off, ErrCorrupt,
+			"a block is damaged, but there are more behind it: not appended to")
 	}
 	found := Found{Blocks: w.blocks, Flows: w.stat.Flows, Truncated: size - end}
 	w.head.Appendix, w.head.AppendixOffset, w.head.Blocks = 0, 0, 0

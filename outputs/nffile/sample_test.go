@@ -74,7 +74,8 @@ func rawText(r *flow.Record, x *Extra) map[string]string {
 		"tcp flags": fmt.Sprintf("0x%02x", r.TCPFlags), "src port": n(r.SrcPort), "dst port": n(r.DstPort),
 		"ICMP": fmt.Sprintf("%d.%d", r.ICMP>>8, r.ICMP&255), "src tos": n(r.SrcTOS), "dst tos": n(r.DstTOS),
 		"in packets": n(r.Packets), "in bytes": n(r.Bytes), "out packets": n(r.RevPackets), "out bytes": n(r.RevBytes),
-		"aggr flows": n(r.Flows), "src addr": n(r.Src), "dst addr": n(r.Dst), "input": n(r.Input), "output": n(r.Output),
+		"aggr flows": n(r.Flows), "src addr": n(r.Src), "dst addr": n(r.Dst), "input": n(r.Input),
+		"output":   n(r.Output),
 		"src mask": n(r.SrcMask), "dst mask": n(r.DstMask), "fwd status": n(r.FwdStatus), "direction": n(r.Direction),
 		"biFlow Dir": fmt.Sprintf("0x%02x", r.BiflowDir), "end reason": fmt.Sprintf("0x%02x", r.EndReason),
 		"src as": n(r.SrcAS), "dst as": n(r.DstAS), "bgp next as": n(r.NextAS), "bgp prev as": n(r.PrevAS),
@@ -86,15 +87,18 @@ func rawText(r *flow.Record, x *Extra) map[string]string {
 		"Event time": n(r.EventTime.Milli()), "Ingress ACL": aclText(r.IngressACL), "Egress ACL": aclText(r.EgressACL),
 		"username": string(r.User), "src xlt ip": n(r.XlateSrc), "dst xlt ip": n(r.XlateDst),
 		"src xlt port": n(r.XlateSPort), "dst xlt port": n(r.XlateDPort),
-		"pblock start": n(r.PortBlock[0]), "pblock end": n(r.PortBlock[1]), "pblock step": n(r.PortBlock[2]), "pblock size": n(r.PortBlock[3]),
+		"pblock start": n(r.PortBlock[0]), "pblock end": n(r.PortBlock[1]), "pblock step": n(r.PortBlock[2]),
+		"pblock size": n(r.PortBlock[3]),
 		"ingress VRF": n(r.IngressVRF), "egress VRF": n(r.EgressVRF),
 		"tun src addr": n(r.TunSrc), "tun dst addr": n(r.TunDst), "tun proto": n(r.TunProto),
 		"obs pointID": fmt.Sprintf("0x%010x", r.ObservationPoint), "obs domainID": fmt.Sprintf("0x%05x", x.Domain),
-		"cli latency": fmt.Sprintf("%.3f", float64(x.ClientDelay)/1000), "srv latency": fmt.Sprintf("%.3f", float64(x.ServerDelay)/1000),
+		"cli latency": fmt.Sprintf("%.3f", float64(x.ClientDelay)/1000),
+		"srv latency": fmt.Sprintf("%.3f", float64(x.ServerDelay)/1000),
 		"app latency": fmt.Sprintf("%.3f", float64(x.AppDelay)/1000), "in payload": n(len(x.InPayload)),
 		"out payload": n(len(x.OutPayload)), "Label": string(x.Label),
 		"pflog ifname": string(x.PF.Interface), "pflog rulenr": n(x.PF.Rule),
-		"pflog action": [...]string{"pass", "block"}[x.PF.Action&1], "pflog direct": [...]string{"inout", "in", "out", ""}[x.PF.Direction&3],
+		"pflog action": [...]string{"pass", "block"}[x.PF.Action&1],
+		"pflog direct": [...]string{"inout", "in", "out", ""}[x.PF.Direction&3],
 		"pflog reason": fmt.Sprintf("%d/fragment", x.PF.Reason),
 	}
 	for i, l := range r.MPLS {
@@ -180,7 +184,8 @@ func TestLayout1(t *testing.T) {
 	f, err := OpenFile(path)
 	must(t, err)
 	defer f.Close()
-	if s := f.Stat(); f.Ident() != "testident" || s.Flows != 6 || s.ProtoFlows != [4]uint64{4, 1, 1, 0} || s.First != 1700000001000 || s.Last != 1700000210789 {
+	if s := f.Stat(); f.Ident() != "testident" || s.Flows != 6 || s.ProtoFlows != [4]uint64{4, 1, 1, 0} ||
+		s.First != 1700000001000 || s.Last != 1700000210789 {
 		t.Errorf("ident %q, statistics %+v", f.Ident(), s)
 	}
 	var b Block
@@ -191,7 +196,8 @@ func TestLayout1(t *testing.T) {
 		}
 		must(t, d.Err())
 	}
-	if e := d.Exporters(); len(e) != 2 || e[0] != (Exporter{addr("127.0.0.1"), flow.V5, 0x102}) || e[1].Version != flow.V9 {
+	if e := d.Exporters(); len(e) != 2 || e[0] != (Exporter{addr("127.0.0.1"), flow.V5, 0x102}) ||
+		e[1].Version != flow.V9 {
 		t.Errorf("exporters %+v", e)
 	}
 	if s := d.Samplers(); len(s) != 1 || s[0].Rate() != 1 || s[0].ID != -1 {
@@ -259,7 +265,8 @@ func (s *sweeper) sweep(t *testing.T, name string, content []byte) {
 	}
 	bad := slices.Clone(content)
 	step := 3
-	if f, err := newFile(name, memory{bytes.NewReader(content)}, int64(len(content))); err != nil || f.head.Compression == BZ2 || f.head.Compression == ZSTD || f.head.Layout == layout3 {
+	if f, err := newFile(name, memory{bytes.NewReader(content)}, int64(len(content))); err != nil ||
+		f.head.Compression == BZ2 || f.head.Compression == ZSTD || f.head.Layout == layout3 {
 		step = 17 // these libraries take long, and every byte of them is packed
 	}
 	if *allOffsets {

@@ -26,14 +26,16 @@ type border struct {
 
 func newBorder(seed uint64, mixed bool) *border {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	return &border{rng: rng, server: rand.NewZipf(rng, 1.3, 1, 199), client: rand.NewZipf(rng, 1.05, 8, 64999), mixed: mixed, now: slot}
+	return &border{rng: rng, server: rand.NewZipf(rng, 1.3, 1, 199), client: rand.NewZipf(rng, 1.05, 8, 64999),
+		mixed: mixed, now: slot}
 }
 
 var borderPorts = [...]struct {
 	proto  uint8
 	port   uint16
 	median float64
-}{{6, 443, 9000}, {6, 443, 9000}, {6, 443, 9000}, {17, 53, 160}, {17, 443, 12000}, {6, 80, 6000}, {6, 22, 4000}, {17, 123, 76}, {1, 8 << 8, 168}}
+}{{6, 443, 9000}, {6, 443, 9000}, {6, 443, 9000}, {17, 53, 160}, {17, 443, 12000}, {6, 80, 6000}, {6, 22, 4000},
+	{17, 123, 76}, {1, 8 << 8, 168}}
 
 // next fills r with the next flow.
 func (b *border) next(r *flow.Record) {
@@ -83,12 +85,14 @@ func (b *border) exporter(r *flow.Record) {
 		r.Present.Add(flow.NextHop)
 	case 2:
 		r.Version, r.SrcVLAN = flow.IPFIX, uint16(100+b.rng.IntN(4))
-		r.InSrcMAC, r.OutDstMAC = [6]byte{2, 0, 0, 0, 1, byte(b.rng.IntN(40))}, [6]byte{2, 0, 0, 0, 2, byte(b.rng.IntN(40))}
+		r.InSrcMAC, r.OutDstMAC = [6]byte{2, 0, 0, 0, 1, byte(b.rng.IntN(40))},
+			[6]byte{2, 0, 0, 0, 2, byte(b.rng.IntN(40))}
 		r.Present.Add(flow.SrcVLAN)
 		r.Present.Add(flow.InSrcMAC)
 	case 3:
 		r.Event, r.EventTime, r.FwEvent, r.FlowID = true, r.Last, uint8(1+b.rng.IntN(3)), b.rng.Uint64N(1<<32)
-		r.XlateSrc, r.XlateDst, r.XlateSPort, r.XlateDPort = netip.AddrFrom4([4]byte{203, 0, 113, byte(b.rng.IntN(4))}), r.Dst, uint16(b.rng.Uint32()), r.DstPort
+		r.XlateSrc, r.XlateDst, r.XlateSPort, r.XlateDPort = netip.AddrFrom4([4]byte{203, 0, 113, byte(b.rng.IntN(4))}),
+			r.Dst, uint16(b.rng.Uint32()), r.DstPort
 		for _, f := range []flow.Field{flow.FwEvent, flow.XlateSrc, flow.XlateSPort} {
 			r.Present.Add(f)
 		}

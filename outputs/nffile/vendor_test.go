@@ -16,16 +16,21 @@ func TestVendorElements(t *testing.T) {
 	in.Extra = []flow.Element{
 		{PEN: 0, ID: 57554, Value: []byte{0, 0, 0, 1}}, {PEN: 0, ID: 57555, Value: []byte{0, 0, 1, 0}},
 		{PEN: 0, ID: 57596, Value: []byte{7}}, {PEN: ie.NtopPEN, ID: 125, Value: []byte{0, 9}},
-		{PEN: 0, ID: ie.Dot1qVlanId, Value: []byte{0, 101}}, {PEN: 0, ID: ie.Dot1qCustomerVlanId, Value: []byte{0, 102}},
-		{PEN: 0, ID: ie.PostDot1qVlanId, Value: []byte{0, 103}}, {PEN: 0, ID: ie.PostDot1qCustomerVlanId, Value: []byte{0, 104}},
-		{PEN: 0, ID: ie.IngressPhysicalInterface, Value: []byte{0, 1, 0, 0}}, {PEN: 0, ID: ie.EgressPhysicalInterface, Value: []byte{0, 0, 0, 2}},
+		{PEN: 0, ID: ie.Dot1qVlanId, Value: []byte{0, 101}},
+		{PEN: 0, ID: ie.Dot1qCustomerVlanId, Value: []byte{0, 102}},
+		{PEN: 0, ID: ie.PostDot1qVlanId, Value: []byte{0, 103}},
+		{PEN: 0, ID: ie.PostDot1qCustomerVlanId, Value: []byte{0, 104}},
+		{PEN: 0, ID: ie.IngressPhysicalInterface, Value: []byte{0, 1, 0, 0}},
+		{PEN: 0, ID: ie.EgressPhysicalInterface, Value: []byte{0, 0, 0, 2}},
 		{PEN: 0, ID: ie.EthernetType, Value: []byte{8, 0}}, {PEN: 0, ID: ie.DataLinkFrameSize, Value: []byte{5, 220}},
-		{PEN: 0, ID: ie.DataLinkFrameType, Value: []byte{0, 1}}, {PEN: 0, ID: ie.DataLinkFrameSection, Value: []byte("frame")},
+		{PEN: 0, ID: ie.DataLinkFrameType, Value: []byte{0, 1}},
+		{PEN: 0, ID: ie.DataLinkFrameSection, Value: []byte("frame")},
 		{PEN: ie.NokiaPEN, ID: nokiaIn, Value: []byte{0, 21}}, {PEN: ie.NokiaPEN, ID: nokiaOut, Value: []byte{0, 22}},
 		{PEN: ie.NokiaPEN, ID: nokiaText, Value: []byte("sub-1\x00\x00")},
 		{PEN: 9, ID: 57554, Value: []byte{1}}, {PEN: 0, ID: 9999, Value: make([]byte, 40)},
 	}
-	delays := Extra{Has: 1<<elLatency | 1<<elObservation, ClientDelay: 1000256, ServerDelay: 7000, AppDelay: 9000, Domain: 77}
+	delays := Extra{Has: 1<<elLatency | 1<<elObservation, ClientDelay: 1000256, ServerDelay: 7000, AppDelay: 9000,
+		Domain: 77}
 	all := delays
 	all.Has |= 1<<elLayer2 | 1<<elInmonMeta | 1<<elInmonFrame | 1<<elNokia | 1<<elNokiaText
 	all.Layer2 = Layer2{101, 102, 103, 104, 1 << 16, 2, 0x800, 4}
@@ -68,7 +73,8 @@ func TestVendorElements(t *testing.T) {
 func TestEventsWithBytes(t *testing.T) {
 	for _, f := range []flow.Field{flow.FwEvent, flow.FwXEvent, flow.NATEvent} {
 		w := mustCreate(t, Options{})
-		r := flow.Record{Present: flow.SetOf(flow.Bytes, f), Bytes: 500, Packets: 1, FwEvent: 2, NATEvent: 1, Version: flow.V9}
+		r := flow.Record{Present: flow.SetOf(flow.Bytes, f), Bytes: 500, Packets: 1, FwEvent: 2, NATEvent: 1,
+			Version: flow.V9}
 		if err := w.Append(&r); err != nil {
 			t.Fatal(err)
 		}

@@ -163,7 +163,8 @@ func (v *verifier) take(b *Block, wrong error) error {
 // versions.
 func (v *verifier) checksum(b *Block) {
 	if b.checksum != 0 && b.checksum != xxh3.Hash(b.raw) && b.checksum != xxhash.Sum64(b.raw) {
-		v.report.problem(v.file.errorf(b.off, ErrCorrupt, "the checksum of the block is wrong, its content has been changed"))
+		v.report.problem(v.file.errorf(b.off, ErrCorrupt,
+			"the checksum of the block is wrong, its content has been changed"))
 	}
 }
 
@@ -174,11 +175,13 @@ func (v *verifier) compare() {
 		r.problem(f.errorf(36, ErrCorrupt, "the header says %d blocks, %d are sound", f.head.Blocks, v.blocks))
 	}
 	if f.head.Layout == layout2 && f.head.Appendix > 0 && v.appendixAt != f.head.AppendixOffset {
-		r.problem(f.errorf(24, ErrCorrupt, "the header says the appendix is at offset %d, it is at %d (0 is nowhere)", f.head.AppendixOffset, v.appendixAt))
+		r.problem(f.errorf(24, ErrCorrupt, "the header says the appendix is at offset %d, it is at %d (0 is nowhere)",
+			f.head.AppendixOffset, v.appendixAt))
 	}
 	if !f.haveStat {
 		if f.head.Appendix > 0 && f.head.Layout == layout2 {
-			r.problem(f.errorf(f.size, ErrCorrupt, "no statistics: nfdump -I and -t do not see the flows; salvage the file"))
+			r.problem(f.errorf(f.size, ErrCorrupt,
+				"no statistics: nfdump -I and -t do not see the flows; salvage the file"))
 		}
 		return
 	}
@@ -196,7 +199,8 @@ func (v *verifier) compare() {
 		{"packets", f.stat.Packets, v.stat.Packets}, {"bytes", f.stat.Bytes, v.stat.Bytes},
 	} {
 		if c.says != c.are {
-			r.problem(f.errorf(max(v.appendixAt, 0), ErrCorrupt, "the statistics say %d %s, there are %d", c.says, c.what, c.are))
+			r.problem(f.errorf(max(v.appendixAt, 0), ErrCorrupt, "the statistics say %d %s, there are %d", c.says,
+				c.what, c.are))
 		}
 	}
 }
@@ -217,7 +221,8 @@ func (f *File) compareFlows(records, flows uint64) error {
 	case says == records || says == flows:
 		return nil
 	case says > records:
-		return f.errorf(f.end, ErrCorrupt, "the statistics say %d flows, there are %d: %d are lost", says, records, says-records)
+		return f.errorf(f.end, ErrCorrupt, "the statistics say %d flows, there are %d: %d are lost", says, records,
+			says-records)
 	}
 	return f.errorf(f.end, ErrCorrupt, "the statistics say %d flows, there are %d", says, records)
 }
@@ -240,5 +245,6 @@ func (r *Report) String() string {
 	if r.Lost > 0 {
 		lost = fmt.Sprintf(", %d are lost", r.Lost)
 	}
-	return fmt.Sprintf("%s: %s; layout %d, %s, %d blocks, %d flows%s, %d bytes", r.Path, state, r.Header.Layout, r.Header.Compression, r.Blocks, r.Flows, lost, r.Size)
+	return fmt.Sprintf("%s: %s; layout %d, %s, %d blocks, %d flows%s, %d bytes", r.Path, state, r.Header.Layout,
+		r.Header.Compression, r.Blocks, r.Flows, lost, r.Size)
 }

@@ -77,7 +77,10 @@ func TestVerifyDamaged(t *testing.T) {
 		"the next sound block begins here": func(b []byte) []byte { copy(b[ends[1]:], "garbage garbage"); return b },
 		"no statistics":                    torn,
 		"bytes, the file has":              func(b []byte) []byte { return b[:len(b)-3] },
-		"1 bytes behind the last record":   func(b []byte) []byte { return slices.Insert(bumpSize(b, ends[1]), int(ends[2]), 0) },
+		"1 bytes behind the last record": func(b []byte) []byte {
+			return slices.Insert(bumpSize(b, ends[1]),
+				int(ends[2]), 0)
+		},
 	} {
 		r, text := problems(t, change(slices.Clone(good)))
 		if r.Sound() || !strings.Contains(text, want) {
@@ -114,7 +117,8 @@ func TestSalvage(t *testing.T) {
 			if !r.Sound() || r.Flows != want || r.Ident != "edge1" || r.Header.Compression != c {
 				t.Errorf("%s, block %d: %s %v", c, i, &r, r.Problems)
 			}
-			if out := nfdump(t, "-r", to, "-o", "null"); !strings.Contains(out, "flows processed: "+string(rune('0'+want))+",") {
+			if out := nfdump(t, "-r", to, "-o", "null"); !strings.Contains(out,
+				"flows processed: "+string(rune('0'+want))+",") {
 				t.Errorf("nfdump says\n%s", out)
 			}
 			if out := nfdump(t, "-v", to); strings.Contains(out, "rror") {
@@ -128,7 +132,8 @@ func TestSalvage(t *testing.T) {
 // or an error says that there is none, and then there is no file.
 func TestSalvageCut(t *testing.T) {
 	ours, _ := smallFile(t, LZ4)
-	for name, content := range map[string][]byte{"layout 1": file1(t, LZO), "layout 2": ours, "layout 3": file3(t, LZ4)} {
+	for name, content := range map[string][]byte{"layout 1": file1(t, LZO), "layout 2": ours,
+		"layout 3": file3(t, LZ4)} {
 		from, to := write(t, content), filepath.Join(t.TempDir(), "out")
 		last := uint64(0)
 		for _, n := range append(offsets(len(content)), len(content)) {
@@ -186,7 +191,8 @@ func TestSalvageWithoutHeader(t *testing.T) {
 			}
 		}
 	}
-	for name, content := range map[string][]byte{"nothing": nil, "zeros": make([]byte, 1<<16), "text": bytes.Repeat([]byte("no flow\n"), 8000)} {
+	for name, content := range map[string][]byte{"nothing": nil, "zeros": make([]byte, 1<<16),
+		"text": bytes.Repeat([]byte("no flow\n"), 8000)} {
 		var format *FormatError
 		if _, err := Salvage(write(t, content), to, nil); !errors.As(err, &format) {
 			t.Errorf("%s: %v", name, err)
@@ -290,14 +296,18 @@ func TestDamageOutsideFlowsHidesNothing(t *testing.T) {
 			"no room":           func(b []byte) []byte { return b[:appendix] },
 			"appendix in front": func(b []byte) []byte { b[24], b[25] = headerSize, 0; return b },
 			"appendix behind":   func(b []byte) []byte { b[27] = 1; return b },
-			"packed appendix":   func(b []byte) []byte { copy(b[appendix+blockHeadSize:], "\xff\xff\xff\xff\xff\xff"); return b },
-			"blocks":            func(b []byte) []byte { b[36] = 99; return b },
-			"fewer blocks":      func(b []byte) []byte { b[36] = 1; return b },
-			"records":           func(b []byte) []byte { b[ends[1]] += 3; return b },
-			"fewer records":     func(b []byte) []byte { b[ends[2]] = 1; return b },
-			"type":              func(b []byte) []byte { b[ends[1]+8] = 5; return b },
-			"first type":        func(b []byte) []byte { b[ends[0]+8] = 77; return b },
-			"compression":       func(b []byte) []byte { b[16] = byte(LZO); return b },
+			"packed appendix": func(b []byte) []byte {
+				copy(b[appendix+blockHeadSize:],
+					"\xff\xff\xff\xff\xff\xff")
+				return b
+			},
+			"blocks":        func(b []byte) []byte { b[36] = 99; return b },
+			"fewer blocks":  func(b []byte) []byte { b[36] = 1; return b },
+			"records":       func(b []byte) []byte { b[ends[1]] += 3; return b },
+			"fewer records": func(b []byte) []byte { b[ends[2]] = 1; return b },
+			"type":          func(b []byte) []byte { b[ends[1]+8] = 5; return b },
+			"first type":    func(b []byte) []byte { b[ends[0]+8] = 77; return b },
+			"compression":   func(b []byte) []byte { b[16] = byte(LZO); return b },
 		} {
 			path := write(t, change(slices.Clone(good)))
 			expectDamaged(t, name+" "+c.String(), path, 5, 0)
@@ -342,8 +352,10 @@ func expectDamaged(t *testing.T, name, path string, flows, lost uint64) {
 	must(t, err)
 	got, err := Salvage(path, filepath.Join(t.TempDir(), "out"), nil)
 	must(t, err)
-	if read != flows || !damaged || r.Sound() || r.Flows != flows || r.Lost != lost || got.Flows != flows || got.LostFlows != lost {
-		t.Errorf("%s: %d flows are read, expected %d; damaged is %v; verify: %s %v; salvage: %+v", name, read, flows, damaged, &r, r.Problems, got)
+	if read != flows || !damaged || r.Sound() || r.Flows != flows || r.Lost != lost || got.Flows != flows ||
+		got.LostFlows != lost {
+		t.Errorf("%s: %d flows are read, expected %d; damaged is %v; verify: %s %v; salvage: %+v", name, read, flows,
+			damaged, &r, r.Problems, got)
 	}
 }
 

@@ -250,10 +250,12 @@ func plausible(layout uint16, b []byte, left int64, follows bool) bool {
 			return false
 		}
 		kind, size, raw := le.Uint32(b), int64(le.Uint32(b[4:])), le.Uint32(b[8:])
-		return kind >= 1 && (kind <= block3Exporter || follows) && size > block3HeadSize && size <= left && raw > block3HeadSize &&
+		return kind >= 1 && (kind <= block3Exporter || follows) && size > block3HeadSize && size <= left &&
+			raw > block3HeadSize &&
 			raw <= MaxBlock && le.Uint16(b[12:]) <= 5 && le.Uint16(b[14:]) == 0
 	}
-	if len(b) < blockHeadSize || b[11] != 0 || b[10] != 0 || b[9] != 0 || !follows && b[8] != blockNormal && b[8] != blockOld {
+	if len(b) < blockHeadSize || b[11] != 0 || b[10] != 0 || b[9] != 0 || !follows && b[8] != blockNormal &&
+		b[8] != blockOld {
 		return false
 	}
 	records, size := int64(le.Uint32(b)), int64(le.Uint32(b[4:]))

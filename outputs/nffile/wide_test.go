@@ -146,25 +146,36 @@ func TestOddFlows(t *testing.T) {
 		in    flow.Record
 		check func(*flow.Record) bool
 	}{
-		"nothing at all":    {flow.Record{}, func(r *flow.Record) bool { return !r.Src.IsValid() && r.Packets == 0 }},
-		"last before first": {flow.Record{First: slot + 1e9, Last: slot}, func(r *flow.Record) bool { return r.Last == r.First && r.First == slot+1e9 }},
-		"one address":       {flow.Record{Dst: addr("192.0.2.1")}, func(r *flow.Record) bool { return r.Src == addr("0.0.0.0") && r.Dst == addr("192.0.2.1") }},
-		"mixed addresses":   {flow.Record{Src: addr("192.0.2.1"), Dst: addr("2001:db8::1")}, func(r *flow.Record) bool { return r.Src.Unmap() == addr("192.0.2.1") && r.Dst == addr("2001:db8::1") }},
+		"nothing at all": {flow.Record{}, func(r *flow.Record) bool { return !r.Src.IsValid() && r.Packets == 0 }},
+		"last before first": {flow.Record{First: slot + 1e9, Last: slot},
+			func(r *flow.Record) bool { return r.Last == r.First && r.First == slot+1e9 }},
+		"one address": {flow.Record{Dst: addr("192.0.2.1")},
+			func(r *flow.Record) bool { return r.Src == addr("0.0.0.0") && r.Dst == addr("192.0.2.1") }},
+		"mixed addresses": {flow.Record{Src: addr("192.0.2.1"), Dst: addr("2001:db8::1")},
+			func(r *flow.Record) bool { return r.Src.Unmap() == addr("192.0.2.1") && r.Dst == addr("2001:db8::1") }},
 		"event, no element": {flow.Record{Event: true, First: slot, EventTime: slot + 1e9}, func(r *flow.Record) bool {
 			return r.Event && r.EventTime == slot+1e9 && r.First == slot+1e9 && r.Last == r.First
 		}},
 		"sampled": {flow.Record{Packets: 2, Bytes: 100, RevBytes: 7, SamplingRate: 1000}, func(r *flow.Record) bool {
 			return r.Packets == 2000 && r.Bytes == 100000 && r.RevBytes == 7000 && r.Rate() == 1
 		}},
-		"overflow":           {flow.Record{Bytes: 1 << 60, SamplingRate: 1 << 20}, func(r *flow.Record) bool { return r.Bytes == 1<<64-1 }},
-		"after the router":   {flow.Record{OutBytes: 5, OutPackets: 5}, func(r *flow.Record) bool { return r.RevBytes == 0 && !r.Has(flow.RevBytes) }},
-		"long user":          {flow.Record{User: bytes.Repeat([]byte("u"), 100), Present: flow.SetOf(flow.User)}, func(r *flow.Record) bool { return len(r.User) == maxUser }},
-		"long application":   {flow.Record{AppID: make([]byte, 60000), Present: flow.SetOf(flow.AppID)}, func(r *flow.Record) bool { return r.AppID == nil }},
-		"IPv4-mapped":        {flow.Record{Src: addr("::ffff:192.0.2.1"), Dst: addr("::")}, func(r *flow.Record) bool { return r.Src == addr("::ffff:192.0.2.1") }},
-		"present, no value":  {flow.Record{Present: flow.SetOf(flow.NextHop, flow.XlateSrc, flow.TunSrc, flow.User, flow.AppID)}, func(r *flow.Record) bool { return !r.NextHop.IsValid() && r.User == nil }},
-		"IPv6 icmp":          {flow.Record{Src: addr("::1"), Proto: 58, DstPort: 0x8000}, func(r *flow.Record) bool { return r.ICMP == 0x8000 && r.Has(flow.ICMP) }},
-		"one aggregated":     {flow.Record{Flows: 1}, func(r *flow.Record) bool { return !r.Has(flow.Flows) }},
-		"sFlow, no exporter": {flow.Record{Version: flow.SFlow}, func(r *flow.Record) bool { return r.Version == flow.SFlow && !r.Exporter.IsValid() }},
+		"overflow": {flow.Record{Bytes: 1 << 60, SamplingRate: 1 << 20},
+			func(r *flow.Record) bool { return r.Bytes == 1<<64-1 }},
+		"after the router": {flow.Record{OutBytes: 5, OutPackets: 5},
+			func(r *flow.Record) bool { return r.RevBytes == 0 && !r.Has(flow.RevBytes) }},
+		"long user": {flow.Record{User: bytes.Repeat([]byte("u"), 100), Present: flow.SetOf(flow.User)},
+			func(r *flow.Record) bool { return len(r.User) == maxUser }},
+		"long application": {flow.Record{AppID: make([]byte, 60000), Present: flow.SetOf(flow.AppID)},
+			func(r *flow.Record) bool { return r.AppID == nil }},
+		"IPv4-mapped": {flow.Record{Src: addr("::ffff:192.0.2.1"), Dst: addr("::")},
+			func(r *flow.Record) bool { return r.Src == addr("::ffff:192.0.2.1") }},
+		"present, no value": {flow.Record{Present: flow.SetOf(flow.NextHop, flow.XlateSrc, flow.TunSrc, flow.User,
+			flow.AppID)}, func(r *flow.Record) bool { return !r.NextHop.IsValid() && r.User == nil }},
+		"IPv6 icmp": {flow.Record{Src: addr("::1"), Proto: 58, DstPort: 0x8000},
+			func(r *flow.Record) bool { return r.ICMP == 0x8000 && r.Has(flow.ICMP) }},
+		"one aggregated": {flow.Record{Flows: 1}, func(r *flow.Record) bool { return !r.Has(flow.Flows) }},
+		"sFlow, no exporter": {flow.Record{Version: flow.SFlow},
+			func(r *flow.Record) bool { return r.Version == flow.SFlow && !r.Exporter.IsValid() }},
 	} {
 		w := mustCreate(t, Options{})
 		must(t, w.Append(&c.in))
@@ -196,8 +207,9 @@ func TestSampledFlag(t *testing.T) {
 func TestStat(t *testing.T) {
 	w := mustCreate(t, Options{Ident: "edge1"})
 	add := func(proto uint8, packets, bytes, revPackets, revBytes, flows uint64, first, last flow.Time) {
-		must(t, w.Append(&flow.Record{Proto: proto, Packets: packets, Bytes: bytes, RevPackets: revPackets, RevBytes: revBytes,
-			Flows: flows, First: first, Last: last}))
+		must(t, w.Append(&flow.Record{Proto: proto, Packets: packets, Bytes: bytes, RevPackets: revPackets,
+			RevBytes: revBytes,
+			Flows:    flows, First: first, Last: last}))
 	}
 	add(6, 1, 100, 2, 20, 5, slot+5e6, slot+7e6)
 	add(17, 3, 300, 0, 0, 0, slot, slot+2e6)
@@ -211,8 +223,9 @@ func TestStat(t *testing.T) {
 	defer f.Close()
 	want := Stat{
 		Flows: 5, Bytes: 1920, Packets: 21,
-		ProtoFlows: [4]uint64{1, 1, 2, 1}, ProtoBytes: [4]uint64{100, 300, 900, 600}, ProtoPackets: [4]uint64{1, 3, 9, 6},
-		First: slot.Milli(), Last: slot.Milli() + 9, SequenceFailures: 2,
+		ProtoFlows: [4]uint64{1, 1, 2, 1}, ProtoBytes: [4]uint64{100, 300, 900, 600},
+		ProtoPackets: [4]uint64{1, 3, 9, 6},
+		First:        slot.Milli(), Last: slot.Milli() + 9, SequenceFailures: 2,
 	}
 	if f.Stat() != want || f.Ident() != "edge1" {
 		t.Errorf("ident %q, %+v, expected %+v", f.Ident(), f.Stat(), want)
@@ -225,7 +238,8 @@ func TestEmptyFile(t *testing.T) {
 	w := mustCreate(t, Options{Compression: LZ4, SlotStart: start, SlotEnd: start.Add(5 * time.Minute)})
 	must(t, w.Close())
 	out := nfdump(t, "-I", "-r", w.Path())
-	for _, want := range []string{"Ident: none", "Flows: 0", fmt.Sprintf("First: %d", start.Unix()), fmt.Sprintf("Last: %d", start.Unix()+300)} {
+	for _, want := range []string{"Ident: none", "Flows: 0", fmt.Sprintf("First: %d", start.Unix()),
+		fmt.Sprintf("Last: %d", start.Unix()+300)} {
 		if !strings.Contains(out, want+"\n") {
 			t.Errorf("no %q in\n%s", want, out)
 		}
@@ -240,7 +254,8 @@ func TestEmptyFile(t *testing.T) {
 func TestExporters(t *testing.T) {
 	w := mustCreate(t, Options{})
 	put := func(last byte, version flow.Version, domain uint32) {
-		must(t, w.Append(&flow.Record{Exporter: netip.AddrFrom4([4]byte{192, 0, 2, last}), Version: version, Domain: domain}))
+		must(t, w.Append(&flow.Record{Exporter: netip.AddrFrom4([4]byte{192, 0, 2, last}), Version: version,
+			Domain: domain}))
 	}
 	put(1, flow.V9, 1)
 	must(t, w.Flush())
@@ -257,7 +272,8 @@ func TestExporters(t *testing.T) {
 		"SysID: 1, IP:        192.0.2.1, version: 9, ID:  1, Sequence failures: 0, packets: 0, flows: 1",
 		"SysID: 2, IP:        192.0.2.3, version: 10, ID:  1, Sequence failures: 1, packets: 2, flows: 2",
 		"SysID: 3, IP:        192.0.2.1, version: 9, ID:  2, Sequence failures: 0, packets: 0, flows: 1",
-		"SysID: 4, IP:                              2001:db8::9, version: 9999, ID:  0, Sequence failures: 0, packets: 0, flows: 1",
+		"SysID: 4, IP:                              2001:db8::9, version: 9999, ID:  0, Sequence failures: 0, " +
+			"packets: 0, flows: 1",
 	} {
 		if !strings.Contains(got, want+"\n") {
 			t.Errorf("no %q in\n%s", want, got)

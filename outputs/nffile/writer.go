@@ -126,7 +126,8 @@ func Create(path string, opt Options) (*Writer, error) {
 		return nil, err
 	}
 	w := newWriter(&parkable{file: f, path: path, room: opt.MakeRoom}, path, opt)
-	w.head = Header{Layout: layout2, NfdumpVersion: nfdumpVersion, Created: time.Now().Unix(), Compression: opt.Compression}
+	w.head = Header{Layout: layout2, NfdumpVersion: nfdumpVersion, Created: time.Now().Unix(),
+		Compression: opt.Compression}
 	if err := w.writeHeader(w.head); err != nil {
 		f.Close()
 		os.Remove(path)

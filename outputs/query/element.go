@@ -160,7 +160,8 @@ func ParseStat(s string) (Stat, error) {
 	parts := strings.Split(head, ":")
 	i := slices.Index(Elements(), parts[0])
 	if i < 0 {
-		return Stat{}, fmt.Errorf("unknown element %q in statistic %q: expected one of %s", parts[0], s, strings.Join(Elements(), " "))
+		return Stat{}, fmt.Errorf("unknown element %q in statistic %q: expected one of %s", parts[0], s,
+			strings.Join(Elements(), " "))
 	}
 	stat := Stat{Element: Element(i)}
 	for _, option := range parts[1:] {
@@ -187,7 +188,8 @@ func ParseStat(s string) (Stat, error) {
 		stat.Ascending = stat.Ascending || asc
 		o := slices.Index(orderNames[:], name)
 		if o < 0 {
-			return Stat{}, fmt.Errorf("unknown order %q in statistic %q: expected one of %s", name, s, strings.Join(orderNames[:], " "))
+			return Stat{}, fmt.Errorf("unknown order %q in statistic %q: expected one of %s", name, s,
+				strings.Join(orderNames[:], " "))
 		}
 		if !slices.Contains(stat.Orders, Order(o)) {
 			stat.Orders = append(stat.Orders, Order(o))

@@ -96,7 +96,8 @@ func TestFiltersAsNfdump(t *testing.T) {
 		written, err := in.Write(context.Background(), out, nffile.Options{})
 		must(t, err)
 		if again := flowLines(t, out, "any"); written.Records != totals.Records || !slices.Equal(again, want) {
-			t.Errorf("%q: %d flows are written, nfdump lists %d of them, expected %d", text, written.Records, len(again), len(want))
+			t.Errorf("%q: %d flows are written, nfdump lists %d of them, expected %d", text, written.Records,
+				len(again), len(want))
 		}
 	}
 }
@@ -122,7 +123,8 @@ func TestFilterAsksForTheFlow(t *testing.T) {
 		_, top, err := in.Top(context.Background(), []Stat{{Element: SrcIP, Orders: []Order{ByFlows}}}, 1)
 		must(t, err)
 		if list.Records != c.want || top.Records != c.want {
-			t.Errorf("%q matches %d flows in the list and %d in the ranking, expected %d", c.filter, list.Records, top.Records, c.want)
+			t.Errorf("%q matches %d flows in the list and %d in the ranking, expected %d", c.filter, list.Records,
+				top.Records, c.want)
 		}
 	}
 }

@@ -208,7 +208,8 @@ func (s *source) finish(ctx context.Context, t *Totals) error {
 		s.cur = nil
 	}
 	t.Skipped += s.totals.Skipped
-	t.WindowFirst, t.WindowLast, t.HasWindow = max(s.totals.WindowFirst, s.limit.From), s.totals.WindowLast, s.totals.HasWindow
+	t.WindowFirst, t.WindowLast, t.HasWindow = max(s.totals.WindowFirst, s.limit.From), s.totals.WindowLast,
+		s.totals.HasWindow
 	if s.limit.To > 0 {
 		t.WindowLast = min(t.WindowLast, s.limit.To)
 	}

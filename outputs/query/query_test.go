@@ -112,7 +112,8 @@ func TestEachEnds(t *testing.T) {
 			return nil
 		}
 	}
-	if totals, err := Each(context.Background(), files, count(ErrStop)); err != nil || totals.Records != 100 || !totals.HasWindow {
+	if totals, err := Each(context.Background(), files, count(ErrStop)); err != nil || totals.Records != 100 ||
+		!totals.HasWindow {
 		t.Errorf("ErrStop: %v, %+v", err, totals)
 	}
 	failure := errors.New("no")
@@ -171,13 +172,17 @@ func valuesOf(r *flow.Record, e Element) []flow.Value {
 	return [numElements][]flow.Value{
 		SrcIP: address(r.Src), DstIP: address(r.Dst), IP: address(r.Src, r.Dst), Router: address(r.Exporter),
 		NextHop: address(r.NextHop), BGPNextHop: address(r.BGPNextHop),
-		SrcPort: number(uint64(r.SrcPort)), DstPort: number(uint64(r.DstPort)), Port: number(uint64(r.SrcPort), uint64(r.DstPort)),
+		SrcPort: number(uint64(r.SrcPort)), DstPort: number(uint64(r.DstPort)),
+		Port:  number(uint64(r.SrcPort), uint64(r.DstPort)),
 		Proto: number(uint64(r.Proto)), SrcAS: number(uint64(r.SrcAS)), DstAS: number(uint64(r.DstAS)),
 		AS: number(uint64(r.SrcAS), uint64(r.DstAS)), InIf: number(uint64(r.Input)), OutIf: number(uint64(r.Output)),
-		If: number(uint64(r.Input), uint64(r.Output)), SrcVLAN: number(uint64(r.SrcVLAN)), DstVLAN: number(uint64(r.DstVLAN)),
-		VLAN: number(uint64(r.SrcVLAN), uint64(r.DstVLAN)), TOS: number(uint64(r.SrcTOS)), SrcTOS: number(uint64(r.SrcTOS)),
+		If: number(uint64(r.Input), uint64(r.Output)), SrcVLAN: number(uint64(r.SrcVLAN)),
+		DstVLAN: number(uint64(r.DstVLAN)),
+		VLAN:    number(uint64(r.SrcVLAN), uint64(r.DstVLAN)), TOS: number(uint64(r.SrcTOS)),
+		SrcTOS: number(uint64(r.SrcTOS)),
 		DstTOS: number(uint64(r.DstTOS)), Flags: number(uint64(r.TCPFlags)), Dir: number(uint64(r.Direction)),
-		NextAS: number(uint64(r.NextAS)), PrevAS: number(uint64(r.PrevAS)), SrcMask: number(uint64(r.SrcMask)), DstMask: number(uint64(r.DstMask)),
+		NextAS: number(uint64(r.NextAS)), PrevAS: number(uint64(r.PrevAS)), SrcMask: number(uint64(r.SrcMask)),
+		DstMask: number(uint64(r.DstMask)),
 	}[e]
 }
 
@@ -223,7 +228,8 @@ func TestTopIsExact(t *testing.T) {
 			}
 		}
 		if !maps.Equal(got, want[table.Stat.Element]) {
-			t.Errorf("%s: %d rows, expected %d, or other sums", table.Stat.Element, len(got), len(want[table.Stat.Element]))
+			t.Errorf("%s: %d rows, expected %d, or other sums", table.Stat.Element, len(got),
+				len(want[table.Stat.Element]))
 		}
 	}
 	first, _, err := Top(context.Background(), files, stats, 3)
@@ -244,7 +250,8 @@ func TestParseStat(t *testing.T) {
 		"flags:d/obyte/obyte:d": {Element: Flags, Orders: []Order{ByOutBytes}},
 	} {
 		got, err := ParseStat(s)
-		if err != nil || got.Element != want.Element || got.ByProto != want.ByProto || got.Ascending != want.Ascending || !slices.Equal(got.Orders, want.Orders) {
+		if err != nil || got.Element != want.Element || got.ByProto != want.ByProto ||
+			got.Ascending != want.Ascending || !slices.Equal(got.Orders, want.Orders) {
 			t.Errorf("%q is %+v, %v", s, got, err)
 		}
 	}
@@ -256,7 +263,8 @@ func TestParseStat(t *testing.T) {
 }
 
 func TestRates(t *testing.T) {
-	for _, c := range []struct{ v, ms, want uint64 }{{10, 0, 0}, {10, 5000, 2}, {999949, 1500, 666632}, {1 << 63, 1, 1<<64 - 1}, {1 << 60, 1000, 1 << 60}} {
+	for _, c := range []struct{ v, ms, want uint64 }{{10, 0, 0}, {10, 5000, 2}, {999949, 1500, 666632},
+		{1 << 63, 1, 1<<64 - 1}, {1 << 60, 1000, 1 << 60}} {
 		if got := PerSecond(c.v, c.ms); got != c.want {
 			t.Errorf("PerSecond(%d, %d) = %d, expected %d", c.v, c.ms, got, c.want)
 		}
@@ -295,7 +303,8 @@ func BenchmarkEach(b *testing.B) {
 func TestTopWindow(t *testing.T) {
 	files := tree(t)
 	start := uint64(time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC).UnixMilli())
-	for _, w := range []Window{{}, {From: start + 100000}, {To: start + 200000}, {From: start + 100000, To: start + 150000}, {From: start + 1e9}} {
+	for _, w := range []Window{{}, {From: start + 100000}, {To: start + 200000},
+		{From: start + 100000, To: start + 150000}, {From: start + 1e9}} {
 		in := Input{Files: files, Window: w}
 		want, err := in.Each(context.Background(), func(*flow.Record) error { return nil })
 		must(t, err)

@@ -50,7 +50,8 @@ func TestWindow(t *testing.T) {
 	files, err := archive.Files(base + "/flat")
 	must(t, err)
 	for text, want := range map[string]uint64{
-		"2026": 21, "2026/11/22": 15, "2026/11/22.01:02": 3 + 6, "2026/11/21-2026/11/22": 6, "2026/11/22.02:01:00-2026/11/22.02:03:30": 3,
+		"2026": 21, "2026/11/22": 15, "2026/11/22.01:02": 3 + 6, "2026/11/21-2026/11/22": 6,
+		"2026/11/22.02:01:00-2026/11/22.02:03:30": 3,
 		"+5400": 3, "-60": 1, "2027": 0, "2026/11/22.02:00:01-2026/11/22.02:00:29": 0,
 	} {
 		w, err := ParseWindow(text, files, time.UTC)
@@ -88,7 +89,9 @@ func TestWrite(t *testing.T) {
 		name string
 		in   Input
 		want int
-	}{{"tree", Input{Files: files}, 63}, {"window", Input{Files: files, Window: Window{From: uint64(time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC).UnixMilli())}}, 45}, {"samples", Input{Files: samples}, 110}} {
+	}{{"tree", Input{Files: files}, 63}, {"window",
+		Input{Files: files, Window: Window{From: uint64(time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC).UnixMilli())}},
+		45}, {"samples", Input{Files: samples}, 110}} {
 		if len(c.in.Files) == 0 {
 			continue // the samples are not there
 		}
@@ -100,13 +103,15 @@ func TestWrite(t *testing.T) {
 		if int(totals.Records) != c.want || int(r.Flows) != c.want || !r.Sound() {
 			t.Errorf("%s: %d flows, expected %d; %s %v", c.name, totals.Records, c.want, &r, r.Problems)
 		}
-		if out := peers.Run(t, "nfdump", "-r", to, "-o", "null"); !strings.Contains(out, fmt.Sprintf("processed: %d,", c.want)) {
+		if out := peers.Run(t, "nfdump", "-r", to, "-o", "null"); !strings.Contains(out,
+			fmt.Sprintf("processed: %d,", c.want)) {
 			t.Errorf("%s: nfdump says\n%s", c.name, out)
 		}
 		if !slices.Equal(addresses(t, c.in.Files, c.in.Window), addresses(t, []string{to}, Window{})) {
 			t.Errorf("%s: other flows in the new file", c.name)
 		}
-		if _, err := c.in.Write(context.Background(), to, nffile.Options{}); err == nil || !strings.Contains(err.Error(), "exists") {
+		if _, err := c.in.Write(context.Background(), to, nffile.Options{}); err == nil ||
+			!strings.Contains(err.Error(), "exists") {
 			t.Errorf("%s: an existing file: %v", c.name, err)
 		}
 	}
@@ -116,7 +121,8 @@ func TestWrite(t *testing.T) {
 func addresses(t *testing.T, files []string, w Window) (all []string) {
 	t.Helper()
 	_, err := Input{Files: files, Window: w}.Each(context.Background(), func(r *flow.Record) error {
-		all = append(all, fmt.Sprint(r.Src, r.Dst, r.SrcPort, r.DstPort, r.Proto, r.Packets, r.Bytes, r.RevBytes, r.Exporter, r.User, r.MPLS, r.Present))
+		all = append(all, fmt.Sprint(r.Src, r.Dst, r.SrcPort, r.DstPort, r.Proto, r.Packets, r.Bytes, r.RevBytes,
+			r.Exporter, r.User, r.MPLS, r.Present))
 		return nil
 	})
 	must(t, err)

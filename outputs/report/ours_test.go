@@ -26,16 +26,19 @@ func ourFile(t *testing.T, compression nffile.Compression) string {
 	var r flow.Record
 	for i := range 3000 {
 		r.Reset()
-		for _, f := range []flow.Field{flow.Input, flow.SrcAS, flow.SrcVLAN, flow.NextHop, flow.BGPNextHop, flow.NextAS} {
+		for _, f := range []flow.Field{flow.Input, flow.SrcAS, flow.SrcVLAN, flow.NextHop, flow.BGPNextHop,
+			flow.NextAS} {
 			r.Present.Add(f)
 		}
 		r.Exporter, r.Version, r.Domain = netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i%5)}), flow.V9, uint32(i%3)
 		r.First = start + flow.Time(i*97)*1e6
 		r.Last = r.First + flow.Time(math.Pow(1.9, float64(i%36)))*1e6
 		r.Received = r.Last
-		r.Src, r.Dst = netip.AddrFrom4([4]byte{10, 0, byte(i % 3), byte(i % 11)}), netip.AddrFrom4([4]byte{198, 51, 100, byte(i % 7)})
+		r.Src, r.Dst = netip.AddrFrom4([4]byte{10, 0, byte(i % 3), byte(i % 11)}),
+			netip.AddrFrom4([4]byte{198, 51, 100, byte(i % 7)})
 		if i%4 == 0 {
-			r.Src = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 1, byte(i % 3), 2, 0, 3, 0, 4, 0, 5, 0, byte(i % 13)})
+			r.Src = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 1, byte(i % 3), 2, 0, 3, 0, 4, 0, 5, 0,
+				byte(i % 13)})
 			r.Dst = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: byte(i % 5)})
 		}
 		r.Proto, r.SrcPort, r.DstPort = uint8(i%150), uint16(i%97), uint16(i*31)
@@ -48,7 +51,8 @@ func ourFile(t *testing.T, compression nffile.Compression) string {
 		r.Input, r.Output, r.SrcMask, r.DstMask, r.Direction = uint32(i%6), uint32(i%7), 24, uint8(i%33), uint8(i&1)
 		r.SrcAS, r.DstAS, r.NextAS, r.PrevAS = 64500+uint32(i%6), 4200000000+uint32(i%6), uint32(i%2), uint32(i%3)
 		r.SrcVLAN, r.DstVLAN = uint16(i%4), uint16(i%5)
-		r.NextHop, r.BGPNextHop = netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 3)}), netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 4)})
+		r.NextHop, r.BGPNextHop = netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 3)}),
+			netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 4)})
 		if err := w.Append(&r); err != nil {
 			t.Fatal(err)
 		}
@@ -68,13 +72,15 @@ func TestOursInNfdump(t *testing.T) {
 			opt := Options{Location: time.UTC, LongIPv6: format == "line6"}
 			compareLines(t, format, list(t, file, opt), nfdump(t, "-r", file, "-o", format))
 		}
-		compareLines(t, "line -N", list(t, file, Options{Location: time.UTC, Plain: true}), nfdump(t, "-r", file, "-o", "line", "-N"))
+		compareLines(t, "line -N", list(t, file, Options{Location: time.UTC, Plain: true}),
+			nfdump(t, "-r", file, "-o", "line", "-N"))
 		for _, e := range query.Elements() {
 			if e == "flags" {
 				continue // unknown to nfdump 1.7.1
 			}
 			for _, spec := range []string{e + "/bytes", e + ":p/flows", e + "/ibps"} {
-				compareLines(t, spec, sortRows(stat(t, file, 0, spec)), sortRows(nfdump(t, "-r", file, "-n", "0", "-s", spec)))
+				compareLines(t, spec, sortRows(stat(t, file, 0, spec)),
+					sortRows(nfdump(t, "-r", file, "-n", "0", "-s", spec)))
 			}
 		}
 	}

@@ -23,7 +23,8 @@ func Stat(w io.Writer, t *query.Table, totals *query.Totals, opt Options) error 
 	if opt.LongIPv6 && t.Stat.Element.IsAddr() {
 		width = 40
 	}
-	fmt.Fprintf(out, "Date first seen                 Duration Proto %*s    Flows(%%)     Packets(%%)       Bytes(%%)         pps      bps   bpp\n",
+	fmt.Fprintf(out, "Date first seen                 Duration Proto %*s    Flows(%%)     Packets(%%)       Bytes(%%) "+
+		"        pps      bps   bpp\n",
 		width, title)
 	var b []byte
 	for i := range t.Rows {

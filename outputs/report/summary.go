@@ -23,7 +23,8 @@ func Summary(w io.Writer, t *query.Totals, u Usage, opt Options) error {
 		bps = clampUint(float64(t.Bytes) * 8 / seconds)
 		pps = clampUint(float64(t.Packets) / seconds)
 	}
-	_, err := fmt.Fprintf(w, "Summary: total flows: %d, total bytes: %s, total packets: %s, avg bps: %s, avg pps: %s, avg bpp: %s\n",
+	_, err := fmt.Fprintf(w,
+		"Summary: total flows: %d, total bytes: %s, total packets: %s, avg bps: %s, avg pps: %s, avg bpp: %s\n",
 		t.Flows, opt.count(nil, t.Bytes), opt.count(nil, t.Packets), opt.count(nil, bps), opt.count(nil, pps),
 		opt.count(nil, query.PerPacket(t.Bytes, t.Packets)))
 	if err != nil {
@@ -33,7 +34,8 @@ func Summary(w io.Writer, t *query.Totals, u Usage, opt Options) error {
 	if u.Wall > 0 {
 		rate = float64(t.Read) / u.Wall.Seconds()
 	}
-	_, err = fmt.Fprintf(w, "Time window: %s\nTotal flows processed: %d, passed: %d, Blocks skipped: %d, Bytes read: %d\n"+
+	_, err = fmt.Fprintf(w, "Time window: %s\nTotal flows processed: %d, passed: %d, Blocks skipped: %d, Bytes read: "+
+		"%d\n"+
 		"Sys: %.4fs User: %.4fs Wall: %.4fs flows/second: %.1f Runtime: %.4fs\n",
 		opt.window(t), t.Read, t.Records, t.Skipped, t.BytesRead,
 		u.System.Seconds(), u.User.Seconds(), u.Wall.Seconds(), rate, u.Runtime.Seconds())

@@ -15,7 +15,8 @@ import (
 func TestFloodAndSilence(t *testing.T) {
 	in := newInbox(t, "127.0.0.1:0")
 	text := strings.NewReplacer("SPOOL", t.TempDir(), "SMARTHOST", in.addr,
-		`to = ["noc@example.net", "ops@example.org"]`, "to = [\"noc@example.net\"]\n    max_mails = 3\n    stale_after = \"2s\"",
+		`to = ["noc@example.net", "ops@example.org"]`,
+		"to = [\"noc@example.net\"]\n    max_mails = 3\n    stale_after = \"2s\"",
 		"[[outputs.smtp_relay.alert]]", "digest_interval = \"1s\"\n  [[outputs.smtp_relay.alert]]").Replace(alertConfig)
 	p, err := load(t, text)
 	if err != nil {
@@ -24,7 +25,8 @@ func TestFloodAndSilence(t *testing.T) {
 	connect(t, p)
 	batch := make([]telegraf.Metric, 300)
 	for i := range batch {
-		batch[i] = metric.New("netflow", map[string]string{"source": fmt.Sprintf("192.0.2.%d", i)}, map[string]any{"in_bytes": uint64(5000)}, time.Now())
+		batch[i] = metric.New("netflow", map[string]string{"source": fmt.Sprintf("192.0.2.%d", i)},
+			map[string]any{"in_bytes": uint64(5000)}, time.Now())
 	}
 	if err := p.Write(batch); err != nil {
 		t.Fatal(err)
@@ -68,13 +70,17 @@ func TestAlertOptions(t *testing.T) {
 		"id = \"{{ .Level }}\"":                           "id",
 	} {
 		option, _, _ := strings.Cut(text, " ")
-		rule := "[[outputs.smtp_relay]]\n  hostname = \"m.example.com\"\n  spool = \"x\"\n  smarthosts = [\"smtp://127.0.0.1:25\"]\n" +
-			"[[outputs.smtp_relay.alert]]\n  name = \"r\"\n  crit = \"fields.v > 1\"\n  from = \"a@example.com\"\n  to = [\"b@example.com\"]\n"
-		if _, err := load(t, rule+text); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), option) {
+		rule := "[[outputs.smtp_relay]]\n  hostname = \"m.example.com\"\n  spool = \"x\"\n  smarthosts = " +
+			"[\"smtp://127.0.0.1:25\"]\n" +
+			"[[outputs.smtp_relay.alert]]\n  name = \"r\"\n  crit = \"fields.v > 1\"\n  from = \"a@example.com\"\n  " +
+			"to = [\"b@example.com\"]\n"
+		if _, err := load(t, rule+text); err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), option) {
 			t.Errorf("%s: error %v, want one with %q", text, err, want)
 		}
 	}
-	if _, err := load(t, strings.Replace(alertConfig, "smarthost_tls", "digest_interval = \"-5m\"\n  smarthost_tls", 1)); err == nil || !strings.Contains(err.Error(), "digest_interval") {
+	if _, err := load(t, strings.Replace(alertConfig, "smarthost_tls", "digest_interval = \"-5m\"\n  smarthost_tls",
+		1)); err == nil || !strings.Contains(err.Error(), "digest_interval") {
 		t.Errorf("digest_interval below zero: %v", err)
 	}
 }

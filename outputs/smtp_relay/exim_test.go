@@ -30,7 +30,8 @@ func newExim(t *testing.T, settings string) exim4 {
 	update := filepath.Join(root, "usr/sbin/update-exim4.conf")
 	script, err := os.ReadFile(update)
 	if err != nil || os.Geteuid() != 0 {
-		message := fmt.Sprintf("exim4-config is not unpacked below %s, or this is not root: run tests/packages.sh as root", root)
+		message := fmt.Sprintf("exim4-config is not unpacked below %s, or this is not root: run tests/packages.sh as "+
+			"root", root)
 		if os.Getenv("FLOWGRAF_PEERS") == "required" {
 			t.Fatal(message)
 		}
@@ -78,7 +79,8 @@ func (e exim4) takes(t *testing.T, client, recipient string) bool {
 		return false
 	}
 	session := exec.Command(e.program, "-C", e.config, "-bh", client)
-	session.Stdin = strings.NewReader("EHLO client.example\r\nMAIL FROM:<a@sender.example>\r\nRCPT TO:<" + recipient + ">\r\nQUIT\r\n")
+	session.Stdin = strings.NewReader("EHLO client.example\r\nMAIL FROM:<a@sender.example>\r\nRCPT TO:<" + recipient +
+		">\r\nQUIT\r\n")
 	out, err := session.Output()
 	if err != nil {
 		t.Fatalf("exim4 -bh: %v\n%s", err, out)
@@ -90,7 +92,8 @@ func (e exim4) takes(t *testing.T, client, recipient string) bool {
 		}
 	}
 	// what an outsider may send needs the DNS as well
-	return strings.HasPrefix(last, "250 ") || strings.HasPrefix(last, "4") || strings.Contains(last, "Unrouteable") && bytes.Contains(routed, []byte("R: dnslookup"))
+	return strings.HasPrefix(last, "250 ") || strings.HasPrefix(last, "4") || strings.Contains(last, "Unrouteable") &&
+		bytes.Contains(routed, []byte("R: dnslookup"))
 }
 
 // ours takes a recipient from a client of the relay at addr; clients are addresses
@@ -109,7 +112,8 @@ func ours(t *testing.T, addr, client, recipient string) bool {
 		return false
 	}
 	code := 0
-	for _, line := range []string{"EHLO client.example", "MAIL FROM:<a@sender.example>", "RCPT TO:<" + recipient + ">"} {
+	for _, line := range []string{"EHLO client.example", "MAIL FROM:<a@sender.example>",
+		"RCPT TO:<" + recipient + ">"} {
 		if err := c.PrintfLine("%s", line); err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +130,8 @@ func TestImportOpensNothing(t *testing.T) {
 	const this, inside, outside = "127.0.0.1", "127.0.0.2", "127.0.0.9"
 	recipients := []string{
 		"root@localhost", "root@local.example", "nobodyhere@local.example", "known@local.example", "a@relay.example",
-		"a@below.relay.example", "b@remote.example", "a%remote.example@local.example", "|x@local.example", "../../etc/x@local.example",
+		"a@below.relay.example", "b@remote.example", "a%remote.example@local.example", "|x@local.example",
+		"../../etc/x@local.example",
 	}
 	for kind, want := range map[string]string{ // what is taken from inside
 		"local":     "root@localhost root@local.example known@local.example",
@@ -136,7 +141,8 @@ func TestImportOpensNothing(t *testing.T) {
 		"none":      "",
 	} {
 		t.Run(kind, func(t *testing.T) {
-			settings := "dc_eximconfig_configtype='" + kind + "'\ndc_other_hostnames='local.example'\ndc_local_interfaces='127.0.0.1'\n" +
+			settings := "dc_eximconfig_configtype='" + kind +
+				"'\ndc_other_hostnames='local.example'\ndc_local_interfaces='127.0.0.1'\n" +
 				"dc_relay_nets='127.0.0.2/32'\ndc_relay_domains='relay.example'\ndc_smarthost='192.0.2.25::25'\n" +
 				"dc_readhost='relay.example'\ndc_hide_mailname='true'\ndc_use_split_config='false'\ndc_localdelivery='mail_spool'\n"
 			peer := newExim(t, settings)
@@ -176,7 +182,8 @@ func TestImportOpensNothing(t *testing.T) {
 func startImported(t *testing.T, text string) string {
 	t.Helper()
 	text = strings.Replace(text, `["127.0.0.1:25"]`, `["127.0.0.1:0"]`, 1) +
-		"  spool = \"" + t.TempDir() + "\"\n  hostname = \"host.example\"\n  [outputs.smtp_relay.aliases]\n  known = [\"a@relay.example\"]\n"
+		"  spool = \"" + t.TempDir() +
+		"\"\n  hostname = \"host.example\"\n  [outputs.smtp_relay.aliases]\n  known = [\"a@relay.example\"]\n"
 	if strings.Contains(text, "[\"localhost\", ") { // where an alias leads to a name of this host
 		text = strings.Replace(text, "a@relay.example", "root@localhost", 1)
 	}

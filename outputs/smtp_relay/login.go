@@ -92,7 +92,8 @@ func (p *SMTPRelay) credentials() (func(delivery.Smarthost) (*delivery.Credentia
 		mechanism = ""
 	}
 	if mechanism != "" && !slices.Contains(delivery.Mechanisms, mechanism) {
-		return nil, fmt.Errorf(`smarthost_auth is %q: expected "auto", "plain", "login", "cram-md5" or "xoauth2"`, p.SmarthostAuth)
+		return nil, fmt.Errorf(`smarthost_auth is %q: expected "auto", "plain", "login", "cram-md5" or "xoauth2"`,
+			p.SmarthostAuth)
 	}
 	named := p.Username != ""
 	switch {
@@ -112,9 +113,11 @@ func (p *SMTPRelay) credentials() (func(delivery.Smarthost) (*delivery.Credentia
 	case p.Password.Empty() == (p.TokenFile == ""):
 		return nil, errors.New("smarthost_username needs either smarthost_password or smarthost_token_file")
 	case (mechanism == "XOAUTH2") != (p.TokenFile != "") && mechanism != "":
-		return nil, fmt.Errorf(`smarthost_auth is %q: expected "xoauth2" with smarthost_token_file, and only then`, p.SmarthostAuth)
+		return nil, fmt.Errorf(`smarthost_auth is %q: expected "xoauth2" with smarthost_token_file, and only then`,
+			p.SmarthostAuth)
 	}
-	cred := &delivery.Credentials{Username: p.Username, Password: p.password, TokenFile: p.TokenFile, Mechanism: mechanism}
+	cred := &delivery.Credentials{Username: p.Username, Password: p.password, TokenFile: p.TokenFile,
+		Mechanism: mechanism}
 	return func(delivery.Smarthost) (*delivery.Credentials, error) { return cred, nil }, nil
 }
 

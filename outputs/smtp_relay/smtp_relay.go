@@ -128,9 +128,11 @@ func (p *SMTPRelay) options() (relay.Options, error) {
 		HostConnections: p.SmarthostConnections, HostMails: p.SmarthostMessages,
 		MXTLS: p.MXTLS, DNSServers: p.DNSServers,
 		Credentials: credentials, AuthInClear: p.SmarthostAuthOver == "any",
-		LocalDomains: p.LocalDomains, LocalRecipients: p.LocalRecipients, VisibleDomain: p.VisibleDomain, Aliases: aliases,
+		LocalDomains: p.LocalDomains, LocalRecipients: p.LocalRecipients, VisibleDomain: p.VisibleDomain,
+		Aliases:    aliases,
 		DKIMDomain: p.DKIMDomain, DKIMSelector: p.DKIMSelector, DKIMKey: p.DKIMKey,
-		LongLines: p.LongLines == "relay", MaxMessageSize: int64(p.MaxMessageSize), MaxHeaderSize: int64(p.MaxHeaderSize), MaxConnections: p.MaxConnections,
+		LongLines: p.LongLines == "relay", MaxMessageSize: int64(p.MaxMessageSize),
+		MaxHeaderSize: int64(p.MaxHeaderSize), MaxConnections: p.MaxConnections,
 		ExpireAfter: time.Duration(p.ExpireAfter), Monitor: p.monitor, Hidden: hidden,
 	}, errors.Join(tlsErr, longLines, usersErr, hiddenErr, credentialsErr, aliasesErr)
 }
@@ -164,8 +166,9 @@ type Alert struct {
 func (a *Alert) rule() alert.Rule {
 	return alert.Rule{
 		Name: a.Name, Where: a.Where, ID: a.ID, Message: a.Message,
-		Crit: a.Crit, Warn: a.Warn, Info: a.Info, CritReset: a.CritReset, WarnReset: a.WarnReset, InfoReset: a.InfoReset,
-		From: a.From, To: a.To, StaleAfter: time.Duration(a.StaleAfter), MaxMails: a.MaxMails,
+		Crit: a.Crit, Warn: a.Warn, Info: a.Info, CritReset: a.CritReset, WarnReset: a.WarnReset,
+		InfoReset: a.InfoReset,
+		From:      a.From, To: a.To, StaleAfter: time.Duration(a.StaleAfter), MaxMails: a.MaxMails,
 	}
 }
 
@@ -270,7 +273,8 @@ func (p *SMTPRelay) Check() error { return p.explain(p.relay.Check()) }
 func (p *SMTPRelay) Connect() error {
 	if err := p.relay.Start(context.Background()); err != nil {
 		err = p.explain(err)
-		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, queue.ErrLocked) {
+		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL) ||
+			errors.Is(err, queue.ErrLocked) {
 			return &outcome.Startup{Err: err}
 		}
 		return err
@@ -293,11 +297,13 @@ func (p *SMTPRelay) explain(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf(`%w: another program, perhaps exim or a second agent, has this port: stop it, or change "listen"`, err)
+		return fmt.Errorf(`%w: another program, perhaps exim or a second agent, has this port: `+
+			`stop it, or change "listen"`, err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf(`%w: this machine does not have this address: change "listen"`, err)
 	case errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS):
-		return fmt.Errorf(`%w: ports below 1024 need the capability CAP_NET_BIND_SERVICE, and "spool" must be writable for the agent's user`, err)
+		return fmt.Errorf(`%w: ports below 1024 need the capability CAP_NET_BIND_SERVICE, `+
+			`and "spool" must be writable for the agent's user`, err)
 	}
 	return err
 }

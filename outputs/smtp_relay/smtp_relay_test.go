@@ -157,7 +157,8 @@ func connect(t testing.TB, p *SMTPRelay) {
 }
 
 func flow(second int64, bytes uint64) telegraf.Metric {
-	return metric.New("netflow", map[string]string{"source": "192.0.2.1"}, map[string]any{"in_bytes": bytes}, time.Unix(1_700_000_000+second, 0))
+	return metric.New("netflow", map[string]string{"source": "192.0.2.1"}, map[string]any{"in_bytes": bytes},
+		time.Unix(1_700_000_000+second, 0))
 }
 
 func TestRuleFiresAndRecovers(t *testing.T) {
@@ -266,7 +267,8 @@ func TestNoValue(t *testing.T) {
 	if err := p.Write(batch); err != nil {
 		t.Fatal(err)
 	}
-	if p.monitor.Total(monitor.AlertNoValue) != 1 || p.monitor.Total(monitor.AlertErrors) != 1 || p.monitor.Total(monitor.AlertMails) != 0 {
+	if p.monitor.Total(monitor.AlertNoValue) != 1 || p.monitor.Total(monitor.AlertErrors) != 1 ||
+		p.monitor.Total(monitor.AlertMails) != 0 {
 		t.Error("expected one metric without a value, one error and no mail")
 	}
 }
@@ -343,21 +345,24 @@ func TestPortInUse(t *testing.T) {
 	}
 	defer l.Close()
 	p := &SMTPRelay{
-		Listen: []string{l.Addr().String()}, Hostname: "m.example.com", RelayNets: []string{"any"}, RelayDomains: []string{"any"},
-		Spool: t.TempDir(), Smarthosts: []string{"smtp://127.0.0.1:1"}, Log: nothing{},
+		Listen: []string{l.Addr().String()}, Hostname: "m.example.com", RelayNets: []string{"any"},
+		RelayDomains: []string{"any"},
+		Spool:        t.TempDir(), Smarthosts: []string{"smtp://127.0.0.1:1"}, Log: nothing{},
 	}
 	if err := p.Init(); err != nil {
 		t.Fatal(err)
 	}
 	for what, err := range map[string]error{"Check": p.Check(), "Connect": p.Connect()} {
-		if err == nil || !strings.Contains(err.Error(), l.Addr().String()) || !strings.Contains(err.Error(), `change "listen"`) {
+		if err == nil || !strings.Contains(err.Error(), l.Addr().String()) ||
+			!strings.Contains(err.Error(), `change "listen"`) {
 			t.Errorf("%s gives %v, want what, where and what to do", what, err)
 		}
 	}
 	if err := p.Close(); err != nil {
 		t.Errorf("Close after a failed start: %v", err)
 	}
-	ro, err := models.NewRunningOutput(p, &models.OutputConfig{Name: "smtp_relay", StartupErrorBehavior: "retry"}, 10, 10)
+	ro, err := models.NewRunningOutput(p, &models.OutputConfig{Name: "smtp_relay", StartupErrorBehavior: "retry"}, 10,
+		10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,7 +426,8 @@ func TestSampleConfig(t *testing.T) {
 		all.WriteString(line)
 	}
 	// users cannot log in on the plain listener of the sample
-	text := strings.NewReplacer(`tls_ca = ""`, "", `aliases_file = ""`, "", `auth = "required"`, `auth = "optional"`).Replace(all.String())
+	text := strings.NewReplacer(`tls_ca = ""`, "", `aliases_file = ""`, "", `auth = "required"`,
+		`auth = "optional"`).Replace(all.String())
 	p, err := load(t, text)
 	if err != nil {
 		t.Fatalf("sample.conf with all options: %v", err)
@@ -485,7 +491,8 @@ func TestUsers(t *testing.T) {
 			}
 		}
 	}
-	if _, err := load(t, strings.Replace(base, `auth = "optional"`, "", 1)+"[[outputs.smtp_relay.user]]\nname = \"a\"\npassword = \"b\"\n"); err == nil || !strings.Contains(err.Error(), "plain text") {
+	if _, err := load(t, strings.Replace(base, `auth = "optional"`, "", 1)+"[[outputs.smtp_relay.user]]\nname = "+
+		"\"a\"\npassword = \"b\"\n"); err == nil || !strings.Contains(err.Error(), "plain text") {
 		t.Errorf("users on a plain listener: %v", err)
 	}
 }

@@ -27,7 +27,8 @@ type statKey struct {
 func newStatistics(collector *selfstat.Collector) *statistics {
 	s := &statistics{collector: collector, stats: map[statKey]selfstat.Stat{}}
 	for _, event := range []monitor.Event{
-		monitor.Accepted, monitor.AcceptedBytes, monitor.Connections, monitor.Delivered, monitor.LatencyMS, monitor.PutOff, monitor.Bounced,
+		monitor.Accepted, monitor.AcceptedBytes, monitor.Connections, monitor.Delivered, monitor.LatencyMS,
+		monitor.PutOff, monitor.Bounced,
 	} {
 		s.add(event, "", 0)
 	}

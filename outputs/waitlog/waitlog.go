@@ -167,7 +167,8 @@ func (l *Log) read() ([]archive.Position, error) {
 		return nil, err
 	}
 	if string(head) != waitHead {
-		return nil, fmt.Errorf("expected the first line %q, got %q: move the file away, the sets in it are lost", waitHead, head[:n])
+		return nil, fmt.Errorf("expected the first line %q, got %q: move the file away, the sets in it are lost",
+			waitHead, head[:n])
 	}
 	l.end = int64(len(waitHead))
 	var undo []archive.Position

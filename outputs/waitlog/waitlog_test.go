@@ -109,7 +109,8 @@ func TestLogTransactions(t *testing.T) {
 	}
 	for s := range l.All() {
 		_, want := waits(t, byte(s.Key.Domain), s.Key.Domain, 0)
-		if got, err := l.Datagram(s); err != nil || !bytes.Equal(got.Payload, want.Payload) || got.Exporter != want.Exporter || !got.Received.Equal(want.Received) {
+		if got, err := l.Datagram(s); err != nil || !bytes.Equal(got.Payload, want.Payload) ||
+			got.Exporter != want.Exporter || !got.Received.Equal(want.Received) {
 			t.Errorf("got %+v, %v, want %+v", got, err, want)
 		}
 	}
@@ -145,8 +146,10 @@ func TestLogBounds(t *testing.T) {
 			must(t, l.Commit())
 		}
 	}
-	if l.bytes > maxWaitingBytes || l.sources[netip.AddrFrom4([4]byte{10, 0, 0, 0})] > maxWaitingSource || refused == 0 || kept == 0 {
-		t.Errorf("%d bytes wait, %d of one source; %d refused", l.bytes, l.sources[netip.AddrFrom4([4]byte{10})], refused)
+	if l.bytes > maxWaitingBytes || l.sources[netip.AddrFrom4([4]byte{10, 0, 0, 0})] > maxWaitingSource ||
+		refused == 0 || kept == 0 {
+		t.Errorf("%d bytes wait, %d of one source; %d refused", l.bytes, l.sources[netip.AddrFrom4([4]byte{10})],
+			refused)
 	}
 	left := 0
 	for s := range l.All() {

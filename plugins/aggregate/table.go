@@ -138,8 +138,9 @@ func (t *Table) AddReverse(c *Cell, packets, bytes uint64) {
 }
 
 // Locate finds the cells of at most Batch keys, and makes those that are not
-// there; with the bound reached it is the cell of the rest. The index is read for all keys, then the cells that it names, and only then
-// are the keys compared: so the processor need not wait for one to ask for the next.
+// there; with the bound reached it is the cell of the rest. The index is read for all keys, then the cells
+// that it names, and only then are the keys compared: so the processor need not wait for one to ask for the
+// next.
 func (t *Table) Locate(keys []Key, cells []*Cell) {
 	for 2*min(t.size+len(keys), t.bound) > len(t.index) {
 		t.grow()
@@ -228,5 +229,6 @@ func (t *Table) row(c *Cell) Row {
 // Compare orders the keys of two rows: by value, then by protocol.
 func (t *Table) Compare(i, j int) int {
 	a, b := t.cell(uint32(i)), t.cell(uint32(j))
-	return cmp.Or(cmp.Compare(a.value.Hi, b.value.Hi), cmp.Compare(a.value.Lo, b.value.Lo), cmp.Compare(a.proto, b.proto))
+	return cmp.Or(cmp.Compare(a.value.Hi, b.value.Hi), cmp.Compare(a.value.Lo, b.value.Lo),
+		cmp.Compare(a.proto, b.proto))
 }

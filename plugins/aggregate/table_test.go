@@ -173,7 +173,8 @@ func TestManyKeys(t *testing.T) {
 // TestCompare: by value as a number of 128 bits, then by protocol.
 func TestCompare(t *testing.T) {
 	table := New(0)
-	rising := []Key{{}, {Proto: 6, Known: true}, {Value: flow.Value{Lo: 1}}, {Value: flow.Value{Lo: 1}, Proto: 1, Known: true},
+	rising := []Key{{}, {Proto: 6, Known: true}, {Value: flow.Value{Lo: 1}},
+		{Value: flow.Value{Lo: 1}, Proto: 1, Known: true},
 		{Value: flow.Value{Hi: 1}}}
 	table.Locate(rising, make([]*Cell, len(rising)))
 	for i := range rising {

@@ -84,7 +84,8 @@ func TestStrangersGoFirst(t *testing.T) {
 		t.Errorf("%d flows are decoded, expected 2", flows)
 	}
 	if n := d.strangers.Len() + d.proven.Len(); n != len(d.domains) || d.proven.Len() != 1 || len(d.exporters) > 1000 {
-		t.Errorf("%d domains of %d are listed, %d of them have sent flows, %d exporters", n, len(d.domains), d.proven.Len(), len(d.exporters))
+		t.Errorf("%d domains of %d are listed, %d of them have sent flows, %d exporters", n, len(d.domains),
+			d.proven.Len(), len(d.exporters))
 	}
 }
 
@@ -110,7 +111,8 @@ func TestAnAddressHasItsShare(t *testing.T) {
 	}
 	s.send(t, d, h, func(e *ipfix.Encoder) { e.AddData(tmpl, []flow.Record{{Bytes: 1}}) })
 	if a := d.accounts[address(1).Addr()]; flows != 1 || a.bytes > d.opt.MaxBytes/addressShare || a.domains.Len() < 10 {
-		t.Errorf("%d flows of the other exporter; the greedy one has %d bytes in %d domains", flows, a.bytes, a.domains.Len())
+		t.Errorf("%d flows of the other exporter; the greedy one has %d bytes in %d domains", flows, a.bytes,
+			a.domains.Len())
 	}
 	total := 0
 	for addr, a := range d.accounts {
@@ -126,7 +128,8 @@ func TestAnAddressHasItsShare(t *testing.T) {
 		d.forget(d.leastProven())
 	}
 	if d.bytes != 0 || len(d.accounts) != 0 || len(d.exporters) != 0 || len(d.largest) != 0 || d.newest != nil {
-		t.Errorf("without domains %d bytes, %d accounts and %d exporters are left", d.bytes, len(d.accounts), len(d.exporters))
+		t.Errorf("without domains %d bytes, %d accounts and %d exporters are left", d.bytes, len(d.accounts),
+			len(d.exporters))
 	}
 }
 
@@ -136,7 +139,8 @@ func TestRandomSourcesKeepAccounts(t *testing.T) {
 	d, s := NewDecoder(Options{MaxBytes: 64 << 10, MaxDomains: 50, MaxExporters: 20}), newSender()
 	for i := range 3000 {
 		from := netip.AddrPortFrom(address(i*7%37).Addr(), uint16(i%3))
-		_ = d.Decode(Datagram{Exporter: from, Received: s.at, Payload: nameTable(t, uint32(i%5), uint32(i), 1+i%4, "if")}, Handler{})
+		_ = d.Decode(Datagram{Exporter: from, Received: s.at,
+			Payload: nameTable(t, uint32(i%5), uint32(i), 1+i%4, "if")}, Handler{})
 	}
 	bytes := 0
 	for _, exp := range d.exporters {
@@ -146,6 +150,7 @@ func TestRandomSourcesKeepAccounts(t *testing.T) {
 		bytes += dom.bytes
 	}
 	if bytes != d.bytes || d.bytes > 64<<10 || len(d.domains) > 50 || len(d.exporters) > 20 {
-		t.Errorf("%d bytes are counted, there are %d; %d domains, %d exporters", d.bytes, bytes, len(d.domains), len(d.exporters))
+		t.Errorf("%d bytes are counted, there are %d; %d domains, %d exporters", d.bytes, bytes, len(d.domains),
+			len(d.exporters))
 	}
 }

@@ -28,7 +28,8 @@ func mixture(t testing.TB, seed uint64) []Datagram {
 			from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), 2055)
 			for _, b := range [][]byte{s.data, s.templates, s.data, s.data} {
 				if b != nil {
-					list = append(list, Datagram{Exporter: from, Received: received, Payload: b, Resent: round == 2 && len(list)%5 == 0})
+					list = append(list, Datagram{Exporter: from, Received: received, Payload: b, Resent: round == 2 &&
+						len(list)%5 == 0})
 				}
 			}
 		}
@@ -106,7 +107,10 @@ func TestBatchGivesWhatDecodeGives(t *testing.T) {
 		lanes := 1 + int(seed%4)
 		got, parts := []string(nil), make([][]string, lanes)
 		many := NewDecoder(o)
-		bo := BatchOptions{Panicked: func(_ netip.AddrPort, _ []byte, p any, stack []byte) { t.Errorf("%v\n%s", p, stack) }}
+		bo := BatchOptions{Panicked: func(_ netip.AddrPort, _ []byte, p any,
+			stack []byte) {
+			t.Errorf("%v\n%s", p, stack)
+		}}
 		for i := range parts {
 			bo.Handlers = append(bo.Handlers, told(&parts[i]))
 		}
@@ -135,7 +139,8 @@ func TestBatchGivesWhatDecodeGives(t *testing.T) {
 			for i < min(len(want), len(got)) && want[i] == got[i] {
 				i++
 			}
-			t.Fatalf("seed %d: %d records, expected %d; number %d is\n%s\nexpected\n%s", seed, len(got), len(want), i, line(got, i), line(want, i))
+			t.Fatalf("seed %d: %d records, expected %d; number %d is\n%s\nexpected\n%s", seed, len(got), len(want), i,
+				line(got, i), line(want, i))
 		}
 		if w, g := statsOf(one), statsOf(many); w != g {
 			t.Fatalf("seed %d: counters are\n%s\nexpected\n%s", seed, g, w)
@@ -183,7 +188,8 @@ func TestBatchOutlivesAPanic(t *testing.T) {
 func TestBatchDoesNotAllocate(t *testing.T) {
 	s := streams(t)[1]
 	flows := 0
-	b := NewDecoder(Options{}).NewBatch(BatchOptions{Handlers: []Handler{{Flow: func(*flow.Record) { flows++ }}}, Joined: func() {}})
+	b := NewDecoder(Options{}).NewBatch(BatchOptions{Handlers: []Handler{{Flow: func(*flow.Record) { flows++ }}},
+		Joined: func() {}})
 	_ = b.Add(datagram(s.templates))
 	n := testing.AllocsPerRun(100, func() {
 		for range 10 {
@@ -278,9 +284,11 @@ func TestBatchSeesTemplatesOfTheirTime(t *testing.T) {
 	}
 	tcp := func(b []byte) Datagram { return Datagram{Exporter: from, Received: received, Payload: b, Stream: true} }
 	for name, list := range map[string][]Datagram{
-		"withdrawn":    {tcp(inner), tcp(outer), tcp(data), tcp(withdrawal), tcp(data)},
-		"idle":         {udp(1, 0, inner), udp(1, 20*time.Hour, outer), udp(1, 20*time.Hour, data), udp(1, 25*time.Hour, direct), udp(1, 25*time.Hour, data)},
-		"contradicted": {udp(1, 0, inner), udp(3, 0, outer), udp(2, 0, other), udp(3, 0, data), udp(1, 0, inner), udp(3, 0, data)},
+		"withdrawn": {tcp(inner), tcp(outer), tcp(data), tcp(withdrawal), tcp(data)},
+		"idle": {udp(1, 0, inner), udp(1, 20*time.Hour, outer), udp(1, 20*time.Hour, data),
+			udp(1, 25*time.Hour, direct), udp(1, 25*time.Hour, data)},
+		"contradicted": {udp(1, 0, inner), udp(3, 0, outer), udp(2, 0, other), udp(3, 0, data), udp(1, 0, inner),
+			udp(3, 0, data)},
 	} {
 		var want, got []string
 		one, many := NewDecoder(Options{}), NewDecoder(Options{})

@@ -29,8 +29,10 @@ func streamRecords(n int) []flow.Record {
 		recs[i] = flow.Record{
 			First: exported - 9e9, Last: exported - 1e9,
 			Src: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), Dst: netip.AddrFrom4([4]byte{10, 1, 0, byte(i)}),
-			NextHop: netip.AddrFrom4([4]byte{10, 2, 0, 1}), SrcPort: uint16(1024 + i), DstPort: 443, Proto: 6, TCPFlags: 0x1b,
-			Bytes: 123456, Packets: 99, Input: 3, Output: 4, SrcMask: 24, DstMask: 16, SrcAS: 64500, DstAS: 64501, Direction: 1,
+			NextHop: netip.AddrFrom4([4]byte{10, 2, 0, 1}), SrcPort: uint16(1024 + i), DstPort: 443, Proto: 6,
+			TCPFlags: 0x1b,
+			Bytes:    123456, Packets: 99, Input: 3, Output: 4, SrcMask: 24, DstMask: 16, SrcAS: 64500, DstAS: 64501,
+			Direction:   1,
 			IngressAttr: 1, EgressAttr: 2, SegmentID: 5001, EndReason: 1, MaxTTL: 64,
 		}
 	}
@@ -72,7 +74,9 @@ func streams(t testing.TB) []stream {
 		fields []ipfix.FieldSpec
 	}{
 		{"ipfix", routerFields(ipfix.FieldSpec{ID: 152, Length: 8}, ipfix.FieldSpec{ID: 153, Length: 8})},
-		{"ipfix variable length", append(routerFields(ipfix.FieldSpec{ID: 152, Length: 8}, ipfix.FieldSpec{ID: 153, Length: 8}), ipfix.FieldSpec{ID: 371, Length: ipfix.Variable})},
+		{"ipfix variable length",
+			append(routerFields(ipfix.FieldSpec{ID: 152, Length: 8}, ipfix.FieldSpec{ID: 153, Length: 8}),
+				ipfix.FieldSpec{ID: 371, Length: ipfix.Variable})},
 		{"ipfix vmware", vmwareFields()},
 	} {
 		e := ipfix.Encoder{Domain: 1}
@@ -100,9 +104,12 @@ func streams(t testing.TB) []stream {
 // vmwareFields are those of a virtual distributed switch.
 func vmwareFields() []ipfix.FieldSpec {
 	return []ipfix.FieldSpec{
-		{ID: 8, Length: 4}, {ID: 12, Length: 4}, {ID: 1, Length: 8}, {ID: 2, Length: 8}, {ID: 152, Length: 8}, {ID: 153, Length: 8},
-		{ID: 10, Length: 4}, {ID: 14, Length: 4}, {ID: 7, Length: 2}, {ID: 11, Length: 2}, {ID: 4, Length: 1}, {ID: 136, Length: 1},
-		{ID: 6, Length: 1}, {ID: 5, Length: 1}, {ID: 53, Length: 1}, {ID: 61, Length: 1}, {ID: 351, Length: 8}, {ID: 210, Length: 1},
+		{ID: 8, Length: 4}, {ID: 12, Length: 4}, {ID: 1, Length: 8}, {ID: 2, Length: 8}, {ID: 152, Length: 8},
+		{ID: 153, Length: 8},
+		{ID: 10, Length: 4}, {ID: 14, Length: 4}, {ID: 7, Length: 2}, {ID: 11, Length: 2}, {ID: 4, Length: 1},
+		{ID: 136, Length: 1},
+		{ID: 6, Length: 1}, {ID: 5, Length: 1}, {ID: 53, Length: 1}, {ID: 61, Length: 1}, {ID: 351, Length: 8},
+		{ID: 210, Length: 1},
 		{PEN: 6876, ID: 890, Length: 2}, {PEN: 6876, ID: 888, Length: 2}, {PEN: 6876, ID: 889, Length: 1},
 	}
 }

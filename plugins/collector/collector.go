@@ -138,8 +138,9 @@ type ExporterStats struct {
 	Counters  uint64 // counter samples of sFlow
 	Templates uint64 // templates that were new or changed
 
-	SequenceGaps     uint64 // times that something was missing
-	SequenceLost     uint64 // what was missing, in the unit of the sequence: v5 and v7 flows, v9 and sFlow datagrams, IPFIX records
+	SequenceGaps uint64 // times that something was missing
+	// what was missing, in the unit of the sequence: v5 and v7 flows, v9 and sFlow datagrams, IPFIX records
+	SequenceLost     uint64
 	SequenceUnsure   uint64 // a gauge: what may be missing, until it is known how the exporter counts
 	SequenceLate     uint64 // datagrams that came after a later one, or twice; their loss was counted before
 	SequenceRestarts uint64 // times that the sequence began anew
@@ -157,8 +158,9 @@ type ExporterStats struct {
 	DecodeErrors        uint64 // datagrams, sets, templates and records that contradict themselves
 	Unsupported         uint64 // datagrams of a protocol that is unknown or not wanted
 	SamplingRefused     uint64 // sampling rates that cannot be
-	UnknownFormats      uint64 // samples of sFlow, and records in them, that are left out because their format is not known
-	TimeRepairs         uint64 // flows whose times were absurd
+	// samples of sFlow, and records in them, that are left out because their format is not known
+	UnknownFormats uint64
+	TimeRepairs    uint64 // flows whose times were absurd
 
 	// Gauges.
 	TemplatesKnown int
@@ -166,7 +168,8 @@ type ExporterStats struct {
 	SamplingRate   uint32    // of the latest flow for which one is known
 	ClockSkew      flow.Time // receipt minus export of the latest datagram
 	LastReceived   flow.Time
-	Since          flow.Time // receipt of the first datagram that is counted here: later than before where the domain was forgotten
+	// receipt of the first datagram that is counted here: later than before where the domain was forgotten
+	Since flow.Time
 }
 
 // Decoder decodes datagrams and keeps the state of their exporters. It is not
@@ -265,7 +268,8 @@ func (d *Decoder) decode(m *message, dg Datagram) error {
 		d.endStream(netip.AddrPortFrom(addr, dg.Exporter.Port()))
 		return nil
 	}
-	m.addr, m.port, m.received, m.size, m.stream = addr, dg.Exporter.Port(), flow.TimeOf(dg.Received), len(dg.Payload), dg.Stream
+	m.addr, m.port, m.received, m.size, m.stream = addr, dg.Exporter.Port(), flow.TimeOf(dg.Received), len(dg.Payload),
+		dg.Stream
 	d.expire(m.received)
 	v, config := version(dg.Payload), d.look(addr)
 	if d.refuses(config) {
@@ -356,9 +360,11 @@ func (d *Decoder) unsupported(m *message, v flow.Version, b []byte) error {
 	m.dom.stats.Unsupported++
 	head := b[:min(len(b), 4)]
 	if first {
-		d.log.say(m.received, "datagrams of %s are not decoded: expected NetFlow, IPFIX or sFlow v5 as configured, got version %s (bytes %q)", m.addr, v, head)
+		d.log.say(m.received, "datagrams of %s are not decoded: expected NetFlow, IPFIX or sFlow v5 as configured, "+
+			"got version %s (bytes %q)", m.addr, v, head)
 	}
-	return fmt.Errorf("datagram of %s: expected a supported protocol, got version %s (bytes %q)", netip.AddrPortFrom(m.addr, m.port), v, head)
+	return fmt.Errorf("datagram of %s: expected a supported protocol, got version %s (bytes %q)",
+		netip.AddrPortFrom(m.addr, m.port), v, head)
 }
 
 // fail counts an error of the datagram at hand.
@@ -369,7 +375,8 @@ func (d *Decoder) fail(m *message, err error) {
 	}
 	if !m.dom.complained {
 		m.dom.complained = true
-		d.log.say(m.received, "%s, %s domain %d: %v (further errors are only counted)", m.addr, m.dom.key.version, m.dom.key.domain, err)
+		d.log.say(m.received, "%s, %s domain %d: %v (further errors are only counted)", m.addr, m.dom.key.version,
+			m.dom.key.domain, err)
 	}
 }
 
@@ -421,9 +428,12 @@ type fixed struct {
 }
 
 var (
-	fixedV1 = fixed{flow.V1, netflow.V1HeaderLen, netflow.V1RecordLen, netflow.ParseV1Header, netflow.V1Base, netflow.DecodeV1}
-	fixedV5 = fixed{flow.V5, netflow.V5HeaderLen, netflow.V5RecordLen, netflow.ParseV5Header, netflow.V5Base, netflow.DecodeV5}
-	fixedV7 = fixed{flow.V7, netflow.V7HeaderLen, netflow.V7RecordLen, netflow.ParseV7Header, netflow.V7Base, netflow.DecodeV7}
+	fixedV1 = fixed{flow.V1, netflow.V1HeaderLen, netflow.V1RecordLen, netflow.ParseV1Header, netflow.V1Base,
+		netflow.DecodeV1}
+	fixedV5 = fixed{flow.V5, netflow.V5HeaderLen, netflow.V5RecordLen, netflow.ParseV5Header, netflow.V5Base,
+		netflow.DecodeV5}
+	fixedV7 = fixed{flow.V7, netflow.V7HeaderLen, netflow.V7RecordLen, netflow.ParseV7Header, netflow.V7Base,
+		netflow.DecodeV7}
 )
 
 // fixed decodes a datagram of NetFlow v1, v5 or v7.

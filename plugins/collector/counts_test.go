@@ -29,7 +29,8 @@ func TestRunningTotals(t *testing.T) {
 		e.AddData(tmpl, []flow.Record{report(1, 90, 100), report(2, 90, 7)})
 	})
 	s.send(t, d, h, func(e *ipfix.Encoder) {
-		e.AddData(tmpl, []flow.Record{report(1, 90, 400), report(1, 90, 656), report(1, 90, 400), report(1, 10, 5), report(2, 90, 7)})
+		e.AddData(tmpl, []flow.Record{report(1, 90, 400), report(1, 90, 656), report(1, 90, 400), report(1, 10, 5),
+			report(2, 90, 7)})
 	})
 	want := []uint64{100, 7, 300, 256, 0, 5, 0}
 	if len(packets) != len(want) {
@@ -48,7 +49,8 @@ func TestRunningTotalsAreBounded(t *testing.T) {
 	var r running
 	dom := &domain{}
 	report := func(n int) flow.Record {
-		x := flow.Record{Src: netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), First: 1e9, Bytes: 5, Packets: 1}
+		x := flow.Record{Src: netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), First: 1e9, Bytes: 5,
+			Packets: 1}
 		x.Present.Add(flow.FirstSeen)
 		r.difference(dom, &x)
 		return x
@@ -92,10 +94,12 @@ func TestOutCounters(t *testing.T) {
 		{"reverse", OutReverse, []flow.Record{same, more}, []uint64{90, 90, 530, 638}},
 		{"same", OutSame, []flow.Record{more, same}, []uint64{530, 90}},
 		{"ignore", OutIgnore, []flow.Record{more}, []uint64{530}},
-		{"learned to be the other direction", OutLearned, []flow.Record{same, more, less, same}, []uint64{90, 530, 638, 265, 319, 90, 90}},
+		{"learned to be the other direction", OutLearned, []flow.Record{same, more, less, same},
+			[]uint64{90, 530, 638, 265, 319, 90, 90}},
 		{"never learned", OutLearned, []flow.Record{same, less}, []uint64{90, 265}},
 	} {
-		o := Options{SplitBiflows: true, Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32), Out: c.mode}}}
+		o := Options{SplitBiflows: true,
+			Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32), Out: c.mode}}}
 		d, s := NewDecoder(o), newSender()
 		var got []uint64
 		h := Handler{Flow: func(r *flow.Record) {

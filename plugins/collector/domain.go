@@ -207,7 +207,8 @@ func (dom *domain) sequence(m *message) *sequence {
 	} else {
 		dom.sequences[oldest].forget(&dom.stats)
 	}
-	dom.sequences[oldest] = sequence{port: m.port, agent: m.agent, used: m.received, run: 1, way: rfcWay(dom.key.version)}
+	dom.sequences[oldest] = sequence{port: m.port, agent: m.agent, used: m.received, run: 1,
+		way: rfcWay(dom.key.version)}
 	return &dom.sequences[oldest]
 }
 

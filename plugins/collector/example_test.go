@@ -13,10 +13,12 @@ import (
 // it gets is valid until it returns: here it is printed at once.
 func ExampleDecoder() {
 	datagram := []byte{
-		0, 5, 0, 1, 0, 0, 0x27, 0x10, 0x69, 0x57, 0x33, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // NetFlow v5, one flow
+		// NetFlow v5, one flow
+		0, 5, 0, 1, 0, 0, 0x27, 0x10, 0x69, 0x57, 0x33, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 		192, 0, 2, 1, 198, 51, 100, 2, 10, 0, 0, 1, 0, 3, 0, 4, // addresses, next hop, interfaces
 		0, 0, 0, 5, 0, 0, 2, 88, 0, 0, 0x1f, 0x40, 0, 0, 0x23, 0x28, // packets, octets, from 8 s to 9 s of uptime
-		0x9c, 0x41, 1, 0xbb, 0, 0x1b, 6, 0, 0xfb, 0xf0, 0xfb, 0xf1, 24, 16, 0, 0, // ports, flags, protocol, TOS, AS, masks
+		// ports, flags, protocol, TOS, AS, masks
+		0x9c, 0x41, 1, 0xbb, 0, 0x1b, 6, 0, 0xfb, 0xf0, 0xfb, 0xf1, 24, 16, 0, 0,
 	}
 	decoder := collector.NewDecoder(collector.Options{})
 	handler := collector.Handler{Flow: func(r *flow.Record) {

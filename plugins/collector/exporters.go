@@ -48,8 +48,8 @@ func (d *Decoder) refuses(c *ExporterConfig) bool {
 }
 
 // Screen says whether a datagram is one to pass on: not of an exporter that is refused
-// or beyond Options.MaxExporters, nor, where only some protocols are wanted, of another one. It sets the datagram's policy
-// to the one that the decoder follows: what its configuration says of the exporter, else
+// or beyond Options.MaxExporters, nor, where only some protocols are wanted, of another one. It sets the
+// datagram's policy to the one that the decoder follows: what its configuration says of the exporter, else
 // what came with the datagram.
 func (d *Decoder) Screen(dg *Datagram) bool {
 	addr := dg.Exporter.Addr().Unmap()

@@ -20,9 +20,12 @@ func TestConfiguredRates(t *testing.T) {
 		source flow.RateSource
 	}{
 		{"default", ExporterConfig{Prefix: host, Policy: flow.Policy{Rate: 4096}}, 0, 4096, flow.RateConfig},
-		{"the exporter's own beats the default", ExporterConfig{Prefix: host, Policy: flow.Policy{Rate: 4096}}, 100, 100, flow.RateRecord},
-		{"override", ExporterConfig{Prefix: host, Policy: flow.Policy{Rate: 4096, Override: true}}, 100, 4096, flow.RateConfig},
-		{"another network", ExporterConfig{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Policy: flow.Policy{Rate: 4096}}, 0, 0, flow.RateUnknown},
+		{"the exporter's own beats the default", ExporterConfig{Prefix: host, Policy: flow.Policy{Rate: 4096}}, 100,
+			100, flow.RateRecord},
+		{"override", ExporterConfig{Prefix: host, Policy: flow.Policy{Rate: 4096, Override: true}}, 100, 4096,
+			flow.RateConfig},
+		{"another network", ExporterConfig{Prefix: netip.MustParsePrefix("203.0.113.0/24"),
+			Policy: flow.Policy{Rate: 4096}}, 0, 0, flow.RateUnknown},
 	} {
 		d, s := NewDecoder(Options{Exporters: []ExporterConfig{c.config}}), newSender()
 		tmpl := compiled(t, 256, spec(1, 4), spec(34, 4))
@@ -46,7 +49,8 @@ func TestDiscardedPacketsAreNotScaled(t *testing.T) {
 		w.Uint32(v)
 	}
 	for _, override := range []bool{false, true} {
-		d := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32), Policy: flow.Policy{Rate: 4096, Override: override}}}})
+		d := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32),
+			Policy: flow.Policy{Rate: 4096, Override: override}}}})
 		var got flow.Record
 		if err := d.Decode(datagram(w.Buf()), Handler{Flow: func(r *flow.Record) { got = *r }}); err != nil {
 			t.Fatal(err)
@@ -69,7 +73,8 @@ func TestRefusedAndCapped(t *testing.T) {
 		}
 	}
 	if flows != 3*30 || d.Refused() != 2 || d.OverMost() != 1 || len(d.exporters) != 3 {
-		t.Errorf("%d flows, %d refused, %d over the bound, %d exporters", flows, d.Refused(), d.OverMost(), len(d.exporters))
+		t.Errorf("%d flows, %d refused, %d over the bound, %d exporters", flows, d.Refused(), d.OverMost(),
+			len(d.exporters))
 	}
 }
 
@@ -90,19 +95,24 @@ func TestCountModes(t *testing.T) {
 		r    *flow.Record
 		want bool
 	}{
-		{flow.CountAll, dir(1), true}, {flow.CountIngress, dir(0), true}, {flow.CountIngress, dir(1), false}, {flow.CountIngress, &flow.Record{}, true},
-		{flow.CountEgress, dir(0), false}, {flow.CountEgress, dir(1), true}, {flow.CountDelivered, attr(1, 2), true}, {flow.CountDelivered, attr(2, 2), true},
-		{flow.CountDelivered, attr(2, 1), false}, {flow.CountDelivered, attr(3, 2), false}, {flow.CountDelivered, &flow.Record{}, true},
+		{flow.CountAll, dir(1), true}, {flow.CountIngress, dir(0), true}, {flow.CountIngress, dir(1), false},
+		{flow.CountIngress, &flow.Record{}, true},
+		{flow.CountEgress, dir(0), false}, {flow.CountEgress, dir(1), true}, {flow.CountDelivered, attr(1, 2), true},
+		{flow.CountDelivered, attr(2, 2), true},
+		{flow.CountDelivered, attr(2, 1), false}, {flow.CountDelivered, attr(3, 2), false},
+		{flow.CountDelivered, &flow.Record{}, true},
 	} {
 		if got := c.mode.Counts(c.r); got != c.want {
-			t.Errorf("mode %d, direction %d, attributes %d %d: got %t", c.mode, c.r.Direction, c.r.IngressAttr, c.r.EgressAttr, got)
+			t.Errorf("mode %d, direction %d, attributes %d %d: got %t", c.mode, c.r.Direction, c.r.IngressAttr,
+				c.r.EgressAttr, got)
 		}
 	}
 }
 
 // TestNamesAreJoined sends the tables under another domain than the data.
 func TestNamesAreJoined(t *testing.T) {
-	d, s := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32), Name: "edge", Interfaces: map[uint32]string{4: "lan"}}}}), newSender()
+	d, s := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32), Name: "edge",
+		Interfaces: map[uint32]string{4: "lan"}}}}), newSender()
 	scoped := func(id uint16, name uint16) *ipfix.Template {
 		return compiled(t, 300+id%100, ipfix.FieldSpec{ID: id, Length: 4, Scope: true}, spec(name, 16))
 	}
@@ -115,19 +125,23 @@ func TestNamesAreJoined(t *testing.T) {
 		}{{10, 82, 3, "wan"}, {234, 236, 7, "blue"}, {95, 96, 80, "https"}, {302, 84, 5, "one-512"}} {
 			tmpl := scoped(c.scope, c.name)
 			e.AddTemplates(tmpl)
-			e.AddOptions(tmpl, []flow.OptionRecord{{Scope: []flow.Element{{ID: c.scope, Value: []byte{0, 0, 0, c.value}}}, Fields: []flow.Element{{ID: c.name, Value: []byte(c.text)}}}})
+			e.AddOptions(tmpl, []flow.OptionRecord{{Scope: []flow.Element{{ID: c.scope,
+				Value: []byte{0, 0, 0, c.value}}}, Fields: []flow.Element{{ID: c.name, Value: []byte(c.text)}}}})
 		}
 		users := compiled(t, 400, ipfix.FieldSpec{ID: 8, Length: 4, Scope: true}, spec(371, 16))
 		e.AddTemplates(users)
-		e.AddOptions(users, []flow.OptionRecord{{Scope: []flow.Element{{ID: 8, Value: []byte{10, 0, 0, 7}}}, Fields: []flow.Element{{ID: 371, Value: []byte("alice")}}}})
+		e.AddOptions(users, []flow.OptionRecord{{Scope: []flow.Element{{ID: 8, Value: []byte{10, 0, 0, 7}}},
+			Fields: []flow.Element{{ID: 371, Value: []byte("alice")}}}})
 	})
 	s.e.Domain = 1
 	tmpl := compiled(t, 256, spec(10, 4), spec(14, 4), spec(234, 4), spec(95, 4), spec(302, 4), spec(8, 4), spec(12, 4))
 	var got flow.Names
 	h := Handler{Flow: func(r *flow.Record) { got = *r.Names }}
-	rec := flow.Record{Input: 3, Output: 4, IngressVRF: 7, AppID: []byte{0, 0, 0, 80}, SamplerID: 5, Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("10.0.0.7")}
+	rec := flow.Record{Input: 3, Output: 4, IngressVRF: 7, AppID: []byte{0, 0, 0, 80}, SamplerID: 5,
+		Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("10.0.0.7")}
 	s.send(t, d, h, func(e *ipfix.Encoder) { e.AddTemplates(tmpl); e.AddData(tmpl, []flow.Record{rec}) })
-	want := flow.Names{Exporter: "edge", Input: "wan", Output: "lan", IngressVRF: "blue", App: "https", Sampler: "one-512", User: "alice"}
+	want := flow.Names{Exporter: "edge", Input: "wan", Output: "lan", IngressVRF: "blue", App: "https",
+		Sampler: "one-512", User: "alice"}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

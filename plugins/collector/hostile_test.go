@@ -182,7 +182,8 @@ func TestHostileDatagrams(t *testing.T) {
 		missed uint64
 	}{
 		{"template without fields", framed(9, set(0, 0, "01000000"), set(256, 0, "0102030405060708")), 0, 1, 1},
-		{"template whose fields have no length", framed(9, set(0, 0, "0100000200080000000c0000"), set(256, 0, "01020304")), 0, 1, 1},
+		{"template whose fields have no length",
+			framed(9, set(0, 0, "0100000200080000000c0000"), set(256, 0, "01020304")), 0, 1, 1},
 		{"the same in IPFIX", framed(10, set(2, 0, "0100000200080000000c0000"), set(256, 0, "01020304")), 0, 1, 1},
 		{"template with more fields than bytes", framed(10, set(2, 0, "0100ffff00080004")), 0, 1, 0},
 		{"template id under 256", framed(10, set(2, 0, "00ff000100080004")), 0, 1, 0},
@@ -190,16 +191,24 @@ func TestHostileDatagrams(t *testing.T) {
 		{"options template with more scopes than fields", framed(10, set(3, 0, "0100000100020008000400")), 0, 1, 0},
 		{"v9 options template with odd lengths", framed(9, set(1, 0, "010000030005000800040000")), 0, 1, 0},
 		{"set length 0", framed(10, set(2, 0, "0100000100080004"), set(256, 1, "01020304")), 0, 1, 0},
-		{"set length past the end", framed(10, set(2, 0, "0100000100080004"), set(256, 0xffff, "0102030405060708")), 2, 1, 0},
-		{"reserved set", framed(10, set(77, 0, "01020304"), set(2, 0, "0100000100080004"), set(256, 0, "01020304")), 1, 1, 0},
-		{"unknown template between two known", framed(10, set(2, 0, "0100000100080004"), set(256, 0, "01020304"), set(300, 0, "0102030405"), set(256, 0, "01020304")), 2, 0, 1},
-		{"zero fill behind the last set", framed(9, set(0, 0, "0100000100080004"), set(256, 0, "01020304"), make([]byte, 99)), 1, 0, 0},
-		{"variable length past the set", framed(10, set(2, 0, "0100000200080004017bffff"), set(256, 0, "01020304ffffff00")), 0, 1, 0},
-		{"variable length in three bytes", framed(10, set(2, 0, "0100000200080004017bffff"), set(256, 0, "01020304ff0001410102030400")), 2, 0, 0},
+		{"set length past the end", framed(10, set(2, 0, "0100000100080004"), set(256, 0xffff, "0102030405060708")), 2,
+			1, 0},
+		{"reserved set", framed(10, set(77, 0, "01020304"), set(2, 0, "0100000100080004"), set(256, 0, "01020304")), 1,
+			1, 0},
+		{"unknown template between two known",
+			framed(10, set(2, 0, "0100000100080004"), set(256, 0, "01020304"), set(300, 0, "0102030405"),
+				set(256, 0, "01020304")), 2, 0, 1},
+		{"zero fill behind the last set", framed(9, set(0, 0, "0100000100080004"), set(256, 0, "01020304"),
+			make([]byte, 99)), 1, 0, 0},
+		{"variable length past the set", framed(10, set(2, 0, "0100000200080004017bffff"),
+			set(256, 0, "01020304ffffff00")), 0, 1, 0},
+		{"variable length in three bytes", framed(10, set(2, 0, "0100000200080004017bffff"),
+			set(256, 0, "01020304ff0001410102030400")), 2, 0, 0},
 		{"padding in a set", framed(10, set(2, 0, "0100000100080004"), set(256, 0, "01020304000000")), 1, 0, 0},
 		{"v5 with a count of 0xffff", append([]byte{0, 5, 0xff, 0xff}, make([]byte, 20+48)...), 1, 1, 0},
 		{"an address of 3 bytes", framed(10, set(2, 0, "0100000100080003"), set(256, 0, "010203")), 1, 0, 0},
-		{"an integer of 9 bytes", framed(10, set(2, 0, "0100000100010009"), set(256, 0, "ffffffffffffffffff")), 1, 0, 0},
+		{"an integer of 9 bytes", framed(10, set(2, 0, "0100000100010009"), set(256, 0, "ffffffffffffffffff")), 1, 0,
+			0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sum := 0
@@ -254,7 +263,8 @@ func TestForgedSourcesStayBounded(t *testing.T) {
 		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), uint16(i))
 		b := append([]byte(nil), v9.templates...)
 		binary.BigEndian.PutUint32(b[16:], uint32(i%3))
-		_ = d.Decode(Datagram{Exporter: from, Received: received.Add(time.Duration(i) * time.Millisecond), Payload: b}, Handler{})
+		_ = d.Decode(Datagram{Exporter: from, Received: received.Add(time.Duration(i) * time.Millisecond), Payload: b},
+			Handler{})
 	}
 	if after := heap(); after > before+before/2+1<<20 {
 		t.Errorf("the heap grew from %d to %d bytes", before, after)

@@ -59,7 +59,8 @@ func TestInherit(t *testing.T) {
 	if s := stats[from.Addr()]; s.Datagrams != 3 || s.SequenceGaps != 0 || s.Options != 2 || s.Templates != 2 {
 		t.Errorf("NetFlow v9: %+v", s)
 	}
-	if s := stats[netip.MustParseAddr("192.0.2.50")]; flows != 2 || s.Flows != 6 || s.Datagrams != 4 || s.SequenceGaps != 1 || s.SequenceLost != 4 {
+	if s := stats[netip.MustParseAddr("192.0.2.50")]; flows != 2 || s.Flows != 6 || s.Datagrams != 4 ||
+		s.SequenceGaps != 1 || s.SequenceLost != 4 {
 		t.Errorf("IPFIX: %d flows, %+v", flows, s)
 	}
 	if s := stats[netip.MustParseAddr("192.0.2.60")]; s.SetsExpired != 1 || s.SetsWaiting != 0 {

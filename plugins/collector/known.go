@@ -46,7 +46,8 @@ func (d *Decoder) remember(m *message, o *flow.OptionRecord, raw []byte) {
 	if replaced {
 		size -= len(old) + len(key.scope) + 96
 	}
-	if !replaced && len(dom.options) >= maxOptions || dom.optionBytes+size > maxOptionBytes || !d.affords(dom.account, size) {
+	if !replaced && len(dom.options) >= maxOptions || dom.optionBytes+size > maxOptionBytes ||
+		!d.affords(dom.account, size) {
 		return
 	}
 	if dom.options == nil {
@@ -161,7 +162,8 @@ func (dom *domain) known(port uint16, fn func(Datagram)) {
 	open := false
 	flush := func() {
 		if open {
-			fn(Datagram{Exporter: netip.AddrPortFrom(dom.key.addr, port), Received: used.Time(), Payload: e.End(), Resent: true, Stream: dom.key.stream, Policy: dom.policy()})
+			fn(Datagram{Exporter: netip.AddrPortFrom(dom.key.addr, port), Received: used.Time(), Payload: e.End(),
+				Resent: true, Stream: dom.key.stream, Policy: dom.policy()})
 			open = false
 		}
 	}

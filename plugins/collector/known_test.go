@@ -22,12 +22,15 @@ func exporterOf(t testing.TB) (told, data []byte) {
 	e.Begin(nil, exported)
 	e.AddTemplates(tmpl, options)
 	e.AddOptions(options, []flow.OptionRecord{
-		{Scope: []flow.Element{{ID: 1, Value: []byte{0, 0, 0, 0}}}, Fields: []flow.Element{{ID: 48, Value: []byte{1}}, {ID: 50, Value: []byte{0, 0, 1, 0}}}},
-		{Scope: []flow.Element{{ID: 1, Value: []byte{0, 0, 0, 0}}}, Fields: []flow.Element{{ID: 48, Value: []byte{2}}, {ID: 50, Value: []byte{0, 0, 2, 0}}}},
+		{Scope: []flow.Element{{ID: 1, Value: []byte{0, 0, 0, 0}}},
+			Fields: []flow.Element{{ID: 48, Value: []byte{1}}, {ID: 50, Value: []byte{0, 0, 1, 0}}}},
+		{Scope: []flow.Element{{ID: 1, Value: []byte{0, 0, 0, 0}}},
+			Fields: []flow.Element{{ID: 48, Value: []byte{2}}, {ID: 50, Value: []byte{0, 0, 2, 0}}}},
 	})
 	told = e.End()
 	e.Begin(nil, exported)
-	e.AddData(tmpl, []flow.Record{{Src: netip.MustParseAddr("192.0.2.1"), Bytes: 7, Packets: 1, SamplerID: 2, First: exported - 2e9, Last: exported - 1e9}})
+	e.AddData(tmpl, []flow.Record{{Src: netip.MustParseAddr("192.0.2.1"), Bytes: 7, Packets: 1, SamplerID: 2,
+		First: exported - 2e9, Last: exported - 1e9}})
 	return told, e.End()
 }
 
@@ -54,7 +57,9 @@ func TestKnownMakesAnotherDecoderWhole(t *testing.T) {
 				t.Errorf("got %+v", dg)
 			}
 			n++
-			if err := b.Decode(dg, Handler{Option: func(*flow.OptionRecord) { t.Error("what was sent again counts as new") }}); err != nil {
+			if err := b.Decode(dg, Handler{Option: func(*flow.OptionRecord) {
+				t.Error("what was sent again counts as new")
+			}}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -62,7 +67,8 @@ func TestKnownMakesAnotherDecoderWhole(t *testing.T) {
 		if err := b.Decode(datagram(data), Handler{Flow: func(r *flow.Record) { got = *r }}); err != nil {
 			t.Fatal(err)
 		}
-		if s := only(t, b); n != 2 || got.SamplingRate != 512 || got.Bytes != 7 || got.Last != exported-1e9 || s.Datagrams != 1 || s.SequenceGaps != 0 || s.Options != 0 {
+		if s := only(t, b); n != 2 || got.SamplingRate != 512 || got.Bytes != 7 || got.Last != exported-1e9 ||
+			s.Datagrams != 1 || s.SequenceGaps != 0 || s.Options != 0 {
 			t.Errorf("%d datagrams; got %+v\n%+v", n, got, s)
 		}
 	}
@@ -138,7 +144,8 @@ func TestOptionRecordsAreBounded(t *testing.T) {
 	tmpl := compiled(t, 256, ipfix.FieldSpec{ID: 10, Length: 4, Scope: true}, spec(82, 200))
 	s.send(t, d, Handler{}, func(e *ipfix.Encoder) { e.AddTemplates(tmpl) })
 	for i := range uint32(5000) {
-		rec := flow.OptionRecord{Scope: []flow.Element{{ID: 10, Value: []byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}}}}
+		rec := flow.OptionRecord{Scope: []flow.Element{{ID: 10,
+			Value: []byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}}}}
 		s.send(t, d, Handler{}, func(e *ipfix.Encoder) { e.AddOptions(tmpl, []flow.OptionRecord{rec}) })
 	}
 	dom := d.newest
@@ -148,7 +155,8 @@ func TestOptionRecordsAreBounded(t *testing.T) {
 	again := compiled(t, 256, ipfix.FieldSpec{ID: 10, Length: 4, Scope: true}, spec(83, 200))
 	s.send(t, d, Handler{}, func(e *ipfix.Encoder) { e.AddTemplates(again) })
 	if len(dom.options) != 0 || dom.optionBytes != 0 || dom.bytes != d.bytes {
-		t.Errorf("after a redefinition: %d records, %d bytes, %d of %d", len(dom.options), dom.optionBytes, dom.bytes, d.bytes)
+		t.Errorf("after a redefinition: %d records, %d bytes, %d of %d", len(dom.options), dom.optionBytes, dom.bytes,
+			d.bytes)
 	}
 }
 
@@ -168,7 +176,8 @@ func TestSetsWait(t *testing.T) {
 	if len(times) != 2 || times[0] != flow.TimeOf(first.Add(40*time.Second)) {
 		t.Errorf("got flows received at %v", times)
 	}
-	if st := only(t, d); st.SetsWithoutTemplate != 2 || st.SetsResumed != 1 || st.SetsExpired != 1 || st.SetsWaiting != 0 || d.room.bytes != 0 {
+	if st := only(t, d); st.SetsWithoutTemplate != 2 || st.SetsResumed != 1 || st.SetsExpired != 1 ||
+		st.SetsWaiting != 0 || d.room.bytes != 0 {
 		t.Errorf("got %+v, %d bytes", st, d.room.bytes)
 	}
 	s.send(t, d, h, func(e *ipfix.Encoder) { e.AddData(compiled(t, 300, spec(1, 4)), []flow.Record{{Bytes: 1}}) })

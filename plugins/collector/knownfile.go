@@ -81,7 +81,8 @@ func ReadKnown(path string, learn func(Datagram) error) error {
 		}
 	}
 	if head.Format != knownFormat || head.Version != knownVersion {
-		return fmt.Errorf("%s: line 1: expected %q of version %d, got %q of version %d", path, knownFormat, knownVersion, head.Format, head.Version)
+		return fmt.Errorf("%s: line 1: expected %q of version %d, got %q of version %d", path, knownFormat,
+			knownVersion, head.Format, head.Version)
 	}
 	var wrong error
 	for i := 2; lines.Scan(); i++ {

@@ -177,7 +177,8 @@ func (l *lane) counters(w *work, s sflow.Sample) error {
 // said anything of the exporter, neither its option records nor the configuration.
 func (l *lane) plain(w *work) bool {
 	exp := w.m.dom.exporter
-	return exp.config == nil && l.opt.Enrich == nil && !w.sampled && (w.template == nil || !w.template.CountsTotals()) &&
+	return exp.config == nil && l.opt.Enrich == nil && !w.sampled &&
+		(w.template == nil || !w.template.CountsTotals()) &&
 		!exp.known.hasRates.Load() && !exp.known.hasNames.Load()
 }
 

@@ -108,7 +108,8 @@ func ParseAddress(address string) (network, host string, err error) {
 	switch u.Scheme {
 	case "udp", "udp4", "udp6", "tcp", "tcp4", "tcp6":
 	default:
-		return "", "", fmt.Errorf("invalid scheme %q in service address %q, should be 'udp', 'udp4', 'udp6', 'tcp', 'tcp4' or 'tcp6'", u.Scheme, address)
+		return "", "", fmt.Errorf("invalid scheme %q in service address %q, should be 'udp', 'udp4', 'udp6', 'tcp', "+
+			"'tcp4' or 'tcp6'", u.Scheme, address)
 	}
 	_, port, err := net.SplitHostPort(u.Host)
 	if err != nil {

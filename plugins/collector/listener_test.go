@@ -22,7 +22,8 @@ func listen(t *testing.T, o ListenerOptions) (*Listener, chan Datagram) {
 		}
 	})
 	if err != nil {
-		if strings.Contains(err.Error(), "address family not supported") || strings.Contains(err.Error(), "cannot assign") {
+		if strings.Contains(err.Error(), "address family not supported") ||
+			strings.Contains(err.Error(), "cannot assign") {
 			t.Skip(err)
 		}
 		t.Fatal(err)
@@ -236,7 +237,8 @@ func TestBothWaysToCountDropsAgree(t *testing.T) {
 
 func TestListenerWarnsOfASmallBuffer(t *testing.T) {
 	var warning string
-	o := ListenerOptions{Address: "udp://127.0.0.1:0", ReadBuffer: 1 << 30, Warn: func(format string, args ...any) { warning = format }}
+	o := ListenerOptions{Address: "udp://127.0.0.1:0", ReadBuffer: 1 << 30,
+		Warn: func(format string, args ...any) { warning = format }}
 	l, _ := listen(t, o)
 	if (l.ReadBuffer() < 1<<30) != (warning != "") {
 		t.Errorf("granted %d, warning %q", l.ReadBuffer(), warning)
@@ -244,12 +246,14 @@ func TestListenerWarnsOfASmallBuffer(t *testing.T) {
 }
 
 func TestParseAddress(t *testing.T) {
-	for _, bad := range []string{"", "unix://:2055", "udp://198.168.1.290:la", "udp://:99999", "udp://", ":2055", "udp://host"} {
+	for _, bad := range []string{"", "unix://:2055", "udp://198.168.1.290:la", "udp://:99999", "udp://", ":2055",
+		"udp://host"} {
 		if _, _, err := ParseAddress(bad); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
 	}
-	if network, host, err := ParseAddress("udp6://[::1]:2055"); err != nil || network != "udp6" || host != "[::1]:2055" {
+	if network, host, err := ParseAddress("udp6://[::1]:2055"); err != nil || network != "udp6" ||
+		host != "[::1]:2055" {
 		t.Errorf("got %q, %q, %v", network, host, err)
 	}
 }

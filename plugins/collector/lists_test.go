@@ -17,7 +17,8 @@ func listStream(t testing.TB) (inner, outer, data []byte) {
 		t.Fatal(err)
 	}
 	flows := mustTemplate(t, []ipfix.FieldSpec{{ID: 1, Length: 4}, {ID: ipfix.SubTemplateList, Length: ipfix.Variable}})
-	recs := []flow.Record{{Src: netip.MustParseAddr("192.0.2.1"), SrcPort: 53}, {Src: netip.MustParseAddr("192.0.2.2"), SrcPort: 54}}
+	recs := []flow.Record{{Src: netip.MustParseAddr("192.0.2.1"), SrcPort: 53},
+		{Src: netip.MustParseAddr("192.0.2.2"), SrcPort: 54}}
 	list := ipfix.AppendSubTemplateList(nil, flow.AllOf, four, recs, exported, 0)
 	var e ipfix.Encoder
 	message := func(add func()) []byte {

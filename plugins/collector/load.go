@@ -56,8 +56,10 @@ func (l *Listener) warnOfDrops() {
 	rate, speed := l.load.rate.Load(), l.load.speed.Load()
 	pause := time.Duration(l.load.pause.Load())
 	need := bufferFor(l.granted, rate, speed, pause)
-	l.opt.Warn("%s: the system has dropped %d datagrams, as the receive buffer of %d bytes was full: set read_buffer_size = \"%dMiB\" and %s. "+
-		"Received are up to %d datagrams (%d bytes) a second, with pauses up to %s. If drops go on, the machine is too slow for what the exporters send: "+
+	l.opt.Warn("%s: the system has dropped %d datagrams, as the receive buffer of %d bytes was full: set "+
+		"read_buffer_size = \"%dMiB\" and %s. "+
+		"Received are up to %d datagrams (%d bytes) a second, with pauses up to %s. If drops go on, the machine is "+
+		"too slow for what the exporters send: "+
 		"let them sample, or give it more processors (kernel_drops of netflow_exporter counts on)",
 		l.opt.Address, l.drops, l.granted, need>>20, readBufferAdvice(need), rate, speed, pause.Round(time.Millisecond))
 }

@@ -95,7 +95,8 @@ func (dom *domain) learnUser(o *flow.OptionRecord) {
 	for _, list := range [...][]flow.Element{o.Scope, o.Fields} {
 		for i := range list {
 			switch e := &list[i]; {
-			case e.PEN == 0 && e.ID == ie.UserName, o.Version == flow.V9 && (e.ID == ie.NFUsername || e.ID == ie.PaloAltoUserID),
+			case e.PEN == 0 && e.ID == ie.UserName, o.Version == flow.V9 &&
+				(e.ID == ie.NFUsername || e.ID == ie.PaloAltoUserID),
 				e.PEN == ie.PaloAltoPEN && e.ID == ie.PaloAltoUserID:
 				user = bytes.TrimRight(e.Value, "\x00")
 			case e.PEN == 0 && (e.ID == ie.SourceIPv4Address || e.ID == ie.SourceIPv6Address):

@@ -86,7 +86,8 @@ func differ(r *flow.Record) bool {
 func sentNothing(r *flow.Record) bool {
 	for i := range r.Extra {
 		e := &r.Extra[i]
-		if e.PEN == 0 && (e.ID == ie.PacketDeltaCount || e.ID == ie.OctetDeltaCount) && len(e.Value) == 1 && e.Value[0] == 0 {
+		if e.PEN == 0 && (e.ID == ie.PacketDeltaCount || e.ID == ie.OctetDeltaCount) && len(e.Value) == 1 &&
+			e.Value[0] == 0 {
 			return true
 		}
 	}

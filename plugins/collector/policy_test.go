@@ -44,8 +44,10 @@ func TestPolicyComesWithDatagrams(t *testing.T) {
 	datagram := func(p flow.Policy) Datagram {
 		return Datagram{Exporter: from, Received: received, Payload: payload, Policy: p}
 	}
-	own := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32), Policy: flow.Policy{Rate: 7}}}})
-	other := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Policy: flow.Policy{Rate: 7}}}})
+	own := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32),
+		Policy: flow.Policy{Rate: 7}}}})
+	other := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.MustParsePrefix("203.0.113.0/24"),
+		Policy: flow.Policy{Rate: 7}}}})
 	d := NewDecoder(Options{})
 	for _, c := range []struct {
 		name string
@@ -75,7 +77,8 @@ func TestPolicyOutlivesARestart(t *testing.T) {
 	tmpl, recs := bareFlows(t)
 	apart := flow.Policy{SeparatePorts: true}
 	first := NewDecoder(Options{})
-	if err := first.Decode(Datagram{Exporter: from, Received: received, Payload: ipfixOf(func(e *ipfix.Encoder) { e.AddTemplates(tmpl) }), Policy: apart}, Handler{}); err != nil {
+	if err := first.Decode(Datagram{Exporter: from, Received: received,
+		Payload: ipfixOf(func(e *ipfix.Encoder) { e.AddTemplates(tmpl) }), Policy: apart}, Handler{}); err != nil {
 		t.Fatal(err)
 	}
 	var list []Datagram
@@ -87,7 +90,8 @@ func TestPolicyOutlivesARestart(t *testing.T) {
 	if err := second.LoadKnown(file); err != nil {
 		t.Fatal(err)
 	}
-	data := Datagram{Exporter: from, Received: received, Payload: ipfixOf(func(e *ipfix.Encoder) { e.AddData(tmpl, recs) }), Policy: apart}
+	data := Datagram{Exporter: from, Received: received,
+		Payload: ipfixOf(func(e *ipfix.Encoder) { e.AddData(tmpl, recs) }), Policy: apart}
 	if got := scaled(t, second, data); len(got) != 2 {
 		t.Errorf("%d flows of the port whose template is known, want 2", len(got))
 	}
@@ -126,7 +130,8 @@ func TestScreen(t *testing.T) {
 		{"no protocol at all", "192.0.2.1", []byte("hello"), false, false},
 		{"the end of a connection", "192.0.2.1", nil, true, true},
 	} {
-		dg := Datagram{Exporter: netip.AddrPortFrom(netip.MustParseAddr(c.source), 1), Payload: c.payload, Stream: c.stream, Policy: flow.Policy{Rate: 3}}
+		dg := Datagram{Exporter: netip.AddrPortFrom(netip.MustParseAddr(c.source), 1), Payload: c.payload,
+			Stream: c.stream, Policy: flow.Policy{Rate: 3}}
 		if got := d.Screen(&dg); got != c.want || got && dg.Policy.Rate != 5 {
 			t.Errorf("%s: got %v with %v", c.name, got, dg.Policy)
 		}

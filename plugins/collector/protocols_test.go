@@ -25,8 +25,10 @@ func TestFixedVersions(t *testing.T) {
 		n := 0
 		handler := Handler{Flow: func(r *flow.Record) {
 			w := recs[n%3]
-			if r.Src != w.Src || r.Dst != w.Dst || r.Bytes != w.Bytes || r.Packets != w.Packets || r.SrcPort != w.SrcPort || r.DstPort != w.DstPort ||
-				r.TCPFlags != w.TCPFlags || r.Proto != w.Proto || r.Input != w.Input || r.First != w.First || r.Last != w.Last || r.Version != c.version {
+			if r.Src != w.Src || r.Dst != w.Dst || r.Bytes != w.Bytes || r.Packets != w.Packets ||
+				r.SrcPort != w.SrcPort || r.DstPort != w.DstPort ||
+				r.TCPFlags != w.TCPFlags || r.Proto != w.Proto || r.Input != w.Input || r.First != w.First ||
+				r.Last != w.Last || r.Version != c.version {
 				t.Errorf("%s: got %+v\nwant %+v", c.version, r, w)
 			}
 			if c.version == flow.V7 && r.SrcAS != w.SrcAS {
@@ -66,14 +68,16 @@ func TestSFlow(t *testing.T) {
 	}
 	rec := streamRecords(1)[0]
 	rec.SamplingRate = 100
-	agents := []*sflow.Encoder{{Agent: netip.MustParseAddr("192.0.2.1")}, {Agent: netip.MustParseAddr("192.0.2.2"), Sequence: 5000}}
+	agents := []*sflow.Encoder{{Agent: netip.MustParseAddr("192.0.2.1")},
+		{Agent: netip.MustParseAddr("192.0.2.2"), Sequence: 5000}}
 	for i := range 10 {
 		for port, e := range agents {
 			e.Begin(nil, exported)
 			e.Flow(&rec, packet.ProtocolEthernet, packet.Append(nil, &rec), 100)
 			e.Counters(3, flow.CounterRecord{Kind: "interface"}, flow.CounterRecord{Kind: "ethernet"})
 			if b := e.End(); i != 4 {
-				dg := Datagram{Exporter: netip.AddrPortFrom(from.Addr(), uint16(1000+10*i+port)), Received: received.Add(time.Duration(i) * time.Second), Payload: b}
+				dg := Datagram{Exporter: netip.AddrPortFrom(from.Addr(), uint16(1000+10*i+port)),
+					Received: received.Add(time.Duration(i) * time.Second), Payload: b}
 				if err := d.Decode(dg, h); err != nil {
 					t.Fatal(err)
 				}
@@ -81,7 +85,8 @@ func TestSFlow(t *testing.T) {
 		}
 	}
 	s := only(t, d)
-	if flows != 18 || packets != 1800 || counters != 36 || s.Counters != 18 || s.SequenceLost != 2 || s.SequenceGaps != 2 || s.SequenceRestarts != 0 || s.SamplingRate != 100 {
+	if flows != 18 || packets != 1800 || counters != 36 || s.Counters != 18 || s.SequenceLost != 2 ||
+		s.SequenceGaps != 2 || s.SequenceRestarts != 0 || s.SamplingRate != 100 {
 		t.Errorf("%d flows, %d packets, %d counters, %+v", flows, packets, counters, s)
 	}
 }
@@ -104,14 +109,18 @@ func TestScopesAreNoElements(t *testing.T) {
 	e.Boot = exported - 1e9
 	e.Begin(nil, exported)
 	e.AddTemplates(interfaces, cache, flows)
-	e.AddOptions(interfaces, []flow.OptionRecord{{Scope: []flow.Element{{ID: 2, Value: []byte{3}}}, Fields: []flow.Element{{ID: 82, Value: []byte("eth3")}}}})
-	e.AddOptions(cache, []flow.OptionRecord{{Scope: []flow.Element{{ID: 4, Value: []byte{6}}}, Fields: []flow.Element{{ID: 34, Value: []byte{100}}}}})
+	e.AddOptions(interfaces,
+		[]flow.OptionRecord{{Scope: []flow.Element{{ID: 2, Value: []byte{3}}},
+			Fields: []flow.Element{{ID: 82, Value: []byte("eth3")}}}})
+	e.AddOptions(cache, []flow.OptionRecord{{Scope: []flow.Element{{ID: 4, Value: []byte{6}}},
+		Fields: []flow.Element{{ID: 34, Value: []byte{100}}}}})
 	e.AddData(flows, []flow.Record{{Input: 3, Bytes: 50, Packets: 1}})
 	got := 0
 	h := Handler{
 		Flow: func(r *flow.Record) {
 			got++
-			if r.Names == nil || r.Names.Input != "eth3" || r.Bytes != 50 || r.Packets != 1 || r.Proto != 0 || r.SamplingRate != 100 || r.SamplingSource != flow.RateDomain {
+			if r.Names == nil || r.Names.Input != "eth3" || r.Bytes != 50 || r.Packets != 1 || r.Proto != 0 ||
+				r.SamplingRate != 100 || r.SamplingSource != flow.RateDomain {
 				t.Errorf("got %+v, %+v", r, r.Names)
 			}
 		},

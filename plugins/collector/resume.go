@@ -33,12 +33,14 @@ func (m *message) datagram(set ipfix.Set) Datagram {
 	if m.dom.key.version == flow.IPFIX {
 		binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
 	}
-	return Datagram{Exporter: netip.AddrPortFrom(m.addr, m.port), Received: m.received.Time(), Payload: b, Policy: m.policy}
+	return Datagram{Exporter: netip.AddrPortFrom(m.addr, m.port), Received: m.received.Time(), Payload: b,
+		Policy: m.policy}
 }
 
 // Knows says whether a set of this key, received at that time, can be decoded now.
 func (d *Decoder) Knows(k SetKey, received time.Time) bool {
-	m := message{addr: k.Exporter.Addr().Unmap(), port: k.Exporter.Port(), received: flow.TimeOf(received), late: true, past: true}
+	m := message{addr: k.Exporter.Addr().Unmap(), port: k.Exporter.Port(), received: flow.TimeOf(received), late: true,
+		past: true}
 	if c := d.look(m.addr); c != nil {
 		m.policy = c.Policy
 	}

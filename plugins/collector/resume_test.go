@@ -47,11 +47,13 @@ func TestResume(t *testing.T) {
 		t.Fatal("the template is not known")
 	}
 	_ = d.Resume(kept[0], h)
-	if len(got) != 1 || got[0].Bytes != want.Bytes || got[0].First != want.First || got[0].Received != want.Received || got[0].SamplingRate != want.SamplingRate {
+	if len(got) != 1 || got[0].Bytes != want.Bytes || got[0].First != want.First || got[0].Received != want.Received ||
+		got[0].SamplingRate != want.SamplingRate {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	st := only(t, d)
-	if st.Datagrams != 2 || st.Flows != 1 || st.SetsWithoutTemplate != 1 || st.SetsResumed != 1 || st.SequenceGaps != 0 || st.SequenceLost != 0 {
+	if st.Datagrams != 2 || st.Flows != 1 || st.SetsWithoutTemplate != 1 || st.SetsResumed != 1 ||
+		st.SequenceGaps != 0 || st.SequenceLost != 0 {
 		t.Errorf("got %+v", st)
 	}
 	if _, ok := Key(Datagram{Payload: []byte{0, 9, 0, 1}}); ok {
@@ -83,7 +85,8 @@ func TestKnownFile(t *testing.T) {
 	if err := next.LoadKnown(path); err != nil {
 		t.Fatal(err)
 	}
-	_ = next.Decode(Datagram{Exporter: from, Received: received, Payload: data}, Handler{Flow: func(r *flow.Record) { rate = r.SamplingRate }})
+	_ = next.Decode(Datagram{Exporter: from, Received: received, Payload: data},
+		Handler{Flow: func(r *flow.Record) { rate = r.SamplingRate }})
 	if st := only(t, next); st.Flows != 1 || rate != 512 || st.SequenceGaps != 0 {
 		t.Errorf("sampling rate %d, want 512: %+v", rate, st)
 	}

@@ -229,11 +229,15 @@ func (s *sampler) methods() []func(*sampler) float64 {
 }
 
 var (
-	countFirst   = []func(*sampler) float64{(*sampler).systematic, (*sampler).random, (*sampler).uniform, (*sampler).flows, (*sampler).timed, (*sampler).flowsTimed, (*sampler).hashed}
-	timeFirst    = []func(*sampler) float64{(*sampler).timed, (*sampler).flowsTimed, (*sampler).systematic, (*sampler).flows}
-	randomFirst  = []func(*sampler) float64{(*sampler).random, (*sampler).systematic, (*sampler).uniform, (*sampler).flows}
-	uniformFirst = []func(*sampler) float64{(*sampler).uniform, (*sampler).random, (*sampler).systematic, (*sampler).flows}
-	hashFirst    = []func(*sampler) float64{(*sampler).hashed, (*sampler).random, (*sampler).uniform}
+	countFirst = []func(*sampler) float64{(*sampler).systematic, (*sampler).random, (*sampler).uniform,
+		(*sampler).flows, (*sampler).timed, (*sampler).flowsTimed, (*sampler).hashed}
+	timeFirst = []func(*sampler) float64{(*sampler).timed, (*sampler).flowsTimed, (*sampler).systematic,
+		(*sampler).flows}
+	randomFirst = []func(*sampler) float64{(*sampler).random, (*sampler).systematic, (*sampler).uniform,
+		(*sampler).flows}
+	uniformFirst = []func(*sampler) float64{(*sampler).uniform, (*sampler).random, (*sampler).systematic,
+		(*sampler).flows}
+	hashFirst = []func(*sampler) float64{(*sampler).hashed, (*sampler).random, (*sampler).uniform}
 )
 
 // sent says whether the record has some parameters.

@@ -38,7 +38,8 @@ func groups(t testing.TB) []group {
 		if len(cells) != 9 || !strings.Contains(cells[2], ".dat") {
 			continue
 		}
-		g := group{name: strings.TrimSpace(cells[1]), files: fields(cells[2]), missing: fields(cells[6]), enterprise: fields(cells[7])}
+		g := group{name: strings.TrimSpace(cells[1]), files: fields(cells[2]), missing: fields(cells[6]),
+			enterprise: fields(cells[7])}
 		if g.data, err = strconv.ParseUint(strings.TrimSpace(cells[4]), 10, 64); err != nil {
 			t.Fatalf("manifest, %s: %v", g.name, err)
 		}

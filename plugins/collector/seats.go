@@ -116,8 +116,10 @@ func (d *Decoder) unseated(m *message) {
 	if d.opt.Log == nil || !d.shared.seats.told.CompareAndSwap(false, true) {
 		return
 	}
-	d.opt.Log("%s: there is no place for one more exporter: %d addresses have sent datagrams within an hour (max_exporters); its datagrams, and those of "+
-		"further ones, are dropped and counted in over_max_exporters: refuse those that are forged, raise max_exporters, or name the address in the table of exporters",
+	d.opt.Log("%s: there is no place for one more exporter: %d addresses have sent datagrams within an hour "+
+		"(max_exporters); its datagrams, and those of "+
+		"further ones, are dropped and counted in over_max_exporters: refuse those that are forged, raise "+
+		"max_exporters, or name the address in the table of exporters",
 		m.addr, d.shared.seats.limit)
 }
 

@@ -16,7 +16,9 @@ import (
 func TestSeats(t *testing.T) {
 	named := netip.MustParseAddr("198.51.100.9")
 	var lines []string
-	decoders := NewDecoders(3, Options{MaxExporters: 4, Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(named, 32)}, {Prefix: netip.MustParsePrefix("10.0.0.0/8")}},
+	decoders := NewDecoders(3, Options{MaxExporters: 4,
+		Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(named, 32)},
+			{Prefix: netip.MustParsePrefix("10.0.0.0/8")}},
 		Log: func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }})
 	data := streams(t)[0].data
 	now := received

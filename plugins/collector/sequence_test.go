@@ -89,7 +89,8 @@ func TestLossByWayOfCounting(t *testing.T) {
 				}
 			}
 			if st.SequenceGaps != 1 || st.SequenceLost != want || st.SequenceUnsure != 0 {
-				t.Errorf("%s, datagram %d lost: %d gaps, %d lost, %d unsure, want 1 and %d", name, lost, st.SequenceGaps, st.SequenceLost, st.SequenceUnsure, want)
+				t.Errorf("%s, datagram %d lost: %d gaps, %d lost, %d unsure, want 1 and %d", name, lost,
+					st.SequenceGaps, st.SequenceLost, st.SequenceUnsure, want)
 			}
 		}
 	}
@@ -122,7 +123,8 @@ func TestPassingPorts(t *testing.T) {
 		message(d, uint16(10000+i), i*10)
 	}
 	if s := only(t, d); s.SequenceLost != lost || s.SequenceLate != 0 {
-		t.Errorf("passing ports: %d lost, %d unsure, %d late, want %d", s.SequenceLost, s.SequenceUnsure, s.SequenceLate, lost)
+		t.Errorf("passing ports: %d lost, %d unsure, %d late, want %d", s.SequenceLost, s.SequenceUnsure,
+			s.SequenceLate, lost)
 	}
 	d = NewDecoder(Options{})
 	for i := range uint32(50) {

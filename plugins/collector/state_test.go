@@ -306,7 +306,8 @@ func TestSampling(t *testing.T) {
 		source  flow.RateSource
 	}{
 		{"34", []flow.Element{el(34, 0, 100), el(35, 1)}, 0, 100, flow.RateDomain},
-		{"48 and 50, flow names it", []flow.Element{el(48, 3), el(49, 2), el(50, 0, 0, 4, 0)}, 3, 1024, flow.RateSelector},
+		{"48 and 50, flow names it", []flow.Element{el(48, 3), el(49, 2), el(50, 0, 0, 4, 0)}, 3, 1024,
+			flow.RateSelector},
 		{"48 and 50, flow names none", []flow.Element{el(48, 3), el(50, 4, 0)}, 0, 0, flow.RateUnknown},
 		{"48 and 50, flow cannot name it", []flow.Element{el(48, 3), el(50, 4, 0)}, cannot, 1024, flow.RateDomain},
 		{"302, 305, 306", []flow.Element{el(302, 9), el(305, 1), el(306, 3, 0xe7)}, 9, 1000, flow.RateSelector},
@@ -334,7 +335,8 @@ func TestSampling(t *testing.T) {
 			})
 			s.send(t, d, h, func(e *ipfix.Encoder) { e.AddData(tmpl, []flow.Record{{Bytes: 5, SamplerID: c.sampler}}) })
 			if got.SamplingRate != c.want || got.SamplingSource != c.source || got.Bytes != 5 {
-				t.Errorf("got rate %d from %d, bytes %d, want %d from %d", got.SamplingRate, got.SamplingSource, got.Bytes, c.want, c.source)
+				t.Errorf("got rate %d from %d, bytes %d, want %d from %d", got.SamplingRate, got.SamplingSource,
+					got.Bytes, c.want, c.source)
 			}
 		})
 	}
@@ -377,7 +379,8 @@ func TestUptimeBase(t *testing.T) {
 	tmpl := compiled(t, 256, spec(22, 4), spec(21, 4))
 	opt := compiled(t, 300, ipfix.FieldSpec{ID: 143, Length: 4, Scope: true}, spec(160, 8))
 	boot := exported - 70*86400e9
-	recs := []flow.Record{{First: exported - 60e9, Last: exported - 2e9}, {First: exported - 30e9, Last: exported - 10e9}}
+	recs := []flow.Record{{First: exported - 60e9, Last: exported - 2e9},
+		{First: exported - 30e9, Last: exported - 10e9}}
 	for _, told := range []bool{true, false} {
 		d, s := NewDecoder(Options{}), newSender()
 		s.e.Boot = boot
@@ -397,7 +400,8 @@ func TestUptimeBase(t *testing.T) {
 		}
 		for i, r := range got {
 			if r.Last-recs[i].Last != slack || r.First-recs[i].First != slack || r.Has(flow.TimeRepair) {
-				t.Errorf("told %t, flow %d: got %v to %v, want %v to %v", told, i, r.First.Time(), r.Last.Time(), recs[i].First.Time(), recs[i].Last.Time())
+				t.Errorf("told %t, flow %d: got %v to %v, want %v to %v", told, i, r.First.Time(), r.Last.Time(),
+					recs[i].First.Time(), recs[i].Last.Time())
 			}
 		}
 		if len(got) != 2 {

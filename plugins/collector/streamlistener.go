@@ -147,7 +147,8 @@ func (l *StreamListener) accept() {
 		p, why := l.take(conn)
 		if why != "" {
 			if l.refused.Add(1) == 1 {
-				l.opt.Load().Warn("%s: the connection of %s is refused: %s (further ones are only counted)", l.opt.Load().Address, conn.RemoteAddr(), why)
+				l.opt.Load().Warn("%s: the connection of %s is refused: %s (further ones are only counted)",
+					l.opt.Load().Address, conn.RemoteAddr(), why)
 			}
 			_ = conn.Close() // once it is counted: the peer sees it at once
 			continue
@@ -180,7 +181,8 @@ func (l *StreamListener) take(conn net.Conn) (p *place, refused string) {
 	if victim != nil {
 		l.places.leave(victim)
 		if l.replaced.Add(1) == 1 {
-			l.opt.Load().Warn("%s: the connection of %s, silent for %v, makes room for that of %s (further ones are only counted)",
+			l.opt.Load().Warn("%s: the connection of %s, silent for %v, makes room for that of %s (further ones are "+
+				"only counted)",
 				l.opt.Load().Address, victim.from, now.Sub(victim.last()).Round(time.Second), from)
 		}
 		_ = victim.conn.Close()
@@ -208,7 +210,8 @@ func (l *StreamListener) serve(p *place) {
 		s.conn = t
 		if err := t.Handshake(); err != nil {
 			if l.stop.Load() == 0 && l.failed.Add(1) == 1 {
-				l.opt.Load().Warn("%s: the TLS handshake with %s failed: %v (further failures are only counted)", l.opt.Load().Address, from, err)
+				l.opt.Load().Warn("%s: the TLS handshake with %s failed: %v (further failures are only counted)",
+					l.opt.Load().Address, from, err)
 			}
 			return
 		}
@@ -220,7 +223,8 @@ func (l *StreamListener) serve(p *place) {
 	switch {
 	case errors.Is(err, errNoIPFIX):
 		if l.failed.Add(1) == 1 {
-			l.opt.Load().Warn("%s: the connection of %s is closed: %v (further failures are only counted)", l.opt.Load().Address, from, err)
+			l.opt.Load().Warn("%s: the connection of %s is closed: %v (further failures are only counted)",
+				l.opt.Load().Address, from, err)
 		}
 	case l.stop.Load() != 0 || p.replaced.Load():
 	case errors.Is(err, os.ErrDeadlineExceeded):

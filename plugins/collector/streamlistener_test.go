@@ -117,7 +117,8 @@ func TestStreamFraming(t *testing.T) {
 		conn.Close()
 		stats := s.await(t, want, 1)
 		got := stats[0]
-		if len(stats) != 1 || got.Datagrams != uint64(len(list)) || got.Flows != uint64(want) || got.SequenceLost+got.SequenceRestarts+got.DecodeErrors != 0 ||
+		if len(stats) != 1 || got.Datagrams != uint64(len(list)) || got.Flows != uint64(want) ||
+			got.SequenceLost+got.SequenceRestarts+got.DecodeErrors != 0 ||
 			!got.Stream || got.TemplatesKnown != 0 {
 			t.Errorf("in pieces of %d: %+v", size, stats)
 		}
@@ -167,7 +168,8 @@ func TestStreamTemplatesEndWithTheConnection(t *testing.T) {
 	b.Close()
 	a.Close()
 	stats = s.await(t, 4, 2)
-	if got := stats[0]; len(stats) != 1 || got.TemplatesKnown != 0 || got.SetsWaiting != 0 || got.SetsExpired != 1 || got.Flows != 4 {
+	if got := stats[0]; len(stats) != 1 || got.TemplatesKnown != 0 || got.SetsWaiting != 0 || got.SetsExpired != 1 ||
+		got.Flows != 4 {
 		t.Errorf("after the connections: %+v", got)
 	}
 }
@@ -220,7 +222,8 @@ func TestManyStreamsOfOneAddress(t *testing.T) {
 		e := ipfix.Encoder{Domain: 1}
 		e.Begin(nil, exported)
 		fill(&e)
-		dg := Datagram{Exporter: netip.AddrPortFrom(from.Addr(), uint16(port)), Received: received, Payload: e.End(), Stream: true}
+		dg := Datagram{Exporter: netip.AddrPortFrom(from.Addr(), uint16(port)), Received: received, Payload: e.End(),
+			Stream: true}
 		if err := d.Decode(dg, h); err != nil {
 			t.Fatal(err)
 		}
@@ -235,15 +238,18 @@ func TestManyStreamsOfOneAddress(t *testing.T) {
 	for port := range connections {
 		send(port, func(e *ipfix.Encoder) { e.AddData(list[port%templates], []flow.Record{{Bytes: 1}}) })
 	}
-	if s := only(t, d); flows != connections || s.SetsWithoutTemplate != 0 || s.TemplatesKnown != connections*templates {
-		t.Errorf("%d flows of %d, %d sets without a template, %d templates", flows, connections, s.SetsWithoutTemplate, s.TemplatesKnown)
+	if s := only(t, d); flows != connections || s.SetsWithoutTemplate != 0 ||
+		s.TemplatesKnown != connections*templates {
+		t.Errorf("%d flows of %d, %d sets without a template, %d templates", flows, connections, s.SetsWithoutTemplate,
+			s.TemplatesKnown)
 	}
 	small := NewDecoder(Options{MaxBytes: 1 << 20})
 	for port := range 1500 {
 		e := ipfix.Encoder{Domain: 1}
 		e.Begin(nil, exported)
 		e.AddTemplates(list...)
-		_ = small.Decode(Datagram{Exporter: netip.AddrPortFrom(from.Addr(), uint16(port)), Received: received, Payload: e.End(), Stream: true}, h)
+		_ = small.Decode(Datagram{Exporter: netip.AddrPortFrom(from.Addr(), uint16(port)), Received: received,
+			Payload: e.End(), Stream: true}, h)
 	}
 	if small.bytes > 1<<20 {
 		t.Errorf("%d bytes of templates", small.bytes)
@@ -296,7 +302,8 @@ func FuzzStream(f *testing.F) {
 	}
 	e := ipfix.Encoder{Domain: 1}
 	e.Begin(nil, exported)
-	e.AddTemplates(compiled(f, 256, ipfix.FieldSpec{PEN: ie.VMwarePEN, ID: 881, Length: 4}, ipfix.FieldSpec{PEN: ie.VMwarePEN, ID: 896, Length: 2}, spec(8, 4)))
+	e.AddTemplates(compiled(f, 256, ipfix.FieldSpec{PEN: ie.VMwarePEN, ID: 881, Length: 4},
+		ipfix.FieldSpec{PEN: ie.VMwarePEN, ID: 896, Length: 2}, spec(8, 4)))
 	e.Withdraw(256, ipfix.TemplateSet)
 	f.Add(e.End())
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -314,7 +321,8 @@ func FuzzStream(f *testing.F) {
 		templates, waiting := 0, 0
 		d.Exporters(func(s *ExporterStats) { templates, waiting = templates+s.TemplatesKnown, waiting+s.SetsWaiting })
 		if templates != 0 || waiting != 0 || d.room.bytes != 0 || d.bytes != 0 {
-			t.Fatalf("after the connection: %d templates, %d sets, %d and %d bytes", templates, waiting, d.bytes, d.room.bytes)
+			t.Fatalf("after the connection: %d templates, %d sets, %d and %d bytes", templates, waiting, d.bytes,
+				d.room.bytes)
 		}
 	})
 }

@@ -60,7 +60,8 @@ func (d *Decoder) Tables(list []TableEntry) []TableEntry {
 		}
 	}
 	slices.SortFunc(list, func(a, b TableEntry) int {
-		return cmp.Or(a.Exporter.Compare(b.Exporter), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Kind, b.Kind),
+		return cmp.Or(a.Exporter.Compare(b.Exporter), cmp.Compare(a.Version, b.Version),
+			cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Kind, b.Kind),
 			cmp.Compare(a.ID, b.ID))
 	})
 	return list

@@ -140,8 +140,10 @@ func (d *Decoder) compareRates(m *message, t *teller, l limit, before uint64) {
 		dom.contradicted = true
 		if exp := dom.exporter; before != 0 && other.turn > before && !exp.severalTold && !m.past && !m.stream {
 			exp.severalTold = true
-			d.log.say(m.received, "%s, domain %d: source ports %d and %d tell different sampling rates, 1 in %d and 1 in %d: the flows of each port "+
-				"take its own; these are several exporters behind one address, set ports = \"separate\" for it to tell them apart in everything",
+			d.log.say(m.received, "%s, domain %d: source ports %d and %d tell different sampling rates, 1 in %d and 1 "+
+				"in %d: the flows of each port "+
+				"take its own; these are several exporters behind one address, set ports = \"separate\" for it to "+
+				"tell them apart in everything",
 				m.addr, dom.key.domain, t.port, o.port, max(a.rate, 1), max(other.rate, 1))
 		}
 	}

@@ -93,7 +93,10 @@ func TestPortsHaveTheirOwnRates(t *testing.T) {
 // again from memory.
 func TestContradictingRatesAreTold(t *testing.T) {
 	var lines []string
-	x := newAnnouncer(t, Options{Log: func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }})
+	x := newAnnouncer(t, Options{Log: func(format string,
+		args ...any) {
+		lines = append(lines, fmt.Sprintf(format, args...))
+	}})
 	tell := func(port uint16, n uint64) {
 		x.from(port).options(1, 300, system, []flow.Element{number(34, 4, n)})
 	}
@@ -112,7 +115,8 @@ func TestContradictingRatesAreTold(t *testing.T) {
 		tell(1, 100)
 		tell(2, 1000)
 	}
-	if len(lines) != 1 || !strings.Contains(lines[0], `ports = "separate"`) || !strings.Contains(lines[0], "1 in 100 ") {
+	if len(lines) != 1 || !strings.Contains(lines[0], `ports = "separate"`) ||
+		!strings.Contains(lines[0], "1 in 100 ") {
 		t.Errorf("want one line that proposes to separate the ports, got %q", lines)
 	}
 	n := only(t, x.d).SamplingRefused

@@ -91,7 +91,8 @@ func (d *Decoder) defineOne(m *message, id uint16, fields []ipfix.FieldSpec, opt
 
 // compile returns the template of the given fields: that of another port, where
 // it has the same, else a new one.
-func compile(known []entry, v flow.Version, id uint16, fields []ipfix.FieldSpec, options bool) (*ipfix.Template, error) {
+func compile(known []entry, v flow.Version, id uint16, fields []ipfix.FieldSpec, options bool) (*ipfix.Template,
+	error) {
 	for _, e := range known {
 		if e.t.Options() == options && e.t.Equal(fields) {
 			return e.t, nil
@@ -116,8 +117,10 @@ func (d *Decoder) contradict(m *message, list []entry, at int) {
 	}
 	d.settle() // see drop
 	exp.needPort = true
-	d.log.say(m.received, "%s, domain %d: source ports %d and %d define template %d differently: each port keeps its own templates; "+
-		"these are several exporters behind one address, set ports = \"separate\" for it to tell them apart in everything",
+	d.log.say(m.received, "%s, domain %d: source ports %d and %d define template %d differently: each port keeps its "+
+		"own templates; "+
+		"these are several exporters behind one address, set ports = \"separate\" for it to tell them apart in "+
+		"everything",
 		m.addr, m.dom.key.domain, list[at].port, list[0].port, list[0].t.ID)
 }
 
@@ -313,7 +316,8 @@ func (d *Decoder) missing(m *message, set ipfix.Set) {
 		m.dom.missed = map[uint16]bool{}
 	}
 	m.dom.missed[id] = true
-	d.log.say(m.received, "%s, %s domain %d: no template %d yet: its sets wait up to a minute until the exporter sends it",
+	d.log.say(m.received, "%s, %s domain %d: no template %d yet: its sets wait up to a minute until the exporter "+
+		"sends it",
 		m.addr, m.dom.key.version, m.dom.key.domain, id)
 }
 

@@ -35,13 +35,16 @@ func TestLongFlows(t *testing.T) {
 	for _, c := range []struct {
 		name         string
 		uptime, past uint32 // milliseconds
-	}{{"an hour", 30 * day, day / 24}, {"three days", 30 * day, 3 * day}, {"forty days", 45 * day, 40 * day}, {"forty days, over a wrap", day, 40 * day}} {
+	}{{"an hour", 30 * day, day / 24}, {"three days", 30 * day, 3 * day}, {"forty days", 45 * day, 40 * day},
+		{"forty days, over a wrap", day, 40 * day}} {
 		want := [2]flow.Time{flow.TimeOf(at) - flow.Time(c.past)*1e6, flow.TimeOf(at) - 2e9}
 		var got []flow.Record
 		h := Handler{Flow: func(r *flow.Record) { got = append(got, *r) }}
 		d := NewDecoder(Options{})
-		nine := append(append(v9Head(c.uptime, at, 1), switchedTemplate...), switched(c.uptime-c.past, c.uptime-2000)...)
-		five := netflow.AppendV5(nil, netflow.V5Header{SysUptime: c.uptime, Seconds: uint32(at.Unix())}, []flow.Record{{First: want[0], Last: want[1]}})
+		nine := append(append(v9Head(c.uptime, at, 1), switchedTemplate...),
+			switched(c.uptime-c.past, c.uptime-2000)...)
+		five := netflow.AppendV5(nil, netflow.V5Header{SysUptime: c.uptime, Seconds: uint32(at.Unix())},
+			[]flow.Record{{First: want[0], Last: want[1]}})
 		for _, payload := range [][]byte{nine, five} {
 			if err := d.Decode(Datagram{Exporter: from, Received: at, Payload: payload}, h); err != nil {
 				t.Fatal(err)
@@ -49,7 +52,8 @@ func TestLongFlows(t *testing.T) {
 		}
 		for _, r := range got {
 			if [2]flow.Time{r.First, r.Last} != want || r.Has(flow.TimeRepair) {
-				t.Errorf("%s, %s: got %v to %v, want %v to %v", c.name, r.Version, r.First.Time(), r.Last.Time(), want[0].Time(), want[1].Time())
+				t.Errorf("%s, %s: got %v to %v, want %v to %v", c.name, r.Version, r.First.Time(), r.Last.Time(),
+					want[0].Time(), want[1].Time())
 			}
 		}
 		if len(got) != 2 {

@@ -13,13 +13,15 @@ import (
 // TestNamesOfLongApplicationIds joins names to ids of 4, 8, 9 and 20 bytes (RFC 6759,
 // section 4.1): those of engine 20 have an enterprise before the selector.
 func TestNamesOfLongApplicationIds(t *testing.T) {
-	for _, id := range []string{"0d000050", "1400003044000050", "140000304400003e31", "14000030440000000000000000000000000000ab"} {
+	for _, id := range []string{"0d000050", "1400003044000050", "140000304400003e31",
+		"14000030440000000000000000000000000000ab"} {
 		app, err := hex.DecodeString(id)
 		if err != nil {
 			t.Fatal(err)
 		}
 		n := uint16(len(app))
-		names := compiled(t, 256, ipfix.FieldSpec{ID: ie.ApplicationId, Length: n, Scope: true}, spec(ie.ApplicationName, 16))
+		names := compiled(t, 256, ipfix.FieldSpec{ID: ie.ApplicationId, Length: n, Scope: true},
+			spec(ie.ApplicationName, 16))
 		data := compiled(t, 257, spec(8, 4), spec(12, 4), spec(ie.ApplicationId, n))
 		d, s := NewDecoder(Options{}), newSender()
 		var got []string
@@ -47,11 +49,13 @@ func TestNamesOfLongApplicationIds(t *testing.T) {
 // TestPhysicalInterfacesAlone: where no other interfaces are told, the physical ones are
 // the flow's, with their names.
 func TestPhysicalInterfacesAlone(t *testing.T) {
-	names := compiled(t, 256, ipfix.FieldSpec{ID: ie.IngressPhysicalInterface, Length: 4, Scope: true}, spec(ie.InterfaceName, 8))
+	names := compiled(t, 256, ipfix.FieldSpec{ID: ie.IngressPhysicalInterface, Length: 4, Scope: true},
+		spec(ie.InterfaceName, 8))
 	alone := compiled(t, 257, spec(8, 4), spec(12, 4), spec(252, 4), spec(253, 4))
 	both := compiled(t, 258, spec(10, 4), spec(14, 4), spec(252, 4), spec(253, 4))
 	name := func(index byte, text string) flow.OptionRecord {
-		return flow.OptionRecord{Scope: []flow.Element{{ID: 252, Value: []byte{2, 0, 0, index}}}, Fields: []flow.Element{{ID: 82, Value: []byte(text)}}}
+		return flow.OptionRecord{Scope: []flow.Element{{ID: 252, Value: []byte{2, 0, 0, index}}},
+			Fields: []flow.Element{{ID: 82, Value: []byte(text)}}}
 	}
 	d, s := NewDecoder(Options{}), newSender()
 	var got []flow.Record
@@ -64,7 +68,8 @@ func TestPhysicalInterfacesAlone(t *testing.T) {
 		e.AddData(alone, []flow.Record{{Extra: physical}})
 		e.AddData(both, []flow.Record{{Input: 7, Output: 0, Extra: physical}})
 	})
-	if len(got) != 2 || got[0].Input != 0x2000001 || got[0].Output != 0x2000002 || labels[0].Input != "1/1/c1" || labels[0].Output != "1/1/c2" {
+	if len(got) != 2 || got[0].Input != 0x2000001 || got[0].Output != 0x2000002 || labels[0].Input != "1/1/c1" ||
+		labels[0].Output != "1/1/c2" {
 		t.Errorf("alone: got %+v", got)
 	}
 	if got[1].Input != 7 || got[1].Output != 0 || !got[1].Has(flow.Output) {
@@ -138,8 +143,10 @@ func TestFlawedOptionTemplates(t *testing.T) {
 		ipf = "000a000065537f100000000000000001"
 	)
 	for _, c := range []struct{ name, datagram string }{
-		{"v9: a length of 9 for two fields", v9 + "0001001a" + "040200040009" + "00010004" + "005f0004" + "00600008" + "0000"},
-		{"v9: a length beyond the set", v9 + "00010018" + "04020004000c" + "00010004" + "005f0004" + "00600008" + "0000"},
+		{"v9: a length of 9 for two fields", v9 + "0001001a" + "040200040009" + "00010004" + "005f0004" + "00600008" +
+			"0000"},
+		{"v9: a length beyond the set", v9 + "00010018" + "04020004000c" + "00010004" + "005f0004" + "00600008" +
+			"0000"},
 	} {
 		b, err := hex.DecodeString(c.datagram)
 		if err != nil {
@@ -153,11 +160,12 @@ func TestFlawedOptionTemplates(t *testing.T) {
 		}
 		record, _ := hex.DecodeString(v9 + "04020014" + "00000000" + "0d000050" + "646e730000000000")
 		var names int
-		_ = d.Decode(Datagram{Exporter: from, Received: received, Payload: record}, Handler{Option: func(o *flow.OptionRecord) {
-			if len(o.Scope) == 1 && len(o.Fields) == 2 && o.Fields[1].ID == ie.ApplicationName {
-				names++
-			}
-		}})
+		_ = d.Decode(Datagram{Exporter: from, Received: received, Payload: record},
+			Handler{Option: func(o *flow.OptionRecord) {
+				if len(o.Scope) == 1 && len(o.Fields) == 2 && o.Fields[1].ID == ie.ApplicationName {
+					names++
+				}
+			}})
 		if names != 1 {
 			t.Errorf("%s: the record was not read", c.name)
 		}
@@ -193,7 +201,8 @@ func TestOuterView(t *testing.T) {
 		e.AddTemplates(tmpl)
 		e.AddData(tmpl, []flow.Record{rec})
 	})
-	if r := got[0]; r.Src != rec.TunSrc || r.Dst != rec.TunDst || r.SrcPort != 3 || r.DstPort != 4789 || r.Proto != 17 ||
+	if r := got[0]; r.Src != rec.TunSrc || r.Dst != rec.TunDst || r.SrcPort != 3 || r.DstPort != 4789 ||
+		r.Proto != 17 ||
 		r.Has(flow.TunSrc) || !r.Has(flow.SrcPort) || r.IPVersion != 4 {
 		t.Errorf("got %+v", r)
 	}

@@ -97,7 +97,8 @@ func BenchmarkWait(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			d, s := NewDecoder(Options{}), newSender()
 			for i := range 2 * waitAll / waitOverhead {
-				_ = d.Decode(Datagram{Exporter: address(i % 15000), Received: s.at, Payload: unknownSet(0, 256, 12)}, Handler{})
+				_ = d.Decode(Datagram{Exporter: address(i % 15000), Received: s.at, Payload: unknownSet(0, 256, 12)},
+					Handler{})
 			}
 			b.ResetTimer()
 			for i := range b.N {

@@ -37,7 +37,8 @@ type Workers struct {
 // NewWorkers starts n goroutines; the i-th calls handle(i, …) for the datagrams for
 // which shard returns i. The slice and the payloads are valid until handle returns.
 func NewWorkers(n int, shard func(*Datagram) int, handle func(worker int, list []Datagram)) *Workers {
-	w := &Workers{shard: shard, queues: make([]chan *parcel, n), open: make([]*parcel, n), spare: make(chan *parcel, n*(queueLength+2))}
+	w := &Workers{shard: shard, queues: make([]chan *parcel, n), open: make([]*parcel, n),
+		spare: make(chan *parcel, n*(queueLength+2))}
 	for i := range w.queues {
 		w.queues[i] = make(chan *parcel, queueLength)
 		w.wg.Go(func() {

@@ -32,12 +32,16 @@ func feed(t testing.TB, exporters, rounds int) (list []Datagram, flows int) {
 					e.Begin(nil, exported)
 					fill()
 					addr := netip.AddrFrom4([4]byte{192, 0, 2, byte(x)})
-					list = append(list, Datagram{Exporter: netip.AddrPortFrom(addr, 2055), Received: received, Payload: e.End()})
+					list = append(list, Datagram{Exporter: netip.AddrPortFrom(addr, 2055), Received: received,
+						Payload: e.End()})
 				}
 				tmpl := layouts[round%2]
 				add(func() { e.AddTemplates(tmpl) })
 				for range 3 {
-					add(func() { flows += e.AddData(tmpl, []flow.Record{{Bytes: 1000, Packets: 1}, {Bytes: 1000, Packets: 1}}) })
+					add(func() {
+						flows += e.AddData(tmpl,
+							[]flow.Record{{Bytes: 1000, Packets: 1}, {Bytes: 1000, Packets: 1}})
+					})
 				}
 			}
 		}
@@ -76,7 +80,10 @@ func TestWorkersKeepTheOrderOfADomain(t *testing.T) {
 		if used[i] > 0 {
 			busy++
 		}
-		decoders[i].Exporters(func(s *ExporterStats) { lost += s.SequenceLost + s.SequenceLate + s.SetsWithoutTemplate })
+		decoders[i].Exporters(func(s *ExporterStats) {
+			lost += s.SequenceLost + s.SequenceLate +
+				s.SetsWithoutTemplate
+		})
 	}
 	if all != want || bad != 0 || lost != 0 || busy < 2 {
 		t.Errorf("%d flows of %d, %d wrong, %d lost or late, %d workers", all, want, bad, lost, busy)
@@ -146,7 +153,11 @@ func TestDomainsOfAnExporterShareWhatItTells(t *testing.T) {
 				name = r.Names.Input
 			}
 		}}
-		elsewhere = decode(h, func() { e.AddTemplates(data); e.AddData(data, []flow.Record{{Bytes: 1, Input: 3}}) }) != at || elsewhere
+		elsewhere = decode(h, func() {
+			e.AddTemplates(data)
+			e.AddData(data,
+				[]flow.Record{{Bytes: 1, Input: 3}})
+		}) != at || elsewhere
 		if name != "wan0" || rate != 100 {
 			t.Errorf("domain %d: interface %q, rate %d", e.Domain, name, rate)
 		}

@@ -18,7 +18,8 @@ func BenchmarkFlow(b *testing.B) {
 	for _, c := range []struct {
 		name string
 		list []collector.Datagram
-	}{{"v5", decodingtest.AllReceived(decodingtest.V5(n))}, {"ipfix", decodingtest.AllReceived(decodingtest.Datagrams(b, n))}} {
+	}{{"v5", decodingtest.AllReceived(decodingtest.V5(n))},
+		{"ipfix", decodingtest.AllReceived(decodingtest.Datagrams(b, n))}} {
 		for _, serialize := range []bool{false, true} {
 			name := c.name + " to metric"
 			if serialize {

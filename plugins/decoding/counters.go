@@ -24,7 +24,8 @@ func (p *Pool) Count(fields map[string]any) {
 	var forgotten, refused, over, panics uint64
 	for _, w := range p.workers {
 		w.mu.Lock()
-		forgotten, refused, panics = forgotten+w.decoder.Forgotten(), refused+w.decoder.Refused(), panics+w.panics.Load()
+		forgotten, refused, panics = forgotten+w.decoder.Forgotten(), refused+w.decoder.Refused(),
+			panics+w.panics.Load()
 		over += w.decoder.OverMost()
 		w.mu.Unlock()
 	}
@@ -51,7 +52,8 @@ func (p *Pool) Exporters() []collector.ExporterStats {
 		w.mu.Unlock()
 	}
 	slices.SortFunc(list, func(a, b collector.ExporterStats) int {
-		return cmp.Or(a.Exporter.Compare(b.Exporter), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Port, b.Port))
+		return cmp.Or(a.Exporter.Compare(b.Exporter), cmp.Compare(a.Version, b.Version),
+			cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Port, b.Port))
 	})
 	return list
 }

@@ -89,7 +89,8 @@ func New(o Options) (*Pool, error) {
 	case count == 0:
 		count = autoWorkers()
 	case count < 0 || count > maxWorkers:
-		return nil, fmt.Errorf("workers: expected 1 to %d, or 0 for as many as the machine has processors for, got %d", maxWorkers, count)
+		return nil, fmt.Errorf("workers: expected 1 to %d, or 0 for as many as the machine has processors for, got %d",
+			maxWorkers, count)
 	}
 	for _, d := range collector.NewDecoders(count, p.opt.Decoder) {
 		w, err := p.newWorker(d)
@@ -128,7 +129,8 @@ func (p *Pool) Inherit(ended *Pool) {
 func (p *Pool) Start(acc telegraf.Accumulator) {
 	p.acc, p.queues = acc, nil
 	if len(p.workers) > 1 {
-		p.queues = collector.NewWorkers(len(p.workers), p.shard, func(i int, list []collector.Datagram) { p.workers[i].receive(list) })
+		p.queues = collector.NewWorkers(len(p.workers), p.shard,
+			func(i int, list []collector.Datagram) { p.workers[i].receive(list) })
 	}
 }
 

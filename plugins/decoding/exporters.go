@@ -94,7 +94,8 @@ func protocols(name string) ([]flow.Version, error) {
 	case "sflow", "sflow v5":
 		return []flow.Version{flow.SFlow}, nil
 	}
-	return nil, fmt.Errorf("invalid protocol %q, only supports 'netflow v1', 'netflow v5', 'netflow v7', 'netflow v9', 'ipfix' and 'sflow v5'", name)
+	return nil, fmt.Errorf("invalid protocol %q, only supports 'netflow v1', 'netflow v5', 'netflow v7', 'netflow "+
+		"v9', 'ipfix' and 'sflow v5'", name)
 }
 
 // config checks the options of one exporter.
@@ -105,7 +106,8 @@ func (e *Exporter) config() (collector.ExporterConfig, error) {
 		return c, err
 	}
 	if e.SamplingRate < 0 || e.SamplingRate > math.MaxUint32 {
-		return c, fmt.Errorf("sampling_rate: expected one packet in 1 to %d, got %d", uint32(math.MaxUint32), e.SamplingRate)
+		return c, fmt.Errorf("sampling_rate: expected one packet in 1 to %d, got %d", uint32(math.MaxUint32),
+			e.SamplingRate)
 	}
 	c.Rate = uint32(e.SamplingRate)
 	switch e.Sampling {

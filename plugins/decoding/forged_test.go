@@ -20,7 +20,8 @@ func ipfixMessage(id uint16, body []byte) collector.Datagram {
 	b = append(b, 0x69, 0x57, 0x37, 0xe4, 0, 0, 0, 0, 0, 0, 0, 0)
 	b = binary.BigEndian.AppendUint16(b, id)
 	b = binary.BigEndian.AppendUint16(b, uint16(4+len(body)))
-	return collector.Datagram{Exporter: netip.MustParseAddrPort("192.0.2.1:2055"), Received: time.Unix(1767323045, 0), Payload: append(b, body...)}
+	return collector.Datagram{Exporter: netip.MustParseAddrPort("192.0.2.1:2055"), Received: time.Unix(1767323045, 0),
+		Payload: append(b, body...)}
 }
 
 // TestSmallRecordsAreBounded sends records of one byte: there is no need to hold the
@@ -76,7 +77,8 @@ func TestForgedSourcesAreBounded(t *testing.T) {
 	binary.BigEndian.PutUint16(orphan[16:], 999) // of a template that never comes
 	flows, sources := 0, map[string]bool{}
 	send := func(addr netip.Addr, payload []byte) {
-		dg := collector.Datagram{Exporter: netip.AddrPortFrom(addr, 2055), Received: time.Unix(1767323045, 0), Payload: payload}
+		dg := collector.Datagram{Exporter: netip.AddrPortFrom(addr, 2055), Received: time.Unix(1767323045, 0),
+			Payload: payload}
 		for _, m := range n.workers[n.shard(&dg)].decodeAll([]collector.Datagram{dg}) {
 			source, _ := m.GetTag("source")
 			sources[source] = true
@@ -107,7 +109,8 @@ func TestForgedSourcesAreBounded(t *testing.T) {
 		}
 	}
 	end := heap()
-	t.Logf("heap: %d MiB before, %d MiB after %d addresses, %d MiB after %d", start>>20, plateau>>20, settled, end>>20, forged)
+	t.Logf("heap: %d MiB before, %d MiB after %d addresses, %d MiB after %d", start>>20, plateau>>20, settled, end>>20,
+		forged)
 	if end > plateau+plateau/4 {
 		t.Errorf("the heap grows: %d bytes after %d addresses, %d after %d", plateau, settled, end, forged)
 	}

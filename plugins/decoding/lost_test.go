@@ -28,7 +28,8 @@ func TestLossInTelegrafsBufferIsCounted(t *testing.T) {
 	p := newPool(t, func(o *Options) { o.Wants.Datagrams = true })
 	var list []collector.Datagram
 	for _, payload := range decodingtest.Datagrams(t, 1) {
-		list = append(list, collector.Datagram{Exporter: netip.MustParseAddrPort("192.0.2.1:2055"), Received: time.Unix(1767323045, 0), Payload: payload})
+		list = append(list, collector.Datagram{Exporter: netip.MustParseAddrPort("192.0.2.1:2055"),
+			Received: time.Unix(1767323045, 0), Payload: payload})
 	}
 	metrics := p.workers[0].decodeAll(list)
 	added := map[string]int{}
@@ -50,6 +51,7 @@ func TestLossInTelegrafsBufferIsCounted(t *testing.T) {
 	p.Count(fields)
 	flows, datagrams := fields["output_flows_lost"].(uint64), fields["output_datagrams_lost"].(uint64)
 	if all := 2 * rounds * len(metrics); flows+datagrams != uint64(all-2*limit) || flows == 0 || datagrams == 0 {
-		t.Errorf("%d times %v are added to two buffers of %d: %d flows and %d datagrams are lost", rounds, added, limit, flows, datagrams)
+		t.Errorf("%d times %v are added to two buffers of %d: %d flows and %d datagrams are lost", rounds, added, limit,
+			flows, datagrams)
 	}
 }

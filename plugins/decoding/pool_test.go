@@ -20,7 +20,8 @@ import (
 // newPool returns a pool of one worker that makes all metrics but those of datagrams.
 func newPool(t testing.TB, change func(*Options)) *Pool {
 	t.Helper()
-	o := Options{Workers: 1, Wants: Wants{Flows: true, Options: true, Exporters: true}, Log: logger.New("inputs", "netflow", "")}
+	o := Options{Workers: 1, Wants: Wants{Flows: true, Options: true, Exporters: true},
+		Log: logger.New("inputs", "netflow", "")}
 	o.Decoder.Log, o.Decoder.SplitBiflows, o.Decoder.MaxExporters = o.Log.Warnf, true, defaultMaxExporters
 	if change != nil {
 		change(&o)
@@ -49,7 +50,8 @@ func TestFlippedBytesMakeMetrics(t *testing.T) {
 		o.Metrics.FlowTags = []string{"src", "username", "in_bytes"}
 	})
 	var list [][]byte
-	for _, l := range [][][]byte{decodingtest.V5(2), decodingtest.V9(t), decodingtest.VMware(t), decodingtest.Datagrams(t, 2), decodingtest.SFlow(), decodingtest.Events(t), decodingtest.V1V7()} {
+	for _, l := range [][][]byte{decodingtest.V5(2), decodingtest.V9(t), decodingtest.VMware(t),
+		decodingtest.Datagrams(t, 2), decodingtest.SFlow(), decodingtest.Events(t), decodingtest.V1V7()} {
 		list = append(list, l...)
 	}
 	captured, _ := filepath.Glob(filepath.Join(peers.Samples("flows"), "*.dat"))
@@ -125,7 +127,8 @@ func TestRefusedAreNotPassedOn(t *testing.T) {
 		return p.Decode([]collector.Datagram{dg})
 	}
 	for name, got := range map[string][]telegraf.Metric{
-		"refused": from("192.0.2.7", payload), "unknown": from("198.51.100.1", payload), "another protocol": from("192.0.2.1", decodingtest.V5(1)[0]),
+		"refused": from("192.0.2.7", payload), "unknown": from("198.51.100.1", payload),
+		"another protocol": from("192.0.2.1", decodingtest.V5(1)[0]),
 	} {
 		if len(got) != 0 {
 			t.Errorf("%s: got %v", name, got)

@@ -108,7 +108,8 @@ func (p *Pool) save(list []collector.Datagram) {
 	}
 	switch failed := p.stateFailing; {
 	case err != nil && !failed:
-		p.opt.Log.Errorf("state_file %s cannot be written, templates are lost at the next restart: %v (further failures are only counted)", p.opt.StateFile, err)
+		p.opt.Log.Errorf("state_file %s cannot be written, templates are lost at the next restart: %v (further "+
+			"failures are only counted)", p.opt.StateFile, err)
 	case err == nil && failed:
 		p.opt.Log.Infof("state_file %s is written again", p.opt.StateFile)
 	}

@@ -94,7 +94,8 @@ func TestStateFailuresAreToldOnce(t *testing.T) {
 	n.tell()
 	n.tell()
 	if log.errors != 1 || log.infos != 1 || n.stateErrors.Load() != 5 {
-		t.Errorf("written again: %d errors and %d infos in the log, %d counted", log.errors, log.infos, n.stateErrors.Load())
+		t.Errorf("written again: %d errors and %d infos in the log, %d counted", log.errors, log.infos,
+			n.stateErrors.Load())
 	}
 }
 

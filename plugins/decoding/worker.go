@@ -162,7 +162,8 @@ func (w *worker) decode(list []collector.Datagram) (metrics []telegraf.Metric, n
 	w.batch.Run()
 	w.collect()
 	if flowmetric.ClockRestarts() > 0 && w.pool.clockTold.CompareAndSwap(false, true) {
-		log.Warnf("the clock of this machine was ahead by more than a minute and has been set back: points made meanwhile are in the future, " +
+		log.Warnf("the clock of this machine was ahead by more than a minute and has been set back: points made " +
+			"meanwhile are in the future, " +
 			"and the times begin anew (clock_restarts counts on); let it be set by NTP before the agent starts")
 	}
 	return w.metrics, n

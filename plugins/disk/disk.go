@@ -71,7 +71,8 @@ func Replace(path string, write func(io.Writer) error) error {
 
 // errHeld says that somebody else has a directory.
 func errHeld(dir string) error {
-	return fmt.Errorf("directory %s is being written by another process or output: give each a directory of its own", dir)
+	return fmt.Errorf("directory %s is being written by another process or output: give each a directory of its own",
+		dir)
 }
 
 // LockAgain takes a directory that has been made in the place of the one that is held

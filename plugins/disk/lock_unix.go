@@ -31,7 +31,8 @@ func Lock(dir string) (*os.File, error) {
 	case errors.Is(err, unix.EWOULDBLOCK):
 		f.Close()
 		return nil, errHeld(dir)
-	case errors.Is(err, unix.EBADF), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOTSUP):
+	case errors.Is(err, unix.EBADF), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOLCK),
+		errors.Is(err, unix.ENOTSUP):
 		return f, nil // a file system that cannot lock directories, as NFS
 	}
 	f.Close()

@@ -113,7 +113,8 @@ func (e *sflowEncoder) templates(dst []byte, now time.Time) []byte {
 	for i := uint32(1); i <= sflowInterfaces; i++ {
 		number := func(name string, v uint64) flow.Counter { return flow.Counter{Name: name, Value: v} }
 		e.Counters(i, flow.CounterRecord{Kind: "interface", Counters: []flow.Counter{
-			number("interface", uint64(i)), number("interface_type", 6), number("speed", 10e9), number("interface_direction", 1), number("interface_status", 3),
+			number("interface", uint64(i)), number("interface_type", 6), number("speed", 10e9),
+			number("interface_direction", 1), number("interface_status", 3),
 			number("in_bytes", e.octets[i]), number("in_unicast_packets_total", e.packets[i]),
 		}})
 	}
@@ -168,7 +169,8 @@ func v9Fields(v6 bool) []ipfix.FieldSpec {
 		ipfix.FieldSpec{ID: 4, Length: 1}, ipfix.FieldSpec{ID: 6, Length: 1}, ipfix.FieldSpec{ID: 5, Length: 1},
 		ipfix.FieldSpec{ID: 61, Length: 1},
 		ipfix.FieldSpec{ID: 16, Length: 4}, ipfix.FieldSpec{ID: 17, Length: 4}, // AS numbers
-		ipfix.FieldSpec{ID: 32, Length: 2}, // type and code of ICMP, for collectors that do not look for them in the port
+		// type and code of ICMP, for collectors that do not look for them in the port
+		ipfix.FieldSpec{ID: 32, Length: 2},
 	)
 }
 
@@ -182,7 +184,8 @@ func nextHopFields(v6 bool) []ipfix.FieldSpec {
 
 // linkFields are MAC addresses, VLANs and TTLs, which switches at the edge have.
 func linkFields() []ipfix.FieldSpec {
-	return []ipfix.FieldSpec{{ID: 56, Length: 6}, {ID: 57, Length: 6}, {ID: 58, Length: 2}, {ID: 59, Length: 2}, {ID: 52, Length: 1}, {ID: 53, Length: 1}}
+	return []ipfix.FieldSpec{{ID: 56, Length: 6}, {ID: 57, Length: 6}, {ID: 58, Length: 2}, {ID: 59, Length: 2},
+		{ID: 52, Length: 1}, {ID: 53, Length: 1}}
 }
 
 // The layouts that a realistic exporter has beside the usual one of its protocol.

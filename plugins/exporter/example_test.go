@@ -33,7 +33,8 @@ func Example() {
 	d := collector.NewDecoder(collector.Options{})
 	for _, b := range datagrams {
 		from := netip.MustParseAddrPort("192.0.2.1:2055")
-		err := d.Decode(collector.Datagram{Exporter: from, Received: now, Payload: b}, collector.Handler{Flow: func(r *flow.Record) { got.Add(r) }})
+		err := d.Decode(collector.Datagram{Exporter: from, Received: now, Payload: b},
+			collector.Handler{Flow: func(r *flow.Record) { got.Add(r) }})
 		if err != nil {
 			fmt.Println(err)
 		}

@@ -99,7 +99,8 @@ func TestEncodersCarryEveryFlow(t *testing.T) {
 		for _, protocol := range protocols {
 			t.Run(string(mix)+" "+protocol, func(t *testing.T) {
 				decodeAll(t, Options{Protocol: protocol, Mix: mix, Seed: 3}, 300, time.Now(), func(r, w *flow.Record) {
-					if r.Src != w.Src || r.Dst != w.Dst || r.SrcPort != w.SrcPort || r.DstPort != w.DstPort || r.Proto != w.Proto ||
+					if r.Src != w.Src || r.Dst != w.Dst || r.SrcPort != w.SrcPort || r.DstPort != w.DstPort ||
+						r.Proto != w.Proto ||
 						r.Bytes != w.Bytes || r.Packets != w.Packets || r.Input != w.Input || r.Output != w.Output ||
 						r.First.Milli() != w.First.Milli() || r.Last.Milli() != w.Last.Milli() {
 						t.Fatalf("got %+v\nwant %+v", r, w)
@@ -119,7 +120,8 @@ func TestFlowsEndBeforeTheyAreExported(t *testing.T) {
 		for _, protocol := range protocols {
 			decodeAll(t, Options{Protocol: protocol, Mix: mix, Seed: 3}, 2000, now, func(r, _ *flow.Record) {
 				if r.Exported != 0 && r.Last > r.Exported || r.First > r.Last {
-					t.Fatalf("%s, %s: a flow from %s to %s is exported at %s", mix, protocol, r.First.Time(), r.Last.Time(), r.Exported.Time())
+					t.Fatalf("%s, %s: a flow from %s to %s is exported at %s", mix, protocol, r.First.Time(),
+						r.Last.Time(), r.Exported.Time())
 				}
 			})
 		}
@@ -143,7 +145,8 @@ func TestVirtualSwitchRoles(t *testing.T) {
 			in++
 		}
 		if r.IngressAttr != ingress || r.EgressAttr != egress || r.Direction != 1 {
-			t.Fatalf("from %s to %s: ports of kind %d and %d, direction %d", r.Src, r.Dst, r.IngressAttr, r.EgressAttr, r.Direction)
+			t.Fatalf("from %s to %s: ports of kind %d and %d, direction %d", r.Src, r.Dst, r.IngressAttr, r.EgressAttr,
+				r.Direction)
 		}
 	})
 	if in < 100 || out < 100 {
@@ -154,7 +157,8 @@ func TestVirtualSwitchRoles(t *testing.T) {
 // TestRealisticMix has what it promises.
 func TestRealisticMix(t *testing.T) {
 	now := time.Now()
-	hosts, ports, interfaces, as, seconds, templates := map[netip.Addr]int{}, map[uint16]bool{}, map[uint32]bool{}, map[uint32]bool{}, map[int64]bool{}, map[uint16]int{}
+	hosts, ports, interfaces, as, seconds, templates := map[netip.Addr]int{}, map[uint16]bool{}, map[uint32]bool{},
+		map[uint32]bool{}, map[int64]bool{}, map[uint16]int{}
 	six := 0
 	const n = 60000
 	decodeAll(t, Options{Protocol: "ipfix", Mix: Realistic, Seed: 1}, n, now, func(r, _ *flow.Record) {
@@ -176,14 +180,17 @@ func TestRealisticMix(t *testing.T) {
 	if most < 300 || len(hosts) < 20000 || len(hosts) > 400_000 {
 		t.Errorf("the busiest of %d hosts is in %d of %d flows", len(hosts), most, n)
 	}
-	if len(ports) < 20000 || len(interfaces) < 50 || len(as) < 500 || len(seconds) < 58 || len(templates) != 6 || six < n/4 || six > n/2 {
-		t.Errorf("%d ports, %d interfaces, %d AS, ends in %d seconds, templates %v, %d of IPv6", len(ports), len(interfaces), len(as), len(seconds), templates, six)
+	if len(ports) < 20000 || len(interfaces) < 50 || len(as) < 500 || len(seconds) < 58 || len(templates) != 6 ||
+		six < n/4 || six > n/2 {
+		t.Errorf("%d ports, %d interfaces, %d AS, ends in %d seconds, templates %v, %d of IPv6", len(ports),
+			len(interfaces), len(as), len(seconds), templates, six)
 	}
 }
 
 // TestExportersAreToldApart by the number that each has.
 func TestExportersAreToldApart(t *testing.T) {
-	for protocol, domains := range map[string][2]uint32{"v5": {0, 1}, "v9": {9, 10}, "ipfix": {10, 11}, "vmware": {0, 1}, "sflow": {0, 1}} {
+	for protocol, domains := range map[string][2]uint32{"v5": {0, 1}, "v9": {9, 10}, "ipfix": {10, 11},
+		"vmware": {0, 1}, "sflow": {0, 1}} {
 		for id, want := range domains {
 			decodeAll(t, Options{Protocol: protocol, ID: id}, 10, time.Now(), func(r, _ *flow.Record) {
 				if r.Domain != want && (r.Sample == nil || r.Sample.SubAgent != want) {

@@ -39,6 +39,7 @@ func (s *Totals) Add(r *flow.Record) {
 
 // Print writes a line for each sum.
 func (s *Totals) Print(out io.Writer) {
-	fmt.Fprintf(out, "datagrams: %d\nflows: %d\npackets: %d\nbytes: %d\nflows_tcp: %d\nflows_udp: %d\nflows_icmp: %d\nflows_ipv6: %d\n",
+	fmt.Fprintf(out, "datagrams: %d\nflows: %d\npackets: %d\nbytes: %d\nflows_tcp: %d\nflows_udp: %d\nflows_icmp: "+
+		"%d\nflows_ipv6: %d\n",
 		s.Datagrams, s.Flows, s.Packets, s.Bytes, s.TCP, s.UDP, s.ICMP, s.IPv6)
 }

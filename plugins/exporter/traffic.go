@@ -213,7 +213,8 @@ func (t *traffic) serverAddr(v6 bool) netip.Addr {
 func host(rank uint64, a, b, net byte, v6 bool) netip.Addr {
 	n := rank * 0x9e35 % outsideHosts // odd, hence one to one
 	if v6 {
-		return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 6: 0, 7: net, 8: byte(n >> 16), 9: byte(n >> 8), 15: byte(n)})
+		return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 6: 0, 7: net, 8: byte(n >> 16), 9: byte(n >> 8),
+			15: byte(n)})
 	}
 	return netip.AddrFrom4([4]byte{a, b + byte(n>>16), byte(n >> 8), byte(n)})
 }

@@ -19,7 +19,8 @@ func ParseNetwork(text string) (netip.Prefix, error) {
 	}
 	addr, err := netip.ParseAddr(text)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("address %q: expected an address or a network like 192.0.2.0/24: %w", text, err)
+		return netip.Prefix{}, fmt.Errorf("address %q: expected an address or a network like 192.0.2.0/24: %w", text,
+			err)
 	}
 	addr = addr.Unmap().WithZone("")
 	return netip.PrefixFrom(addr, addr.BitLen()), nil

@@ -39,7 +39,8 @@ const (
 )
 
 // countModes are the names of the modes.
-var countModes = [...]string{CountAll: "both", CountIngress: "ingress", CountEgress: "egress", CountDelivered: "delivered"}
+var countModes = [...]string{CountAll: "both", CountIngress: "ingress", CountEgress: "egress",
+	CountDelivered: "delivered"}
 
 // ParseCountMode reads a name; "" is "both".
 func ParseCountMode(name string) (CountMode, error) {
@@ -101,7 +102,8 @@ func ParsePolicy(text string) (p Policy, err error) {
 		case "sampling_rate":
 			rate, err := strconv.ParseUint(value, 10, 32)
 			if err != nil {
-				return Policy{}, fmt.Errorf("sampling_rate: expected one packet in 1 to %d, got %q", uint32(math.MaxUint32), value)
+				return Policy{}, fmt.Errorf("sampling_rate: expected one packet in 1 to %d, got %q",
+					uint32(math.MaxUint32), value)
 			}
 			p.Rate = uint32(rate)
 		case "sampling":

@@ -6,7 +6,8 @@ func TestPolicyText(t *testing.T) {
 	for text, want := range map[string]Policy{
 		"":                   {},
 		"sampling_rate=4096": {Rate: 4096},
-		"sampling_rate=10 sampling=override count=delivered ports=separate": {Rate: 10, Override: true, Count: CountDelivered, SeparatePorts: true},
+		"sampling_rate=10 sampling=override count=delivered ports=separate": {Rate: 10, Override: true,
+			Count: CountDelivered, SeparatePorts: true},
 		"count=egress": {Count: CountEgress},
 	} {
 		got, err := ParsePolicy(text)

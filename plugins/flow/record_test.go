@@ -71,7 +71,8 @@ func TestRate(t *testing.T) {
 	for _, c := range []struct {
 		r    Record
 		want uint64
-	}{{Record{}, 1}, {Record{SamplingRate: 1}, 1}, {Record{SamplingRate: 100}, 100}, {Record{SamplingRate: 100, Event: true}, 1}} {
+	}{{Record{}, 1}, {Record{SamplingRate: 1}, 1}, {Record{SamplingRate: 100}, 100},
+		{Record{SamplingRate: 100, Event: true}, 1}} {
 		if got := c.r.Rate(); got != c.want {
 			t.Errorf("Rate of %d (event %t) = %d, want %d", c.r.SamplingRate, c.r.Event, got, c.want)
 		}

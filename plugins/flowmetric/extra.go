@@ -15,8 +15,10 @@ import (
 
 // addedNames are the fields of netflow that are neither the stock plugin's, nor a field
 // of flow.Record, nor a label of flow.Names.
-var addedNames = []string{"count_kind", "sampling_source", "scaled_bytes", "scaled_packets", "exporter_port", "agent_ip", "agent_subid",
-	"l2_protocol", "datalink_frame_type", "vlan_id", "vlan_outer_id", "vni", "reason", "acl_name", "function", "ingress_role",
+var addedNames = []string{"count_kind", "sampling_source", "scaled_bytes", "scaled_packets", "exporter_port",
+	"agent_ip", "agent_subid",
+	"l2_protocol", "datalink_frame_type", "vlan_id", "vlan_outer_id", "vni", "reason", "acl_name", "function",
+	"ingress_role",
 	"egress_role"}
 
 // added says whether a field has one of these names, or that of an element of

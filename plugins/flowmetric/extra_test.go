@@ -12,19 +12,23 @@ import (
 func TestExtraFields(t *testing.T) {
 	r := record(flow.IPFIX, flow.Bytes, flow.SrcPort)
 	r.Bytes, r.SrcPort = 7, 1024
-	r.Extra = []flow.Element{{PEN: 6876, ID: 898, Value: []byte("port-1")}, {ID: 499, Value: []byte{1}}, {ID: 152, Value: []byte{3}}}
+	r.Extra = []flow.Element{{PEN: 6876, ID: 898, Value: []byte("port-1")}, {ID: 499, Value: []byte{1}},
+		{ID: 152, Value: []byte{3}}}
 	r.Names = &flow.Names{App: "https", Exporter: "edge"}
 	b := builder(t, Options{
-		ExtraFields: []string{"octetDeltaCount", "applicationName", "6876/virtualObsID", "type_499", "flowStartMilliseconds", "sourceTransportPort"},
-		FlowTags:    []string{"virtualObsID", "exporter_name", "sourceTransportPort"},
+		ExtraFields: []string{"octetDeltaCount", "applicationName", "6876/virtualObsID", "type_499",
+			"flowStartMilliseconds", "sourceTransportPort"},
+		FlowTags: []string{"virtualObsID", "exporter_name", "sourceTransportPort"},
 	})
 	m := b.Flow(r, time.Unix(0, 1))
-	for name, want := range map[string]any{"octetDeltaCount": uint64(7), "applicationName": "https", "app_name": "https", "type_499": "0x01", "flowStartMilliseconds": uint64(3)} {
+	for name, want := range map[string]any{"octetDeltaCount": uint64(7), "applicationName": "https",
+		"app_name": "https", "type_499": "0x01", "flowStartMilliseconds": uint64(3)} {
 		if v, _ := m.GetField(name); v != want {
 			t.Errorf("%s: got %v, want %v", name, v, want)
 		}
 	}
-	for name, want := range map[string]string{"virtualObsID": "port-1", "exporter_name": "edge", "sourceTransportPort": "1024"} {
+	for name, want := range map[string]string{"virtualObsID": "port-1", "exporter_name": "edge",
+		"sourceTransportPort": "1024"} {
 		if v, _ := m.GetTag(name); v != want {
 			t.Errorf("tag %s: got %q, want %q", name, v, want)
 		}
@@ -39,9 +43,11 @@ func TestExtraFields(t *testing.T) {
 // TestVendorsFieldsOfV9: NetFlow v9 has no enterprise numbers, so vendors' elements
 // have numbers of their own there. Types of IPFIX are never taken for them.
 func TestVendorsFieldsOfV9(t *testing.T) {
-	b := builder(t, Options{ExtraFields: []string{"25461/appId", "9/serverBytesNetwork", "35632/src_fragments"}, FlowTags: []string{"appId"}})
+	b := builder(t, Options{ExtraFields: []string{"25461/appId", "9/serverBytesNetwork", "35632/src_fragments"},
+		FlowTags: []string{"appId"}})
 	r := record(flow.V9)
-	r.Extra = []flow.Element{{ID: 56701, Value: []byte("web-browsing\x00\x00")}, {ID: 0x8000 + 8337, Value: []byte{1, 0}}, {ID: 57472 + 80, Value: []byte{7}}}
+	r.Extra = []flow.Element{{ID: 56701, Value: []byte("web-browsing\x00\x00")},
+		{ID: 0x8000 + 8337, Value: []byte{1, 0}}, {ID: 57472 + 80, Value: []byte{7}}}
 	m := b.Flow(r, time.Unix(0, 1))
 	if v, _ := m.GetTag("appId"); v != "web-browsing" {
 		t.Errorf("appId: got %q", v)
@@ -61,7 +67,8 @@ func TestScaledCounters(t *testing.T) {
 	r := record(flow.IPFIX, flow.Bytes, flow.Packets)
 	r.Bytes, r.Packets, r.SamplingRate, r.SamplingSource = 1000, 2, 512, flow.RateSelector
 	m := builder(t, Options{}).Flow(r, time.Unix(0, 1))
-	for name, want := range map[string]any{"in_bytes": uint64(1000), "scaled_bytes": uint64(512000), "scaled_packets": uint64(1024), "sampling_rate": uint64(512), "sampling_source": "selector"} {
+	for name, want := range map[string]any{"in_bytes": uint64(1000), "scaled_bytes": uint64(512000),
+		"scaled_packets": uint64(1024), "sampling_rate": uint64(512), "sampling_source": "selector"} {
 		if v, _ := m.GetField(name); v != want {
 			t.Errorf("%s: got %v, want %v", name, v, want)
 		}

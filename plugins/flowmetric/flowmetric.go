@@ -107,7 +107,8 @@ func NewBuilder(o Options) (*Builder, error) {
 			return nil, fmt.Errorf("flow_tags: expected the name of a field of netflow, got %q", name)
 		}
 	}
-	return &Builder{tags: slices.Clone(o.FlowTags), pen: o.PEN, stock: o.Stock, lost: o.Lost, extra: extra, names: map[elementKey]stockField{}}, nil
+	return &Builder{tags: slices.Clone(o.FlowTags), pen: o.PEN, stock: o.Stock, lost: o.Lost, extra: extra,
+		names: map[elementKey]stockField{}}, nil
 }
 
 // add appends a field to the metric at hand. nil is no value.
@@ -276,7 +277,8 @@ func (b *Builder) Option(o *flow.OptionRecord, at time.Time) telegraf.Metric {
 }
 
 // scopeNames are NetFlow v9's scope types (RFC 3954, section 6.1).
-var scopeNames = [...]string{"scope", "scope_system", "scope_interface", "scope_linecard", "scope_cache", "scope_template"}
+var scopeNames = [...]string{"scope", "scope_system", "scope_interface", "scope_linecard", "scope_cache",
+	"scope_template"}
 
 // optionElement writes one element of an option record.
 func (b *Builder) optionElement(e *flow.Element, v9 bool) {

@@ -33,7 +33,8 @@ func builder(t testing.TB, o Options) *Builder {
 
 // record returns a flow with the given fields present.
 func record(version flow.Version, fields ...flow.Field) *flow.Record {
-	r := &flow.Record{Version: version, Exporter: netip.MustParseAddr("192.0.2.9"), First: flow.Milli(1000), Last: flow.Milli(2500)}
+	r := &flow.Record{Version: version, Exporter: netip.MustParseAddr("192.0.2.9"), First: flow.Milli(1000),
+		Last: flow.Milli(2500)}
 	for _, f := range fields {
 		r.Present.Add(f)
 	}
@@ -70,23 +71,30 @@ func TestValues(t *testing.T) {
 		{kindUint, "ffffffffffffffff", uint64(math.MaxUint64)}, {kindUint, "000000000000000001", nil},
 		{kindInt, "ff", int64(-1)}, {kindInt, "ffff7f", int64(-129)}, {kindHex, "", ""}, {kindHex, "00ab", "0x00ab"},
 		{kindString, "616200", "ab"}, {kindString, "", ""}, {kindString, "61ff", "a\uFFFD"},
-		{kindIP, "c0000201", "192.0.2.1"}, {kindIP, "20010db8000000000000000000000001", "2001:db8::1"}, {kindIP, "c00002", nil},
+		{kindIP, "c0000201", "192.0.2.1"}, {kindIP, "20010db8000000000000000000000001", "2001:db8::1"},
+		{kindIP, "c00002", nil},
 		{kindIP, "00000000000000000000ffffc0000201", "192.0.2.1"}, {kindMAC, "0a0b0c0d0e0f", "0a:0b:0c:0d:0e:0f"},
 		{kindProto, "06", "tcp"}, {kindProto, "c8", "200"}, {kindProto, "", nil},
 		{kindFloat32, "3fc00000", 1.5}, {kindFloat64, "3ff8000000000000", 1.5}, {kindFloat64, "3ff8", nil},
 		{kindBool, "01", true}, {kindBool, "02", false}, {kindBool, "07", uint64(7)}, {kindBool, "", nil},
-		{kindByte0, "0803", uint64(8)}, {kindByte1, "0803", uint64(3)}, {kindByte0, "08", uint64(0)}, {kindByte1, "08", uint64(8)},
-		{kindByte0, "00000803", uint64(8)}, {kindByte1, "00000803", uint64(3)}, {kindFwdStatus, "00000082", "dropped"}, {kindProto, "000011", "udp"},
+		{kindByte0, "0803", uint64(8)}, {kindByte1, "0803", uint64(3)}, {kindByte0, "08", uint64(0)},
+		{kindByte1, "08", uint64(8)},
+		{kindByte0, "00000803", uint64(8)}, {kindByte1, "00000803", uint64(3)}, {kindFwdStatus, "00000082", "dropped"},
+		{kindProto, "000011", "udp"},
 		{kindTCPFlags, "18", "...AP..."}, {kindTCPFlags, "0112", ".......*...A..S."}, {kindTCPFlags, "", ""},
 		{kindFragmentFlags, "60", ".DM....."}, {kindEngineType, "01", "VIP/linecard"}, {kindEngineType, "13", "19"},
 		{kindIPVersion, "04", "IPv4"}, {kindIPVersion, "05", "5"}, {kindDirection, "01", "egress"},
 		{kindFwdStatus, "40", "forwarded"}, {kindFwdReason, "42", "not fragmented"}, {kindFwdReason, "43", "invalid"},
-		{kindFwEvent, "02", "flow deleted"}, {kindFlowEndReason, "03", "end of flow"}, {kindFlowEndReason, "99", "unassigned"},
+		{kindFwEvent, "02", "flow deleted"}, {kindFlowEndReason, "03", "end of flow"},
+		{kindFlowEndReason, "99", "unassigned"},
 		{kindSampleAlgo, "02", "random"}, {kindSampleAlgo, "00", "0"}, {kindMPLSType, "05", "LDP"},
-		{kindNATType, "0001", "NAT44"}, {kindNATType, "01", "NAT44"}, {kindSelectorAlgo, "0003", "random n-out-of-N sampling"},
+		{kindNATType, "0001", "NAT44"}, {kindNATType, "01", "NAT44"},
+		{kindSelectorAlgo, "0003", "random n-out-of-N sampling"},
 		{kindTechnology, "796573", "yes"}, {kindTechnology, "02", "no"}, {kindTechnology, "09", "undefined"},
-		{kindAnonFlags, "0c00", "PmA,LOR"}, {kindAnonStabilityClass, "0003", "stable"}, {kindAnonStabilityClass, "00", nil},
-		{kindIPv4Options, "00400003", "EOOL,NOP,UA22"}, {kindIPv4Options, "01", nil}, {kindDatalinkFrameType, "0001", "IEEE802.3 ethernet"},
+		{kindAnonFlags, "0c00", "PmA,LOR"}, {kindAnonStabilityClass, "0003", "stable"},
+		{kindAnonStabilityClass, "00", nil},
+		{kindIPv4Options, "00400003", "EOOL,NOP,UA22"}, {kindIPv4Options, "01", nil},
+		{kindDatalinkFrameType, "0001", "IEEE802.3 ethernet"},
 		{kindObservationPointType, "03", "vlan"}, {kindCaptureTimeSemantics, "04", "average"}, {kindNone, "01", nil},
 	} {
 		b, err := hex.DecodeString(c.bytes)
@@ -121,29 +129,43 @@ func TestNoKindPanics(t *testing.T) {
 // TestFieldsOfTheStockPlugin holds names, types and values of the fields that
 // flow.Record has.
 func TestFieldsOfTheStockPlugin(t *testing.T) {
-	r := record(flow.IPFIX, flow.Src, flow.DstPort, flow.Proto, flow.TCPFlags, flow.TCPFlagsWide, flow.SrcTOS, flow.Bytes, flow.Direction,
-		flow.FwdStatus, flow.ICMP, flow.InSrcMAC, flow.MPLS, flow.EndReason, flow.FwEvent, flow.NATEvent, flow.AppID, flow.IPVersion, flow.User)
-	r.Src, r.DstPort, r.Proto, r.TCPFlags, r.SrcTOS, r.Bytes, r.Direction = netip.MustParseAddr("2001:db8::1"), 443, 6, 0x18, 0xb8, 1<<63, 1
+	r := record(flow.IPFIX, flow.Src, flow.DstPort, flow.Proto, flow.TCPFlags, flow.TCPFlagsWide, flow.SrcTOS,
+		flow.Bytes, flow.Direction,
+		flow.FwdStatus, flow.ICMP, flow.InSrcMAC, flow.MPLS, flow.EndReason, flow.FwEvent, flow.NATEvent, flow.AppID,
+		flow.IPVersion, flow.User)
+	r.Src, r.DstPort, r.Proto, r.TCPFlags, r.SrcTOS, r.Bytes, r.Direction = netip.MustParseAddr("2001:db8::1"), 443, 6,
+		0x18, 0xb8, 1<<63, 1
 	r.FwdStatus, r.ICMP, r.InSrcMAC, r.MPLS[0], r.MPLSDepth, r.EndReason = 64, 0x0803, [6]byte{1}, 0x123451, 1, 2
-	r.FwEvent, r.NATEvent, r.AppID, r.IPVersion, r.User, r.SamplingRate, r.Domain = 1, 4, []byte{3, 0, 0, 80}, 6, []byte("alice"), 100, 7
+	r.FwEvent, r.NATEvent, r.AppID, r.IPVersion, r.User, r.SamplingRate, r.Domain = 1, 4, []byte{3, 0, 0, 80}, 6,
+		[]byte("alice"), 100, 7
 	r.SamplingSource = flow.RateRecord
-	r.Extra = []flow.Element{{ID: 152, Value: []byte{0, 0, 0, 0, 0, 0, 3, 232}}, {ID: 85, Value: []byte{9}}, {ID: 150, Value: []byte{1}},
-		{ID: 499, Value: []byte{1, 2}}, {PEN: 6876, ID: 888, Value: []byte{0, 2}}, {PEN: 6871, ID: 0x4028, Value: []byte{0, 1}},
+	r.Extra = []flow.Element{{ID: 152, Value: []byte{0, 0, 0, 0, 0, 0, 3, 232}}, {ID: 85, Value: []byte{9}},
+		{ID: 150, Value: []byte{1}},
+		{ID: 499, Value: []byte{1, 2}}, {PEN: 6876, ID: 888, Value: []byte{0, 2}},
+		{PEN: 6871, ID: 0x4028, Value: []byte{0, 1}},
 		{ID: 0x4001, Value: []byte{5}}, {ID: 267, Value: []byte{1}}, {ID: 291, Value: []byte{1}}}
 	m := builder(t, Options{}).Flow(r, time.Unix(5, 6))
 	want := map[string]any{
-		"flow_start": uint64(1000), "flow_end": uint64(2500), "src": "2001:db8::1", "dst_port": uint64(443), "protocol": "tcp",
-		"tcp_flags": "...........AP...", "src_tos": "0xb8", "in_bytes": uint64(1 << 63), "direction": "egress", "fwd_status": "forwarded",
-		"fwd_reason": "unknown", "icmp_type": uint64(8), "icmp_code": uint64(3), "in_src_mac": "01:00:00:00:00:00", "mpls_label_1": "0x123451",
-		"flow_end_reason": "active timeout", "fw_event": "flow created", "nat_event": uint64(4), "app_id": "0x03000050", "ip_version": "IPv6",
-		"username": "alice", "sampling_rate": uint64(100), "sampling_source": "record", "scaled_bytes": uint64(math.MaxUint64), "domain": uint64(7), "flow_start_ms": uint64(1000), "in_total_bytes": uint64(9),
-		"type_499": "0x0102", "type_6876_888": "0x0002", "egressInterfaceAttr": uint64(2), "type_6871_rev_40": "0x0001", "rev_in_bytes": uint64(5),
+		"flow_start": uint64(1000), "flow_end": uint64(2500), "src": "2001:db8::1", "dst_port": uint64(443),
+		"protocol":  "tcp",
+		"tcp_flags": "...........AP...", "src_tos": "0xb8", "in_bytes": uint64(1 << 63), "direction": "egress",
+		"fwd_status": "forwarded",
+		"fwd_reason": "unknown", "icmp_type": uint64(8), "icmp_code": uint64(3), "in_src_mac": "01:00:00:00:00:00",
+		"mpls_label_1":    "0x123451",
+		"flow_end_reason": "active timeout", "fw_event": "flow created", "nat_event": uint64(4), "app_id": "0x03000050",
+		"ip_version": "IPv6",
+		"username":   "alice", "sampling_rate": uint64(100), "sampling_source": "record",
+		"scaled_bytes": uint64(math.MaxUint64), "domain": uint64(7), "flow_start_ms": uint64(1000),
+		"in_total_bytes": uint64(9),
+		"type_499":       "0x0102", "type_6876_888": "0x0002", "egressInterfaceAttr": uint64(2), "type_6871_rev_40": "0x0001",
+		"rev_in_bytes": uint64(5),
 	}
 	if got := m.Fields(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
 	tags := map[string]string{"source": "192.0.2.9", "version": "IPFIX"}
-	if !reflect.DeepEqual(m.Tags(), tags) || m.Name() != "netflow" || !m.Time().Equal(time.Unix(5, 6)) || len(m.FieldList()) != len(want) {
+	if !reflect.DeepEqual(m.Tags(), tags) || m.Name() != "netflow" || !m.Time().Equal(time.Unix(5, 6)) ||
+		len(m.FieldList()) != len(want) {
 		t.Errorf("got %s %v %v", m.Name(), m.Tags(), m.Time())
 	}
 }
@@ -153,8 +175,10 @@ func TestVersion5(t *testing.T) {
 	r.EngineType, r.EngineID, r.HeaderCount, r.SysUptime, r.Sequence, r.HeaderRate = 19, 0x56, 8, 90003000, 3, 0x4064
 	r.Extra = []flow.Element{{ID: 22, Value: []byte{1}}, {ID: 21, Value: []byte{2}}}
 	want := map[string]any{
-		"flow_start": uint64(1000), "flow_end": uint64(2500), "flows": uint64(8), "sys_uptime": uint64(90003000), "seq_number": uint64(3),
-		"engine_type": "19", "engine_id": "0x56", "sampling_interval": uint64(0x4064), "first_switched": uint64(1), "last_switched": uint64(2),
+		"flow_start": uint64(1000), "flow_end": uint64(2500), "flows": uint64(8), "sys_uptime": uint64(90003000),
+		"seq_number":  uint64(3),
+		"engine_type": "19", "engine_id": "0x56", "sampling_interval": uint64(0x4064), "first_switched": uint64(1),
+		"last_switched": uint64(2),
 		"sampling_rate": uint64(1), "sampling_source": "unknown",
 	}
 	if got := builder(t, Options{}).Flow(r, time.Unix(0, 1)).Fields(); !reflect.DeepEqual(got, want) {
@@ -180,7 +204,8 @@ func TestFlowTags(t *testing.T) {
 	r.Src, r.DstPort = netip.MustParseAddr("192.0.2.1"), 443
 	r.Extra = []flow.Element{{ID: 85, Value: []byte{9}}}
 	m := b.Flow(r, time.Unix(0, 1))
-	want := map[string]string{"source": "192.0.2.9", "version": "IPFIX", "src": "192.0.2.1", "dst_port": "443", "in_total_bytes": "9"}
+	want := map[string]string{"source": "192.0.2.9", "version": "IPFIX", "src": "192.0.2.1", "dst_port": "443",
+		"in_total_bytes": "9"}
 	if !reflect.DeepEqual(m.Tags(), want) {
 		t.Errorf("got tags %v, want %v", m.Tags(), want)
 	}
@@ -192,7 +217,8 @@ func TestFlowTags(t *testing.T) {
 	if m.HasField("src") || m.HasField("dst_port") {
 		t.Errorf("a tag is a field too: %v", m.Fields())
 	}
-	for _, good := range []string{"type_499", "type_6876_888", "type_6871_rev_40", "domain", "mpls_label_3", "fw_event_ext"} {
+	for _, good := range []string{"type_499", "type_6876_888", "type_6871_rev_40", "domain", "mpls_label_3",
+		"fw_event_ext"} {
 		builder(t, Options{FlowTags: []string{good}})
 	}
 	for _, bad := range []string{"", "sorce", "type_x", "type_1_x", "source"} {
@@ -216,7 +242,8 @@ func TestPENFiles(t *testing.T) {
 	}
 	b := builder(t, Options{PEN: pen, FlowTags: []string{"port_uuid"}})
 	r := record(flow.IPFIX)
-	r.Extra = []flow.Element{{PEN: 6876, ID: 888, Value: []byte{0, 2}}, {PEN: 6876, ID: 898, Value: []byte("x")}, {PEN: 35632, ID: 0x4000 | 349, Value: []byte{7}}}
+	r.Extra = []flow.Element{{PEN: 6876, ID: 888, Value: []byte{0, 2}}, {PEN: 6876, ID: 898, Value: []byte("x")},
+		{PEN: 35632, ID: 0x4000 | 349, Value: []byte{7}}}
 	m := b.Flow(r, time.Unix(0, 1))
 	if v, _ := m.GetField("egress_attr"); v != uint64(2) {
 		t.Errorf("got %v", m.Fields())
@@ -224,7 +251,8 @@ func TestPENFiles(t *testing.T) {
 	if v, _ := m.GetField("rev_osi"); v != "0x07" || m.Tags()["port_uuid"] != "x" {
 		t.Errorf("got %v %v", m.Tags(), m.Fields())
 	}
-	for _, bad := range []string{"58500,name,string\n", "1.2,name,strange\n", "1.2,a,hex\n1.2,b,hex\n", "1.2,name\n", "1.2,,hex\n", "1.99999,a,hex\n"} {
+	for _, bad := range []string{"58500,name,string\n", "1.2,name,strange\n", "1.2,a,hex\n1.2,b,hex\n", "1.2,name\n",
+		"1.2,,hex\n", "1.99999,a,hex\n"} {
 		if _, err := LoadPEN(write(bad)); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
@@ -236,11 +264,13 @@ func TestPENFiles(t *testing.T) {
 
 func TestOption(t *testing.T) {
 	o := &flow.OptionRecord{Version: flow.V9, Exporter: netip.MustParseAddr("192.0.2.9"),
-		Scope:  []flow.Element{{ID: 2, Value: []byte{0, 0, 0, 7}}},
-		Fields: []flow.Element{{ID: 10, Value: []byte{7}}, {ID: 82, Value: []byte("eth0\x00")}, {ID: 291, Value: []byte{1}}, {ID: 43, Value: []byte{1}}}}
+		Scope: []flow.Element{{ID: 2, Value: []byte{0, 0, 0, 7}}},
+		Fields: []flow.Element{{ID: 10, Value: []byte{7}}, {ID: 82, Value: []byte("eth0\x00")},
+			{ID: 291, Value: []byte{1}}, {ID: 43, Value: []byte{1}}}}
 	for _, stock := range []bool{false, true} {
 		m := builder(t, Options{Stock: stock}).Option(o, time.Unix(0, 1))
-		want := map[string]any{"scope_interface": uint64(7), "in_snmp": uint64(7), "interface": "eth0", "type_43": "0x01"}
+		want := map[string]any{"scope_interface": uint64(7), "in_snmp": uint64(7), "interface": "eth0",
+			"type_43": "0x01"}
 		if stock {
 			want["in_packets"] = uint64(7)
 		}
@@ -257,7 +287,8 @@ func TestScopes(t *testing.T) {
 	for id := uint16(1); id <= 5; id++ {
 		o.Scope = append(o.Scope, flow.Element{ID: id, Value: []byte{byte(10 + id)}})
 	}
-	want := map[string]any{"scope_system": uint64(11), "scope_interface": uint64(12), "scope_linecard": uint64(13), "scope_cache": uint64(14), "scope_template": uint64(15),
+	want := map[string]any{"scope_system": uint64(11), "scope_interface": uint64(12), "scope_linecard": uint64(13),
+		"scope_cache": uint64(14), "scope_template": uint64(15),
 		"sampling_interval": uint64(100)}
 	if got := builder(t, Options{}).Option(o, time.Unix(0, 1)).Fields(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
@@ -312,7 +343,9 @@ func TestDatagramsShareNoMemory(t *testing.T) {
 		from := netip.MustParseAddrPort("192.0.2.1:2055")
 		var metrics []telegraf.Metric
 		for i := range 500 {
-			metrics = append(metrics, b.Metric(flow.Datagram{Exporter: from, Received: time.Unix(1, 0), Payload: bytes.Repeat([]byte{byte(i)}, i*7%3000)}))
+			metrics = append(metrics,
+				b.Metric(flow.Datagram{Exporter: from, Received: time.Unix(1, 0),
+					Payload: bytes.Repeat([]byte{byte(i)}, i*7%3000)}))
 		}
 		for i, m := range metrics {
 			got, err := p.Parse(m)
@@ -332,18 +365,22 @@ func TestDatagramsShareNoMemory(t *testing.T) {
 
 func TestDatagramRoundTrip(t *testing.T) {
 	for _, from := range []string{"192.0.2.1:2055", "[2001:db8::1]:4739"} {
-		want := flow.Datagram{Exporter: netip.MustParseAddrPort(from), Received: time.Unix(1767323045, 123456789).UTC(), Payload: []byte{0, 1, 2, 0xff, '\n'}}
+		want := flow.Datagram{Exporter: netip.MustParseAddrPort(from), Received: time.Unix(1767323045, 123456789).UTC(),
+			Payload: []byte{0, 1, 2, 0xff, '\n'}}
 		m := new(DatagramBuilder).Metric(want)
 		got, err := new(DatagramParser).Parse(m)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, %v, want %+v", got, err, want)
 		}
-		signed := metric.New(m.Name(), m.Tags(), map[string]any{"port": int64(want.Exporter.Port()), "received": m.Fields()["received"], "payload": m.Fields()["payload"]}, m.Time())
+		signed := metric.New(m.Name(), m.Tags(),
+			map[string]any{"port": int64(want.Exporter.Port()), "received": m.Fields()["received"],
+				"payload": m.Fields()["payload"]}, m.Time())
 		if got, err := new(DatagramParser).Parse(signed); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("without unsigned numbers: got %+v, %v", got, err)
 		}
 		want.Policy = flow.Policy{Rate: 4096, SeparatePorts: true}
-		if got, err := new(DatagramParser).Parse(new(DatagramBuilder).Metric(want)); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := new(DatagramParser).Parse(new(DatagramBuilder).Metric(want)); err != nil ||
+			!reflect.DeepEqual(got, want) {
 			t.Errorf("with a policy: got %+v, %v, want %+v", got, err, want)
 		}
 	}
@@ -355,8 +392,11 @@ func TestParseDatagramRefuses(t *testing.T) {
 		source, field string
 		value         any
 	}{
-		{"", "", nil}, {"nowhere", "", nil}, {"192.0.2.1", "port", uint64(70000)}, {"192.0.2.1", "port", int64(-1)}, {"192.0.2.1", "port", "x"},
-		{"192.0.2.1", "received", nil}, {"192.0.2.1", "payload", "$$"}, {"192.0.2.1", "payload", strings.Repeat("AAAA", 50) + "AA$A" + strings.Repeat("AAAA", 50)}, {"192.0.2.1", "payload", int64(1)}, {"192.0.2.1", "received", uint64(1 << 63)},
+		{"", "", nil}, {"nowhere", "", nil}, {"192.0.2.1", "port", uint64(70000)}, {"192.0.2.1", "port", int64(-1)},
+		{"192.0.2.1", "port", "x"},
+		{"192.0.2.1", "received", nil}, {"192.0.2.1", "payload", "$$"},
+		{"192.0.2.1", "payload", strings.Repeat("AAAA", 50) + "AA$A" + strings.Repeat("AAAA", 50)},
+		{"192.0.2.1", "payload", int64(1)}, {"192.0.2.1", "received", uint64(1 << 63)},
 		{"192.0.2.1", "policy", "count=some"},
 	} {
 		fields := map[string]any{}
@@ -371,7 +411,8 @@ func TestParseDatagramRefuses(t *testing.T) {
 		if c.source != "" {
 			tags["source"] = c.source
 		}
-		if _, err := new(DatagramParser).Parse(metric.New(DatagramMeasurement, tags, fields, time.Unix(0, 1))); err == nil {
+		if _, err := new(DatagramParser).Parse(metric.New(DatagramMeasurement, tags, fields,
+			time.Unix(0, 1))); err == nil {
 			t.Errorf("source %q, %s %v: accepted", c.source, c.field, c.value)
 		} else if strings.ContainsAny(err.Error(), "\n") {
 			t.Errorf("the error has a line break: %q", err)
@@ -413,9 +454,11 @@ func TestMetricBehavesLikeTelegrafs(t *testing.T) {
 	} {
 		step(ours)
 		step(theirs)
-		if ours.Name() != theirs.Name() || !reflect.DeepEqual(ours.Tags(), theirs.Tags()) || !reflect.DeepEqual(ours.Fields(), theirs.Fields()) ||
+		if ours.Name() != theirs.Name() || !reflect.DeepEqual(ours.Tags(), theirs.Tags()) ||
+			!reflect.DeepEqual(ours.Fields(), theirs.Fields()) ||
 			!ours.Time().Equal(theirs.Time()) || ours.Type() != theirs.Type() || ours.HashID() != theirs.HashID() ||
-			ours.HashIDWithFieldsFiltered([]string{"a"}, []string{"n"}) != theirs.HashIDWithFieldsFiltered([]string{"a"}, []string{"n"}) {
+			ours.HashIDWithFieldsFiltered([]string{"a"},
+				[]string{"n"}) != theirs.HashIDWithFieldsFiltered([]string{"a"}, []string{"n"}) {
 			t.Fatalf("step %d: got\n%v, want\n%v", i, ours, theirs)
 		}
 		for j, tag := range ours.TagList() {
@@ -440,7 +483,8 @@ func TestMetricOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(got.Tags(), want.Tags()) || !reflect.DeepEqual(got.Fields(), want.Fields()) || !got.Time().Equal(want.Time()) {
+	if !reflect.DeepEqual(got.Tags(), want.Tags()) || !reflect.DeepEqual(got.Fields(), want.Fields()) ||
+		!got.Time().Equal(want.Time()) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

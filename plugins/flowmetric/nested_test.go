@@ -9,7 +9,8 @@ import (
 
 // nest is an element of a list.
 func nest(holder uint16, depth uint8, list, row uint16, pen uint32, id uint16, value string) flow.Nested {
-	return flow.Nested{Element: flow.Element{PEN: pen, ID: id, Value: []byte(value)}, Holder: holder, Semantic: flow.AllOf, Depth: depth, List: list, Row: row}
+	return flow.Nested{Element: flow.Element{PEN: pen, ID: id, Value: []byte(value)}, Holder: holder,
+		Semantic: flow.AllOf, Depth: depth, List: list, Row: row}
 }
 
 // TestNested asks for elements inside lists, and for the lists.
@@ -20,12 +21,14 @@ func TestNested(t *testing.T) {
 		nest(291, 1, 0, 0, 0, 14, "\x01"), nest(291, 1, 0, 1, 0, 14, "\x04"),
 		nest(292, 1, 1, 0, 0, 8, "\xc0\x00\x02\x01"), nest(292, 1, 1, 0, 0, 291, "?"),
 		nest(291, 2, 2, 0, 6876, 898, "a\"b"), nest(291, 2, 2, 1, 6876, 898, "c"),
-		nest(292, 1, 1, 0, 0, 7, "\x00\x50"), nest(292, 1, 1, 1, 0, 8, "bad"), nest(292, 1, 1, 1, 4711, 5, "\x07"), nest(292, 1, 1, 1, 0, 320, "\x7f\xf8\x00\x00\x00\x00\x00\x00"),
+		nest(292, 1, 1, 0, 0, 7, "\x00\x50"), nest(292, 1, 1, 1, 0, 8, "bad"), nest(292, 1, 1, 1, 4711, 5, "\x07"),
+		nest(292, 1, 1, 1, 0, 320, "\x7f\xf8\x00\x00\x00\x00\x00\x00"),
 		nest(291, 1, 3, 0, 0, 4, "\x06"),
 	}
 	m := builder(t, Options{
-		ExtraFields: []string{"egressInterface", "6876/virtualObsID", "protocolIdentifier", "sourceTransportPort", "basicList", "subTemplateList", "subTemplateMultiList", "sourceIPv6Address"},
-		FlowTags:    []string{"egressInterface"},
+		ExtraFields: []string{"egressInterface", "6876/virtualObsID", "protocolIdentifier", "sourceTransportPort",
+			"basicList", "subTemplateList", "subTemplateMultiList", "sourceIPv6Address"},
+		FlowTags: []string{"egressInterface"},
 	}).Flow(r, time.Unix(0, 1))
 	for name, want := range map[string]any{
 		"virtualObsID": `a"b,c`, "protocolIdentifier": uint64(6), "sourceTransportPort": uint64(1024),

@@ -90,7 +90,8 @@ func parseKind(s string) (kind, error) {
 			return k.kind, nil
 		}
 	}
-	return 0, fmt.Errorf("expected a type of bool, int, uint, float32, float64, hex, string, mac, ip or proto, got %q", s)
+	return 0, fmt.Errorf("expected a type of bool, int, uint, float32, float64, hex, string, mac, ip or proto, got %q",
+		s)
 }
 
 // name returns name and kind of an element that the stock table does not have.

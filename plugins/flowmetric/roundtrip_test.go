@@ -62,7 +62,8 @@ func typeValue(t ie.Type, n int, rng *rand.Rand) (b []byte, want any) {
 	}
 	padded := append(make([]byte, max(0, 8-n)), b...)
 	switch t {
-	case ie.Unsigned8, ie.Unsigned16, ie.Unsigned32, ie.Unsigned64, ie.DateTimeSeconds, ie.DateTimeMilliseconds, ie.DateTimeMicroseconds, ie.DateTimeNanoseconds:
+	case ie.Unsigned8, ie.Unsigned16, ie.Unsigned32, ie.Unsigned64, ie.DateTimeSeconds, ie.DateTimeMilliseconds,
+		ie.DateTimeMicroseconds, ie.DateTimeNanoseconds:
 		return b, binary.BigEndian.Uint64(padded)
 	case ie.Signed8, ie.Signed16, ie.Signed32, ie.Signed64:
 		if b[0] >= 0x80 {

@@ -165,7 +165,8 @@ func communities(b []byte) string {
 }
 
 // headerProtocols are sFlow's names of header_protocol, from 1.
-var headerProtocols = [...]string{"ETHERNET-ISO8023", "ISO88024-TOKENBUS", "ISO88025-TOKENRING", "FDDI", "FRAME-RELAY", "X25", "PPP",
+var headerProtocols = [...]string{"ETHERNET-ISO8023", "ISO88024-TOKENBUS", "ISO88025-TOKENRING", "FDDI", "FRAME-RELAY",
+	"X25", "PPP",
 	"SMDS", "AAL5", "AAL5-IP", "IPv4", "IPv6", "MPLS"}
 
 // headerProtocol returns the name of a header_protocol.

@@ -223,11 +223,12 @@ func named(v uint8, names []any, otherwise any) any {
 
 // The names of numbers, as the stock plugin spells them.
 var (
-	directions       = [...]any{"ingress", "egress"}
-	engineTypes      = [...]any{"RP", "VIP/linecard", "PFC/DFC"}
-	fwdStatuses      = [...]any{"unknown", "forwarded", "dropped", "consumed"}
-	fwEvents         = [...]any{"ignore", "flow created", "flow deleted", "flow denied", "flow alert", "flow update"}
-	endReasons       = [...]any{"reserved", "idle timeout", "active timeout", "end of flow", "forced end", "lack of resources"}
+	directions  = [...]any{"ingress", "egress"}
+	engineTypes = [...]any{"RP", "VIP/linecard", "PFC/DFC"}
+	fwdStatuses = [...]any{"unknown", "forwarded", "dropped", "consumed"}
+	fwEvents    = [...]any{"ignore", "flow created", "flow deleted", "flow denied", "flow alert", "flow update"}
+	endReasons  = [...]any{"reserved", "idle timeout", "active timeout", "end of flow", "forced end",
+		"lack of resources"}
 	biflowDirections = [...]any{"arbitrary", "initiator", "reverse initiator", "perimeter"}
 	mplsTypes        = [...]any{"unknown", "TE-MIDPT", "Pseudowire", "VPN", "BGP", "LDP", "Path computation element",
 		"OSPFv2", "OSPFv3", "IS-IS", "BGP segment routing Prefix-SID"}
@@ -236,7 +237,8 @@ var (
 	fwdReasons = [...]any{0: "unknown", 14: "", 64: "unknown", 65: "fragmented", 66: "not fragmented",
 		128: "unknown", 129: "ACL deny", 130: "ACL drop", 131: "unroutable", 132: "adjacency",
 		133: "fragmentation and DF set", 134: "bad header checksum", 135: "bad total length", 136: "bad header length",
-		137: "bad TTL", 138: "policer", 139: "WRED", 140: "RPF", 141: "for us", 142: "bad output interface", 143: "hardware",
+		137: "bad TTL", 138: "policer", 139: "WRED", 140: "RPF", 141: "for us", 142: "bad output interface",
+		143: "hardware",
 		192: "unknown", 193: "terminate punt adjacency", 194: "terminate incomplete adjacency", 195: "terminate for us"}
 	anonTechniques = [...]any{"undefined", "none", "precision degradation", "binning", "enumeration", "permutation",
 		"structure permutation", "reverse truncation", "noise", "offset"}
@@ -246,7 +248,8 @@ var (
 		"hash based filtering using BOB", "hash based filtering using IPSX", "hash based filtering using CRC",
 		"flow-state dependent"}
 	ipv4OptionNames = [32]string{"EOOL", "NOP", "SEC", "LSR", "TS", "E-SEC", "CIPSO", "RR", "SID", "SSR", "ZSU", "MTUP",
-		"MTUR", "FINN", "VISA", "ENCODE", "IMITD", "EIP", "TR", "ADDEXT", "RTRALT", "SDB", 23: "DPS", 24: "UMP", 25: "QS", 30: "EXP"}
+		"MTUR", "FINN", "VISA", "ENCODE", "IMITD", "EIP", "TR", "ADDEXT", "RTRALT", "SDB", 23: "DPS", 24: "UMP",
+		25: "QS", 30: "EXP"}
 )
 
 // wideEnum returns the name of a number that the stock plugin reads from two

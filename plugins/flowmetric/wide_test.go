@@ -42,7 +42,8 @@ func TestWideEnumerations(t *testing.T) {
 				want, got := sent(t, c.id, c.native, v, c.options), sent(t, c.id, n, v, c.options)
 				for _, name := range c.names {
 					if got[name] != want[name] || want[name] == nil {
-						t.Errorf("element %d of %d bytes, %d: %s is %v, want %v", c.id, n, v, name, got[name], want[name])
+						t.Errorf("element %d of %d bytes, %d: %s is %v, want %v", c.id, n, v, name, got[name],
+							want[name])
 					}
 				}
 			}
@@ -65,9 +66,11 @@ func sent(t *testing.T, id uint16, n int, v byte, options bool) map[string]any {
 // a name keeps its type.
 func TestRepeatedElements(t *testing.T) {
 	spec := func(id uint16) ipfix.FieldSpec { return ipfix.FieldSpec{ID: id, Length: 4} }
-	got := decoded(t, []ipfix.FieldSpec{spec(10), spec(10), spec(10), {PEN: 9, ID: 12235, Length: 1}, {PEN: 9, ID: 12235, Length: 1}}, 1, 2, 3, 4, 5)
+	got := decoded(t, []ipfix.FieldSpec{spec(10), spec(10), spec(10), {PEN: 9, ID: 12235, Length: 1},
+		{PEN: 9, ID: 12235, Length: 1}}, 1, 2, 3, 4, 5)
 	for name, want := range map[string]any{
-		"in_snmp": uint64(1), "in_snmp_2": uint64(2), "in_snmp_3": uint64(3), "type_9_12235": "0x04", "type_9_12235_2": "0x05",
+		"in_snmp": uint64(1), "in_snmp_2": uint64(2), "in_snmp_3": uint64(3), "type_9_12235": "0x04",
+		"type_9_12235_2": "0x05",
 	} {
 		if got[name] != want {
 			t.Errorf("%s: got %v, want %v (all: %v)", name, got[name], want, got)

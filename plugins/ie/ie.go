@@ -155,7 +155,8 @@ func ByName(s string) (Element, error) {
 			return elements[i], nil
 		}
 	}
-	return Element{}, fmt.Errorf("information element %q is not in the registry: expected an IANA name, PEN/name or PEN/number", s)
+	return Element{}, fmt.Errorf("information element %q is not in the registry: expected an IANA name, PEN/name or "+
+		"PEN/number", s)
 }
 
 // All returns every element, sorted by PEN and id. The slice is shared: do not

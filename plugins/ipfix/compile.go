@@ -438,6 +438,7 @@ func (s *segment) place(m *move, off, n int, present *flow.Set) {
 		lossless = false
 	}
 	if m.extra || m.op != opNone && !lossless {
-		s.keeps = append(s.keeps, keep{pen: m.use.PEN, id: m.use.ID, off: uint16(off), end: uint16(off + n), nth: m.nth})
+		s.keeps = append(s.keeps, keep{pen: m.use.PEN, id: m.use.ID, off: uint16(off), end: uint16(off + n),
+			nth: m.nth})
 	}
 }

@@ -101,7 +101,8 @@ func NewSets(body []byte) Sets { return Sets{rest: body} }
 func (s *Sets) Next() (Set, bool) {
 	if len(s.rest) < 4 {
 		if s.err == nil && !zero(s.rest) {
-			s.err = fmt.Errorf("set at byte %d: expected a header of 4 bytes, got %d: %w", s.off, len(s.rest), wire.ErrShort)
+			s.err = fmt.Errorf("set at byte %d: expected a header of 4 bytes, got %d: %w", s.off, len(s.rest),
+				wire.ErrShort)
 		}
 		s.rest = nil
 		return Set{}, false

@@ -67,7 +67,8 @@ func (d *RecordDecoder) unfold(r *flow.Record) {
 func labels(r *flow.Record) {
 	for i := range r.Nested {
 		e := &r.Nested[i]
-		if e.PEN == 0 && e.ID >= ie.MplsTopLabelStackSection && e.ID <= ie.MplsLabelStackSection10 && len(e.Value) == 3 && int(r.MPLSDepth) < len(r.MPLS) {
+		if e.PEN == 0 && e.ID >= ie.MplsTopLabelStackSection && e.ID <= ie.MplsLabelStackSection10 &&
+			len(e.Value) == 3 && int(r.MPLSDepth) < len(r.MPLS) {
 			r.MPLS[r.MPLSDepth] = uint32(wire.Uint(e.Value))
 			r.MPLSDepth++
 			r.Present.Add(flow.MPLS)
@@ -105,7 +106,8 @@ func (d *RecordDecoder) list(e *flow.Element, depth uint8) {
 		for b.Len() > 0 {
 			id, n := b.Uint16(), int(b.Uint16())
 			if n < 4 && b.Err() == nil {
-				l.fail("records of template %d in a subTemplateMultiList: expected a length of at least 4, got %d", id, n)
+				l.fail("records of template %d in a subTemplateMultiList: expected a length of at least 4, got %d", id,
+					n)
 				return
 			}
 			d.records(&at, id, b.Bytes(n-4))
@@ -155,7 +157,8 @@ func (d *RecordDecoder) records(at *flow.Nested, id uint16, b []byte) {
 		for _, f := range t.sent {
 			prefix, n, ok := f.next(b)
 			if !ok {
-				d.lists.fail("record of template %d in element %d: expected field %s, got %d bytes", id, at.Holder, f, len(b))
+				d.lists.fail("record of template %d in element %d: expected field %s, got %d bytes", id, at.Holder, f,
+					len(b))
 				return
 			}
 			if !(f.PEN == 0 && f.ID == ie.PaddingOctets) && !d.add(at, f, b[prefix:prefix+n:prefix+n]) {
@@ -200,7 +203,8 @@ func AppendBasicList(dst []byte, semantic flow.Semantic, f FieldSpec, values ...
 // AppendSubTemplateList appends the value of a subTemplateList (RFC 6313, section
 // 4.5.2): recs as records of t, with the times of a message exported then by an
 // exporter that started at boot.
-func AppendSubTemplateList(dst []byte, semantic flow.Semantic, t *Template, recs []flow.Record, exported, boot flow.Time) []byte {
+func AppendSubTemplateList(dst []byte, semantic flow.Semantic, t *Template, recs []flow.Record, exported,
+	boot flow.Time) []byte {
 	w := wire.NewWriter(dst)
 	w.Uint8(uint8(semantic))
 	w.Uint16(t.ID)

@@ -18,7 +18,8 @@ type known map[uint16]*ipfix.Template
 func (k known) Nested(id uint16) *ipfix.Template { return k[id] }
 
 // listFields is a template with a list of every kind, and one list twice.
-var listFields = []ipfix.FieldSpec{f(4, 1), f(ipfix.BasicList, ipfix.Variable), f(ipfix.SubTemplateList, ipfix.Variable),
+var listFields = []ipfix.FieldSpec{f(4, 1), f(ipfix.BasicList, ipfix.Variable),
+	f(ipfix.SubTemplateList, ipfix.Variable),
 	f(ipfix.SubTemplateMultiList, ipfix.Variable), f(ipfix.BasicList, ipfix.Variable), f(5, 1)}
 
 // listRecord is the bytes of a record of listFields.
@@ -57,7 +58,8 @@ func text(list []flow.Nested) string {
 
 // TestLists encodes lists of all kinds, one in another, and decodes them.
 func TestLists(t *testing.T) {
-	four, six := template(t, 300, f(8, 4), f(7, 2)), template(t, 301, f(27, 16), f(1, ipfix.Variable), f(ipfix.BasicList, ipfix.Variable))
+	four, six := template(t, 300, f(8, 4), f(7, 2)),
+		template(t, 301, f(27, 16), f(1, ipfix.Variable), f(ipfix.BasicList, ipfix.Variable))
 	vendor := ipfix.FieldSpec{PEN: 6876, ID: 898, Length: ipfix.Variable}
 	interfaces := ipfix.AppendBasicList(nil, flow.AllOf, f(14, 4), []byte{0, 0, 0, 1}, []byte{0, 0, 0, 4})
 	ports := ipfix.AppendBasicList(nil, flow.ExactlyOneOf, vendor, []byte("a"), nil, bytes.Repeat([]byte("b"), 300))
@@ -65,7 +67,8 @@ func TestLists(t *testing.T) {
 	recs4 := []flow.Record{{Src: a4, SrcPort: 1}, {Src: a4, SrcPort: 2}}
 	recs6 := []flow.Record{{Src: a6, Bytes: 300, Extra: []flow.Element{{ID: ipfix.BasicList, Value: interfaces}}}}
 	list := ipfix.AppendSubTemplateList(nil, flow.Ordered, four, recs4, exported, boot)
-	multi := ipfix.AppendSubTemplateMultiList(nil, flow.OneOrMoreOf, exported, boot, ipfix.Sublist{Template: four, Records: recs4[:1]}, ipfix.Sublist{Template: six, Records: recs6})
+	multi := ipfix.AppendSubTemplateMultiList(nil, flow.OneOrMoreOf, exported, boot,
+		ipfix.Sublist{Template: four, Records: recs4[:1]}, ipfix.Sublist{Template: six, Records: recs6})
 	d, r := decodeLists(t, known{300: four, 301: six}, listRecord(interfaces, list, multi, ports))
 	if d.ListErr() != nil {
 		t.Error(d.ListErr())
@@ -125,7 +128,8 @@ func TestBadLists(t *testing.T) {
 		{"too many", [4][]byte{many}, ipfix.MaxNested},
 	} {
 		d, r := decodeLists(t, known{300: four}, listRecord(c.values[:]...))
-		if len(r.Nested) != c.want || (d.ListErr() == nil) != (c.name == "no bytes are no list") || d.ListErr() != nil && !errors.Is(d.ListErr(), ipfix.ErrList) {
+		if len(r.Nested) != c.want || (d.ListErr() == nil) != (c.name == "no bytes are no list") ||
+			d.ListErr() != nil && !errors.Is(d.ListErr(), ipfix.ErrList) {
 			t.Errorf("%s: got %d elements, %v; want %d", c.name, len(r.Nested), d.ListErr(), c.want)
 		}
 	}
@@ -156,11 +160,14 @@ func TestListsDoNotAllocate(t *testing.T) {
 // FuzzLists decodes three lists with templates that may hold lists again.
 func FuzzLists(f *testing.F) {
 	four := template(f, 300, ipfix.FieldSpec{ID: 8, Length: 4}, ipfix.FieldSpec{ID: 7, Length: 2})
-	loop := template(f, 301, ipfix.FieldSpec{ID: 292, Length: ipfix.Variable}, ipfix.FieldSpec{ID: 291, Length: ipfix.Variable})
+	loop := template(f, 301, ipfix.FieldSpec{ID: 292, Length: ipfix.Variable},
+		ipfix.FieldSpec{ID: 291, Length: ipfix.Variable})
 	list := ipfix.AppendSubTemplateList(nil, flow.AllOf, four, make([]flow.Record, 2), exported, boot)
-	inner := ipfix.AppendSubTemplateList(nil, flow.Ordered, loop, []flow.Record{{Extra: []flow.Element{{ID: 292, Value: list}}}}, exported, boot)
+	inner := ipfix.AppendSubTemplateList(nil, flow.Ordered, loop,
+		[]flow.Record{{Extra: []flow.Element{{ID: 292, Value: list}}}}, exported, boot)
 	f.Add(ipfix.AppendBasicList(nil, flow.AllOf, ipfix.FieldSpec{ID: 14, Length: 4}, make([]byte, 4)), inner,
-		ipfix.AppendSubTemplateMultiList(nil, flow.Undefined, exported, boot, ipfix.Sublist{Template: four, Records: make([]flow.Record, 1)}))
+		ipfix.AppendSubTemplateMultiList(nil, flow.Undefined, exported, boot,
+			ipfix.Sublist{Template: four, Records: make([]flow.Record, 1)}))
 	f.Add([]byte{3, 0x80, 14, 255, 255, 0, 0, 26, 220, 1, 1}, []byte{3, 1, 45, 0, 0}, []byte{0, 1, 44, 0, 4})
 	f.Fuzz(func(t *testing.T, basic, list, multi []byte) {
 		if len(basic)+len(list)+len(multi) > 60000 {

@@ -68,12 +68,15 @@ func full() flow.Record {
 		TCPFlags: 0x12, SrcTOS: 3, DstTOS: 4, Bytes: 1 << 40, Packets: 77, RevBytes: 99, RevPackets: 9,
 		OutBytes: 5, OutPackets: 6, Flows: 2, SamplerID: 3, Input: 1 << 20, Output: 7, SrcMask: 24, DstMask: 25,
 		SrcAS: 65000, DstAS: 4200000000, NextAS: 1, PrevAS: 2, NextHop: a("203.0.113.1"), BGPNextHop: a("203.0.113.2"),
-		Direction: 1, FwdStatus: 64, EndReason: 3, BiflowDir: 1, MinTTL: 60, MaxTTL: 64, FragFlags: 0x40, FlowID: 1 << 50,
+		Direction: 1, FwdStatus: 64, EndReason: 3, BiflowDir: 1, MinTTL: 60, MaxTTL: 64, FragFlags: 0x40,
+		FlowID:     1 << 50,
 		IngressVRF: 1, EgressVRF: 2, SrcVLAN: 100, DstVLAN: 200,
-		InSrcMAC: [6]byte{1, 2, 3, 4, 5, 6}, OutDstMAC: [6]byte{6, 5, 4, 3, 2, 1}, InDstMAC: [6]byte{9}, OutSrcMAC: [6]byte{8},
-		MPLS: [10]uint32{0: 0x123451, 1: 0xabcde0}, MPLSDepth: 2,
-		EngineType: 1, EngineID: 2, AppID: []byte{3, 0, 0, 80}, User: []byte("alice"), ObservationPoint: 77, SegmentID: 5000,
-		NATPool: 8, XlateSrc: a("203.0.113.7"), XlateDst: a("203.0.113.8"), XlateSPort: 4000, XlateDPort: 4001,
+		InSrcMAC: [6]byte{1, 2, 3, 4, 5, 6}, OutDstMAC: [6]byte{6, 5, 4, 3, 2, 1}, InDstMAC: [6]byte{9},
+		OutSrcMAC: [6]byte{8},
+		MPLS:      [10]uint32{0: 0x123451, 1: 0xabcde0}, MPLSDepth: 2,
+		EngineType: 1, EngineID: 2, AppID: []byte{3, 0, 0, 80}, User: []byte("alice"), ObservationPoint: 77,
+		SegmentID: 5000,
+		NATPool:   8, XlateSrc: a("203.0.113.7"), XlateDst: a("203.0.113.8"), XlateSPort: 4000, XlateDPort: 4001,
 		PortBlock: [4]uint16{1024, 2047, 1, 1024},
 	}
 }
@@ -83,9 +86,12 @@ func fullFields() []ipfix.FieldSpec {
 	lengths := []struct{ id, length uint16 }{
 		{8, 4}, {12, 4}, {7, 2}, {11, 2}, {4, 1}, {60, 1}, {6, 2}, {5, 1}, {55, 1}, {1, 8}, {2, 8}, {23, 8}, {24, 4},
 		{3, 4}, {48, 1}, {10, 4}, {14, 4}, {9, 1}, {13, 1}, {16, 4}, {17, 4}, {128, 4}, {129, 4}, {15, 4}, {18, 4},
-		{61, 1}, {89, 1}, {136, 1}, {239, 1}, {52, 1}, {53, 1}, {197, 1}, {148, 8}, {234, 4}, {235, 4}, {58, 2}, {59, 2},
-		{56, 6}, {57, 6}, {80, 6}, {81, 6}, {70, 3}, {71, 3}, {38, 1}, {39, 1}, {95, 4}, {371, ipfix.Variable}, {138, 8},
-		{351, 8}, {283, 4}, {225, 4}, {226, 4}, {227, 2}, {228, 2}, {361, 2}, {362, 2}, {363, 2}, {364, 2}, {152, 8}, {153, 8},
+		{61, 1}, {89, 1}, {136, 1}, {239, 1}, {52, 1}, {53, 1}, {197, 1}, {148, 8}, {234, 4}, {235, 4}, {58, 2},
+		{59, 2},
+		{56, 6}, {57, 6}, {80, 6}, {81, 6}, {70, 3}, {71, 3}, {38, 1}, {39, 1}, {95, 4}, {371, ipfix.Variable},
+		{138, 8},
+		{351, 8}, {283, 4}, {225, 4}, {226, 4}, {227, 2}, {228, 2}, {361, 2}, {362, 2}, {363, 2}, {364, 2}, {152, 8},
+		{153, 8},
 	}
 	fields := []ipfix.FieldSpec{{PEN: 29305, ID: 1, Length: 8}, {PEN: 29305, ID: 2, Length: 8}}
 	for _, l := range lengths {
@@ -121,7 +127,8 @@ func TestRoundTripOfEveryField(t *testing.T) {
 
 func TestTemplatesRoundTrip(t *testing.T) {
 	data := template(t, 300, fullFields()...)
-	options := template(t, 301, ipfix.FieldSpec{ID: 143, Length: 4, Scope: true}, ipfix.FieldSpec{PEN: 6876, ID: 898, Length: ipfix.Variable})
+	options := template(t, 301, ipfix.FieldSpec{ID: 143, Length: 4, Scope: true},
+		ipfix.FieldSpec{PEN: 6876, ID: 898, Length: ipfix.Variable})
 	var e ipfix.Encoder
 	e.Begin(nil, exported)
 	e.AddTemplates(options, data)
@@ -156,7 +163,8 @@ func TestTimes(t *testing.T) {
 		{"start and duration", 152, 161, 4}, {"end and duration", 161, 153, 8},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tmpl := template(t, 256, ipfix.FieldSpec{ID: c.first, Length: 8}, ipfix.FieldSpec{ID: c.last, Length: c.length})
+			tmpl := template(t, 256, ipfix.FieldSpec{ID: c.first, Length: 8},
+				ipfix.FieldSpec{ID: c.last, Length: c.length})
 			e := ipfix.Encoder{}
 			e.Boot = boot
 			e.Begin(nil, exported)

@@ -12,7 +12,8 @@ import (
 // TestSections decodes packets in the elements 315, 313 and 104, of fixed and
 // variable length, and with more bytes than a step can hold.
 func TestSections(t *testing.T) {
-	in := flow.Record{Src: netip.MustParseAddr("2001:db8::1"), Dst: netip.MustParseAddr("2001:db8::2"), SrcPort: 53, DstPort: 1024, Proto: 17, Bytes: 300}
+	in := flow.Record{Src: netip.MustParseAddr("2001:db8::1"), Dst: netip.MustParseAddr("2001:db8::2"), SrcPort: 53,
+		DstPort: 1024, Proto: 17, Bytes: 300}
 	frame := append(packet.Append(nil, &in), make([]byte, 300)...)
 	for _, c := range []struct {
 		id, length uint16
@@ -41,7 +42,8 @@ func TestSections(t *testing.T) {
 		if _, err := d.Decode(tmpl, &got, b); err != nil {
 			t.Fatal(err)
 		}
-		if got.Src != in.Src || got.Dst != in.Dst || got.SrcPort != 53 || got.DstPort != 1024 || got.Proto != 17 || got.Packets != 1 ||
+		if got.Src != in.Src || got.Dst != in.Dst || got.SrcPort != 53 || got.DstPort != 1024 || got.Proto != 17 ||
+			got.Packets != 1 ||
 			got.Bytes != c.want || got.Input != 7 || got.Sample == nil || got.Sample.Kind != flow.SampleSection {
 			t.Errorf("element %d of %d bytes: got %+v", c.id, c.length, got)
 		}
@@ -51,7 +53,8 @@ func TestSections(t *testing.T) {
 // TestSectionsWithoutLength takes the length of a packet from its IP header, behind
 // whatever the link has before it; labels and other protocols are none.
 func TestSectionsWithoutLength(t *testing.T) {
-	in := flow.Record{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2"), SrcPort: 53, DstPort: 1024, Proto: 17, Bytes: 300}
+	in := flow.Record{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2"), SrcPort: 53,
+		DstPort: 1024, Proto: 17, Bytes: 300}
 	frame := packet.Append(nil, &in)
 	macs, ip := frame[:12], frame[14:]
 	for _, c := range []struct {
@@ -62,7 +65,8 @@ func TestSectionsWithoutLength(t *testing.T) {
 		{"Ethernet", frame, 314},
 		{"a tag", slices.Concat(macs, []byte{0x81, 0, 0, 7, 8, 0}, ip), 318},
 		{"three tags", slices.Concat(macs, []byte{0x88, 0xa8, 0, 5, 0x81, 0, 0, 6, 0x81, 0, 0, 7, 8, 0}, ip), 326},
-		{"two labels from 262144", slices.Concat(macs, []byte{0x88, 0x47, 0x49, 0x30, 0x50, 64, 0x49, 0x30, 0x61, 64}, ip), 322},
+		{"two labels from 262144", slices.Concat(macs, []byte{0x88, 0x47, 0x49, 0x30, 0x50, 64, 0x49, 0x30, 0x61, 64},
+			ip), 322},
 		{"PPPoE", slices.Concat(macs, []byte{0x88, 0x64, 0x11, 0, 0, 1, 1, 46, 0, 0x21}, ip), 322},
 		{"ARP-like", slices.Concat(macs, []byte{0x88, 0xb5, 0x45, 0, 9, 9, 9, 9, 9, 9}), 0},
 		{"a pseudowire", slices.Concat(macs, []byte{0x88, 0x47, 0, 1, 0x11, 64, 0, 0, 0, 0}, frame), 0},
@@ -74,7 +78,8 @@ func TestSectionsWithoutLength(t *testing.T) {
 		}
 		var got flow.Record
 		var d RecordDecoder
-		if _, err := d.Decode(tmpl, &got, encodeOne(tmpl, &flow.Record{Extra: []flow.Element{{ID: frameSection, Value: c.frame}}})); err != nil {
+		if _, err := d.Decode(tmpl, &got, encodeOne(tmpl,
+			&flow.Record{Extra: []flow.Element{{ID: frameSection, Value: c.frame}}})); err != nil {
 			t.Fatal(err)
 		}
 		if got.Bytes != c.want || got.Packets != 1 || got.Has(flow.Bytes) != (c.want != 0) {
@@ -86,10 +91,12 @@ func TestSectionsWithoutLength(t *testing.T) {
 // TestTunnelsInSections sends packets in tunnels in the elements 315 and 313: they go
 // through the same dissector as sFlow's (see TestDissect of package sflow).
 func TestTunnelsInSections(t *testing.T) {
-	inner := flow.Record{Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("10.0.0.2"), SrcPort: 1024, DstPort: 80, Proto: 6, Bytes: 200}
+	inner := flow.Record{Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("10.0.0.2"), SrcPort: 1024,
+		DstPort: 80, Proto: 6, Bytes: 200}
 	frame := packet.Append(nil, &inner) // Ethernet, IPv4, TCP
 	outer := func(proto uint8, dst uint16) []byte {
-		r := flow.Record{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2"), SrcPort: 50000, DstPort: dst, Proto: proto, Bytes: 300}
+		r := flow.Record{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2"), SrcPort: 50000,
+			DstPort: dst, Proto: proto, Bytes: 300}
 		return packet.Append(nil, &r)
 	}
 	const ethernet, ip = 14, 20
@@ -101,7 +108,8 @@ func TestTunnelsInSections(t *testing.T) {
 		{"VXLAN", slices.Concat(outer(17, 4789), []byte{8, 0, 0, 0, 0, 0x13, 0x89, 0}, frame), 5001},
 		{"GRE", slices.Concat(outer(47, 0)[:ethernet+ip], []byte{0, 0, 8, 0}, frame[ethernet:]), 0},
 		{"IP in IP", slices.Concat(outer(4, 0)[:ethernet+ip], frame[ethernet:]), 0},
-		{"QinQ and MPLS", slices.Concat(frame[:12], []byte{0x88, 0xa8, 0, 5, 0x81, 0, 0, 7, 0x88, 0x47, 0, 1, 0x11, 64}, frame[ethernet:]), 0},
+		{"QinQ and MPLS", slices.Concat(frame[:12], []byte{0x88, 0xa8, 0, 5, 0x81, 0, 0, 7, 0x88, 0x47, 0, 1, 0x11, 64},
+			frame[ethernet:]), 0},
 	} {
 		for _, id := range []uint16{frameSection, ipHeaderSection} {
 			packet := c.frame
@@ -117,15 +125,18 @@ func TestTunnelsInSections(t *testing.T) {
 			}
 			var got flow.Record
 			var d RecordDecoder
-			if _, err := d.Decode(tmpl, &got, encodeOne(tmpl, &flow.Record{Extra: []flow.Element{{ID: id, Value: packet}}})); err != nil {
+			if _, err := d.Decode(tmpl, &got,
+				encodeOne(tmpl, &flow.Record{Extra: []flow.Element{{ID: id, Value: packet}}})); err != nil {
 				t.Fatal(err)
 			}
 			tunnel := c.name != "QinQ and MPLS"
-			if got.Src != inner.Src || got.DstPort != 80 || got.Proto != 6 || got.Has(flow.TunSrc) != tunnel || got.SegmentID != c.vni || got.Packets != 1 {
+			if got.Src != inner.Src || got.DstPort != 80 || got.Proto != 6 || got.Has(flow.TunSrc) != tunnel ||
+				got.SegmentID != c.vni || got.Packets != 1 {
 				t.Errorf("%s in element %d: got %+v", c.name, id, got)
 			}
 			if !tunnel && (got.SrcVLAN != 7 || got.Sample.OuterVLAN != 5 || got.MPLSDepth != 1) {
-				t.Errorf("%s: got VLAN %d, outer %d, %d labels", c.name, got.SrcVLAN, got.Sample.OuterVLAN, got.MPLSDepth)
+				t.Errorf("%s: got VLAN %d, outer %d, %d labels", c.name, got.SrcVLAN, got.Sample.OuterVLAN,
+					got.MPLSDepth)
 			}
 		}
 	}

@@ -284,7 +284,8 @@ func DecodeOption(t *Template, o *flow.OptionRecord, b []byte) (int, error) {
 
 // shortRecord is the error of a record that does not fit its set.
 func shortRecord(t *Template, off, have int) error {
-	return fmt.Errorf("record of template %d: expected another field at byte %d of %d: %w", t.ID, off, have, wire.ErrShort)
+	return fmt.Errorf("record of template %d: expected another field at byte %d of %d: %w", t.ID, off, have,
+		wire.ErrShort)
 }
 
 // String returns a field's number and, where the registry has one, its name.

@@ -44,14 +44,16 @@ func TestInvalidTemplates(t *testing.T) {
 		id     uint16
 		fields []ipfix.FieldSpec
 	}{
-		"no fields": {256, nil}, "no bytes": {256, []ipfix.FieldSpec{f(8, 0), f(12, 0)}}, "id": {255, []ipfix.FieldSpec{f(8, 4)}},
+		"no fields": {256, nil}, "no bytes": {256, []ipfix.FieldSpec{f(8, 0), f(12, 0)}},
+		"id":              {255, []ipfix.FieldSpec{f(8, 4)}},
 		"too many fields": {256, many}, "too long": {256, []ipfix.FieldSpec{f(8, 40000), f(12, 40000)}},
 	} {
 		if _, err := ipfix.NewTemplate(c.id, c.fields); !errors.Is(err, ipfix.ErrTemplate) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	if tmpl, err := ipfix.NewTemplate(256, []ipfix.FieldSpec{f(371, ipfix.Variable)}); err != nil || tmpl.MinLength() != 1 {
+	if tmpl, err := ipfix.NewTemplate(256, []ipfix.FieldSpec{f(371, ipfix.Variable)}); err != nil ||
+		tmpl.MinLength() != 1 {
 		t.Errorf("a variable field alone: %v", err)
 	}
 }
@@ -66,12 +68,15 @@ func TestEffectiveCounters(t *testing.T) {
 		extra  int
 	}{
 		{"delta", "0102", []ipfix.FieldSpec{f(1, 1), f(2, 1)}, want{bytes: 1, packets: 2}, 0},
-		{"delta and post", "01020304", []ipfix.FieldSpec{f(23, 1), f(24, 1), f(1, 1), f(2, 1)}, want{bytes: 3, packets: 4, out: 1}, 0},
+		{"delta and post", "01020304", []ipfix.FieldSpec{f(23, 1), f(24, 1), f(1, 1), f(2, 1)},
+			want{bytes: 3, packets: 4, out: 1}, 0},
 		{"post alone", "0102", []ipfix.FieldSpec{f(23, 1), f(24, 1)}, want{bytes: 1, packets: 2, out: 1}, 0},
 		{"totals", "0102", []ipfix.FieldSpec{f(85, 1), f(86, 1)}, want{bytes: 1, packets: 2}, 2},
 		{"totals beside delta", "0102", []ipfix.FieldSpec{f(85, 1), f(1, 1)}, want{bytes: 2}, 1},
-		{"delta of zero beside post", "05060000", []ipfix.FieldSpec{f(23, 1), f(24, 1), f(1, 1), f(2, 1)}, want{bytes: 5, packets: 6, out: 5}, 2},
-		{"initiator and responder", "01020304", []ipfix.FieldSpec{f(231, 1), f(232, 1), f(298, 1), f(299, 1)}, want{bytes: 1, packets: 3, rev: 2}, 4},
+		{"delta of zero beside post", "05060000", []ipfix.FieldSpec{f(23, 1), f(24, 1), f(1, 1), f(2, 1)},
+			want{bytes: 5, packets: 6, out: 5}, 2},
+		{"initiator and responder", "01020304", []ipfix.FieldSpec{f(231, 1), f(232, 1), f(298, 1), f(299, 1)},
+			want{bytes: 1, packets: 3, rev: 2}, 4},
 		{"biflow", "0102", []ipfix.FieldSpec{f(1, 1), {PEN: 29305, ID: 1, Length: 1}}, want{bytes: 1, rev: 2}, 1},
 		{"twice, the first counts", "0102", []ipfix.FieldSpec{f(1, 1), f(1, 1)}, want{bytes: 1}, 1},
 		{"a delta of no bytes", "02", []ipfix.FieldSpec{f(1, 0), f(85, 1)}, want{bytes: 2}, 1},
@@ -142,13 +147,15 @@ func TestVendorsIdsAreTheirOwn(t *testing.T) {
 // TestTwiceInAnOption: of an element that an option record has twice the first counts;
 // a scope has numbers of its own.
 func TestTwiceInAnOption(t *testing.T) {
-	tmpl, err := ipfix.NewOptionsTemplate(256, []ipfix.FieldSpec{{ID: 4, Length: 1, Scope: true}, f(34, 2), f(4, 1), f(34, 4), {PEN: 9, ID: 34, Length: 1}})
+	tmpl, err := ipfix.NewOptionsTemplate(256,
+		[]ipfix.FieldSpec{{ID: 4, Length: 1, Scope: true}, f(34, 2), f(4, 1), f(34, 4), {PEN: 9, ID: 34, Length: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var o flow.OptionRecord
 	n, err := ipfix.DecodeOption(tmpl, &o, []byte{1, 0, 100, 6, 0, 0, 0, 0, 5})
-	if err != nil || n != 9 || len(o.Scope) != 1 || len(o.Fields) != 3 || o.Fields[0].Value[1] != 100 || o.Fields[1].ID != 4 || o.Fields[2].PEN != 9 {
+	if err != nil || n != 9 || len(o.Scope) != 1 || len(o.Fields) != 3 || o.Fields[0].Value[1] != 100 ||
+		o.Fields[1].ID != 4 || o.Fields[2].PEN != 9 {
 		t.Errorf("%d bytes, %v: got %+v", n, err, o)
 	}
 }
@@ -159,8 +166,10 @@ func TestTwiceInAnOption(t *testing.T) {
 func TestTranslationOfOldASA(t *testing.T) {
 	fields := []ipfix.FieldSpec{f(40001, 4), f(40002, 4), f(40003, 2), f(40004, 2)}
 	r := one(t, flow.Record{}, "c0a80e0102020208003544aa", fields...)
-	if r.XlateSrc.String() != "192.168.14.1" || r.XlateDst.String() != "2.2.2.8" || r.XlateSPort != 53 || r.XlateDPort != 17578 ||
-		!r.Has(flow.XlateSrc) || !r.Has(flow.XlateDst) || !r.Has(flow.XlateSPort) || !r.Has(flow.XlateDPort) || len(r.Extra) != 4 {
+	if r.XlateSrc.String() != "192.168.14.1" || r.XlateDst.String() != "2.2.2.8" || r.XlateSPort != 53 ||
+		r.XlateDPort != 17578 ||
+		!r.Has(flow.XlateSrc) || !r.Has(flow.XlateDst) || !r.Has(flow.XlateSPort) || !r.Has(flow.XlateDPort) ||
+		len(r.Extra) != 4 {
 		t.Errorf("got %+v", r)
 	}
 	tmpl, err := ipfix.NewTemplate(256, fields)
@@ -193,10 +202,12 @@ func TestICMP(t *testing.T) {
 }
 
 func TestTenantIsTheFlow(t *testing.T) {
-	fields := []ipfix.FieldSpec{f(8, 4), f(12, 4), f(4, 1), {PEN: 6876, ID: 881, Length: 4}, {PEN: 6876, ID: 882, Length: 4},
+	fields := []ipfix.FieldSpec{f(8, 4), f(12, 4), f(4, 1), {PEN: 6876, ID: 881, Length: 4},
+		{PEN: 6876, ID: 882, Length: 4},
 		{PEN: 6876, ID: 880, Length: 1}, {PEN: 6876, ID: 886, Length: 2}, {PEN: 6876, ID: 887, Length: 2}}
 	r := one(t, flow.Record{}, "c0000201c0000202110a0000010a0000020604d20050", fields...)
-	if r.Src.String() != "10.0.0.1" || r.Dst.String() != "10.0.0.2" || r.Proto != 6 || r.SrcPort != 1234 || r.DstPort != 80 {
+	if r.Src.String() != "10.0.0.1" || r.Dst.String() != "10.0.0.2" || r.Proto != 6 || r.SrcPort != 1234 ||
+		r.DstPort != 80 {
 		t.Errorf("the flow: got %+v", r)
 	}
 	if r.TunSrc.String() != "192.0.2.1" || r.TunDst.String() != "192.0.2.2" || r.TunProto != 17 || !r.Has(flow.TunSrc) {
@@ -221,18 +232,23 @@ func TestSetTimes(t *testing.T) {
 		{"none", flow.Record{Exported: x}, 0, 0, [2]flow.Time{x, x}, false},
 		{"none, and no export time", flow.Record{Received: x + 9}, 0, 0, [2]flow.Time{x + 9, x + 9}, false},
 		{"an event's time", flow.Record{Exported: x, EventTime: x - 7}, 0, 0, [2]flow.Time{x - 7, x - 7}, false},
-		{"start and an event's time", flow.Record{Exported: x, EventTime: x - 7}, x - 9, 0, [2]flow.Time{x - 9, x - 7}, false},
+		{"start and an event's time", flow.Record{Exported: x, EventTime: x - 7}, x - 9, 0, [2]flow.Time{x - 9, x - 7},
+			false},
 		{"first alone", flow.Record{Exported: x}, x - 5, 0, [2]flow.Time{x - 5, x - 5}, false},
 		{"last alone", flow.Record{Exported: x}, 0, x - 5, [2]flow.Time{x - 5, x - 5}, false},
 		{"future", flow.Record{Exported: x}, x - 5, x + 3600e9, [2]flow.Time{x - 5, x}, true},
-		{"three days to two days ago", flow.Record{Exported: x}, x - 3*86400e9, x - 2*86400e9, [2]flow.Time{x - 3*86400e9, x - 2*86400e9}, false},
-		{"forty days long", flow.Record{Exported: x}, x - 40*86400e9, x - 1e9, [2]flow.Time{x - 40*86400e9, x - 1e9}, false},
+		{"three days to two days ago", flow.Record{Exported: x}, x - 3*86400e9, x - 2*86400e9,
+			[2]flow.Time{x - 3*86400e9, x - 2*86400e9}, false},
+		{"forty days long", flow.Record{Exported: x}, x - 40*86400e9, x - 1e9, [2]flow.Time{x - 40*86400e9, x - 1e9},
+			false},
 		{"end before start", flow.Record{Exported: x}, x - 5e9, x - 9e9, [2]flow.Time{x - 9e9, x - 9e9}, true},
 		{"start in the future", flow.Record{Exported: x}, x + 7200e9, x - 9e9, [2]flow.Time{x - 9e9, x - 9e9}, true},
 		{"start in 1970", flow.Record{Exported: x}, 12345e6, x - 9e9, [2]flow.Time{x - 9e9, x - 9e9}, true},
 		{"end in 1970", flow.Record{Exported: x}, x - 9e9, 12345e6, [2]flow.Time{x - 9e9, x}, true},
-		{"an exporter that lives in 1970", flow.Record{Exported: 99999e6, Received: x}, 12345e6, 12346e6, [2]flow.Time{12345e6, 12346e6}, false},
-		{"end a little before start", flow.Record{Exported: x}, x - 5e9 + 3, x - 5e9, [2]flow.Time{x - 5e9, x - 5e9}, true},
+		{"an exporter that lives in 1970", flow.Record{Exported: 99999e6, Received: x}, 12345e6, 12346e6,
+			[2]flow.Time{12345e6, 12346e6}, false},
+		{"end a little before start", flow.Record{Exported: x}, x - 5e9 + 3, x - 5e9, [2]flow.Time{x - 5e9, x - 5e9},
+			true},
 		{"largest", flow.Record{Exported: x}, math.MaxInt64, math.MaxInt64, [2]flow.Time{x, x}, true},
 		{"smallest", flow.Record{Exported: x}, math.MinInt64, math.MinInt64, [2]flow.Time{x, x}, false},
 	} {
@@ -352,7 +368,8 @@ func roundTrip(t *testing.T, tmpl *ipfix.Template, data []byte) {
 		t.Fatal(err)
 	}
 	nextIsDecode(t, tmpl, data, set.Body)
-	if again.Bytes != r.Bytes || again.SrcPort != r.SrcPort || again.Src != r.Src || again.Proto != r.Proto || again.Input != r.Input {
+	if again.Bytes != r.Bytes || again.SrcPort != r.SrcPort || again.Src != r.Src || again.Proto != r.Proto ||
+		again.Input != r.Input {
 		t.Fatalf("got  %+v\nwant %+v\ntemplate %v", again, r, tmpl.Fields)
 	}
 }

@@ -81,7 +81,8 @@ func fieldOf(f FieldSpec) flow.Field {
 	if f.PEN != 0 {
 		return noField
 	}
-	if uses := flow.Uses(0, f.ID); len(uses) == 1 && !uses[0].Keep && uses[0].Form == flow.FormWhole && innerOf.Has(uses[0].Field) {
+	if uses := flow.Uses(0, f.ID); len(uses) == 1 && !uses[0].Keep && uses[0].Form == flow.FormWhole &&
+		innerOf.Has(uses[0].Field) {
 		return uses[0].Field
 	}
 	return noField

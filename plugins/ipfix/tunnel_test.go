@@ -22,7 +22,8 @@ func TestFlowInsideAnother(t *testing.T) {
 		}
 		return all
 	}
-	outer6, outer4 := [2]netip.Addr{a("2001:db8:91::1"), a("2001:db8:90::")}, [2]netip.Addr{a("198.51.100.1"), a("198.51.100.2")}
+	outer6, outer4 := [2]netip.Addr{a("2001:db8:91::1"), a("2001:db8:90::")},
+		[2]netip.Addr{a("198.51.100.1"), a("198.51.100.2")}
 	inner6, inner4 := [2]netip.Addr{a("2001:db8::1"), a("2001:db8::2")}, [2]netip.Addr{a("192.0.2.13"), a("192.0.2.12")}
 	for _, c := range []struct {
 		name         string
@@ -38,9 +39,11 @@ func TestFlowInsideAnother(t *testing.T) {
 		{"either family inside", join(in6, ports, counts, in4, in6, ports), outer6, inner4, 4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tunnelled := flow.Record{Src: c.inner[0], Dst: c.inner[1], SrcPort: 1111, DstPort: 2222, Proto: 17, Bytes: 1000, Packets: 10,
+			tunnelled := flow.Record{Src: c.inner[0], Dst: c.inner[1], SrcPort: 1111, DstPort: 2222, Proto: 17,
+				Bytes: 1000, Packets: 10,
 				TunSrc: c.outer[0], TunDst: c.outer[1], TunSrcPort: 3333, TunDstPort: 4444, TunProto: c.proto}
-			plain := flow.Record{Src: c.outer[0], Dst: c.outer[1], SrcPort: 5, DstPort: 6, Proto: 6, Bytes: 7, Packets: 8}
+			plain := flow.Record{Src: c.outer[0], Dst: c.outer[1], SrcPort: 5, DstPort: 6, Proto: 6, Bytes: 7,
+				Packets: 8}
 			tmpl := template(t, 256, c.fields...)
 			var e ipfix.Encoder
 			e.Begin(nil, exported)
@@ -56,15 +59,19 @@ func TestFlowInsideAnother(t *testing.T) {
 					want.SrcPort, want.DstPort, want.Proto = 0, 0, 0
 					r.SrcPort, r.DstPort, r.Proto, r.TunProto = 0, 0, 0, 0
 				}
-				if r.Src != want.Src || r.Dst != want.Dst || r.SrcPort != want.SrcPort || r.DstPort != want.DstPort || r.Proto != want.Proto ||
-					r.TunSrc != want.TunSrc || r.TunDst != want.TunDst || r.TunProto != want.TunProto || r.Bytes != want.Bytes ||
+				if r.Src != want.Src || r.Dst != want.Dst || r.SrcPort != want.SrcPort || r.DstPort != want.DstPort ||
+					r.Proto != want.Proto ||
+					r.TunSrc != want.TunSrc || r.TunDst != want.TunDst || r.TunProto != want.TunProto ||
+					r.Bytes != want.Bytes ||
 					r.Has(flow.TunSrc) != want.TunSrc.IsValid() {
 					t.Errorf("record %d:\n got %+v\nwant %+v", i, *r, want)
 				}
 				if again && (r.TunSrcPort != want.TunSrcPort || r.TunDstPort != want.TunDstPort) {
-					t.Errorf("record %d: outer ports %d and %d, want %d and %d", i, r.TunSrcPort, r.TunDstPort, want.TunSrcPort, want.TunDstPort)
+					t.Errorf("record %d: outer ports %d and %d, want %d and %d", i, r.TunSrcPort, r.TunDstPort,
+						want.TunSrcPort, want.TunDstPort)
 				}
-				if wantVersion := uint8(6); r.Src.Is4() && r.IPVersion != 4 || !r.Src.Is4() && r.IPVersion != wantVersion {
+				if wantVersion := uint8(6); r.Src.Is4() && r.IPVersion != 4 || !r.Src.Is4() &&
+					r.IPVersion != wantVersion {
 					t.Errorf("record %d of %s: IP version %d", i, r.Src, r.IPVersion)
 				}
 			}
@@ -78,7 +85,8 @@ func TestFramesOfATunnel(t *testing.T) {
 	mac := func(s string) string { return "00005e0053" + s }
 	r := one(t, flow.Record{}, mac("01")+mac("02")+"c6336401"+"c6336402"+mac("03")+mac("04")+"c0000201"+"c0000202",
 		f(56, 6), f(80, 6), f(8, 4), f(12, 4), f(56, 6), f(80, 6), f(8, 4), f(12, 4))
-	if r.Src != netip.MustParseAddr("192.0.2.1") || r.InSrcMAC[5] != 3 || r.InDstMAC[5] != 4 || r.TunSrc != netip.MustParseAddr("198.51.100.1") {
+	if r.Src != netip.MustParseAddr("192.0.2.1") || r.InSrcMAC[5] != 3 || r.InDstMAC[5] != 4 ||
+		r.TunSrc != netip.MustParseAddr("198.51.100.1") {
 		t.Errorf("got %+v", r)
 	}
 }

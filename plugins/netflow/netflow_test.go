@@ -19,7 +19,8 @@ const exported = flow.Time(1482409057e9)
 func v5Record() flow.Record {
 	return flow.Record{
 		First: exported - 5e9, Last: exported - 1e9,
-		Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("198.51.100.2"), NextHop: netip.MustParseAddr("203.0.113.1"),
+		Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("198.51.100.2"),
+		NextHop: netip.MustParseAddr("203.0.113.1"),
 		SrcPort: 1234, DstPort: 443, Proto: 6, IPVersion: 4, TCPFlags: 0x12, SrcTOS: 3, Bytes: 1 << 31, Packets: 77,
 		Input: 9, Output: 10, SrcMask: 24, DstMask: 25, SrcAS: 65000, DstAS: 65001,
 	}
@@ -46,7 +47,8 @@ func decodeV5(t testing.TB, b []byte) (netflow.V5Header, []flow.Record) {
 
 func TestV5RoundTrip(t *testing.T) {
 	for _, uptime := range []uint32{1e6, 100, 0xffffffff} { // 100: the flow began before the count wrapped
-		head := netflow.V5Header{SysUptime: uptime, Seconds: uint32(exported / 1e9), Sequence: 7, EngineType: 1, EngineID: 2, Sampling: 0x4064}
+		head := netflow.V5Header{SysUptime: uptime, Seconds: uint32(exported / 1e9), Sequence: 7, EngineType: 1,
+			EngineID: 2, Sampling: 0x4064}
 		want := v5Record()
 		h, got := decodeV5(t, netflow.AppendV5(nil, head, []flow.Record{want, want}))
 		head.Count = 2
@@ -57,7 +59,8 @@ func TestV5RoundTrip(t *testing.T) {
 			t.Fatalf("got %d records, want 2", len(got))
 		}
 		r := got[1]
-		if !r.Has(flow.FirstSeen) || !r.Has(flow.LastSeen) || r.Has(flow.TimeRepair) || r.SamplingRate != 100 || r.SamplingSource != flow.RateHeader {
+		if !r.Has(flow.FirstSeen) || !r.Has(flow.LastSeen) || r.Has(flow.TimeRepair) || r.SamplingRate != 100 ||
+			r.SamplingSource != flow.RateHeader {
 			t.Errorf("uptime %d: got %+v", uptime, r)
 		}
 		r.Present, r.Extra = flow.Set{}, nil
@@ -71,10 +74,12 @@ func TestV5RoundTrip(t *testing.T) {
 }
 
 func TestV5EncodesWhatDoesNotFit(t *testing.T) {
-	r := flow.Record{Src: netip.MustParseAddr("2001:db8::1"), Bytes: 1 << 40, Packets: 1 << 33, Input: 1 << 20, SrcAS: 4200000000, First: exported, Last: exported}
+	r := flow.Record{Src: netip.MustParseAddr("2001:db8::1"), Bytes: 1 << 40, Packets: 1 << 33, Input: 1 << 20,
+		SrcAS: 4200000000, First: exported, Last: exported}
 	_, got := decodeV5(t, netflow.AppendV5(nil, netflow.V5Header{Seconds: uint32(exported / 1e9)}, []flow.Record{r}))
 	g := got[0]
-	if g.Src != netip.IPv4Unspecified() || g.Bytes != 1<<32-1 || g.Packets != 1<<32-1 || g.Input != 0xffff || g.SrcAS != 23456 {
+	if g.Src != netip.IPv4Unspecified() || g.Bytes != 1<<32-1 || g.Packets != 1<<32-1 || g.Input != 0xffff ||
+		g.SrcAS != 23456 {
 		t.Errorf("got %v, %d bytes, %d packets, interface %d, AS %d", g.Src, g.Bytes, g.Packets, g.Input, g.SrcAS)
 	}
 }
@@ -101,7 +106,8 @@ func v9Template(t testing.TB, id uint16, fields ...ipfix.FieldSpec) *ipfix.Templ
 }
 
 func TestV9RoundTrip(t *testing.T) {
-	tmpl := v9Template(t, 256, ipfix.FieldSpec{ID: 8, Length: 4}, ipfix.FieldSpec{ID: 12, Length: 4}, ipfix.FieldSpec{ID: 1, Length: 8},
+	tmpl := v9Template(t, 256, ipfix.FieldSpec{ID: 8, Length: 4}, ipfix.FieldSpec{ID: 12, Length: 4},
+		ipfix.FieldSpec{ID: 1, Length: 8},
 		ipfix.FieldSpec{ID: 2, Length: 3}, ipfix.FieldSpec{ID: 22, Length: 4}, ipfix.FieldSpec{ID: 21, Length: 4},
 		ipfix.FieldSpec{ID: 33002, Length: 2}, ipfix.FieldSpec{ID: 40000, Length: ipfix.Variable})
 	opt := v9Template(t, 257, ipfix.FieldSpec{ID: 1, Length: 4, Scope: true}, ipfix.FieldSpec{ID: 34, Length: 4})
@@ -149,7 +155,8 @@ func TestV9RoundTrip(t *testing.T) {
 			}
 		case 257:
 			var o flow.OptionRecord
-			if _, err := ipfix.DecodeOption(opt, &o, set.Body); err != nil || len(o.Scope) != 1 || wire.Uint(o.Fields[0].Value) != 100 {
+			if _, err := ipfix.DecodeOption(opt, &o, set.Body); err != nil || len(o.Scope) != 1 ||
+				wire.Uint(o.Fields[0].Value) != 100 {
 				t.Errorf("got option %+v, %v", o, err)
 			}
 		}
@@ -157,7 +164,8 @@ func TestV9RoundTrip(t *testing.T) {
 	if err := sets.Err(); err != nil || !reflect.DeepEqual(ids, []uint16{0, 1, 256, 257}) {
 		t.Fatalf("got sets %v, %v", ids, err)
 	}
-	if got.Src != rec.Src || got.Bytes != rec.Bytes || got.Packets != rec.Packets || got.First != rec.First || got.Last != rec.Last ||
+	if got.Src != rec.Src || got.Bytes != rec.Bytes || got.Packets != rec.Packets || got.First != rec.First ||
+		got.Last != rec.Last ||
 		got.FwXEvent != 1001 || string(got.User) != "alice" {
 		t.Errorf("got %+v", got)
 	}
@@ -170,7 +178,8 @@ func TestV9UserNames(t *testing.T) {
 		var d ipfix.RecordDecoder
 		var r flow.Record
 		tmpl := v9Template(t, 256, ipfix.FieldSpec{ID: 8, Length: 4}, ipfix.FieldSpec{ID: id, Length: 8})
-		if n, err := d.Decode(tmpl, &r, record); err != nil || n != len(record) || !r.Has(flow.User) || string(r.User) != "alice\x00\x00\x00" {
+		if n, err := d.Decode(tmpl, &r, record); err != nil || n != len(record) || !r.Has(flow.User) ||
+			string(r.User) != "alice\x00\x00\x00" {
 			t.Errorf("type %d: %d bytes read, user %q: %v", id, n, r.User, err)
 		}
 	}

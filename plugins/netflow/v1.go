@@ -39,7 +39,8 @@ func ParseV7Header(b []byte) (V5Header, []byte, error) {
 // parseFixed reads a header of version 1 or 7.
 func parseFixed(b []byte, version uint16, header, record int) (V5Header, []byte, error) {
 	if len(b) < header {
-		return V5Header{}, nil, fmt.Errorf("netflow v%d: header: expected %d bytes, got %d: %w", version, header, len(b), wire.ErrShort)
+		return V5Header{}, nil, fmt.Errorf("netflow v%d: header: expected %d bytes, got %d: %w", version, header,
+			len(b), wire.ErrShort)
 	}
 	if v := binary.BigEndian.Uint16(b); v != version {
 		return V5Header{}, nil, fmt.Errorf("netflow v%d: header: expected version %d, got %d", version, version, v)
@@ -88,7 +89,8 @@ const routerElement = 130
 
 // v7Present are the fields of every version 7 record.
 var v7Present = flow.SetOf(flow.Src, flow.Dst, flow.NextHop, flow.Input, flow.Output, flow.Packets, flow.Bytes,
-	flow.SrcPort, flow.DstPort, flow.TCPFlags, flow.Proto, flow.SrcTOS, flow.SrcAS, flow.DstAS, flow.SrcMask, flow.DstMask)
+	flow.SrcPort, flow.DstPort, flow.TCPFlags, flow.Proto, flow.SrcTOS, flow.SrcAS, flow.DstAS, flow.SrcMask,
+	flow.DstMask)
 
 // V7Base fills base with what all records of a version 7 datagram share.
 func V7Base(base *flow.Record, h V5Header) {

@@ -10,7 +10,8 @@ import (
 // fixedSeeds are datagrams of v1 and v7.
 func fixedSeeds() (v1, v7 []byte) {
 	recs := []flow.Record{{
-		Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("198.51.100.2"), SrcPort: 1024, DstPort: 53, Proto: 17, Bytes: 70, Packets: 1,
+		Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("198.51.100.2"), SrcPort: 1024, DstPort: 53,
+		Proto: 17, Bytes: 70, Packets: 1,
 		First: 1767323040e9, Last: 1767323041e9, SrcTOS: 4, Input: 2, Output: 3,
 		Extra: []flow.Element{{ID: routerElement, Value: []byte{10, 9, 9, 9}}},
 	}}
@@ -72,13 +73,15 @@ func TestV1AsCiscoDocumentsIt(t *testing.T) {
 		DecodeV1(&recs[i], records[i*V1RecordLen:])
 	}
 	r, at := &recs[0], flow.Time(0x69573320)*1e9
-	if r.Src != netip.MustParseAddr("192.0.2.1") || r.Dst != netip.MustParseAddr("198.51.100.2") || r.NextHop != netip.MustParseAddr("10.0.0.1") ||
+	if r.Src != netip.MustParseAddr("192.0.2.1") || r.Dst != netip.MustParseAddr("198.51.100.2") ||
+		r.NextHop != netip.MustParseAddr("10.0.0.1") ||
 		r.Input != 3 || r.Output != 4 || r.Packets != 5 || r.Bytes != 600 || r.SrcPort != 40001 || r.DstPort != 443 ||
 		r.Proto != 6 || r.SrcTOS != 0xb8 || r.TCPFlags != 0x1b || r.First != at-2e9 || r.Last != at-1e9 {
 		t.Errorf("the first record: got %+v", r)
 	}
 	r = &recs[1]
-	if r.Src != netip.MustParseAddr("192.0.2.7") || r.Bytes != 96 || r.SrcPort != 40002 || r.DstPort != 53 || r.Proto != 17 {
+	if r.Src != netip.MustParseAddr("192.0.2.7") || r.Bytes != 96 || r.SrcPort != 40002 || r.DstPort != 53 ||
+		r.Proto != 17 {
 		t.Errorf("the second record: got %+v", r)
 	}
 	if got := AppendV1(nil, h, recs); string(got) != string(datagram) {

@@ -49,7 +49,8 @@ func (h V5Header) Rate() uint32 { return uint32(h.Sampling & 0x3fff) }
 // is less; when bytes are missing for the count, an error says so beside them.
 func ParseV5Header(b []byte) (V5Header, []byte, error) {
 	if len(b) < V5HeaderLen {
-		return V5Header{}, nil, fmt.Errorf("netflow v5: header: expected %d bytes, got %d: %w", V5HeaderLen, len(b), wire.ErrShort)
+		return V5Header{}, nil, fmt.Errorf("netflow v5: header: expected %d bytes, got %d: %w", V5HeaderLen, len(b),
+			wire.ErrShort)
 	}
 	if v := binary.BigEndian.Uint16(b); v != 5 {
 		return V5Header{}, nil, fmt.Errorf("netflow v5: header: expected version 5, got %d", v)

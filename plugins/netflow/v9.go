@@ -34,7 +34,8 @@ func (h V9Header) ExportTime() flow.Time { return flow.Time(h.Seconds) * 1e9 }
 // it, which ipfix.NewSets walks over.
 func ParseV9Header(b []byte) (V9Header, []byte, error) {
 	if len(b) < V9HeaderLen {
-		return V9Header{}, nil, fmt.Errorf("netflow v9: header: expected %d bytes, got %d: %w", V9HeaderLen, len(b), wire.ErrShort)
+		return V9Header{}, nil, fmt.Errorf("netflow v9: header: expected %d bytes, got %d: %w", V9HeaderLen, len(b),
+			wire.ErrShort)
 	}
 	if v := binary.BigEndian.Uint16(b); v != 9 {
 		return V9Header{}, nil, fmt.Errorf("netflow v9: header: expected version 9, got %d", v)
@@ -97,7 +98,8 @@ func (t *V9TemplateReader) nextOptions() (id uint16, fields []ipfix.FieldSpec, o
 	scopes, count := scope/4, scope/4+option/4
 	if have := t.r.Len() / 4; scope%4 != 0 || option%4 != 0 || count > have && have > 0 {
 		if t.flaw == nil {
-			t.flaw = fmt.Errorf("%w %d: expected lengths of scope and options in steps of 4 bytes, within the %d that there are, got %d and %d",
+			t.flaw = fmt.Errorf("%w %d: expected lengths of scope and options in steps of 4 bytes, within the %d that "+
+				"there are, got %d and %d",
 				ipfix.ErrTemplate, id, t.r.Len(), scope, option)
 		}
 		count = min(count, have)

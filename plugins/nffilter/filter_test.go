@@ -259,7 +259,8 @@ func TestRefuses(t *testing.T) {
 			continue
 		}
 		if bad.Line != c.line || bad.Column != c.column || !strings.Contains(err.Error(), c.text) {
-			t.Errorf("%q: expected %d:%d and %q, got %d:%d\n%v", c.filter, c.line, c.column, c.text, bad.Line, bad.Column, err)
+			t.Errorf("%q: expected %d:%d and %q, got %d:%d\n%v", c.filter, c.line, c.column, c.text, bad.Line,
+				bad.Column, err)
 		}
 	}
 }

@@ -24,7 +24,8 @@ var directions = map[string]uint64{"ingress": 0, "egress": 1}
 
 // firewallEvents are the words of information element 233.
 var firewallEvents = map[string]uint64{
-	"ignore": 0, "create": 1, "add": 1, "delete": 2, "del": 2, "term": 2, "denied": 3, "deny": 3, "alert": 4, "update": 5,
+	"ignore": 0, "create": 1, "add": 1, "delete": 2, "del": 2, "term": 2, "denied": 3, "deny": 3, "alert": 4,
+	"update": 5,
 }
 
 // denials are the reasons of Cisco's extended event, v9 type 33002.

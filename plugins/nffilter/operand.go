@@ -71,7 +71,8 @@ const (
 // nfdump's files have a place for them in every flow. A flow stands for itself, so that
 // flow.Flows is 1.
 var zeroes = setOf(flow.Src, flow.Dst, flow.SrcPort, flow.DstPort, flow.Proto, flow.TCPFlags, flow.SrcTOS,
-	flow.FwdStatus, flow.Bytes, flow.Packets, flow.RevBytes, flow.RevPackets, flow.Flows, flow.EngineType, flow.EngineID)
+	flow.FwdStatus, flow.Bytes, flow.Packets, flow.RevBytes, flow.RevPackets, flow.Flows, flow.EngineType,
+	flow.EngineID)
 
 func setOf(fields ...flow.Field) (s flow.Set) {
 	for _, f := range fields {

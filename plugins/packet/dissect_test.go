@@ -33,8 +33,10 @@ func TestTags(t *testing.T) {
 		if kind == 0 {
 			kind = etherIPv4
 		}
-		if p.VLAN != c.inner || p.OuterVLAN != c.outer || p.VLANClass != c.class || p.EtherType != kind || r.SrcVLAN != c.inner ||
-			r.Has(flow.SrcVLAN) != (c.tags != nil) || (p.Headers&flow.HasVLAN != 0) != (c.tags != nil) || r.DstPort != 80 {
+		if p.VLAN != c.inner || p.OuterVLAN != c.outer || p.VLANClass != c.class || p.EtherType != kind ||
+			r.SrcVLAN != c.inner ||
+			r.Has(flow.SrcVLAN) != (c.tags != nil) || (p.Headers&flow.HasVLAN != 0) != (c.tags != nil) ||
+			r.DstPort != 80 {
 			t.Errorf("%s: got %+v\n%+v", c.name, r, p)
 		}
 		if r.OutDstMAC != [6]byte{2, 0, 0, 0, 0, 1} || r.InSrcMAC != [6]byte{2, 0, 0, 0, 0, 2} {
@@ -90,13 +92,18 @@ func TestTunnelView(t *testing.T) {
 		{"GRE with routes", [][]byte{outer(47), {0x40, 0, 0x86, 0xdd}, inner}, false, 47},
 		{"PPTP", [][]byte{outer(47), {0x20, 1, 0x88, 0x0b, 0, 0, 0, 0}, inner}, false, 47},
 		{"VXLAN", [][]byte{outer(17), udp(portVXLAN), {8, 0, 0, 0, 0, 0, 9, 0}, eth(etherIPv6), inner}, true, 17},
-		{"VXLAN without a network", [][]byte{outer(17), udp(portVXLAN), {0, 0, 0, 0, 0, 0, 9, 0}, eth(etherIPv6), inner}, false, 17},
+		{"VXLAN without a network", [][]byte{outer(17), udp(portVXLAN), {0, 0, 0, 0, 0, 0, 9, 0}, eth(etherIPv6),
+			inner}, false, 17},
 		{"VXLAN of ARP", [][]byte{outer(17), udp(portVXLAN), {8, 0, 0, 0, 0, 0, 9, 0}, eth(0x806), inner}, false, 17},
-		{"GENEVE with options", [][]byte{outer(17), udp(portGENEVE), {2, 0, 0x86, 0xdd, 0, 0, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8}, inner}, true, 17},
-		{"GENEVE with as many options as fit", [][]byte{outer(17), udp(portGENEVE), {0x3f, 0, 0x86, 0xdd, 0, 0, 9, 0, 8 + 4*63 - 1: 0}, inner}, true, 17},
-		{"GENEVE of another version", [][]byte{outer(17), udp(portGENEVE), {0x40, 0, 0x86, 0xdd, 0, 0, 9, 0}, inner}, false, 17},
+		{"GENEVE with options", [][]byte{outer(17), udp(portGENEVE),
+			{2, 0, 0x86, 0xdd, 0, 0, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8}, inner}, true, 17},
+		{"GENEVE with as many options as fit",
+			[][]byte{outer(17), udp(portGENEVE), {0x3f, 0, 0x86, 0xdd, 0, 0, 9, 0, 8 + 4*63 - 1: 0}, inner}, true, 17},
+		{"GENEVE of another version", [][]byte{outer(17), udp(portGENEVE), {0x40, 0, 0x86, 0xdd, 0, 0, 9, 0}, inner},
+			false, 17},
 		{"ESP", [][]byte{outer(50), inner}, false, 50},
-		{"UDP to another port", [][]byte{outer(17), udp(4790), {8, 0, 0, 0, 0, 0, 9, 0}, eth(etherIPv6), inner}, false, 17},
+		{"UDP to another port", [][]byte{outer(17), udp(4790), {8, 0, 0, 0, 0, 0, 9, 0}, eth(etherIPv6), inner}, false,
+			17},
 		{"half an inner header", [][]byte{outer(41), inner[:39]}, false, 41},
 	} {
 		r, p := dissected(ProtocolEthernet, append([][]byte{eth(etherIPv4, 7)}, c.parts...)...)
@@ -106,10 +113,14 @@ func TestTunnelView(t *testing.T) {
 		} else if c.proto == 17 {
 			headers |= flow.HasUDP
 		}
-		if r.Src != src || r.Proto != proto || r.IPVersion != version || p.Headers&(flow.HasIPv4|flow.HasIPv6|flow.HasUDP|flow.HasTCP) != headers || r.SrcVLAN != 7 || r.OutDstMAC[0] != 2 {
+		if r.Src != src || r.Proto != proto || r.IPVersion != version ||
+			p.Headers&(flow.HasIPv4|flow.HasIPv6|flow.HasUDP|flow.HasTCP) != headers || r.SrcVLAN != 7 ||
+			r.OutDstMAC[0] != 2 {
 			t.Errorf("%s: got %+v\n%+v", c.name, r, p)
 		}
-		if c.entered != r.Has(flow.TunSrc) || c.entered && (r.TunSrc != addr("192.0.2.1") || r.TunDst != addr("192.0.2.2") || r.TunProto != c.proto || !r.Has(flow.TunDst) || !r.Has(flow.TunProto) || r.DstPort != 53 || r.Has(flow.FragFlags)) {
+		if c.entered != r.Has(flow.TunSrc) || c.entered &&
+			(r.TunSrc != addr("192.0.2.1") || r.TunDst != addr("192.0.2.2") || r.TunProto != c.proto ||
+				!r.Has(flow.TunDst) || !r.Has(flow.TunProto) || r.DstPort != 53 || r.Has(flow.FragFlags)) {
 			t.Errorf("%s: tunnel %s to %s, %d; port %d", c.name, r.TunSrc, r.TunDst, r.TunProto, r.DstPort)
 		}
 	}
@@ -136,7 +147,8 @@ func TestIPv6Extensions(t *testing.T) {
 		{"extension longer than the packet", 0, [][]byte{{17, 9, 7: 0}}, 0, 0, false},
 	} {
 		r, p := dissected(ProtocolIPv6, append([][]byte{ip6("2001:db8::1", "2001:db8::2", c.next)}, c.parts...)...)
-		if r.Proto != c.proto || r.DstPort != c.port || r.Has(flow.DstPort) != (c.port != 0) || r.Has(flow.FragFlags) != c.fragment {
+		if r.Proto != c.proto || r.DstPort != c.port || r.Has(flow.DstPort) != (c.port != 0) ||
+			r.Has(flow.FragFlags) != c.fragment {
 			t.Errorf("%s: got protocol %d, port %d, %+v\n%+v", c.name, r.Proto, r.DstPort, r, p)
 		}
 		if c.fragment && r.FragFlags != 0x20 {
@@ -160,10 +172,12 @@ func TestTransports(t *testing.T) {
 			return b
 		}
 		r, p := dissected(ProtocolEthernet, eth(etherIPv4), ip(6), tcp)
-		if r.SrcPort != 1024 || r.DstPort != 80 || r.TCPFlags != 0x12 || p.TCPSeq != 0x01020304 || p.TCPAck != 0x05060708 || p.TCPWindow != 0x090a || p.TCPUrgent != 0x0b0c {
+		if r.SrcPort != 1024 || r.DstPort != 80 || r.TCPFlags != 0x12 || p.TCPSeq != 0x01020304 ||
+			p.TCPAck != 0x05060708 || p.TCPWindow != 0x090a || p.TCPUrgent != 0x0b0c {
 			t.Errorf("TCP: got %+v\n%+v", r, p)
 		}
-		if r.SrcTOS != 0xb8 || p.IPLength != 60 || p.IPID != 77 || p.FragFlags != 2 || r.FragFlags != 0x40 || p.TTL != 64 || r.MinTTL != 64 || r.MaxTTL != 64 || int(p.HeaderLen) != 5+options/4 {
+		if r.SrcTOS != 0xb8 || p.IPLength != 60 || p.IPID != 77 || p.FragFlags != 2 || r.FragFlags != 0x40 ||
+			p.TTL != 64 || r.MinTTL != 64 || r.MaxTTL != 64 || int(p.HeaderLen) != 5+options/4 {
 			t.Errorf("IPv4: got %+v\n%+v", r, p)
 		}
 		r, p = dissected(ProtocolEthernet, eth(etherIPv4), ip(17), []byte{4, 0, 0, 53, 0, 40, 0, 0}, make([]byte, 12))
@@ -183,7 +197,8 @@ func TestTransports(t *testing.T) {
 
 // TestNoHeader has bytes that are none of the header they are said to be.
 func TestNoHeader(t *testing.T) {
-	four, six := cat(ip4("10.0.0.1", "10.0.0.2", 6), ports(1024, 80)), cat(ip6("2001:db8::1", "2001:db8::2", 6), ports(1024, 80))
+	four, six := cat(ip4("10.0.0.1", "10.0.0.2", 6), ports(1024, 80)),
+		cat(ip6("2001:db8::1", "2001:db8::2", 6), ports(1024, 80))
 	less := append([]byte(nil), four...)
 	less[0] = 0x44 // a header of 16 bytes
 	for name, c := range map[string]struct {

@@ -89,11 +89,17 @@ func TestDissect(t *testing.T) {
 		{"IPv6", 12, tcp6, inner6, "", 0, 0},
 		{"PPP", 7, cat([]byte{0xff, 3, 0, 0x21}, tcp4), inner4, "", 0, 0},
 		{"PPPoE", 1, cat(eth(0x8864), []byte{0x11, 0, 0, 1, 0, 60, 0, 0x57}, tcp6), inner6, "", 0, 0},
-		{"IPv6 extensions", 12, cat(ip6(inner6, "2001:db8:1::2", 0), []byte{43, 0, 0, 0, 0, 0, 0, 0}, []byte{60, 0, 0, 0, 0, 0, 0, 0}, []byte{44, 0, 0, 0, 0, 0, 0, 0}, []byte{51, 0, 0, 1, 0, 0, 0, 9}, []byte{6, 0, 0, 0, 0, 0, 0, 9}, ports(1024, 80)), inner6, "", 0, 0},
-		{"VXLAN", 1, cat(eth(0x800), outer(17), udp(4789), []byte{8, 0, 0, 0, 0, 0x13, 0x89, 0}, eth(0x800, 3), tcp4), inner4, "192.0.2.1", 5001, 0},
-		{"GENEVE", 1, cat(eth(0x800), outer(17), udp(6081), []byte{1, 0, 0x65, 0x58, 0, 0x13, 0x89, 0, 0, 0, 0, 0}, eth(0x86dd), tcp6), inner6, "192.0.2.1", 5001, 0},
-		{"GRE", 1, cat(eth(0x800), outer(47), []byte{0xb0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2}, tcp4), inner4, "192.0.2.1", 0, 0},
-		{"NVGRE", 1, cat(eth(0x800), outer(47), []byte{0x20, 0, 0x65, 0x58, 0, 0x13, 0x89, 0}, eth(0x800), tcp4), inner4, "192.0.2.1", 5001, 0},
+		{"IPv6 extensions", 12, cat(ip6(inner6, "2001:db8:1::2", 0), []byte{43, 0, 0, 0, 0, 0, 0, 0},
+			[]byte{60, 0, 0, 0, 0, 0, 0, 0}, []byte{44, 0, 0, 0, 0, 0, 0, 0}, []byte{51, 0, 0, 1, 0, 0, 0, 9},
+			[]byte{6, 0, 0, 0, 0, 0, 0, 9}, ports(1024, 80)), inner6, "", 0, 0},
+		{"VXLAN", 1, cat(eth(0x800), outer(17), udp(4789), []byte{8, 0, 0, 0, 0, 0x13, 0x89, 0}, eth(0x800, 3), tcp4),
+			inner4, "192.0.2.1", 5001, 0},
+		{"GENEVE", 1, cat(eth(0x800), outer(17), udp(6081), []byte{1, 0, 0x65, 0x58, 0, 0x13, 0x89, 0, 0, 0, 0, 0},
+			eth(0x86dd), tcp6), inner6, "192.0.2.1", 5001, 0},
+		{"GRE", 1, cat(eth(0x800), outer(47), []byte{0xb0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2}, tcp4), inner4,
+			"192.0.2.1", 0, 0},
+		{"NVGRE", 1, cat(eth(0x800), outer(47), []byte{0x20, 0, 0x65, 0x58, 0, 0x13, 0x89, 0}, eth(0x800), tcp4),
+			inner4, "192.0.2.1", 5001, 0},
 		{"IP in IP", 1, cat(eth(0x800), outer(4), tcp4), inner4, "192.0.2.1", 0, 0},
 		{"6in4", 1, cat(eth(0x800), outer(41), tcp6), inner6, "192.0.2.1", 0, 0},
 		{"4in6", 12, cat(ip6("2001:db8:9::1", "2001:db8:9::2", 4), tcp4), inner4, "2001:db8:9::1", 0, 0},
@@ -101,7 +107,8 @@ func TestDissect(t *testing.T) {
 		var r flow.Record
 		var p flow.Sample
 		Dissect(&r, &p, c.protocol, c.packet)
-		if r.Src != addr(c.src) || r.Proto != 6 || r.SrcPort != 1024 || r.DstPort != 80 || p.VNI != c.vni || r.SrcVLAN != c.vlan {
+		if r.Src != addr(c.src) || r.Proto != 6 || r.SrcPort != 1024 || r.DstPort != 80 || p.VNI != c.vni ||
+			r.SrcVLAN != c.vlan {
 			t.Errorf("%s: got %+v\n%+v", c.name, r, p)
 		}
 		if tunnel := ""; r.TunSrc.IsValid() {
@@ -155,7 +162,8 @@ func TestPortsFirst(t *testing.T) {
 				kind = etherIPv6
 			}
 			r, _ := dissected(ProtocolEthernet, eth(kind), head, ports(40000, 5001), make([]byte, 20))
-			if r.Proto != proto || r.SrcPort != 40000 || r.DstPort != 5001 || !r.Has(flow.SrcPort) || !r.Has(flow.DstPort) {
+			if r.Proto != proto || r.SrcPort != 40000 || r.DstPort != 5001 || !r.Has(flow.SrcPort) ||
+				!r.Has(flow.DstPort) {
 				t.Errorf("protocol %d: from port %d to %d", proto, r.SrcPort, r.DstPort)
 			}
 		}
@@ -181,17 +189,21 @@ func TestMACsOfTheInnerHeader(t *testing.T) {
 	inner := func(kind uint16) []byte {
 		return cat([]byte{2, 0, 0, 0, 9, 2, 2, 0, 0, 0, 9, 1}, []byte{byte(kind >> 8), byte(kind)})
 	}
-	vxlan := [][]byte{eth(etherIPv4), ip4("192.0.2.1", "192.0.2.2", 17), {0, 1, 0x12, 0xb5, 0, 0, 0, 0}, {8, 0, 0, 0, 0, 0, 9, 0}}
+	vxlan := [][]byte{eth(etherIPv4), ip4("192.0.2.1", "192.0.2.2", 17), {0, 1, 0x12, 0xb5, 0, 0, 0, 0},
+		{8, 0, 0, 0, 0, 0, 9, 0}}
 	outer := eth(etherIPv4)
 	for _, c := range []struct {
 		name     string
 		parts    [][]byte
 		dst, src []byte
 	}{
-		{"IPv6 in VXLAN", append(vxlan, inner(etherIPv6), ip6("2001:db8::1", "2001:db8::2", 17), ports(1, 2), make([]byte, 20)), inner(0)[:6], inner(0)[6:12]},
+		{"IPv6 in VXLAN", append(vxlan, inner(etherIPv6), ip6("2001:db8::1", "2001:db8::2", 17), ports(1, 2),
+			make([]byte, 20)), inner(0)[:6], inner(0)[6:12]},
 		{"ARP in VXLAN", append(vxlan, inner(0x806), make([]byte, 28)), outer[:6], outer[6:12]},
-		{"IPv6 in IPv4", [][]byte{outer, ip4("192.0.2.1", "192.0.2.2", 41), ip6("2001:db8::1", "2001:db8::2", 17), ports(1, 2)}, outer[:6], outer[6:12]},
-		{"IPv4 in NVGRE", [][]byte{outer, ip4("192.0.2.1", "192.0.2.2", 47), {0x20, 0, 0x65, 0x58, 0, 0, 9, 0}, inner(etherIPv4), ip4("10.0.0.1", "10.0.0.2", 6), ports(1, 2)}, inner(0)[:6], inner(0)[6:12]},
+		{"IPv6 in IPv4", [][]byte{outer, ip4("192.0.2.1", "192.0.2.2", 41), ip6("2001:db8::1", "2001:db8::2", 17),
+			ports(1, 2)}, outer[:6], outer[6:12]},
+		{"IPv4 in NVGRE", [][]byte{outer, ip4("192.0.2.1", "192.0.2.2", 47), {0x20, 0, 0x65, 0x58, 0, 0, 9, 0},
+			inner(etherIPv4), ip4("10.0.0.1", "10.0.0.2", 6), ports(1, 2)}, inner(0)[:6], inner(0)[6:12]},
 	} {
 		r, _ := dissected(ProtocolEthernet, c.parts...)
 		if string(r.OutDstMAC[:]) != string(c.dst) || string(r.InSrcMAC[:]) != string(c.src) {
@@ -202,10 +214,13 @@ func TestMACsOfTheInnerHeader(t *testing.T) {
 
 // FuzzAppend reads what Append writes of a packet: addresses, ports, flags and lengths.
 func FuzzAppend(f *testing.F) {
-	f.Add([]byte{192, 0, 2, 1, 192, 0, 2, 2}, uint8(6), uint8(0xb8), uint8(64), uint16(40000), uint16(443), uint16(0), uint8(0x18), uint64(900))
-	f.Add([]byte{192, 0, 2, 1, 192, 0, 2, 2}, uint8(1), uint8(0), uint8(0), uint16(0), uint16(8<<8), uint16(7), uint8(0), uint64(0))
+	f.Add([]byte{192, 0, 2, 1, 192, 0, 2, 2}, uint8(6), uint8(0xb8), uint8(64), uint16(40000), uint16(443), uint16(0),
+		uint8(0x18), uint64(900))
+	f.Add([]byte{192, 0, 2, 1, 192, 0, 2, 2}, uint8(1), uint8(0), uint8(0), uint16(0), uint16(8<<8), uint16(7),
+		uint8(0), uint64(0))
 	f.Add(make([]byte, 32), uint8(17), uint8(1), uint8(255), uint16(53), uint16(53), uint16(0), uint8(0), uint64(1<<40))
-	f.Fuzz(func(t *testing.T, addrs []byte, proto, tos, ttl uint8, sport, dport, vlan uint16, flags uint8, size uint64) {
+	f.Fuzz(func(t *testing.T, addrs []byte, proto, tos, ttl uint8, sport, dport, vlan uint16, flags uint8,
+		size uint64) {
 		switch proto {
 		case ipTCP, ipUDP, ipICMP, ipICMPv6, ipSCTP, ipDCCP, ipUDPLite:
 		default:
@@ -214,7 +229,8 @@ func FuzzAppend(f *testing.F) {
 		if isTunnel(dport) {
 			return
 		}
-		want := flow.Record{Proto: proto, SrcTOS: tos, MaxTTL: max(ttl, 1), SrcPort: sport, DstPort: dport, SrcVLAN: vlan & 0xfff, TCPFlags: uint16(flags), Bytes: size}
+		want := flow.Record{Proto: proto, SrcTOS: tos, MaxTTL: max(ttl, 1), SrcPort: sport, DstPort: dport,
+			SrcVLAN: vlan & 0xfff, TCPFlags: uint16(flags), Bytes: size}
 		switch {
 		case len(addrs) >= 32:
 			want.Src, want.Dst = netip.AddrFrom16([16]byte(addrs)), netip.AddrFrom16([16]byte(addrs[16:]))
@@ -227,11 +243,13 @@ func FuzzAppend(f *testing.F) {
 		var r flow.Record
 		var p flow.Sample
 		Dissect(&r, &p, ProtocolEthernet, b)
-		if r.Src != want.Src || r.Dst != want.Dst || r.Proto != proto || r.SrcTOS != tos || r.MaxTTL != want.MaxTTL || r.DstPort != dport ||
+		if r.Src != want.Src || r.Dst != want.Dst || r.Proto != proto || r.SrcTOS != tos || r.MaxTTL != want.MaxTTL ||
+			r.DstPort != dport ||
 			r.SrcVLAN != want.SrcVLAN || p.Headers&flow.HasShort != 0 {
 			t.Fatalf("%x: got %+v\nwant %+v", b, r, want)
 		}
-		if icmp := proto == ipICMP || proto == ipICMPv6; !icmp && r.SrcPort != sport || proto == ipTCP && r.TCPFlags != uint16(flags) {
+		if icmp := proto == ipICMP || proto == ipICMPv6; !icmp && r.SrcPort != sport || proto == ipTCP &&
+			r.TCPFlags != uint16(flags) {
 			t.Fatalf("%x: got %+v", b, r)
 		}
 		if r.IPVersion == 4 && (p.IPLength > maxLength || uint64(p.IPLength) < min(size, maxLength)) {

@@ -33,7 +33,8 @@ func compare(t *testing.T, b []byte, extended flow.ExtendedSet) bool {
 	for _, start := range []flow.Record{
 		{},
 		{
-			Present: flow.Set{math.MaxUint64, math.MaxUint64}, Src: addr("10.0.0.1"), Dst: addr("10.0.0.2"), SrcPort: 1, DstPort: 2, Proto: 3,
+			Present: flow.Set{math.MaxUint64, math.MaxUint64}, Src: addr("10.0.0.1"), Dst: addr("10.0.0.2"), SrcPort: 1,
+			DstPort: 2, Proto: 3,
 			IPVersion: 9, TCPFlags: 4, SrcTOS: 5, ICMP: 6, MinTTL: 7, MaxTTL: 8, FragFlags: 9, SrcVLAN: 10,
 		},
 	} {

@@ -17,7 +17,8 @@ import (
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 // decodeAll decodes a datagram and returns copies of what it holds.
-func decodeAll(t testing.TB, b []byte) (flows []flow.Record, samples []flow.Sample, counters []flow.CounterRecord, err error) {
+func decodeAll(t testing.TB, b []byte) (flows []flow.Record, samples []flow.Sample, counters []flow.CounterRecord,
+	err error) {
 	t.Helper()
 	h, list, err := ParseHeader(b)
 	if err != nil {
@@ -56,9 +57,12 @@ func decodeAll(t testing.TB, b []byte) (flows []flow.Record, samples []flow.Samp
 
 func TestFlowRoundTrip(t *testing.T) {
 	want := []flow.Record{
-		{Src: addr("192.0.2.1"), Dst: addr("198.51.100.2"), SrcPort: 1024, DstPort: 443, Proto: 6, TCPFlags: 0x1b, SrcTOS: 8, SrcVLAN: 7, Input: 3, Output: 4, SamplingRate: 512, Bytes: 900, MaxTTL: 63},
-		{Src: addr("2001:db8::1"), Dst: addr("2001:db8::2"), SrcPort: 53, DstPort: 5353, Proto: 17, Input: 1, Output: 2, SamplingRate: 1, Bytes: 90, MaxTTL: 1},
-		{Src: addr("192.0.2.1"), Dst: addr("198.51.100.2"), DstPort: 0x0800, Proto: 1, Input: 9, Output: 9, Bytes: 84, MaxTTL: 9},
+		{Src: addr("192.0.2.1"), Dst: addr("198.51.100.2"), SrcPort: 1024, DstPort: 443, Proto: 6, TCPFlags: 0x1b,
+			SrcTOS: 8, SrcVLAN: 7, Input: 3, Output: 4, SamplingRate: 512, Bytes: 900, MaxTTL: 63},
+		{Src: addr("2001:db8::1"), Dst: addr("2001:db8::2"), SrcPort: 53, DstPort: 5353, Proto: 17, Input: 1, Output: 2,
+			SamplingRate: 1, Bytes: 90, MaxTTL: 1},
+		{Src: addr("192.0.2.1"), Dst: addr("198.51.100.2"), DstPort: 0x0800, Proto: 1, Input: 9, Output: 9, Bytes: 84,
+			MaxTTL: 9},
 	}
 	e := Encoder{Agent: addr("192.0.2.254"), SubAgent: 2}
 	e.Begin(nil, 5e9)
@@ -71,8 +75,10 @@ func TestFlowRoundTrip(t *testing.T) {
 	}
 	for i, w := range want {
 		g := got[i]
-		if g.Src != w.Src || g.Dst != w.Dst || g.SrcPort != w.SrcPort || g.DstPort != w.DstPort || g.Proto != w.Proto || g.TCPFlags != w.TCPFlags ||
-			g.SrcTOS != w.SrcTOS || g.SrcVLAN != w.SrcVLAN || g.Input != w.Input || g.Output != w.Output || g.Bytes != w.Bytes || g.Packets != 1 ||
+		if g.Src != w.Src || g.Dst != w.Dst || g.SrcPort != w.SrcPort || g.DstPort != w.DstPort || g.Proto != w.Proto ||
+			g.TCPFlags != w.TCPFlags ||
+			g.SrcTOS != w.SrcTOS || g.SrcVLAN != w.SrcVLAN || g.Input != w.Input || g.Output != w.Output ||
+			g.Bytes != w.Bytes || g.Packets != 1 ||
 			g.SamplingRate != max(w.SamplingRate, 1) || g.MaxTTL != w.MaxTTL || g.IPVersion == 0 {
 			t.Errorf("got %+v\nwant %+v", g, w)
 		}
@@ -108,7 +114,8 @@ func TestCounterRoundTrip(t *testing.T) {
 		e.Begin(nil, 0)
 		e.Counters(77, want)
 		_, _, got, err := decodeAll(t, e.End())
-		if err != nil || len(got) != 1 || got[0].Kind != f.kind || got[0].Source != 77 || !reflect.DeepEqual(got[0].Counters, want.Counters) {
+		if err != nil || len(got) != 1 || got[0].Kind != f.kind || got[0].Source != 77 ||
+			!reflect.DeepEqual(got[0].Counters, want.Counters) {
 			t.Errorf("%s: got %+v, %v\nwant %+v", f.kind, got, err, want)
 		}
 	}
@@ -145,7 +152,8 @@ func sampleDatagram() []byte {
 		rec(3, cat(u32s(60, 17), addr("10.0.0.1").AsSlice(), addr("10.0.0.2").AsSlice(), u32s(5, 6, 0, 4))),
 		rec(1001, u32s(10, 1, 20, 2)),
 		rec(1002, cat(u32s(1), addr("10.9.9.9").AsSlice(), u32s(24, 16))),
-		rec(1003, cat(u32s(1), addr("10.8.8.8").AsSlice(), u32s(64500, 64501, 64502, 1, 2, 2, 64503, 64504, 1, 0xfde80001, 100))),
+		rec(1003, cat(u32s(1), addr("10.8.8.8").AsSlice(),
+			u32s(64500, 64501, 64502, 1, 2, 2, 64503, 64504, 1, 0xfde80001, 100))),
 		rec(1004, cat(u32s(0, 4), []byte("anna"), u32s(0, 0))),
 		rec(1007, cat(u32s(1), addr("203.0.113.1").AsSlice(), u32s(0))),
 		rec(1030, u32s(5001)),
@@ -171,16 +179,21 @@ func TestExtendedRecords(t *testing.T) {
 		t.Fatalf("got %d flows, %d counter records, %v", len(flows), len(counters), err)
 	}
 	r, s := flows[0], samples[0]
-	if r.Src != addr("10.0.0.1") || r.DstPort != 6 || r.Bytes != 64 || r.SamplingRate != 100 || r.SrcVLAN != 10 || r.DstVLAN != 20 ||
-		r.NextHop != addr("10.9.9.9") || r.SrcMask != 24 || r.SrcAS != 64501 || r.PrevAS != 64502 || r.NextAS != 64503 || r.DstAS != 64504 ||
-		r.BGPNextHop != addr("10.8.8.8") || string(r.User) != "anna" || r.XlateSrc != addr("203.0.113.1") || r.Has(flow.XlateDst) ||
+	if r.Src != addr("10.0.0.1") || r.DstPort != 6 || r.Bytes != 64 || r.SamplingRate != 100 || r.SrcVLAN != 10 ||
+		r.DstVLAN != 20 ||
+		r.NextHop != addr("10.9.9.9") || r.SrcMask != 24 || r.SrcAS != 64501 || r.PrevAS != 64502 ||
+		r.NextAS != 64503 || r.DstAS != 64504 ||
+		r.BGPNextHop != addr("10.8.8.8") || string(r.User) != "anna" || r.XlateSrc != addr("203.0.113.1") ||
+		r.Has(flow.XlateDst) ||
 		r.SegmentID != 5001 || r.Direction != 1 || r.Has(flow.Output) || r.FwdStatus != 128 {
 		t.Errorf("got %+v", r)
 	}
-	if s.AS != 64500 || s.ASPathLength != 2 || s.LocalPref != 100 || len(s.Communities) != 4 || s.Queue != 42 || string(s.ACLName) != "deny" || string(s.Function) != "drop" || s.Reason != 0x102 {
+	if s.AS != 64500 || s.ASPathLength != 2 || s.LocalPref != 100 || len(s.Communities) != 4 || s.Queue != 42 ||
+		string(s.ACLName) != "deny" || string(s.Function) != "drop" || s.Reason != 0x102 {
 		t.Errorf("got %+v", s)
 	}
-	if r := flows[1]; r.Src != addr("2001:db8::1") || r.Input != 7 || r.Has(flow.Output) || r.IPVersion != 6 || samples[1].OutFormat != 2 {
+	if r := flows[1]; r.Src != addr("2001:db8::1") || r.Input != 7 || r.Has(flow.Output) || r.IPVersion != 6 ||
+		samples[1].OutFormat != 2 {
 		t.Errorf("got %+v", r)
 	}
 	if r := flows[2]; samples[2].Kind != flow.SampleDiscarded || samples[2].Reason != 256 || r.Rate() != 1 {
@@ -233,7 +246,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(sampleDatagram())
 	e := Encoder{Agent: addr("2001:db8::9")}
 	e.Begin(nil, 0)
-	e.Counters(1, flow.CounterRecord{Kind: "interface"}, flow.CounterRecord{Kind: "host"}, flow.CounterRecord{Kind: "lag"})
+	e.Counters(1, flow.CounterRecord{Kind: "interface"}, flow.CounterRecord{Kind: "host"},
+		flow.CounterRecord{Kind: "lag"})
 	r := flow.Record{Src: addr("192.0.2.1"), Dst: addr("192.0.2.2"), Proto: 6, SrcVLAN: 3}
 	e.Flow(&r, 1, packet.Append(nil, &r), 100)
 	f.Add(e.End())
@@ -253,14 +267,17 @@ func routed() []byte {
 	return cat(
 		rec(1001, u32s(10, 1, 20, 2)),
 		rec(1002, cat(u32s(1), hop, u32s(24, 16))),
-		rec(1003, cat(u32s(1), hop, u32s(64500, 64501, 64502, 1, 2, 3, 64503, 64504, 64505, 2, 0xfde80001, 0xfde80002, 100))))
+		rec(1003, cat(u32s(1), hop, u32s(64500, 64501, 64502, 1, 2, 3, 64503, 64504, 64505, 2, 0xfde80001, 0xfde80002,
+			100))))
 }
 
 // packets are datagrams of seven samples each of one packet.
 func packets() map[string][]byte {
 	mac := [6]byte{2, 0, 0, 0, 0, 1}
-	four := flow.Record{Src: addr("192.0.2.1"), Dst: addr("198.51.100.2"), SrcPort: 1024, DstPort: 443, Proto: 6, InSrcMAC: mac, OutDstMAC: mac}
-	six := flow.Record{Src: addr("2001:db8::1"), Dst: addr("2001:db8::2"), SrcPort: 53, DstPort: 5353, Proto: 17, SrcVLAN: 7}
+	four := flow.Record{Src: addr("192.0.2.1"), Dst: addr("198.51.100.2"), SrcPort: 1024, DstPort: 443, Proto: 6,
+		InSrcMAC: mac, OutDstMAC: mac}
+	six := flow.Record{Src: addr("2001:db8::1"), Dst: addr("2001:db8::2"), SrcPort: 53, DstPort: 5353, Proto: 17,
+		SrcVLAN: 7}
 	tunnel := four
 	tunnel.Proto, tunnel.DstPort = 17, 4789
 	list := map[string][]byte{}
@@ -268,7 +285,8 @@ func packets() map[string][]byte {
 		"ipv4 tcp":        {packet.Append(nil, &four), nil},
 		"ipv4 tcp routed": {packet.Append(nil, &four), routed()},
 		"802.1Q ipv6 udp": {packet.Append(nil, &six), nil},
-		"vxlan":           {cat(packet.Append(nil, &tunnel), []byte{8, 0, 0, 0, 0, 0x13, 0x89, 0}, packet.Append(nil, &four)), nil},
+		"vxlan": {cat(packet.Append(nil, &tunnel), []byte{8, 0, 0, 0, 0, 0x13, 0x89, 0},
+			packet.Append(nil, &four)), nil},
 	} {
 		head := append(c.head, make([]byte, 128-len(c.head))...)
 		header := rec(1, cat(u32s(1, 900, 4, 128), head))

@@ -225,7 +225,8 @@ func (v *inventory) address(s string, d *dvs) {
 }
 
 // connect names the ports of a switch.
-func (d *dvs) connect(ports []types.DistributedVirtualPort, hosts map[types.ManagedObjectReference]*mo.HostSystem, o *objects) {
+func (d *dvs) connect(ports []types.DistributedVirtualPort, hosts map[types.ManagedObjectReference]*mo.HostSystem,
+	o *objects) {
 	groups := make(map[string]string, len(o.groups))
 	for i := range o.groups {
 		groups[o.groups[i].Key] = unescape(o.groups[i].Name)

@@ -146,7 +146,8 @@ func (c *Client) refresh(ctx context.Context) {
 	if err != nil {
 		c.stats.Errors++
 		if !c.failing && c.opt.Log != nil {
-			c.opt.Log("vcenter %s: %v (asked again every %s; names stay as they are known)", c.url.Host, err, c.opt.Interval)
+			c.opt.Log("vcenter %s: %v (asked again every %s; names stay as they are known)", c.url.Host, err,
+				c.opt.Interval)
 		}
 		c.failing = true
 		return

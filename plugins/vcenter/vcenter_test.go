@@ -69,7 +69,8 @@ func TestPorts(t *testing.T) {
 	c.Start()
 	defer c.Stop()
 	await(t, "an answer", func() bool { return c.Stats().Refreshes+c.Stats().Errors > 0 })
-	if got := c.Stats(); got.Refreshes != 1 || got.Ports != 3 || got.Switches != 1 || got.Refreshed.IsZero() || l.String() != "" {
+	if got := c.Stats(); got.Refreshes != 1 || got.Ports != 3 || got.Switches != 1 || got.Refreshed.IsZero() ||
+		l.String() != "" {
 		t.Fatalf("got %+v, %s", got, l)
 	}
 	for _, a := range []string{vcentertest.SwitchIP, vcentertest.HostIP, vcentertest.HostIPv6} {
@@ -91,7 +92,8 @@ func TestPorts(t *testing.T) {
 	if c.Port(exporter, 7, 99) != nil || c.Port(other, 7, vcentertest.FirstPort) != nil || c.Rate(other, 7) != 0 {
 		t.Error("got what is not there")
 	}
-	if n := testing.AllocsPerRun(100, func() { c.Port(exporter, 7, vcentertest.FirstPort); c.Rate(exporter, 7) }); n != 0 {
+	if n := testing.AllocsPerRun(100,
+		func() { c.Port(exporter, 7, vcentertest.FirstPort); c.Rate(exporter, 7) }); n != 0 {
 		t.Errorf("%v allocations in a look-up", n)
 	}
 }
@@ -117,7 +119,8 @@ func TestAway(t *testing.T) {
 	}
 	c.Start()
 	await(t, "three errors", func() bool { return c.Stats().Errors >= 3 })
-	if text := l.String(); strings.Count(text, "\n") != 0 || !strings.Contains(text, "login") || strings.Contains(text, "wrong") {
+	if text := l.String(); strings.Count(text, "\n") != 0 || !strings.Contains(text, "login") ||
+		strings.Contains(text, "wrong") {
 		t.Errorf("expected one line without the password, got %s", text)
 	}
 	set(vcentertest.Password)
@@ -174,7 +177,8 @@ func TestSwitchesOfOneHost(t *testing.T) {
 }
 
 func TestURL(t *testing.T) {
-	for _, bad := range []string{"", "vcenter.example.com", "ftp://vcenter.example.com", "https://", "https://me:secret@vcenter.example.com", ":"} {
+	for _, bad := range []string{"", "vcenter.example.com", "ftp://vcenter.example.com", "https://",
+		"https://me:secret@vcenter.example.com", ":"} {
 		if _, err := New(Options{URL: bad}); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: got %v", bad, err)
 		}

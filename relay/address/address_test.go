@@ -95,7 +95,8 @@ func TestParseConfigured(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"ops@example.com", `"a> b"@example.com`, "a@b@c", "a%b@c", "@r:a@b", "a@[::1]", "a@b.", "a\x00@b"} {
+	for _, seed := range []string{"ops@example.com", `"a> b"@example.com`, "a@b@c", "a%b@c", "@r:a@b", "a@[::1]",
+		"a@b.", "a\x00@b"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -31,7 +31,8 @@ func newDesk(t testing.TB, state string, rules ...Rule) *desk {
 		state = filepath.Join(t.TempDir(), "alert.state")
 	}
 	var err error
-	d.engine, err = New(Options{Rules: rules, Hostname: "h.example.com", StateFile: state, Monitor: d.mon, Hold: d.hold})
+	d.engine, err = New(Options{Rules: rules, Hostname: "h.example.com", StateFile: state, Monitor: d.mon,
+		Hold: d.hold})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,8 @@ func (d *desk) levels() string {
 }
 
 func sample(second int, value any) Sample {
-	return Sample{Name: "m", Tags: map[string]string{"host": "a"}, Fields: map[string]any{"v": value}, Time: time.Unix(int64(second), 0)}
+	return Sample{Name: "m", Tags: map[string]string{"host": "a"}, Fields: map[string]any{"v": value},
+		Time: time.Unix(int64(second), 0)}
 }
 
 func testRule(edit func(*Rule)) Rule {
@@ -109,7 +111,8 @@ func TestChangesOnly(t *testing.T) {
 	}{
 		{"first OK is silent", nil, []any{1, 2, 3}, ""},
 		{"one mail a change", nil, []any{1, 90, 95, 99, 3, 2}, "CRITICAL OK"},
-		{"levels up and down", func(r *Rule) { r.Warn = "fields.v > 70" }, []any{75, 85, 75, 1}, "WARNING CRITICAL WARNING OK"},
+		{"levels up and down", func(r *Rule) { r.Warn = "fields.v > 70" }, []any{75, 85, 75, 1},
+			"WARNING CRITICAL WARNING OK"},
 		{"reset holds it", func(r *Rule) { r.CritReset = "fields.v < 10" }, []any{90, 50, 20, 5}, "CRITICAL OK"},
 		{"missing field changes nothing", nil, []any{90, nil, 90, nil, 1}, "CRITICAL OK"},
 		{"string field is an error", nil, []any{90, "x", 1}, "CRITICAL OK"},
@@ -238,12 +241,14 @@ func TestDurationAndPeakSurvive(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "alert.state")
 	r := testRule(func(r *Rule) {
 		r.Warn = "fields.v > 70"
-		r.Message = "{{ .ID }} {{ .Level }} after {{ .Duration }}, peak {{ .Peak }}, before {{ .Previous }}, {{ .Value }}"
+		r.Message = "{{ .ID }} {{ .Level }} after {{ .Duration }}, peak {{ .Peak }}, before {{ .Previous }}, {{ " +
+			".Value }}"
 	})
 	for i, v := range []float64{75, 90, 75, 1} {
 		d := newDesk(t, state, r)
 		d.apply(sample(60*i, v))
-		if v == 1 && !strings.Contains(string(d.mails[0].Message), "m:host=a OK after 3m0s, peak CRITICAL, before WARNING, 1") {
+		if v == 1 && !strings.Contains(string(d.mails[0].Message),
+			"m:host=a OK after 3m0s, peak CRITICAL, before WARNING, 1") {
 			t.Errorf("mail:\n%s", d.mails[0].Message)
 		}
 	}
@@ -258,7 +263,8 @@ func TestMessage(t *testing.T) {
 	d.apply(s)
 	text := string(d.mails[0].Message)
 	head, body, ok := strings.Cut(text, "\r\n\r\n")
-	if !ok || strings.Contains(strings.ReplaceAll(text, "\r\n", ""), "\n") || strings.Contains(strings.ReplaceAll(text, "\r\n", ""), "\r") {
+	if !ok || strings.Contains(strings.ReplaceAll(text, "\r\n", ""), "\n") ||
+		strings.Contains(strings.ReplaceAll(text, "\r\n", ""), "\r") {
 		t.Fatalf("lines of %q", text)
 	}
 	for line := range strings.SplitSeq(head, "\r\n") {
@@ -269,7 +275,9 @@ func TestMessage(t *testing.T) {
 	if _, html, _ := strings.Cut(body, "text/html"); strings.Contains(html, "<b>") {
 		t.Errorf("tag not escaped in HTML:\n%s", body)
 	}
-	for _, want := range []string{"multipart/alternative", "text/plain", "text/html", "X-Priority: 1", "Importance: ", "Auto-Submitted: auto-generated", "X-Auto-Response-Suppress: All", "References: <alert-", "Message-ID: <alert-"} {
+	for _, want := range []string{"multipart/alternative", "text/plain", "text/html", "X-Priority: 1", "Importance: ",
+		"Auto-Submitted: auto-generated", "X-Auto-Response-Suppress: All", "References: <alert-",
+		"Message-ID: <alert-"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the mail lacks %q:\n%s", want, text)
 		}
@@ -296,7 +304,8 @@ func TestMessageIDIsIdempotent(t *testing.T) {
 	if c.messageID("h") != same.messageID("h") {
 		t.Error("one change has two Message-IDs")
 	}
-	for _, other := range []Change{{Rule: "x", ID: "i", Level: Critical, Time: c.Time}, {Rule: "r", ID: "i", Level: OK, Time: c.Time}, {Rule: "r", ID: "i", Level: Critical, Time: time.Unix(1, 6)}} {
+	for _, other := range []Change{{Rule: "x", ID: "i", Level: Critical, Time: c.Time},
+		{Rule: "r", ID: "i", Level: OK, Time: c.Time}, {Rule: "r", ID: "i", Level: Critical, Time: time.Unix(1, 6)}} {
 		if c.messageID("h") == other.messageID("h") {
 			t.Errorf("%+v has the same Message-ID", other)
 		}
@@ -305,7 +314,8 @@ func TestMessageIDIsIdempotent(t *testing.T) {
 
 func TestSubject(t *testing.T) {
 	for in, want := range map[string]string{
-		"a\nb": "a", "\n  \n x \t y\r\nz": "x   y", "": "(no text)", strings.Repeat("ü", 300): strings.Repeat("ü", 200) + "…",
+		"a\nb": "a", "\n  \n x \t y\r\nz": "x   y", "": "(no text)",
+		strings.Repeat("ü", 300): strings.Repeat("ü", 200) + "…",
 	} {
 		if got := subject(in); got != want {
 			t.Errorf("%q gives %q, want %q", in, got, want)
@@ -341,7 +351,8 @@ func TestNewRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := New(Options{Rules: []Rule{testRule(nil), testRule(nil)}}); err == nil || !strings.Contains(err.Error(), "twice") {
+	if _, err := New(Options{Rules: []Rule{testRule(nil), testRule(nil)}}); err == nil ||
+		!strings.Contains(err.Error(), "twice") {
 		t.Errorf("two rules of one name: %v", err)
 	}
 }
@@ -387,7 +398,8 @@ func TestLanguage(t *testing.T) {
 }
 
 func FuzzExpression(f *testing.F) {
-	for _, seed := range []string{"fields.v > 1", `name == "x"`, "now() > time", "[1,2].all(x, x > 0)", "1", "((((", `tags["a"]`} {
+	for _, seed := range []string{"fields.v > 1", `name == "x"`, "now() > time", "[1,2].all(x, x > 0)", "1", "((((",
+		`tags["a"]`} {
 		f.Add(seed)
 	}
 	s := sample(1, 90.0)
@@ -416,8 +428,10 @@ func FuzzTemplate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		data := &messageData{idData: idData{Name: "m", Tags: map[string]string{"host": tag}}, ID: tag, Level: "CRITICAL"}
-		m, err := compiled.compose(Change{Rule: "r", ID: tag, Level: Critical}, data, compiled.text(data), []string{"t@example.com"},
+		data := &messageData{idData: idData{Name: "m", Tags: map[string]string{"host": tag}}, ID: tag,
+			Level: "CRITICAL"}
+		m, err := compiled.compose(Change{Rule: "r", ID: tag, Level: Critical}, data, compiled.text(data),
+			[]string{"t@example.com"},
 			"h.example.com", time.Unix(0, 0))
 		if err != nil {
 			t.Fatal(err)
@@ -427,10 +441,12 @@ func FuzzTemplate(f *testing.F) {
 			t.Fatalf("no body in %q", m.Message)
 		}
 		for line := range strings.SplitSeq(head, "\r\n") {
-			if decoded, err := new(mime.WordDecoder).DecodeHeader(line); strings.HasPrefix(line, "Subject:") && err != nil {
+			if decoded, err := new(mime.WordDecoder).DecodeHeader(line); strings.HasPrefix(line, "Subject:") &&
+				err != nil {
 				t.Fatalf("header line %q decodes to %q: %v", line, decoded, err)
 			}
-			if strings.ContainsAny(line, "\r\n\x00") || strings.HasPrefix(strings.ToLower(line), "bcc") || len(line) > 998 {
+			if strings.ContainsAny(line, "\r\n\x00") || strings.HasPrefix(strings.ToLower(line), "bcc") ||
+				len(line) > 998 {
 				t.Fatalf("header line %q", line)
 			}
 		}

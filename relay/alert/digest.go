@@ -155,7 +155,8 @@ func (l digestLine) Way() string {
 // intro says what a digest is and what it has, by rule.
 func (d *digest) intro() []string {
 	_, sum := describe(d.Counts.levels())
-	out := []string{fmt.Sprintf("Since %s there were more alerts than are told one by one. This mail stands for %d of them.",
+	out := []string{fmt.Sprintf("Since %s there were more alerts than are told one by one. This mail stands for %d of "+
+		"them.",
 		d.Since.UTC().Format(time.RFC3339), sum)}
 	for _, rule := range slices.Sorted(maps.Keys(d.Counts)) {
 		text, _ := describe(d.Counts[rule])
@@ -188,7 +189,8 @@ func (d *digest) compose(to, hostname string, now time.Time) (*Mail, error) {
 	for _, line := range d.rest() {
 		plain.WriteString("\n" + line + "\n")
 	}
-	if err := digestPage.Execute(&html, map[string]any{"Intro": d.intro(), "Lines": d.Lines, "Rest": d.rest()}); err != nil {
+	if err := digestPage.Execute(&html, map[string]any{"Intro": d.intro(), "Lines": d.Lines,
+		"Rest": d.rest()}); err != nil {
 		return nil, fmt.Errorf("digest: %w", err)
 	}
 	id := mailID(hostname, "digest", to, fmt.Sprint(d.Seq))
@@ -212,7 +214,8 @@ func (e *Engine) hold(c *Change, from string, recipients []string, now time.Time
 		if d == nil {
 			d = &digest{From: from, Since: now, Due: e.nextDigest(to, now), Counts: tally{}, Unlisted: tally{}}
 			e.digests[to] = d
-			e.opts.Monitor.LimitedWarnf("digest "+to, "alert %q: more mails than its limit or that of %s; what follows is told in a digest at %s",
+			e.opts.Monitor.LimitedWarnf("digest "+to,
+				"alert %q: more mails than its limit or that of %s; what follows is told in a digest at %s",
 				c.Rule, to, d.Due.Format(time.RFC3339))
 		}
 		d.add(c)

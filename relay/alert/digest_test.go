@@ -66,7 +66,8 @@ func TestFloodBecomesADigest(t *testing.T) {
 		if n := strings.Count(body, " is CRITICAL"); n != maxDigestLines {
 			t.Errorf("%d lines, want %d", n, maxDigestLines)
 		}
-		for _, want := range []string{"CRITICAL: m:host=h0010 is CRITICAL", "and 2790 more of r: 2790 CRITICAL", "r: 2990 CRITICAL"} {
+		for _, want := range []string{"CRITICAL: m:host=h0010 is CRITICAL", "and 2790 more of r: 2790 CRITICAL",
+			"r: 2990 CRITICAL"} {
 			if !strings.Contains(body, want) {
 				t.Errorf("the digest lacks %q:\n%s", want, body)
 			}
@@ -207,7 +208,8 @@ func TestDigestSurvives(t *testing.T) {
 			t.Fatalf("%d digests", len(digests))
 		}
 		// between the first digest's mail and the state
-		if got := strings.Join(subjectOf([]Change{digests[0].Change}, before), "|"); got != "u@example.com Digest of 4 alerts: 4 CRITICAL" {
+		if got := strings.Join(subjectOf([]Change{digests[0].Change}, before),
+			"|"); got != "u@example.com Digest of 4 alerts: 4 CRITICAL" {
 			t.Errorf("after a crash behind the first digest: %s", got)
 		}
 		after, err := os.ReadFile(state)
@@ -219,7 +221,8 @@ func TestDigestSurvives(t *testing.T) {
 		}
 		// a mail whose change is not in the state says who is still to be told
 		half := Change{Rule: "r", ID: "x", Level: Critical, Seq: 99, Held: []string{"u@example.com"}, Text: "x is bad"}
-		if got := strings.Join(subjectOf([]Change{half}, after), "|"); got != "u@example.com Digest of 1 alert: 1 CRITICAL" {
+		if got := strings.Join(subjectOf([]Change{half}, after),
+			"|"); got != "u@example.com Digest of 1 alert: 1 CRITICAL" {
 			t.Errorf("after a crash before the state: %s", got)
 		}
 		// who is no recipient any more
@@ -252,7 +255,8 @@ func TestDigestWhileTheSpoolIsFull(t *testing.T) {
 func TestDigestLines(t *testing.T) {
 	d := &digest{From: "f@example.com", Counts: tally{}, Unlisted: tally{}}
 	change := func(i int, level Level) {
-		d.add(&Change{Rule: "r", ID: fmt.Sprint(i), Level: level, Text: fmt.Sprintf("%d is %s", i, level), Seq: uint64(i)})
+		d.add(&Change{Rule: "r", ID: fmt.Sprint(i), Level: level, Text: fmt.Sprintf("%d is %s", i, level),
+			Seq: uint64(i)})
 	}
 	for i := range maxDigestLines {
 		change(i, Info)
@@ -273,7 +277,8 @@ func TestDigestLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := plain(t, mail)
-	for _, want := range []string{"CRITICAL: 1000 is CRITICAL", "INFO OK WARNING: 5 is WARNING", "and 3 more of r: 2 INFO, 1 OK"} {
+	for _, want := range []string{"CRITICAL: 1000 is CRITICAL", "INFO OK WARNING: 5 is WARNING",
+		"and 3 more of r: 2 INFO, 1 OK"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the digest lacks %q:\n%s", want, body)
 		}

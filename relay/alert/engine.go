@@ -87,7 +87,8 @@ func New(opts Options) (*Engine, error) {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("alert %d %q: %w", i+1, r.Name, err))
 		case names[r.Name]:
-			errs = append(errs, fmt.Errorf("alert %d %q: name is used twice: expected one that no other alert has", i+1, r.Name))
+			errs = append(errs, fmt.Errorf("alert %d %q: name is used twice: expected one that no other alert has", i+1,
+				r.Name))
 		default:
 			names[r.Name] = true
 			e.rules = append(e.rules, compiled)
@@ -135,7 +136,8 @@ func (e *Engine) settle(before uint64, releases []func()) {
 		e.dirty = saveErr != nil
 		if saveErr != nil { // the mails go nevertheless; the next Apply saves again
 			e.opts.Monitor.Count(monitor.SpoolErrors, "alert state")
-			e.opts.Monitor.LimitedWarnf("alert state", "%v; after a crash now, changes of level may be told again", saveErr)
+			e.opts.Monitor.LimitedWarnf("alert state", "%v; after a crash now, changes of level may be told again",
+				saveErr)
 		}
 	}
 	for _, release := range releases {
@@ -229,7 +231,8 @@ func (e *Engine) evaluate(r *rule, s *Sample, vars map[string]any) (*Change, *me
 	}
 	if known == nil && len(e.alight) >= e.opts.MaxIDs {
 		e.opts.Monitor.Count(monitor.AlertIDsExceeded, r.name)
-		e.opts.Monitor.LimitedWarnf("alert ids", "alert %q: %q is %s, not told: %d ids are not OK, the most that are kept; make the id template coarser",
+		e.opts.Monitor.LimitedWarnf("alert ids",
+			"alert %q: %q is %s, not told: %d ids are not OK, the most that are kept; make the id template coarser",
 			r.name, id, level, e.opts.MaxIDs)
 		return nil, nil, nil
 	}

@@ -78,7 +78,8 @@ func fieldsOf(checked *cel.Ast) []string {
 			}
 		case ast.CallKind:
 			call := e.AsCall()
-			if args := call.Args(); call.FunctionName() == "_[_]" && isFields(args[0]) && args[1].Kind() == ast.LiteralKind {
+			if args := call.Args(); call.FunctionName() == "_[_]" && isFields(args[0]) &&
+				args[1].Kind() == ast.LiteralKind {
 				if name, ok := args[1].AsLiteral().Value().(string); ok {
 					names = append(names, name)
 				}

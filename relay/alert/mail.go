@@ -119,7 +119,8 @@ func (r *rule) text(data *messageData) string {
 	}
 	if data.Stale {
 		text = strings.TrimRight(text, "\r\n") + fmt.Sprintf(
-			"\n\nNo metric has come for %s, the last one was of %s. Whether it is still %s is not known: this alert ends here.",
+			"\n\nNo metric has come for %s, the last one was of %s. Whether it is still %s is not known: this alert "+
+				"ends here.",
 			formatDuration(data.silence), data.Time.UTC().Format(time.RFC3339), data.Previous)
 	}
 	return text
@@ -127,7 +128,8 @@ func (r *rule) text(data *messageData) string {
 
 // compose makes the mail of a change, worded as text, for some of the rule's
 // recipients.
-func (r *rule) compose(change Change, data *messageData, text string, to []string, hostname string, now time.Time) (*Mail, error) {
+func (r *rule) compose(change Change, data *messageData, text string, to []string, hostname string,
+	now time.Time) (*Mail, error) {
 	table := rows(data, r.name)
 	var plain, html bytes.Buffer
 	plain.WriteString(strings.Trim(text, "\r\n") + "\n\n")
@@ -139,7 +141,8 @@ func (r *rule) compose(change Change, data *messageData, text string, to []strin
 		return nil, fmt.Errorf("alert %q: table: %w", r.name, err)
 	}
 	envelope := envelope{
-		from: r.from.String(), to: to, subject: subject(text), id: change.messageID(hostname), root: change.rootID(hostname),
+		from: r.from.String(), to: to, subject: subject(text), id: change.messageID(hostname),
+		root:   change.rootID(hostname),
 		urgent: change.Level == Critical,
 	}
 	message, err := envelope.message(plain.String(), html.String(), now)

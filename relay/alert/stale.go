@@ -60,7 +60,8 @@ func (e *Engine) endStale(now time.Time, releases []func()) ([]func(), error) {
 		}
 		sample := Sample{Name: s.name, Tags: s.tags}
 		data := &messageData{
-			idData: idData{Name: s.name, Group: sample.group(), Tags: s.tags}, ID: k.id, Level: staleLevel, Peak: s.peak.String(),
+			idData: idData{Name: s.name, Group: sample.group(), Tags: s.tags}, ID: k.id, Level: staleLevel,
+			Peak:     s.peak.String(),
 			Previous: s.level.String(), Fields: s.fields, Value: s.fields[r.value], Time: s.last,
 			Duration: max(0, s.last.Sub(s.since)), Stale: true, silence: now.Sub(s.heardAt),
 		}

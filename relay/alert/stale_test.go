@@ -21,7 +21,8 @@ func (d *desk) tick(length time.Duration) {
 
 // now makes a sample of this moment.
 func now(host string, value any) Sample {
-	return Sample{Name: "m", Tags: map[string]string{"host": host}, Fields: map[string]any{"v": value}, Time: time.Now()}
+	return Sample{Name: "m", Tags: map[string]string{"host": host}, Fields: map[string]any{"v": value},
+		Time: time.Now()}
 }
 
 func (d *desk) words() string {
@@ -53,7 +54,8 @@ func TestSilenceEndsAnAlert(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newDesk(t, "", testRule(func(r *Rule) {
 					r.StaleAfter = tt.after
-					r.Message = "{{ .ID }} is {{ .Level }} at {{ bytes .Value }} on {{ .Tags.host }}, was {{ .Previous }}, {{ .Stale }}"
+					r.Message = "{{ .ID }} is {{ .Level }} at {{ bytes .Value }} on {{ .Tags.host }}, was {{ " +
+						".Previous }}, {{ .Stale }}"
 				}))
 				for i := range tt.metrics {
 					if i > 0 {
@@ -71,11 +73,13 @@ func TestSilenceEndsAnAlert(t *testing.T) {
 					t.Fatalf("after %s: %q, %d released", tt.silent+2*time.Second, got, d.freed)
 				}
 				title, body := read(t, d.mails[1])
-				if !strings.HasPrefix(title, "m:host=a is STALE at ") || !strings.HasSuffix(title, " B on a, was CRITICAL, true") {
+				if !strings.HasPrefix(title, "m:host=a is STALE at ") ||
+					!strings.HasSuffix(title, " B on a, was CRITICAL, true") {
 					t.Errorf("subject %q", title)
 				}
 				body = strings.Join(strings.Fields(strings.ReplaceAll(body, "=\r\n", "")), " ")
-				if want := "the last one was of " + last.UTC().Format(time.RFC3339) + ". Whether it is still CRITICAL is not known"; !strings.Contains(body, want) {
+				if want := "the last one was of " + last.UTC().Format(time.RFC3339) +
+					". Whether it is still CRITICAL is not known"; !strings.Contains(body, want) {
 					t.Errorf("the mail lacks %q:\n%s", want, body)
 				}
 				d.tick(3 * time.Hour)

@@ -130,7 +130,8 @@ func (e *Engine) save() error {
 	state := stateFile{Version: stateVersion, Seq: e.seq, Alight: make([]Change, 0, len(e.alight)), Digests: e.digests}
 	for k, s := range e.alight {
 		state.Alight = append(state.Alight, Change{
-			Rule: k.rule, ID: k.id, Level: s.level, Peak: s.peak, Since: s.since, Time: s.last, Name: s.name, Tags: s.tags,
+			Rule: k.rule, ID: k.id, Level: s.level, Peak: s.peak, Since: s.since, Time: s.last, Name: s.name,
+			Tags: s.tags,
 		})
 	}
 	slices.SortFunc(state.Alight, func(a, b Change) int {

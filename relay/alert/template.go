@@ -44,7 +44,8 @@ func parseTemplate(option, text, standard string) (*textTemplate, error) {
 		return nil, fmt.Errorf("%s: %w: over %d octets", option, errTooLarge, maxTemplateSize)
 	}
 	t := &textTemplate{}
-	parsed, err := template.New(option).Option("missingkey=zero").Funcs(functions).Funcs(template.FuncMap{"_round": t.round}).Parse(text)
+	parsed, err := template.New(option).Option("missingkey=zero").
+		Funcs(functions).Funcs(template.FuncMap{"_round": t.round}).Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", option, err)
 	}
@@ -55,7 +56,8 @@ func parseTemplate(option, text, standard string) (*textTemplate, error) {
 		data = messageData{}
 	}
 	_, err = t.render(data, maxMessageSize)
-	if err != nil && (errors.Is(err, errTooLong) || errors.Is(err, errTooSlow) || strings.Contains(err.Error(), "can't evaluate field")) {
+	if err != nil && (errors.Is(err, errTooLong) || errors.Is(err, errTooSlow) ||
+		strings.Contains(err.Error(), "can't evaluate field")) {
 		return nil, fmt.Errorf("%s: %w", option, err)
 	}
 	return t, nil
@@ -72,7 +74,8 @@ func (t *textTemplate) round() (string, error) {
 
 // guard puts calls of round into loops, and into templates when some are called.
 func (t *textTemplate) guard() {
-	g := guard{round: template.Must(template.New("").Funcs(template.FuncMap{"_round": t.round}).Parse("{{ _round }}")).Root.Nodes[0]}
+	call := template.Must(template.New("").Funcs(template.FuncMap{"_round": t.round}).Parse("{{ _round }}"))
+	g := guard{round: call.Root.Nodes[0]}
 	for _, each := range t.Templates() {
 		if each.Tree != nil {
 			g.list(each.Root)
@@ -176,7 +179,8 @@ func printf(format string, args ...any) (string, error) {
 			if format[i] < '0' || format[i] > '9' {
 				digits = 0
 			} else if digits++; digits > 3 {
-				return "", fmt.Errorf("%w: printf %q: expected widths below 1000", errTooLong, format[:min(len(format), 80)])
+				return "", fmt.Errorf("%w: printf %q: expected widths below 1000", errTooLong,
+					format[:min(len(format), 80)])
 			}
 			if format[i] == '*' {
 				return "", fmt.Errorf("printf %q: expected widths as numbers, no *", format[:min(len(format), 80)])

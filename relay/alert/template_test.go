@@ -17,9 +17,10 @@ func TestTemplateIsBounded(t *testing.T) {
 		doubling += "{{ $a = print $a $a }}"
 	}
 	for name, text := range map[string]string{
-		"a loop":               "{{ range 2000000000 }}{{ end }}",
-		"a loop in a loop":     "{{ range 5000 }}{{ range 5000 }}{{ end }}{{ end }}",
-		"a loop in a branch":   "{{ if true }}{{ with .Name }}{{ else }}{{ range 2000000000 }}{{ end }}{{ end }}{{ end }}",
+		"a loop":           "{{ range 2000000000 }}{{ end }}",
+		"a loop in a loop": "{{ range 5000 }}{{ range 5000 }}{{ end }}{{ end }}",
+		"a loop in a branch": "{{ if true }}{{ with .Name }}{{ else }}{{ range 2000000000 }}{{ end }}{{ end }}{{ " +
+			"end }}",
 		"a loop with continue": "{{ range 2000000000 }}{{ continue }}{{ end }}",
 		"a loop's else":        "{{ range 0 }}{{ else }}{{ range 2000000000 }}{{ end }}{{ end }}",
 		"a definition":         `{{ define "x" }}{{ range 2000000000 }}{{ end }}{{ end }}{{ template "x" }}`,
@@ -45,7 +46,8 @@ func TestTemplateIsBounded(t *testing.T) {
 		})
 	}
 	for _, text := range []string{
-		"{{ range $k, $v := .Tags }}{{ $k }}={{ $v }} {{ end }}", `{{ printf "%6.2f%%" 3.5 }}`, `{{ print "12345" }}`, `{{ printf "12345 %s" "a" }}`,
+		"{{ range $k, $v := .Tags }}{{ $k }}={{ $v }} {{ end }}", `{{ printf "%6.2f%%" 3.5 }}`, `{{ print "12345" }}`,
+		`{{ printf "12345 %s" "a" }}`,
 		"{{ range 100 }}x{{ end }}", `{{ define "x" }}y{{ end }}{{ range 10 }}{{ template "x" }}{{ end }}`,
 	} {
 		if _, err := New(Options{Rules: []Rule{testRule(func(r *Rule) { r.Message, r.ID = text, text })}}); err != nil {
@@ -63,7 +65,8 @@ func TestTemplateEndsAtRunTime(t *testing.T) {
 	if got := d.levels(); got != "CRITICAL OK" {
 		t.Fatalf("got %q", got)
 	}
-	if text := string(d.mails[0].Message); !strings.Contains(text, "Subject: m:host=a is CRITICAL") || !strings.Contains(text, "runs too lon") {
+	if text := string(d.mails[0].Message); !strings.Contains(text, "Subject: m:host=a is CRITICAL") ||
+		!strings.Contains(text, "runs too lon") {
 		t.Errorf("the mail does not tell what failed:\n%s", text)
 	}
 	d = newDesk(t, "", testRule(func(r *Rule) { r.ID = "{{ range .Tags }}{{ range 2000000000 }}{{ end }}{{ end }}" }))
@@ -75,10 +78,12 @@ func TestTemplateEndsAtRunTime(t *testing.T) {
 
 func TestFunctionsForPeople(t *testing.T) {
 	d := newDesk(t, "", testRule(func(r *Rule) {
-		r.Message = "{{ .Tags.host }} sent {{ bytes .Value }}, {{ si .Value \"B/s\" }}, for {{ duration .Duration }}, limit {{ bytes .Fields.limit }}"
+		r.Message = "{{ .Tags.host }} sent {{ bytes .Value }}, {{ si .Value \"B/s\" }}, for {{ duration .Duration }}, " +
+			"limit {{ bytes .Fields.limit }}"
 	}))
 	d.apply(sample(1, int64(110_688_421)), sample(201, 1.0))
-	for i, want := range []string{"a sent 110.7 MB, 110.7 MB/s, for 0 ms, limit -", "a sent 1 B, 1 B/s, for 3 min 20 s, limit -"} {
+	for i, want := range []string{"a sent 110.7 MB, 110.7 MB/s, for 0 ms, limit -",
+		"a sent 1 B, 1 B/s, for 3 min 20 s, limit -"} {
 		if got, _ := read(t, d.mails[i]); got != want {
 			t.Errorf("subject %q, want %q", got, want)
 		}
@@ -106,7 +111,8 @@ func read(t testing.TB, m *Mail) (subject, body string) {
 // RFC 2047 section 2: what reads as an encoded word in a tag is shown as it stands.
 func TestEncodedWordsStay(t *testing.T) {
 	for _, tag := range []string{
-		"=?utf-8?q?Bcc:_evil?=", "=?UTF-8?B?T0s=?=", "a =?iso-8859-1?q?=E4?= b", "ä =?utf-8?q?x?=", "=?utf-8?q?a", "a=?b?=c",
+		"=?utf-8?q?Bcc:_evil?=", "=?UTF-8?B?T0s=?=", "a =?iso-8859-1?q?=E4?= b", "ä =?utf-8?q?x?=", "=?utf-8?q?a",
+		"a=?b?=c",
 		strings.Repeat("=?utf-8?q?x?= ", 9) + "end", strings.Repeat("ü", 40) + "=?", "=?utf-8?q?a?==?utf-8?q?b?=",
 	} {
 		d := newDesk(t, "", testRule(func(r *Rule) { r.Message = "{{ .Tags.host }}" }))
@@ -126,7 +132,8 @@ func TestEncodedWordsStay(t *testing.T) {
 
 // Marks that turn a text around are no part of a subject.
 func TestSubjectIsPrintable(t *testing.T) {
-	for in, want := range map[string]string{"a\u202eb\u2066c": "a b c", "a\u0085b\u2028c": "a b c", "a\x00b\x7fc": "a b c", "Größe ✓": "Größe ✓"} {
+	for in, want := range map[string]string{"a\u202eb\u2066c": "a b c", "a\u0085b\u2028c": "a b c",
+		"a\x00b\x7fc": "a b c", "Größe ✓": "Größe ✓"} {
 		if got := subject(in); got != want {
 			t.Errorf("%q gives %q, want %q", in, got, want)
 		}

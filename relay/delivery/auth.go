@@ -108,7 +108,8 @@ func (cred *Credentials) secret(mechanism string) (string, error) {
 	}
 	token := strings.TrimSpace(string(b))
 	if token == "" || len(token) > maxToken || strings.ContainsAny(token, " \r\n\x00\x01") {
-		return "", fmt.Errorf("smarthost_token_file %q: expected one token of at most %d octets", cred.TokenFile, maxToken)
+		return "", fmt.Errorf("smarthost_token_file %q: expected one token of at most %d octets", cred.TokenFile,
+			maxToken)
 	}
 	return token, nil
 }

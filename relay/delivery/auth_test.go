@@ -33,8 +33,12 @@ func TestAuthMechanisms(t *testing.T) {
 		{"later", all, Credentials{}, "454 later", "AUTH", 0},
 		{"LOGIN", all, Credentials{Mechanism: "LOGIN"}, "334 VXNlcm5hbWU6", encode("tim"), 0}, // 250 is no 334
 		// RFC 2195's own example.
-		{"CRAM-MD5", all, Credentials{Mechanism: "CRAM-MD5"}, "334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+", "dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw", 1},
-		{"hidden first in plain text", all, Credentials{}, "334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+", "dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw", 1},
+		{"CRAM-MD5", all, Credentials{Mechanism: "CRAM-MD5"},
+			"334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+",
+			"dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw", 1},
+		{"hidden first in plain text", all, Credentials{},
+			"334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+",
+			"dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw", 1},
 		{"challenge is none", all, Credentials{Mechanism: "CRAM-MD5"}, "334 ?", "AUTH", 0},
 		{"XOAUTH2", all, Credentials{TokenFile: token}, "235 ok", "AUTH", 1},
 		{"XOAUTH2 refused", all, Credentials{TokenFile: token}, "334 eyJzdGF0dXMiOiI0MDEifQ==", "", 0},
@@ -61,7 +65,8 @@ func TestAuthMechanisms(t *testing.T) {
 				if b.servers[0].count(tt.says) == 0 {
 					t.Errorf("the server never saw %q: %v", tt.says, b.servers[0].times)
 				}
-				if failed := b.mon.Total(monitor.HostErrors) > 0; failed != (tt.want == 0) || b.sender.Waiting() != 1-tt.want {
+				if failed := b.mon.Total(monitor.HostErrors) > 0; failed != (tt.want == 0) ||
+					b.sender.Waiting() != 1-tt.want {
 					t.Errorf("host errors %v, %d wait", failed, b.sender.Waiting())
 				}
 			})
@@ -93,7 +98,8 @@ func TestNoPasswordInClear(t *testing.T) {
 	asked := false
 	bubble(t, 1, func(o *Options) {
 		o.Credentials = func(Smarthost) (*Credentials, error) {
-			return &Credentials{Username: "tim", Password: func() (string, error) { asked = true; return "x", nil }}, nil
+			return &Credentials{Username: "tim", Password: func() (string, error) { asked = true; return "x", nil }},
+				nil
 		}
 	}, func(b *bench) {
 		b.servers[0].set("EHLO", "250-sink\r\n250 AUTH PLAIN CRAM-MD5")
@@ -148,7 +154,8 @@ func TestReadPasswords(t *testing.T) {
 		t.Error("found for another host")
 	}
 	for _, in := range []string{"host", "host:user", ":user:x", "host::x", "a:b:c\x00"} {
-		if _, err := ReadPasswords(strings.NewReader("\n" + in)); err == nil || !strings.Contains(err.Error(), "line 2") {
+		if _, err := ReadPasswords(strings.NewReader("\n" + in)); err == nil ||
+			!strings.Contains(err.Error(), "line 2") {
 			t.Errorf("%q: error %v", in, err)
 		}
 	}
@@ -167,7 +174,8 @@ func FuzzReadPasswords(f *testing.F) {
 }
 
 func FuzzParseSmarthost(f *testing.F) {
-	for _, seed := range []string{"smtp://a:25", "smtps://[::1]", "maildir:///x/{user}", "mbox:///x/../y", "file:///", "mx", "mx://", "mx://:26/"} {
+	for _, seed := range []string{"smtp://a:25", "smtps://[::1]", "maildir:///x/{user}", "mbox:///x/../y", "file:///",
+		"mx", "mx://", "mx://:26/"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

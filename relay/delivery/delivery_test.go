@@ -24,12 +24,13 @@ import (
 
 // server is a scripted smarthost on a pipe: answers by verb, and when it was asked.
 type server struct {
-	mu                         sync.Mutex
-	down                       bool
-	once                       bool              // an answer counts for one time
-	answers                    map[string]string // by verb, or "RCPT <address>", "MAIL <address>", "body word"; "" drops the connection
-	mailsPerConn, rcptsPerMail int               // 0: any number
-	tooMany                    string            // the answer to more recipients
+	mu   sync.Mutex
+	down bool
+	once bool // an answer counts for one time
+	// by verb, or "RCPT <address>", "MAIL <address>", "body word"; "" drops the connection
+	answers                    map[string]string
+	mailsPerConn, rcptsPerMail int    // 0: any number
+	tooMany                    string // the answer to more recipients
 	times                      map[string][]time.Time
 	mails                      []string
 	conns                      int
@@ -303,7 +304,8 @@ func newBench(t *testing.T, hosts int, edit func(*Options)) *bench {
 	}
 	for i := range hosts {
 		b.servers = append(b.servers, newServer())
-		opts.Smarthosts = append(opts.Smarthosts, Smarthost{Host: fmt.Sprintf("h%d", i+1), Addr: fmt.Sprintf("h%d:25", i+1)})
+		opts.Smarthosts = append(opts.Smarthosts,
+			Smarthost{Host: fmt.Sprintf("h%d", i+1), Addr: fmt.Sprintf("h%d:25", i+1)})
 	}
 	if edit != nil {
 		edit(&opts)
@@ -431,7 +433,8 @@ func TestSecondHost(t *testing.T) {
 				b.want(0, 1)
 				b.want(1, 2)
 				if len(b.failed()) != 0 || b.sender.Waiting() != 0 || b.mon.Total(monitor.HostErrors) == 0 {
-					t.Errorf("failed %v, %d wait, %d errors counted", b.failed(), b.sender.Waiting(), b.mon.Total(monitor.HostErrors))
+					t.Errorf("failed %v, %d wait, %d errors counted", b.failed(), b.sender.Waiting(),
+						b.mon.Total(monitor.HostErrors))
 				}
 			})
 		})
@@ -450,7 +453,8 @@ func TestRecipients(t *testing.T) {
 		synctest.Wait()
 		b.want(2, 1)
 		m, err := b.queue.Load(id)
-		if err != nil || !slices.Equal(m.States(), []queue.State{queue.Delivered, queue.Undeliverable, queue.Deferred}) {
+		if err != nil || !slices.Equal(m.States(),
+			[]queue.State{queue.Delivered, queue.Undeliverable, queue.Deferred}) {
 			t.Fatalf("states %v, %v", m.States(), err)
 		}
 		b.servers[0].clear()
@@ -588,11 +592,14 @@ func TestSilence(t *testing.T) {
 // hour after it is well again. Only a connection that breaks behind the final dot costs
 // a second delivery.
 func TestSickSmarthost(t *testing.T) {
-	healthy := map[string]string{"banner": "220 x", "EHLO": "250 x", "MAIL": "250 x", "RCPT": "250 x", "DATA": "354 x", "dot": "250 x"}
+	healthy := map[string]string{"banner": "220 x", "EHLO": "250 x", "MAIL": "250 x", "RCPT": "250 x", "DATA": "354 x",
+		"dot": "250 x"}
 	for verb, well := range healthy {
 		for _, answer := range []string{
-			"451 4.3.0 later", "421 4.3.2 closing", "554 5.6.0 no", "550 no", "521 no mail here", "", stall, drip + well,
-			"hello", "999 what", "250", strings.Repeat("x", 3000), "250-" + strings.Repeat("x\r\n250-", maxReply/7) + "x",
+			"451 4.3.0 later", "421 4.3.2 closing", "554 5.6.0 no", "550 no", "521 no mail here", "", stall,
+			drip + well,
+			"hello", "999 what", "250", strings.Repeat("x", 3000),
+			"250-" + strings.Repeat("x\r\n250-", maxReply/7) + "x",
 		} {
 			name := verb + " " + answer[:min(len(answer), 20)]
 			t.Run(name, func(t *testing.T) {
@@ -632,7 +639,8 @@ func TestSickSmarthost(t *testing.T) {
 func TestClockSetBack(t *testing.T) {
 	bubble(t, 1, func(o *Options) { o.ExpireAfter = time.Hour }, func(b *bench) {
 		b.servers[0].down = true
-		env := &queue.Envelope{ID: b.queue.NewID(), To: []string{"x@example.com"}, Received: time.Now().Add(48 * time.Hour)}
+		env := &queue.Envelope{ID: b.queue.NewID(), To: []string{"x@example.com"},
+			Received: time.Now().Add(48 * time.Hour)}
 		if err := b.queue.Add(env, []byte("x\r\n")); err != nil {
 			t.Fatal(err)
 		}
@@ -736,7 +744,8 @@ func TestParseSmarthost(t *testing.T) {
 			t.Errorf("%q gives %+v, %v", in, h, err)
 		}
 	}
-	for _, in := range []string{"", "mail.example.com", "http://x", "maildir://mail", "mbox:///", "file://", "smtp://", "smtp://a@b", "smtp://a/b", "smtp://a?b", "smtp://a:b", "mx://example.com", "mx://:0", "mx://:x"} {
+	for _, in := range []string{"", "mail.example.com", "http://x", "maildir://mail", "mbox:///", "file://", "smtp://",
+		"smtp://a@b", "smtp://a/b", "smtp://a?b", "smtp://a:b", "mx://example.com", "mx://:0", "mx://:x"} {
 		if h, err := ParseSmarthost(in); err == nil {
 			t.Errorf("%q gives %+v", in, h)
 		}
@@ -745,7 +754,8 @@ func TestParseSmarthost(t *testing.T) {
 
 func TestCutStatus(t *testing.T) {
 	for in, want := range map[string]string{
-		"5.1.1 no such user": "5.1.1", "2.0.0": "2.0.0", "5.1 x": "", "ok": "", "3.1.1 x": "", "5.1.x y": "", "5..1 x": "", "": "",
+		"5.1.1 no such user": "5.1.1", "2.0.0": "2.0.0", "5.1 x": "", "ok": "", "3.1.1 x": "", "5.1.x y": "",
+		"5..1 x": "", "": "",
 	} {
 		if got, _, _ := cutStatus(in); got != want {
 			t.Errorf("%q gives %q, want %q", in, got, want)
@@ -755,7 +765,8 @@ func TestCutStatus(t *testing.T) {
 
 // FuzzReply reads arbitrary answers; it must end and stay within its caps.
 func FuzzReply(f *testing.F) {
-	for _, seed := range []string{"250 ok\r\n", "250-a\r\n250 b\r\n", "250\r\n", "99 x\r\n", "250-x\r\n251 y\r\n", "\r\n", "554 5.7.1 no\r\n"} {
+	for _, seed := range []string{"250 ok\r\n", "250-a\r\n250 b\r\n", "250\r\n", "99 x\r\n", "250-x\r\n251 y\r\n",
+		"\r\n", "554 5.7.1 no\r\n"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -768,7 +779,8 @@ func FuzzReply(f *testing.F) {
 		c := newTestClient(client)
 		c.reset()
 		r, err := c.reply()
-		if err == nil && (r.code < 200 || r.code > 599 || len(r.lines) > maxReplyLines || len(r.text()) > maxReplyText) {
+		if err == nil && (r.code < 200 || r.code > 599 || len(r.lines) > maxReplyLines ||
+			len(r.text()) > maxReplyText) {
 			t.Fatalf("%q gives %+v", b, r)
 		}
 	})

@@ -58,7 +58,8 @@ func (s *Sender) giveUp(a *attempt, open []recipient, deferred []queue.Result) [
 			why = "the last attempt ended with " + describe(&r)
 		}
 		r.Recipient, r.State, r.Time, r.Status = rcpt.index, queue.Undeliverable, time.Now().UTC(), expiredStatus
-		r.Text = printable(fmt.Sprintf("not delivered within %s: %s", time.Since(a.entry.received).Round(time.Second), why))
+		r.Text = printable(fmt.Sprintf("not delivered within %s: %s", time.Since(a.entry.received).Round(time.Second),
+			why))
 		results = append(results, r)
 	}
 	return results

@@ -58,7 +58,8 @@ func TestFailOver(t *testing.T) {
 		},
 		"mail servers": func(_ *bench, o *Options) {
 			o.Smarthosts = []Smarthost{{Kind: KindMX, Addr: ":25"}}
-			o.Resolver = resolver{mx: []string{"mx1.", "mx2."}, addrs: map[string][]netip.Addr{"mx1.": two[:1], "mx2.": two[1:]}}
+			o.Resolver = resolver{mx: []string{"mx1.", "mx2."},
+				addrs: map[string][]netip.Addr{"mx1.": two[:1], "mx2.": two[1:]}}
 			o.MXTLS = TLSNone
 		},
 		"addresses of a mail server": func(_ *bench, o *Options) {
@@ -142,7 +143,8 @@ func TestNames(t *testing.T) {
 		synctest.Wait()
 		b.want(0, 1)
 		st := b.sender.List()
-		if len(st) != 1 || len(st[0].Waits) != 1 || st[0].Waits[0].Host != "h1" || st[0].Waits[0].Why != "server misbehaving" {
+		if len(st) != 1 || len(st[0].Waits) != 1 || st[0].Waits[0].Host != "h1" ||
+			st[0].Waits[0].Why != "server misbehaving" {
 			t.Errorf("%+v", st)
 		}
 		b.mu.Lock()
@@ -194,7 +196,8 @@ func TestBouncesAtOnce(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		told := b.failures()
-		if len(told) != 1 || told[0].Recipient != 0 || told[0].Said != "550-5.1.1 no such user\n550 5.1.1 ask the postmaster" {
+		if len(told) != 1 || told[0].Recipient != 0 ||
+			told[0].Said != "550-5.1.1 no such user\n550 5.1.1 ask the postmaster" {
 			t.Fatalf("told at once: %+v", told)
 		}
 		for range 3 {
@@ -204,7 +207,8 @@ func TestBouncesAtOnce(t *testing.T) {
 		time.Sleep(3 * time.Hour)
 		synctest.Wait()
 		told = b.failures()
-		if len(told) != 2 || told[1].Recipient != 1 || told[1].Said != "450 4.2.0 greylisted" || told[1].Status != expiredStatus {
+		if len(told) != 2 || told[1].Recipient != 1 || told[1].Said != "450 4.2.0 greylisted" ||
+			told[1].Status != expiredStatus {
 			t.Fatalf("told in the end: %+v", told)
 		}
 		m, err := b.queue.LoadFailed(id)

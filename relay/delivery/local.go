@@ -39,7 +39,8 @@ func (h *Smarthost) store(mail *queue.Mail, to []address.Address) outcome {
 		out.answers[i] = answer{step: "storing", reply: ownReply(250, "2.0.0", "stored in "+path)}
 	}
 	if len(errs) == len(to) {
-		return outcome{answers: make([]answer, len(to)), fault: faultHost, err: &stepError{step: "storing", err: errs[0]}}
+		return outcome{answers: make([]answer, len(to)), fault: faultHost,
+			err: &stepError{step: "storing", err: errs[0]}}
 	}
 	return out
 }

@@ -17,8 +17,9 @@ import (
 
 func testMail(id, body string) *queue.Mail {
 	return &queue.Mail{
-		Envelope: queue.Envelope{ID: id, From: "a@example.com", To: []string{"Ops@example.com"}, Received: time.Unix(1_700_000_000, 0)},
-		Body:     []byte(body),
+		Envelope: queue.Envelope{ID: id, From: "a@example.com", To: []string{"Ops@example.com"},
+			Received: time.Unix(1_700_000_000, 0)},
+		Body: []byte(body),
 	}
 }
 
@@ -37,7 +38,8 @@ func TestMaildir(t *testing.T) {
 	dir := t.TempDir()
 	h := placed(t, KindMaildir, dir+"/{domain}/{user}")
 	for range 2 { // the second one is a delivery after a crash
-		if out := h.store(testMail("0-1", "Subject: x\r\n\r\nhello\r\n"), []address.Address{ops}); out.err != nil || out.answers[0].code() != 250 {
+		if out := h.store(testMail("0-1", "Subject: x\r\n\r\nhello\r\n"), []address.Address{ops}); out.err != nil ||
+			out.answers[0].code() != 250 {
 			t.Fatalf("%+v", out)
 		}
 	}
@@ -88,10 +90,12 @@ func TestMbox(t *testing.T) {
 	for _, part := range parts {
 		_, text, _ := strings.Cut(part, "\n")
 		text = strings.TrimRight(text, "\n") + "\n"
-		if !strings.HasPrefix(part, "a@example.com ") || !strings.HasSuffix(text, "\nSubject: x\n\n>From here\n>>From there\nlast\n") {
+		if !strings.HasPrefix(part, "a@example.com ") ||
+			!strings.HasSuffix(text, "\nSubject: x\n\n>From here\n>>From there\nlast\n") {
 			t.Fatalf("mail %q", part)
 		}
-		if m, err := mail.ReadMessage(strings.NewReader(text)); err != nil || m.Header.Get("Delivered-To") != "Ops@example.com" {
+		if m, err := mail.ReadMessage(strings.NewReader(text)); err != nil ||
+			m.Header.Get("Delivered-To") != "Ops@example.com" {
 			t.Fatalf("%v in %q", err, text)
 		}
 	}
@@ -108,7 +112,8 @@ func TestFile(t *testing.T) {
 	b, _ := os.ReadFile(path)
 	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
 	var got map[string]string
-	if err := json.Unmarshal(lines[0], &got); len(lines) != 2 || err != nil || got["message"] != "Subject: x\r\n\r\nhello\r\n" || got["to"] != "Ops@example.com" {
+	if err := json.Unmarshal(lines[0], &got); len(lines) != 2 || err != nil ||
+		got["message"] != "Subject: x\r\n\r\nhello\r\n" || got["to"] != "Ops@example.com" {
 		t.Errorf("%v: %q", err, b)
 	}
 }
@@ -122,7 +127,8 @@ func TestPlaceFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, kind := range []string{KindMaildir, KindMbox, KindFile} {
-		if out := placed(t, kind, blocked+"/x").store(testMail("0-1", "x\r\n"), []address.Address{ops}); out.fault != faultHost {
+		if out := placed(t, kind, blocked+"/x").store(testMail("0-1", "x\r\n"),
+			[]address.Address{ops}); out.fault != faultHost {
 			t.Errorf("%s: %+v", kind, out)
 		}
 	}

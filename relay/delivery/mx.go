@@ -106,7 +106,8 @@ func (s *Sender) exchangerNames(ctx context.Context, domain string) ([]*net.MX, 
 			null = true
 			continue
 		}
-		if name, err := address.ParseDomain(strings.TrimSuffix(mx.Host, ".")); err == nil && len(names) < maxExchangers {
+		if name, err := address.ParseDomain(strings.TrimSuffix(mx.Host, ".")); err == nil &&
+			len(names) < maxExchangers {
 			names = append(names, &net.MX{Host: name, Pref: mx.Pref})
 		}
 	}

@@ -67,7 +67,8 @@ func TestReloads(t *testing.T) {
 		var held []string // they keep the journal's segments
 		n := 0
 		for reload := range 50 {
-			for _, to := range []string{"now@example.com", "soon@example.com", "later@example.com", "never@example.com"} {
+			for _, to := range []string{"now@example.com", "soon@example.com", "later@example.com",
+				"never@example.com"} {
 				id := b.add(fmt.Sprintf("number %d.\r\n", n), to)
 				if n++; strings.HasPrefix(to, "never") {
 					removed[id] = true

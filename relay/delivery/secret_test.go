@@ -46,9 +46,11 @@ func TestSecretsEchoed(t *testing.T) {
 	const secret = "tanstaaftanstaaf"
 	plain := encode("\x00tim\x00" + secret)
 	shapes := map[string]string{
-		"as it is": secret, "the line": "AUTH PLAIN " + plain, "other case": strings.ToUpper(plain), "hex": hex.EncodeToString([]byte(secret)),
-		"base64": encode(secret), "base64 of a part": encode("im\x00" + secret), "base64 of another part": encode("m\x00" + secret),
-		"without padding": base64.RawURLEncoding.EncodeToString([]byte(secret)), "half of it": secret[4:],
+		"as it is": secret, "the line": "AUTH PLAIN " + plain, "other case": strings.ToUpper(plain),
+		"hex":    hex.EncodeToString([]byte(secret)),
+		"base64": encode(secret), "base64 of a part": encode("im\x00" + secret),
+		"base64 of another part": encode("m\x00" + secret),
+		"without padding":        base64.RawURLEncoding.EncodeToString([]byte(secret)), "half of it": secret[4:],
 	}
 	for shape, echo := range shapes {
 		for _, step := range []string{"AUTH", "MAIL", "RCPT", "DATA", "dot", "no code", "banner"} {

@@ -89,7 +89,8 @@ func TestSignedMailsVerify(t *testing.T) {
 			}
 			for _, change := range [][2]string{
 				{"disk  full", "disk empty"}, {"hello", "Hello"}, {"Received: x\r\n", "From: b@example.com\r\n"},
-				{"Received: x\r\n", "Subject: other\r\n"}, {"Received: x\r\n", "Date: now\r\n"}, {"Received: x\r\n", "To: b@example.net\r\n"},
+				{"Received: x\r\n", "Subject: other\r\n"}, {"Received: x\r\n", "Date: now\r\n"},
+				{"Received: x\r\n", "To: b@example.net\r\n"},
 			} {
 				if verify(strings.Replace(string(signed), change[0], change[1], 1)) == nil {
 					t.Errorf("good although %q became %q", change[0], change[1])
@@ -105,7 +106,8 @@ func TestOthersAreNotSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, from := range []string{"From: a@example.net\r\n", "From: a@notexample.com\r\n", "From: a@example.com, b@example.net\r\n", "From: none\r\n", ""} {
+	for _, from := range []string{"From: a@example.net\r\n", "From: a@notexample.com\r\n",
+		"From: a@example.com, b@example.net\r\n", "From: none\r\n", ""} {
 		in := []byte(from + "Subject: x\r\n\r\n")
 		if out, err := s.Sign(in); err != nil || !bytes.Equal(in, out) {
 			t.Errorf("%q is signed: %q, %v", from, out, err)
@@ -131,8 +133,10 @@ func TestNewRefuses(t *testing.T) {
 		t.Errorf("a key of 1024 bits: %v", err)
 	}
 	for _, tt := range [][4]string{
-		{"a b", "mail", good, "dkim_domain"}, {"example.com", "", good, "dkim_selector"}, {"example.com", "a b", good, "dkim_selector"},
-		{"example.com", "mail", "nosuch", "dkim_key"}, {"example.com", "mail", text, "dkim_key"}, {"example.com", "mail", keyFile(t, curve), "dkim_key"},
+		{"a b", "mail", good, "dkim_domain"}, {"example.com", "", good, "dkim_selector"},
+		{"example.com", "a b", good, "dkim_selector"},
+		{"example.com", "mail", "nosuch", "dkim_key"}, {"example.com", "mail", text, "dkim_key"},
+		{"example.com", "mail", keyFile(t, curve), "dkim_key"},
 	} {
 		if _, err := New(tt[0], tt[1], tt[2]); err == nil || !strings.Contains(err.Error(), tt[3]) {
 			t.Errorf("%q: error %v", tt, err)

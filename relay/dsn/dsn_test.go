@@ -19,11 +19,13 @@ import (
 func TestFailed(t *testing.T) {
 	when := time.Date(2006, 1, 2, 15, 4, 5, 0, time.UTC)
 	m := &queue.Mail{
-		Envelope: queue.Envelope{ID: "0-1", From: "a@example.com", To: []string{"ok@b", "bad@b", "old@b"}, Received: when},
+		Envelope: queue.Envelope{ID: "0-1", From: "a@example.com", To: []string{"ok@b", "bad@b", "old@b"},
+			Received: when},
 		Results: []queue.Result{
 			{Recipient: 1, State: queue.Deferred, Code: 450, Text: "later"},
 			{Recipient: 0, State: queue.Delivered, Code: 250},
-			{Recipient: 1, State: queue.Undeliverable, Time: when, Host: "h:25", Code: 550, Status: "5.1.1", Text: "no such user"},
+			{Recipient: 1, State: queue.Undeliverable, Time: when, Host: "h:25", Code: 550, Status: "5.1.1",
+				Text: "no such user"},
 			{Recipient: 2, State: queue.Undeliverable, Time: when, Status: "4.4.7", Text: "not delivered within 24h"},
 		},
 		Body: []byte("Subject: original\r\nFrom: x\r\n\r\nbody that stays\r\n"),
@@ -56,7 +58,8 @@ func TestFailed(t *testing.T) {
 		b, _ := io.ReadAll(p)
 		kinds, bodies = append(kinds, p.Header.Get("Content-Type")), append(bodies, string(b))
 	}
-	if got := strings.Join(kinds, "|"); got != "text/plain; charset=us-ascii|message/delivery-status|text/rfc822-headers" {
+	if got := strings.Join(kinds,
+		"|"); got != "text/plain; charset=us-ascii|message/delivery-status|text/rfc822-headers" {
 		t.Fatalf("parts %s", got)
 	}
 	if strings.Contains(bodies[0], "ok@b") || !strings.Contains(bodies[0], "bad@b") {
@@ -65,7 +68,8 @@ func TestFailed(t *testing.T) {
 	r := textproto.NewReader(bufio.NewReader(strings.NewReader(bodies[1] + "\r\n\r\n")))
 	for i, want := range []map[string]string{
 		{"Reporting-Mta": "dns; relay.example.com"},
-		{"Final-Recipient": "rfc822; bad@b", "Action": "failed", "Status": "5.1.1", "Diagnostic-Code": "smtp; 550 5.1.1 no such user", "Remote-Mta": "dns; h"},
+		{"Final-Recipient": "rfc822; bad@b", "Action": "failed", "Status": "5.1.1",
+			"Diagnostic-Code": "smtp; 550 5.1.1 no such user", "Remote-Mta": "dns; h"},
 		{"Final-Recipient": "rfc822; old@b", "Action": "failed", "Status": "4.4.7", "Diagnostic-Code": ""},
 	} {
 		group, err := r.ReadMIMEHeader()
@@ -120,7 +124,8 @@ func TestDiagnostic(t *testing.T) {
 // Of an expired mail the last answer is told, with its code.
 func TestExpired(t *testing.T) {
 	m := &queue.Mail{
-		Envelope: queue.Envelope{From: "a@example.com", To: []string{"x@b", "ok@b"}}, Body: []byte("Subject: x\r\n\r\n"),
+		Envelope: queue.Envelope{From: "a@example.com", To: []string{"x@b", "ok@b"}},
+		Body:     []byte("Subject: x\r\n\r\n"),
 		Results: []queue.Result{{
 			State: queue.Undeliverable, Host: "mx.example.com:25", Code: 451, Status: "4.4.7", Said: "451 4.3.0 later",
 			Text: "not delivered within 24h0m0s: the last answer was later",
@@ -129,7 +134,8 @@ func TestExpired(t *testing.T) {
 	text := string(Failed(m, m.Results, "relay.example.com", "0-2", time.Now()))
 	for _, want := range []string{
 		"    not delivered within 24h0m0s: the last answer was later\r\n", "Status: 4.4.7\r\n",
-		"Diagnostic-Code: smtp; 451 4.3.0 later\r\n", "Remote-MTA: dns; mx.example.com\r\n", "the other recipients.\r\n",
+		"Diagnostic-Code: smtp; 451 4.3.0 later\r\n", "Remote-MTA: dns; mx.example.com\r\n",
+		"the other recipients.\r\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in it:\n%s", want, text)

@@ -57,7 +57,8 @@ func TestReadRefuses(t *testing.T) {
 func TestInterfaceAddr(t *testing.T) {
 	for in, want := range map[string]string{
 		"127.0.0.1": "127.0.0.1:25", "127.0.0.1.587": "127.0.0.1:587", "[127.0.0.1]:587": "[127.0.0.1]:587",
-		"::1": "[::1]:25", "[::1]:587": "[::1]:587", "::1.587": "[::1]:587", "eth0": "", "127.0.0.1.0": "", "1.2.3": "", "": "",
+		"::1": "[::1]:25", "[::1]:587": "[::1]:587", "::1.587": "[::1]:587", "eth0": "", "127.0.0.1.0": "", "1.2.3": "",
+		"": "",
 	} {
 		if got, ok := interfaceAddr(in); ok != (want != "") || (ok && got != want) {
 			t.Errorf("%q gives %q, %v", in, got, ok)
@@ -67,7 +68,8 @@ func TestInterfaceAddr(t *testing.T) {
 
 // FuzzRead reads arbitrary files; what comes out has no line that its values made.
 func FuzzRead(f *testing.F) {
-	for _, seed := range []string{"dc_relay_nets='10.0.0.0/8 ; ::1'\n", "dc_smarthost=\"a::25;b\"", "x='y' # z", "dc_eximconfig_configtype='internet'"} {
+	for _, seed := range []string{"dc_relay_nets='10.0.0.0/8 ; ::1'\n", "dc_smarthost=\"a::25;b\"", "x='y' # z",
+		"dc_eximconfig_configtype='internet'"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -80,7 +82,8 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		for i, line := range strings.Split(strings.TrimSuffix(out, "\n"), "\n") {
-			if i > 1 && !strings.HasPrefix(line, "  ## ") && !strings.HasPrefix(line, "  # ") && !strings.Contains(line, " = ") {
+			if i > 1 && !strings.HasPrefix(line, "  ## ") && !strings.HasPrefix(line, "  # ") &&
+				!strings.Contains(line, " = ") {
 				t.Fatalf("%q gives the line %q", text, line)
 			}
 		}

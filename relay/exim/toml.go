@@ -86,7 +86,8 @@ func (s Settings) refuseNegations(w *writer) {
 	for _, name := range []string{"dc_relay_nets", "dc_relay_domains", "dc_other_hostnames", "dc_local_interfaces"} {
 		for _, item := range list(s[name]) {
 			if strings.HasPrefix(item, "!") {
-				w.fail("%s: %q takes something out of the list, which cannot be said here: write the list without it", name, item)
+				w.fail("%s: %q takes something out of the list, which cannot be said here: write the list without it",
+					name, item)
 			}
 		}
 	}
@@ -108,7 +109,8 @@ func (s Settings) listeners(w *writer) {
 		w.note("dc_local_interfaces is empty: all addresses of this host")
 		listen = []string{":25"}
 	case len(listen) == 0:
-		w.fail("dc_local_interfaces=%q: none of it is an address: expected \"127.0.0.1 ; ::1\" or the like", s["dc_local_interfaces"])
+		w.fail("dc_local_interfaces=%q: none of it is an address: expected \"127.0.0.1 ; ::1\" or the like",
+			s["dc_local_interfaces"])
 	}
 	w.set("listen", listen)
 }
@@ -157,7 +159,8 @@ func (s Settings) domains(w *writer) {
 		w.note("go to.")
 		domains = []string{"any"}
 	case len(domains) == 0:
-		w.fail("dc_relay_domains=%q: none of it is a domain: expected \"example.com ; *.example.com\" or the like", s["dc_relay_domains"])
+		w.fail("dc_relay_domains=%q: none of it is a domain: expected \"example.com ; *.example.com\" or the like",
+			s["dc_relay_domains"])
 	default:
 		w.note("exim lets these networks send anywhere, and everybody to these domains. Here")
 		w.note("only these networks send, and only to these domains.")
@@ -238,7 +241,8 @@ func (s Settings) names(w *writer) {
 		w.note("it needs an alias that says where it goes, and is refused without.")
 		w.setOne("local_recipients", "aliases")
 	}
-	if w.kind != local && w.kind != internet && strings.ToLower(s["dc_hide_mailname"]) == "true" && s["dc_readhost"] != "" {
+	if w.kind != local && w.kind != internet && strings.ToLower(s["dc_hide_mailname"]) == "true" &&
+		s["dc_readhost"] != "" {
 		visible, err := address.ConfiguredDomain(s["dc_readhost"])
 		if err != nil {
 			w.fail("dc_readhost=%q: expected a domain; without it the names of this host would show", s["dc_readhost"])
@@ -258,7 +262,8 @@ func (s Settings) rest(w *writer) {
 		switch {
 		case slices.Contains(taken, name) || slices.Contains(unneeded, name):
 		case name[0] >= 'A' && name[0] <= 'Z':
-			w.fail("%s is a macro of exim's, which may close what is open without it: take it out when it does not", name)
+			w.fail("%s is a macro of exim's, which may close what is open without it: take it out when it does not",
+				name)
 		default:
 			w.note("Not taken over, it is no setting of Debian's: %s=%q", name, s[name])
 		}

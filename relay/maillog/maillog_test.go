@@ -26,14 +26,17 @@ func TestLines(t *testing.T) {
 	next := time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
 	Arrived(mon, &Arrival{
 		ID: "0a-1", From: "a@example.com", To: []string{"b@example.com", "c@example.com"},
-		Client: Peer{"db1", "192.0.2.1"}, Protocol: "ESMTPSA", User: "k", Size: 42, Answer: "250 2.0.0 OK", Took: 4 * time.Millisecond,
+		Client: Peer{"db1", "192.0.2.1"}, Protocol: "ESMTPSA", User: "k", Size: 42, Answer: "250 2.0.0 OK",
+		Took: 4 * time.Millisecond,
 	})
-	Refused(mon, &Refusal{Step: "RCPT", Client: Peer{"db1", "192.0.2.1"}, From: "a@example.com", To: "d@example.net", Answer: "550 5.7.1 no"})
+	Refused(mon, &Refusal{Step: "RCPT", Client: Peer{"db1", "192.0.2.1"}, From: "a@example.com", To: "d@example.net",
+		Answer: "550 5.7.1 no"})
 	Delivered(mon, &Attempt{
 		ID: "0a-1", From: "a@example.com", To: "b@example.com", Server: server, TLS: "TLS1.3", Size: 42,
 		Answer: "250 2.0.0 queued", Waited: 1200 * time.Millisecond, Took: 300 * time.Millisecond,
 	})
-	Deferred(mon, &Attempt{ID: "0a-1", From: "a@example.com", To: "c@example.com", Server: server, Answer: "451 later", Next: next})
+	Deferred(mon, &Attempt{ID: "0a-1", From: "a@example.com", To: "c@example.com", Server: server, Answer: "451 later",
+		Next: next})
 	Failed(mon, &Attempt{ID: "0a-1", To: "c@example.com", Server: server, Answer: "550 no \"c\"\r\nhere"})
 	Bounced(mon, &Bounce{ID: "0a-2", About: "0a-1", To: []string{"a@example.com"}, Size: 900})
 	Completed(mon, "0a-1", 2*time.Second)
@@ -65,10 +68,12 @@ func TestLineIsBoundedAndPrintable(t *testing.T) {
 	for i := range to {
 		to[i] = fmt.Sprintf("r%d@example.com", i)
 	}
-	Arrived(mon, &Arrival{ID: hostile, From: hostile, To: to, Client: Peer{hostile, hostile}, User: hostile, Answer: hostile})
+	Arrived(mon, &Arrival{ID: hostile, From: hostile, To: to, Client: Peer{hostile, hostile}, User: hostile,
+		Answer: hostile})
 	Refused(mon, &Refusal{Step: hostile, Client: Peer{hostile, hostile}, From: hostile, To: hostile, Answer: hostile})
 	for _, line := range log {
-		if i := strings.IndexFunc(line, func(r rune) bool { return (r < ' ' || r >= 0x7f) && r != '…' }); i >= 0 || len(line) > 16<<10 {
+		if i := strings.IndexFunc(line, func(r rune) bool { return (r < ' ' || r >= 0x7f) && r != '…' }); i >= 0 ||
+			len(line) > 16<<10 {
 			t.Errorf("%d octets, %q at %d", len(line), line[max(0, i):min(len(line), i+20)], i)
 		}
 	}

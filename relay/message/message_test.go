@@ -53,12 +53,14 @@ func TestFold(t *testing.T) {
 				t.Errorf("%s: an empty line in %q", name, got)
 			}
 		}
-		if wantLong := name == "no space" || name == "space at end" || name == "space first"; HasLongLine(got) != wantLong {
+		if wantLong := name == "no space" || name == "space at end" ||
+			name == "space first"; HasLongLine(got) != wantLong {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
 	m, err := mail.ReadMessage(bytes.NewReader(append(Fold(nil, []byte(long)), "\r\nb"...)))
-	if err != nil || m.Header.Get("X") != strings.TrimSpace(strings.ReplaceAll(long[3:], "\t", " ")) && len(m.Header.Get("X")) < 1200 {
+	if err != nil || m.Header.Get("X") != strings.TrimSpace(strings.ReplaceAll(long[3:], "\t", " ")) &&
+		len(m.Header.Get("X")) < 1200 {
 		t.Errorf("another reader finds %q, %v", m.Header.Get("X"), err)
 	}
 }
@@ -92,7 +94,8 @@ func FuzzFold(f *testing.F) {
 		}
 		in := bytes.Repeat(field, int(times%512))
 		got := Fold(nil, in)
-		if HasBare(got) || len(got) < len(in) || bytes.Contains(got, []byte("\r\n\r\n")) && !bytes.Contains(in, []byte("\r\n\r\n")) {
+		if HasBare(got) || len(got) < len(in) || bytes.Contains(got, []byte("\r\n\r\n")) &&
+			!bytes.Contains(in, []byte("\r\n\r\n")) {
 			t.Fatalf("%q became %q", in, got)
 		}
 		again := Fold(nil, got)

@@ -119,7 +119,8 @@ func (c *Cache) load(domain string, now time.Time) *kept {
 		err = fmt.Errorf("holds the policy of %q", clip(k.Domain))
 	}
 	if err != nil {
-		c.opts.Monitor.LimitedWarnf("mta-sts load", "MTA-STS policy %s cannot be read and is fetched anew: %v", c.path(domain), err)
+		c.opts.Monitor.LimitedWarnf("mta-sts load", "MTA-STS policy %s cannot be read and is fetched anew: %v",
+			c.path(domain), err)
 		return nil
 	}
 	if k.expired(now) {

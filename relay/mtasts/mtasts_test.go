@@ -22,12 +22,19 @@ func TestParse(t *testing.T) {
 		name, text string
 		want       string // mode, patterns and age; "" for an error
 	}{
-		{"RFC 8461 section 3.2", "version: STSv1\nmode: enforce\nmx: mail.example.com\nmx: *.example.net\nmx: backupmx.example.com\nmax_age: 604800\n", "enforce [mail.example.com *.example.net backupmx.example.com] 168h0m0s"},
-		{"CRLF, no spaces, capitals", "version:STSv1\r\nmode:testing\r\nmx:Mail.Example.COM\r\nmax_age:60", "testing [mail.example.com] 1m0s"},
+		{"RFC 8461 section 3.2", "version: STSv1\nmode: enforce\nmx: mail.example.com\nmx: *.example.net\nmx: " +
+			"backupmx.example.com\nmax_age: 604800\n",
+			"enforce [mail.example.com *.example.net backupmx.example.com] 168h0m0s"},
+		{"CRLF, no spaces, capitals", "version:STSv1\r\nmode:testing\r\nmx:Mail.Example.COM\r\nmax_age:60",
+			"testing [mail.example.com] 1m0s"},
 		{"none needs no mx", "version: STSv1\nmode: none\nmax_age: 0\n", "none [] 0s"},
-		{"the first of two counts", "version: STSv1\nmode: enforce\nmode: none\nmx: a.example\nmax_age: 1\nmax_age: 2\n", "enforce [a.example] 1s"},
-		{"unknown keys", "version: STSv1\nfuture: x\nmode: enforce\nmx: a.example\nmax_age: 1\n\nno colon\n", "enforce [a.example] 1s"},
-		{"at most a year", "version: STSv1\nmode: enforce\nmx: a.example\nmax_age: 4000000000\n", "enforce [a.example] 8766h0m0s"},
+		{"the first of two counts",
+			"version: STSv1\nmode: enforce\nmode: none\nmx: a.example\nmax_age: 1\nmax_age: 2\n",
+			"enforce [a.example] 1s"},
+		{"unknown keys", "version: STSv1\nfuture: x\nmode: enforce\nmx: a.example\nmax_age: 1\n\nno colon\n",
+			"enforce [a.example] 1s"},
+		{"at most a year", "version: STSv1\nmode: enforce\nmx: a.example\nmax_age: 4000000000\n",
+			"enforce [a.example] 8766h0m0s"},
 		{"no version", "mode: enforce\nmx: a.example\nmax_age: 1\n", ""},
 		{"other version", "version: STSv2\nmode: enforce\nmx: a.example\nmax_age: 1\n", ""},
 		{"no mx", "version: STSv1\nmode: enforce\nmax_age: 1\n", ""},
@@ -37,7 +44,8 @@ func TestParse(t *testing.T) {
 		{"no age", "version: STSv1\nmode: enforce\nmx: a.example\n", ""},
 		{"negative age", "version: STSv1\nmode: enforce\nmx: a.example\nmax_age: -1\n", ""},
 		{"too long", "version: STSv1\nmode: none\nmax_age: 1\n" + strings.Repeat("x", maxPolicySize), ""},
-		{"too many", "version: STSv1\nmode: enforce\nmax_age: 1\n" + strings.Repeat("mx: a.example\n", maxPatterns+1), ""},
+		{"too many", "version: STSv1\nmode: enforce\nmax_age: 1\n" + strings.Repeat("mx: a.example\n", maxPatterns+1),
+			""},
 		{"a web page", "<html><body>404</body></html>", ""},
 	} {
 		p, err := Parse(tt.text)
@@ -149,7 +157,8 @@ func TestCache(t *testing.T) {
 		}{
 			{"first", func() {}, "enforce mx.example.com", 1},
 			{"again", func() {}, "enforce mx.example.com", 1},
-			{"another id", func() { s.id, s.text = "2", strings.Replace(enforce, "mx.", "mx2.", 1) }, "enforce mx2.example.com", 2},
+			{"another id", func() { s.id, s.text = "2", strings.Replace(enforce, "mx.", "mx2.", 1) },
+				"enforce mx2.example.com", 2},
 			{"a bad one", func() { s.id, s.text = "3", "nothing" }, "enforce mx2.example.com", 3},
 			{"failures are not repeated at once", func() {}, "enforce mx2.example.com", 3},
 			{"after five minutes", func() { time.Sleep(5 * time.Minute) }, "enforce mx2.example.com", 4},
@@ -165,7 +174,8 @@ func TestCache(t *testing.T) {
 		for _, step := range steps {
 			step.do()
 			if got := policy(); got != step.want || s.fetches != step.fetches {
-				t.Errorf("%s: %q after %d fetches, want %q after %d", step.name, got, s.fetches, step.want, step.fetches)
+				t.Errorf("%s: %q after %d fetches, want %q after %d", step.name, got, s.fetches, step.want,
+					step.fetches)
 			}
 		}
 	})
@@ -175,8 +185,10 @@ func TestCache(t *testing.T) {
 func TestDamagedFile(t *testing.T) {
 	s, dir := newSite(), t.TempDir()
 	s.down = true
-	for _, text := range []string{"", "{", `{"domain":"example.net","id":"1","fetched":"2099-01-01T00:00:00Z","policy":{"mode":"enforce","mx":["x.example"],"max_age":1}}`,
-		`{"domain":"example.com","id":"1","policy":{"mode":"enforce"}}`, `{"domain":"example.com","id":"1","policy":{"mode":"x","mx":["a"]}}`} {
+	for _, text := range []string{"", "{",
+		`{"domain":"example.net","id":"1","fetched":"2099-01-01T00:00:00Z","policy":{"mode":"enforce","mx":["x.example"],"max_age":1}}`,
+		`{"domain":"example.com","id":"1","policy":{"mode":"enforce"}}`,
+		`{"domain":"example.com","id":"1","policy":{"mode":"x","mx":["a"]}}`} {
 		if err := os.WriteFile(filepath.Join(dir, "example.com.json"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -212,7 +224,8 @@ func FuzzParseRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b string) {
 		id, ok := ParseRecord([]string{a, b})
 		swapped, same := ParseRecord([]string{b, a})
-		if id != swapped || ok != same || (ok && !slices.ContainsFunc([]string{a, b}, func(s string) bool { return strings.Contains(s, "id="+id) })) {
+		if id != swapped || ok != same || (ok &&
+			!slices.ContainsFunc([]string{a, b}, func(s string) bool { return strings.Contains(s, "id="+id) })) {
 			t.Fatalf("%q, %q: %q %v, swapped %q %v", a, b, id, ok, swapped, same)
 		}
 	})

@@ -47,7 +47,8 @@ func New(nets, domains []string) (*Policy, error) {
 	p := &Policy{}
 	netsErr := p.addNets(nets)
 	if len(domains) == 0 {
-		return nil, errors.Join(netsErr, errors.New(`relay_domains is empty: expected domains such as "example.com" or ".example.com", or "any"`))
+		return nil, errors.Join(netsErr,
+			errors.New(`relay_domains is empty: expected domains such as "example.com" or ".example.com", or "any"`))
 	}
 	if slices.Contains(domains, Null) {
 		return nil, errors.Join(netsErr, errors.New(`relay_domains: "<>" is no recipient`))

@@ -9,7 +9,8 @@ import (
 )
 
 func TestAllow(t *testing.T) {
-	p, err := New([]string{"192.0.2.0/24", "2001:db8::/32", "198.51.100.7"}, []string{"example.com", ".example.org", "bücher.example"})
+	p, err := New([]string{"192.0.2.0/24", "2001:db8::/32", "198.51.100.7"},
+		[]string{"example.com", ".example.org", "bücher.example"})
 	if err != nil {
 		t.Fatal(err)
 	}

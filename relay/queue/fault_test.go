@@ -146,7 +146,8 @@ type life struct {
 }
 
 func newLife(q *Queue) *life {
-	return &life{queue: q, want: map[string]string{}, gone: map[string]bool{}, aside: map[string]string{}, either: map[string]bool{}}
+	return &life{queue: q, want: map[string]string{}, gone: map[string]bool{}, aside: map[string]string{},
+		either: map[string]bool{}}
 }
 
 func (l *life) note(err error) bool {
@@ -257,7 +258,8 @@ func TestKillAtEachCall(t *testing.T) {
 	l := newLife(q)
 	d.before = func(call string) {
 		then := newLife(nil)
-		then.want, then.gone, then.aside, then.either = maps.Clone(l.want), maps.Clone(l.gone), maps.Clone(l.aside), maps.Clone(l.either)
+		then.want, then.gone, then.aside, then.either = maps.Clone(l.want), maps.Clone(l.gone), maps.Clone(l.aside),
+			maps.Clone(l.either)
 		moments = append(moments, moment{call, copySpool(t, dir), then})
 	}
 	l.live()
@@ -298,7 +300,9 @@ func TestEveryCallFails(t *testing.T) {
 		kinds[call]++
 	}
 	t.Logf("%d calls, %v", calls-opened, kinds)
-	for _, want := range []string{"write journal", "sync journal", "write queue", "rename queue", "syncfiles queue", "syncdir queue", "rename queue", "open journal", "syncdir journal", "remove journal", "read journal", "open queue"} {
+	for _, want := range []string{"write journal", "sync journal", "write queue", "rename queue", "syncfiles queue",
+		"syncdir queue", "rename queue", "open journal", "syncdir journal", "remove journal", "read journal",
+		"open queue"} {
 		if kinds[want] == 0 {
 			t.Errorf("no call %q was made", want)
 		}
@@ -328,7 +332,8 @@ func TestEveryCallFails(t *testing.T) {
 				}
 				l.errs = nil
 				if _, ok := l.add(); !ok {
-					t.Errorf("%v at call %d (%s): no mail is taken afterwards: %v", failure, at, sick.calls[at-1], l.errs)
+					t.Errorf("%v at call %d (%s): no mail is taken afterwards: %v", failure, at, sick.calls[at-1],
+						l.errs)
 				}
 				for id, body := range l.want {
 					if m, err := q.Load(id); err != nil || string(m.Body) != body {

@@ -27,7 +27,8 @@ func open(t testing.TB, dir string) (*Queue, []Envelope) {
 
 func add(t testing.TB, q *Queue, body string) Envelope {
 	t.Helper()
-	env := Envelope{ID: q.NewID(), From: "a@example.com", To: []string{"b@example.com", "c@example.com"}, Received: time.Now().UTC(), Origin: OriginSMTP}
+	env := Envelope{ID: q.NewID(), From: "a@example.com", To: []string{"b@example.com", "c@example.com"},
+		Received: time.Now().UTC(), Origin: OriginSMTP}
 	if err := q.Add(&env, []byte(body)); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,8 @@ func TestLife(t *testing.T) {
 	if err := q.Record(second.ID, []Result{{Recipient: 0, State: Deferred, Time: now, Code: 451}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := q.Record(second.ID, []Result{{Recipient: 1, State: Delivered, Time: now, Host: "h:25", Code: 250, Text: "ok"}}); err != nil {
+	if err := q.Record(second.ID,
+		[]Result{{Recipient: 1, State: Delivered, Time: now, Host: "h:25", Code: 250, Text: "ok"}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := q.Remove(first.ID); err != nil {
@@ -173,7 +175,8 @@ func TestJournalRestores(t *testing.T) {
 // A mail file cut at every length, or with any octet flipped, is set aside and
 // kept, and the others are there.
 func TestCorruptFiles(t *testing.T) {
-	record, err := encodeMail(&Envelope{ID: "0-1", To: []string{"b@example.com"}}, []byte("Subject: x\r\n\r\nhello\r\n"))
+	record, err := encodeMail(&Envelope{ID: "0-1", To: []string{"b@example.com"}},
+		[]byte("Subject: x\r\n\r\nhello\r\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +192,8 @@ func TestCorruptFiles(t *testing.T) {
 	good := add(t, q, "good")
 	q.Close()
 	for i, b := range harmed {
-		if err := os.WriteFile(filepath.Join(dir, queueDir, fmt.Sprintf("0-%x%s", i, mailSuffix)), b, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, queueDir, fmt.Sprintf("0-%x%s", i, mailSuffix)), b,
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -424,7 +428,8 @@ func FuzzScanSegment(f *testing.F) {
 	f.Add(encodeDone("0-1")[:9])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		total := 0
-		good, err := scanSegment(b, func(_ *Mail, at, size int) { total += size }, func(id string) { total += 14 + len(id) })
+		good, err := scanSegment(b, func(_ *Mail, at, size int) { total += size },
+			func(id string) { total += 14 + len(id) })
 		if good != total || good > len(b) || (err == nil) != (good == len(b)) {
 			t.Fatalf("good %d, records of %d, input of %d, %v", good, total, len(b), err)
 		}

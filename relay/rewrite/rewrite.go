@@ -252,7 +252,8 @@ func ReadAliases(in io.Reader) (map[string][]string, error) {
 				continue
 			}
 			if strings.ContainsAny(target[:1], `|/":\`) {
-				return nil, fmt.Errorf("line %d: %q: expected addresses and names only; pipes, files and includes are not supported", number, target)
+				return nil, fmt.Errorf("line %d: %q: expected addresses and names only; pipes, files and includes are "+
+					"not supported", number, target)
 			}
 			aliases[name] = append(aliases[name], target)
 		}

@@ -42,7 +42,8 @@ func TestExpand(t *testing.T) {
 		t.Errorf("an address comes twice: %q", got)
 	}
 	var none *Rules
-	if got := none.Expand([]string{"a@b"}); !slices.Equal(got, []string{"a@b"}) || none.Lookup(address.Address{}) != nil {
+	if got := none.Expand([]string{"a@b"}); !slices.Equal(got, []string{"a@b"}) ||
+		none.Lookup(address.Address{}) != nil {
 		t.Error("nil rules change something")
 	}
 }
@@ -111,11 +112,14 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func TestReadAliases(t *testing.T) {
-	got, err := ReadAliases(strings.NewReader("# Debian's\nmailer-daemon: postmaster\nRoot: ops@example.com, # the people\n\ta@example.com\n\nempty:\n"))
-	if err != nil || !slices.Equal(got["root"], []string{"ops@example.com", "a@example.com"}) || got["mailer-daemon"][0] != "postmaster" {
+	got, err := ReadAliases(strings.NewReader("# Debian's\nmailer-daemon: postmaster\nRoot: ops@example.com, # the " +
+		"people\n\ta@example.com\n\nempty:\n"))
+	if err != nil || !slices.Equal(got["root"], []string{"ops@example.com", "a@example.com"}) ||
+		got["mailer-daemon"][0] != "postmaster" {
 		t.Errorf("%q, %v", got, err)
 	}
-	for _, in := range []string{"root", " x", "a: |/bin/true", "a: /dev/null", "a: :include:/x", "a: \"|x\"", "a: b\na: c", ": x", "a b: c"} {
+	for _, in := range []string{"root", " x", "a: |/bin/true", "a: /dev/null", "a: :include:/x", "a: \"|x\"",
+		"a: b\na: c", ": x", "a b: c"} {
 		if got, err := ReadAliases(strings.NewReader(in)); err == nil || !strings.Contains(err.Error(), "line ") {
 			t.Errorf("%q gives %q, %v", in, got, err)
 		}
@@ -135,7 +139,8 @@ func FuzzReadAliases(f *testing.F) {
 }
 
 func FuzzMessage(f *testing.F) {
-	for _, seed := range []string{"From: a@localhost\r\n\r\nx", "From: \"a\\\"@localhost\r\n", "Reply-To: (((\\", "from:@localhost@localhost\r\n \r\n", "From: a (b) <c>, d;e:f\r\n"} {
+	for _, seed := range []string{"From: a@localhost\r\n\r\nx", "From: \"a\\\"@localhost\r\n", "Reply-To: (((\\",
+		"from:@localhost@localhost\r\n \r\n", "From: a (b) <c>, d;e:f\r\n"} {
 		f.Add([]byte(seed))
 	}
 	r := rules(f)

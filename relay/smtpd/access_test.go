@@ -253,7 +253,8 @@ func TestAuth(t *testing.T) {
 		{"PLAIN at once", []string{"AUTH PLAIN " + good, "235"}, "250"},
 		{"PLAIN asked for", []string{"auth plain", "334", good, "235"}, "250"},
 		{"PLAIN for himself", []string{"AUTH PLAIN " + encoded("kapacitor\x00kapacitor\x00secret"), "235"}, "250"},
-		{"LOGIN", []string{"AUTH LOGIN", "334 VXNlcm5hbWU6", encoded("kapacitor"), "334 UGFzc3dvcmQ6", encoded("secret"), "235"}, "250"},
+		{"LOGIN", []string{"AUTH LOGIN", "334 VXNlcm5hbWU6", encoded("kapacitor"), "334 UGFzc3dvcmQ6",
+			encoded("secret"), "235"}, "250"},
 		{"LOGIN with the name", []string{"AUTH LOGIN " + encoded("kapacitor"), "334", encoded("secret"), "235"}, "250"},
 		{"twice", []string{"AUTH PLAIN " + good, "235", "AUTH PLAIN " + good, "503"}, "250"},
 		{"none", nil, "530 5.7.0"},
@@ -266,7 +267,8 @@ func TestAuth(t *testing.T) {
 		{"no base64", []string{"AUTH PLAIN !", "501"}, "530"},
 		{"no mechanism", []string{"AUTH", "504"}, "530"},
 		{"CRAM-MD5 needs plain passwords", []string{"AUTH CRAM-MD5", "504"}, "530"},
-		{"second try", []string{"AUTH PLAIN " + encoded("\x00kapacitor\x00x"), "535", "AUTH PLAIN " + good, "235"}, "250"},
+		{"second try", []string{"AUTH PLAIN " + encoded("\x00kapacitor\x00x"), "535", "AUTH PLAIN " + good, "235"},
+			"250"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, _, config := serveTLS(t, StartTLS, withUser(t))
@@ -336,7 +338,8 @@ func TestSenderRule(t *testing.T) {
 	p := dial(t, s)
 	p.begin()
 	for from, want := range map[string]string{
-		"a@example.com": "250", "a@db1.example.net": "250", "a@example.net": "550 5.7.1", "": "550 5.7.1", "a@db1.example.com": "550",
+		"a@example.com": "250", "a@db1.example.net": "250", "a@example.net": "550 5.7.1", "": "550 5.7.1",
+		"a@db1.example.com": "550",
 	} {
 		p.send("MAIL FROM:<" + from + ">\r\n")
 		p.expect(want)
@@ -353,7 +356,8 @@ func TestHeloRules(t *testing.T) {
 	}{
 		{HeloAny, "my_host", true}, {"", "my_host", true}, {HeloName, "my_host", false}, {HeloName, "localhost", true},
 		{HeloName, "[192.0.2.1]", true}, {HeloName, "[IPv6:2001:db8::1]", true}, {HeloName, "[192.0.2.1", false},
-		{HeloName, "[x]", false}, {HeloFQDN, "localhost", false}, {HeloFQDN, "db1.example.com", true}, {HeloFQDN, "192.0.2.1", false},
+		{HeloName, "[x]", false}, {HeloFQDN, "localhost", false}, {HeloFQDN, "db1.example.com", true},
+		{HeloFQDN, "192.0.2.1", false},
 	} {
 		if got := tt.rule.allows(tt.name); got != tt.want {
 			t.Errorf("rule %q, name %q: %v", tt.rule, tt.name, got)
@@ -388,7 +392,8 @@ func TestClientLimits(t *testing.T) {
 	if n := len(mails.got()); n != 3 {
 		t.Errorf("%d mails taken", n)
 	}
-	if s.options().Monitor.Get(monitor.Refused, "message rate") != 1 || s.options().Monitor.Get(monitor.Refused, "client connections") != 1 {
+	if s.options().Monitor.Get(monitor.Refused, "message rate") != 1 ||
+		s.options().Monitor.Get(monitor.Refused, "client connections") != 1 {
 		t.Error("not counted")
 	}
 
@@ -441,7 +446,8 @@ func TestParseListener(t *testing.T) {
 			t.Errorf("%q gives %+v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"", "127.0.0.1", "tls://:465", "smtp://", "smtp://a@b:25", "smtps://:465/x", "smtp://host:"} {
+	for _, in := range []string{"", "127.0.0.1", "tls://:465", "smtp://", "smtp://a@b:25", "smtps://:465/x",
+		"smtp://host:"} {
 		if l, err := ParseListener(in); err == nil {
 			t.Errorf("%q gives %+v", in, l)
 		}
@@ -466,7 +472,8 @@ func FuzzParseListener(f *testing.F) {
 // FuzzAuth sends arbitrary lines in the course of a login; nobody gets in without
 // the password.
 func FuzzAuth(f *testing.F) {
-	for _, seed := range []string{"AUTH PLAIN\r\n=\r\n", "AUTH LOGIN\r\n*\r\n", "AUTH PLAIN AGEAYg==\r\n", "AUTH LOGIN YQ==\r\nYg==\r\n"} {
+	for _, seed := range []string{"AUTH PLAIN\r\n=\r\n", "AUTH LOGIN\r\n*\r\n", "AUTH PLAIN AGEAYg==\r\n",
+		"AUTH LOGIN YQ==\r\nYg==\r\n"} {
 		f.Add([]byte(seed))
 	}
 	s, mails, config := serveTLS(f, ImplicitTLS, func(o *Options) {

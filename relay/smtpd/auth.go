@@ -22,7 +22,8 @@ type Verifier func(password []byte) bool
 func Hash(hash string) (Verifier, error) {
 	h := []byte(hash)
 	if _, err := bcrypt.Cost(h); err != nil {
-		return nil, fmt.Errorf(`password hash: %w: expected a bcrypt hash "$2y$10$…", as "htpasswd -nbB user password" makes it`, err)
+		return nil, fmt.Errorf(`password hash: %w: expected a bcrypt hash "$2y$10$…", `+
+			`as "htpasswd -nbB user password" makes it`, err)
 	}
 	return func(password []byte) bool { return bcrypt.CompareHashAndPassword(h, password) == nil }, nil
 }

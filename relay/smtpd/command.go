@@ -257,7 +257,8 @@ func (c *conn) mailParams(params []string) (pass, problem, reason string) {
 			}
 			size, err := strconv.ParseUint(value, 10, 63)
 			if err != nil || int64(size) > c.srv.options().MaxMessageSize {
-				return "", fmt.Sprintf("552 5.3.4 message too big, the limit is %d octets", c.srv.options().MaxMessageSize), "size"
+				return "", fmt.Sprintf("552 5.3.4 message too big, the limit is %d octets",
+					c.srv.options().MaxMessageSize), "size"
 			}
 		case "BODY":
 			value = strings.ToUpper(value)

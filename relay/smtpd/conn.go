@@ -112,7 +112,8 @@ func (c *conn) handshake() error {
 	if err := secure.Handshake(); err != nil {
 		c.out.Reset() // nothing is said in plain text any more
 		c.count("tls")
-		c.srv.options().Monitor.LimitedWarnf("tls "+c.remote.String(), "mail client %s: TLS handshake: %v", c.remote, err)
+		c.srv.options().Monitor.LimitedWarnf("tls "+c.remote.String(), "mail client %s: TLS handshake: %v", c.remote,
+			err)
 		return err
 	}
 	c.stream, c.encrypted = secure, true

@@ -212,11 +212,15 @@ func TestReconfigure(t *testing.T) {
 // Refused recipients, however many, and whatever else is refused about a mail end no
 // session.
 func TestRefusedMailsEndNoSession(t *testing.T) {
-	s, mails := serve(t, func(o *Options) { o.Senders, _ = policy.NewDomains("sender_domains", []string{"example.com"}) })
+	s, mails := serve(t, func(o *Options) {
+		o.Senders,
+			_ = policy.NewDomains("sender_domains", []string{"example.com"})
+	})
 	p := dial(t, s)
 	p.begin()
 	for range 2*maxErrors + maxIdle + 1 {
-		p.send("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\nRCPT TO:<b%c@example.com>\r\nDATA\r\nRSET\r\nMAIL FROM:<a@example.net>\r\n")
+		p.send("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\nRCPT " +
+			"TO:<b%c@example.com>\r\nDATA\r\nRSET\r\nMAIL FROM:<a@example.net>\r\n")
 		for _, want := range []string{"250", "550", "553", "554", "250", "550"} {
 			p.expect(want)
 		}

@@ -16,7 +16,8 @@ var testTrace = traceInfo{
 	id: "0a0b0c0d-1", instance: "0a0b0c0d", now: time.Date(2006, 1, 2, 15, 4, 5, 0, time.UTC),
 }
 
-const testReceived = "Received: from client.example.org ([192.0.2.7])\r\n\tby relay.example.com (flowgraf) with ESMTP id 0a0b0c0d-1;\r\n\tMon, 02 Jan 2006 15:04:05 +0000\r\n"
+const testReceived = "Received: from client.example.org ([192.0.2.7])\r\n\tby relay.example.com (flowgraf) with ESMTP " +
+	"id 0a0b0c0d-1;\r\n\tMon, 02 Jan 2006 15:04:05 +0000\r\n"
 
 const testAdded = "Date: Mon, 02 Jan 2006 15:04:05 +0000\r\nMessage-ID: <0a0b0c0d-1@relay.example.com>\r\n"
 
@@ -26,15 +27,21 @@ func TestEditHeader(t *testing.T) {
 		{"no header", "hello\r\n", testAdded + "\r\nhello\r\n"},
 		{"nothing to add", "Date: x\r\nMESSAGE-ID: y\r\n\r\nb\r\n", "Date: x\r\nMESSAGE-ID: y\r\n\r\nb\r\n"},
 		{"header only", "Date: x\r\nMessage-Id: y\r\n", "Date: x\r\nMessage-Id: y\r\n\r\n"},
-		{"Bcc folded", "Date: x\r\nBcc: a@b,\r\n c@d\r\nMessage-ID: y\r\n\r\nBcc: body\r\n", "Date: x\r\nMessage-ID: y\r\n\r\nBcc: body\r\n"},
+		{"Bcc folded", "Date: x\r\nBcc: a@b,\r\n c@d\r\nMessage-ID: y\r\n\r\nBcc: body\r\n",
+			"Date: x\r\nMessage-ID: y\r\n\r\nBcc: body\r\n"},
 		{"obsolete space", "Date : x\r\nBCC : a\r\nMessage-ID: y\r\n\r\n", "Date : x\r\nMessage-ID: y\r\n\r\n"},
-		{"header ends in text", "Date: x\r\nMessage-ID: y\r\nhello\r\nBcc: z\r\n", "Date: x\r\nMessage-ID: y\r\n\r\nhello\r\nBcc: z\r\n"},
+		{"header ends in text", "Date: x\r\nMessage-ID: y\r\nhello\r\nBcc: z\r\n",
+			"Date: x\r\nMessage-ID: y\r\n\r\nhello\r\nBcc: z\r\n"},
 		{"body of dots", "Date: x\r\nMessage-ID: y\r\n\r\n.\r\n..\r\n", "Date: x\r\nMessage-ID: y\r\n\r\n.\r\n..\r\n"},
 		{"two From", "From: a\r\nFrom: b\r\n\r\n", "554"},
-		{"long line of 998", "X: " + strings.Repeat("y", 995) + "\r\nDate: x\r\nMessage-ID: y\r\n\r\n", "X: " + strings.Repeat("y", 995) + "\r\nDate: x\r\nMessage-ID: y\r\n\r\n"},
-		{"long line of 999", "X: " + strings.Repeat("y", 996) + "\r\n\r\n", testAdded + "X: " + strings.Repeat("y", 996) + "\r\n\r\n"},
-		{"long line of words", "X: y " + strings.Repeat("y", 996) + "\r\n\r\n", testAdded + "X: y\r\n " + strings.Repeat("y", 996) + "\r\n\r\n"},
-		{"30 Received", strings.Repeat("Received: x\r\n", 30) + "Date: x\r\nMessage-ID: y\r\n\r\n", strings.Repeat("Received: x\r\n", 30) + "Date: x\r\nMessage-ID: y\r\n\r\n"},
+		{"long line of 998", "X: " + strings.Repeat("y", 995) + "\r\nDate: x\r\nMessage-ID: y\r\n\r\n",
+			"X: " + strings.Repeat("y", 995) + "\r\nDate: x\r\nMessage-ID: y\r\n\r\n"},
+		{"long line of 999", "X: " + strings.Repeat("y", 996) + "\r\n\r\n",
+			testAdded + "X: " + strings.Repeat("y", 996) + "\r\n\r\n"},
+		{"long line of words", "X: y " + strings.Repeat("y", 996) + "\r\n\r\n",
+			testAdded + "X: y\r\n " + strings.Repeat("y", 996) + "\r\n\r\n"},
+		{"30 Received", strings.Repeat("Received: x\r\n", 30) + "Date: x\r\nMessage-ID: y\r\n\r\n",
+			strings.Repeat("Received: x\r\n", 30) + "Date: x\r\nMessage-ID: y\r\n\r\n"},
 		{"31 Received", strings.Repeat("Received: x\r\n", 31) + "\r\n", "554"},
 		{"own id", "Received: by x id 0a0b0c0d-77; y\r\n\r\n", "554"},
 		{"NUL", "X: \x00\r\n\r\n", "554"},
@@ -71,7 +78,8 @@ func TestReceivedName(t *testing.T) {
 }
 
 func FuzzEditHeader(f *testing.F) {
-	for _, seed := range []string{"", "Subject: x\r\n\r\nbody\r\n", "Bcc: a\r\n b\r\n\r\n", ": x\r\n", "A:\r\n\tx\r\nno colon\r\n", "\r\n\r\n", "X: y"} {
+	for _, seed := range []string{"", "Subject: x\r\n\r\nbody\r\n", "Bcc: a\r\n b\r\n\r\n", ": x\r\n",
+		"A:\r\n\tx\r\nno colon\r\n", "\r\n\r\n", "X: y"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, m []byte) {
@@ -82,7 +90,8 @@ func FuzzEditHeader(f *testing.F) {
 		if refusal != nil {
 			return
 		}
-		if message.HasBare(got) || !bytes.HasPrefix(got, []byte(testReceived)) || !bytes.Contains(got, []byte("\r\n\r\n")) {
+		if message.HasBare(got) || !bytes.HasPrefix(got, []byte(testReceived)) ||
+			!bytes.Contains(got, []byte("\r\n\r\n")) {
 			t.Fatalf("%q became %q", m, got)
 		}
 		// Relayed once more it keeps its Date and Message-ID, and its body.

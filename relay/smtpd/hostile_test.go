@@ -23,7 +23,8 @@ var idlers = flag.Int("idle", 400, "connections of TestIdleConnections")
 func TestSmuggling(t *testing.T) {
 	const hidden = "MAIL FROM:<evil@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\nSubject: hidden\r\n\r\nx\r\n"
 	cases := 0
-	for _, end := range []string{"\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\r\n\x00.\r\n", "\r\r\n.\r\r\n"} {
+	for _, end := range []string{"\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\r\n\x00.\r\n",
+		"\r\r\n.\r\r\n"} {
 		for _, way := range []string{"DATA", "BDAT"} {
 			for _, encrypted := range []bool{false, true} {
 				for _, pipelined := range []bool{false, true} {
@@ -43,9 +44,11 @@ func TestSmuggling(t *testing.T) {
 						commands := []string{"MAIL FROM:<a@example.com>\r\n", "RCPT TO:<b@example.com>\r\n"}
 						answers := []string{"250", "250"}
 						if way == "DATA" {
-							commands, answers = append(commands, "DATA\r\n", body+".\r\n"), append(answers, "354", "554")
+							commands, answers = append(commands, "DATA\r\n", body+".\r\n"),
+								append(answers, "354", "554")
 						} else {
-							commands, answers = append(commands, fmt.Sprintf("BDAT %d LAST\r\n%s", len(body), body)), append(answers, "554")
+							commands, answers = append(commands, fmt.Sprintf("BDAT %d LAST\r\n%s", len(body), body)),
+								append(answers, "554")
 						}
 						if pipelined {
 							p.send(strings.Join(commands, "") + "QUIT\r\n")
@@ -81,7 +84,8 @@ func TestLongLines(t *testing.T) {
 		relay  bool
 		want   string
 	}{
-		{998, false, "250"}, {999, false, "554 5.6.0"}, {5000, false, "554 5.6.0"}, {999, true, "250"}, {5000, true, "250"},
+		{998, false, "250"}, {999, false, "554 5.6.0"}, {5000, false, "554 5.6.0"}, {999, true, "250"},
+		{5000, true, "250"},
 	} {
 		for _, way := range []string{"DATA", "BDAT"} {
 			s, mails := serve(t, func(o *Options) { o.LongLines, o.MaxMessageSize = tt.relay, 100_000 })

@@ -38,7 +38,8 @@ func TestArrivalsAndRefusalsAreLogged(t *testing.T) {
 	s, _ := serve(t, func(o *Options) { o.Monitor, o.MaxMessageSize = monitor.New(log, nil), 10_000 })
 	p := dial(t, s)
 	p.expect("220")
-	p.send("EHLO db1\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\nRCPT TO:<a%b@example.com>\r\nRCPT TO:<c@example.com>\r\nDATA\r\n")
+	p.send("EHLO db1\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\nRCPT TO:<a%b@example.com>\r\nRCPT " +
+		"TO:<c@example.com>\r\nDATA\r\n")
 	for _, want := range []string{"250", "250", "550", "553", "250", "354"} {
 		p.expect(want)
 	}
@@ -54,7 +55,8 @@ func TestArrivalsAndRefusalsAreLogged(t *testing.T) {
 		`refused DATA H=db1 [127.0.0.1] F=<a@example.com> C="554 5.6.0 message has a line over 998 octets"`,
 	}
 	for i, line := range strings.Split(log.text(), "\n") {
-		if i >= len(want) || !regexp.MustCompile("^"+strings.NewReplacer("[", `\[`, "]", `\]`).Replace(want[i])+"$").MatchString(line) {
+		if i >= len(want) || !regexp.MustCompile("^"+strings.NewReplacer("[", `\[`, "]", `\]`).Replace(want[i])+
+			"$").MatchString(line) {
 			t.Errorf("line %d: %s", i, line)
 		}
 	}
@@ -106,7 +108,8 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 			t.Errorf("%q: %q", line, got)
 		}
 	}
-	if text := log.text(); strings.Contains(text, secret) || strings.Contains(text, coded) || !strings.Contains(text, `login as "known" failed`) {
+	if text := log.text(); strings.Contains(text, secret) || strings.Contains(text, coded) ||
+		!strings.Contains(text, `login as "known" failed`) {
 		t.Errorf("the log:\n%s", text)
 	}
 }

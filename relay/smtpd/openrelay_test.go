@@ -53,7 +53,8 @@ func TestOpenRelay(t *testing.T) {
 					p.send("RCPT TO:" + shape.to + "\r\n")
 					recipient := p.reply()
 					if !strings.HasPrefix(recipient, "5") {
-						t.Errorf("MAIL FROM:%s is answered %q, RCPT TO:%s is answered %q", shape.from, sender, shape.to, recipient)
+						t.Errorf("MAIL FROM:%s is answered %q, RCPT TO:%s is answered %q", shape.from, sender, shape.to,
+							recipient)
 					}
 					p.send("DATA\r\n")
 					p.expect("5")

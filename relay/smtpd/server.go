@@ -165,7 +165,8 @@ func New(opts Options) *Server {
 	opts.setDefaults()
 	s := &Server{
 		conns:   map[*conn]struct{}{},
-		limiter: newLimiter(opts.Limits), auths: make(chan struct{}, parallelAuths), large: make(chan struct{}, largeMessages),
+		limiter: newLimiter(opts.Limits), auths: make(chan struct{}, parallelAuths),
+		large: make(chan struct{}, largeMessages),
 	}
 	s.opts.Store(&opts)
 	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
@@ -382,7 +383,8 @@ func (g *gate) Accept() (net.Conn, error) {
 func (s *Server) admit(nc net.Conn, g *gate) *conn {
 	remote, opts := remoteAddr(nc), s.options()
 	if !opts.Policy.AllowClient(remote) {
-		s.turnAway(nc, remote, "network", fmt.Sprintf("554 5.7.1 %s takes no mail from %s: not in its relay_nets", opts.Hostname, remote))
+		s.turnAway(nc, remote, "network", fmt.Sprintf("554 5.7.1 %s takes no mail from %s: not in its relay_nets",
+			opts.Hostname, remote))
 		return nil
 	}
 	s.mu.Lock()
@@ -419,10 +421,12 @@ func (s *Server) admit(nc net.Conn, g *gate) *conn {
 	case "stop":
 		nc.Close()
 	case "client connections":
-		s.turnAway(nc, remote, problem, fmt.Sprintf("421 4.7.0 %s has too many connections from %s, the most that max_client_connections allows is %d, try again later",
+		s.turnAway(nc, remote, problem, fmt.Sprintf("421 4.7.0 %s has too many connections from %s, the most that "+
+			"max_client_connections allows is %d, try again later",
 			opts.Hostname, remote, opts.Limits.Connections))
 	default:
-		s.turnAway(nc, remote, problem, fmt.Sprintf("421 4.3.2 %s has too many connections, the most that max_connections allows is %d, try again later",
+		s.turnAway(nc, remote, problem, fmt.Sprintf("421 4.3.2 %s has too many connections, the most that "+
+			"max_connections allows is %d, try again later",
 			opts.Hostname, opts.MaxConnections))
 	}
 	return c
@@ -444,7 +448,8 @@ func (s *Server) turnAway(nc net.Conn, remote netip.Addr, reason, answer string)
 	if reason != "network" {
 		mon.LimitedWarnf(reason, "mail clients are put off: %s", answer)
 	}
-	s.logRefusal(remote, &maillog.Refusal{Step: "connection", Client: maillog.Peer{Addr: remote.String()}, Answer: answer})
+	s.logRefusal(remote, &maillog.Refusal{Step: "connection", Client: maillog.Peer{Addr: remote.String()},
+		Answer: answer})
 	nc.SetWriteDeadline(time.Now().Add(time.Second))
 	nc.Write([]byte(answer + "\r\n"))
 	nc.Close()

@@ -66,7 +66,8 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	known := opts.Known != nil && opts.Known(a) && opts.Policy.AllowClient(s.conn.remote)
 	if !known && !opts.Policy.Allow(s.conn.remote, a) {
 		opts.Monitor.Count(monitor.Refused, "domain")
-		return reply(550, smtp.EnhancedCode{5, 7, 1}, "%s takes no mail for %s: not in its relay_domains", opts.Hostname, a.Domain)
+		return reply(550, smtp.EnhancedCode{5, 7, 1}, "%s takes no mail for %s: not in its relay_domains",
+			opts.Hostname, a.Domain)
 	}
 	if !known && opts.Unknown != nil && opts.Unknown(a) {
 		opts.Monitor.Count(monitor.Refused, "user")
@@ -179,16 +180,19 @@ func (s *session) check(b *body) *smtp.SMTPError {
 		return answer
 	}
 	if b.tooLong {
-		return refuse("size", reply(552, smtp.EnhancedCode{5, 3, 4}, "message too big, the limit is %d octets", opts.MaxMessageSize))
+		return refuse("size", reply(552, smtp.EnhancedCode{5, 3, 4}, "message too big, the limit is %d octets",
+			opts.MaxMessageSize))
 	}
 	if head, _ := message.Split(b.octets); int64(len(head)) > opts.MaxHeaderSize {
-		return refuse("header size", reply(552, smtp.EnhancedCode{5, 3, 4}, "header fields too big, the limit is %d octets", opts.MaxHeaderSize))
+		return refuse("header size", reply(552, smtp.EnhancedCode{5, 3, 4},
+			"header fields too big, the limit is %d octets", opts.MaxHeaderSize))
 	}
 	if b.bare {
 		return refuse("bare line feed", reply(554, smtp.EnhancedCode{5, 5, 2}, "message has a bare CR or LF"))
 	}
 	if !opts.LongLines && message.HasLongLine(b.octets) {
-		return refuse("line length", reply(554, smtp.EnhancedCode{5, 6, 0}, "message has a line over %d octets", message.MaxLine))
+		return refuse("line length", reply(554, smtp.EnhancedCode{5, 6, 0}, "message has a line over %d octets",
+			message.MaxLine))
 	}
 	return nil
 }

@@ -45,7 +45,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	modules = append(modules, module{path: "go", version: "(runtime and standard library)", dir: strings.TrimSpace(string(root))})
+	modules = append(modules, module{path: "go", version: "(runtime and standard library)",
+		dir: strings.TrimSpace(string(root))})
 	for i := range modules {
 		if err := modules[i].read(); err != nil {
 			log.Fatal(err)
@@ -60,7 +61,8 @@ func main() {
 func linked(pkg string) ([]module, error) {
 	found := map[string]module{}
 	for _, system := range systems {
-		cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Version}}\t{{.Dir}}{{end}}{{end}}", pkg)
+		cmd := exec.Command("go", "list", "-deps", "-f",
+			"{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Version}}\t{{.Dir}}{{end}}{{end}}", pkg)
 		cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH=amd64", "CGO_ENABLED=0")
 		cmd.Stderr = os.Stderr
 		out, err := cmd.Output()
@@ -120,7 +122,8 @@ var wordings = []struct{ id, words, without string }{
 	{"ISC", "permission to use, copy, modify, and/or distribute this software for any purpose with or without fee", ""},
 	{"ISC", "permission to use, copy, modify, and distribute this software for any purpose with or without fee", ""},
 	{"BSD-3-Clause", "may be used to endorse or promote products derived from", ""},
-	{"BSD-2-Clause", "redistribution and use in source and binary forms", "may be used to endorse or promote products derived from"},
+	{"BSD-2-Clause", "redistribution and use in source and binary forms",
+		"may be used to endorse or promote products derived from"},
 	{"CC0-1.0", "cc0 1.0 universal", ""},
 	{"Unlicense", "this is free and unencumbered software released into the public domain", ""},
 }
@@ -132,7 +135,8 @@ func identify(text string) (ids []string) {
 	plain := func(s string) string { return punctuation.ReplaceAllString(strings.ToLower(s), " ") }
 	text = plain(text)
 	for _, w := range wordings {
-		if strings.Contains(text, plain(w.words)) && (w.without == "" || !strings.Contains(text, plain(w.without))) && !slices.Contains(ids, w.id) {
+		if strings.Contains(text, plain(w.words)) && (w.without == "" || !strings.Contains(text, plain(w.without))) &&
+			!slices.Contains(ids, w.id) {
 			ids = append(ids, w.id)
 		}
 	}

@@ -33,9 +33,12 @@ func SFlow() [][]byte {
 		return list
 	}
 	e.Counters(3,
-		flow.CounterRecord{Kind: "interface", Counters: one("interface", "interface_type", "speed", "interface_direction", "interface_status", "in_bytes")},
+		flow.CounterRecord{Kind: "interface",
+			Counters: one("interface", "interface_type", "speed", "interface_direction", "interface_status",
+				"in_bytes")},
 		flow.CounterRecord{Kind: "ethernet", Counters: one("errors_alignment")})
-	e.Counters(1, flow.CounterRecord{Kind: "host_cpu", Counters: []flow.Counter{{Name: "load_1m", Real: true, Float: 0.5}}})
+	e.Counters(1, flow.CounterRecord{Kind: "host_cpu",
+		Counters: []flow.Counter{{Name: "load_1m", Real: true, Float: 0.5}}})
 	return [][]byte{e.End()}
 }
 
@@ -50,10 +53,14 @@ func Events(t testing.TB) [][]byte {
 		}
 		return tmpl
 	}
-	five := []ipfix.FieldSpec{{ID: 8, Length: 4}, {ID: 12, Length: 4}, {ID: 7, Length: 2}, {ID: 11, Length: 2}, {ID: 4, Length: 1}}
-	nsel := compile(256, append(five, ipfix.FieldSpec{ID: 323, Length: 8}, ipfix.FieldSpec{ID: 233, Length: 1}, ipfix.FieldSpec{ID: 231, Length: 4})...)
-	nel := compile(257, append(five, ipfix.FieldSpec{ID: 323, Length: 8}, ipfix.FieldSpec{ID: 230, Length: 1}, ipfix.FieldSpec{ID: 225, Length: 4})...)
-	counted := compile(258, append(five, ipfix.FieldSpec{ID: 1, Length: 4}, ipfix.FieldSpec{ID: 2, Length: 4}, ipfix.FieldSpec{ID: 233, Length: 1})...)
+	five := []ipfix.FieldSpec{{ID: 8, Length: 4}, {ID: 12, Length: 4}, {ID: 7, Length: 2}, {ID: 11, Length: 2},
+		{ID: 4, Length: 1}}
+	nsel := compile(256, append(five, ipfix.FieldSpec{ID: 323, Length: 8}, ipfix.FieldSpec{ID: 233, Length: 1},
+		ipfix.FieldSpec{ID: 231, Length: 4})...)
+	nel := compile(257, append(five, ipfix.FieldSpec{ID: 323, Length: 8}, ipfix.FieldSpec{ID: 230, Length: 1},
+		ipfix.FieldSpec{ID: 225, Length: 4})...)
+	counted := compile(258, append(five, ipfix.FieldSpec{ID: 1, Length: 4}, ipfix.FieldSpec{ID: 2, Length: 4},
+		ipfix.FieldSpec{ID: 233, Length: 1})...)
 	r := Flows(0, 2)[1]
 	r.EventTime, r.FwEvent, r.NATEvent, r.XlateSrc = Exported-1e9, 2, 1, netip.MustParseAddr("203.0.113.7")
 	e := netflow.V9Encoder{SourceID: 1}

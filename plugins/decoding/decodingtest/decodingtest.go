@@ -24,9 +24,12 @@ func Flows(from, n int) []flow.Record {
 		k := from + i
 		recs[i] = flow.Record{
 			First: Exported - 9e9 - flow.Time(k%1000)*1e6, Last: Exported - 1e9 - flow.Time(k%500)*1e6,
-			Src: netip.AddrFrom4([4]byte{10, byte(k >> 9), 0, byte(k)}), Dst: netip.AddrFrom4([4]byte{172, 16, byte(k >> 5), byte(k * 7)}),
-			NextHop: netip.AddrFrom4([4]byte{10, 2, 0, 1}), SrcPort: uint16(1024 + k), DstPort: 443, Proto: 6, TCPFlags: 0x1b,
-			Bytes: uint64(k) * 1000, Packets: uint64(k % 200), Input: 3, Output: 4, SrcMask: 24, DstMask: 16, SrcAS: 64500, DstAS: 64501,
+			Src:     netip.AddrFrom4([4]byte{10, byte(k >> 9), 0, byte(k)}),
+			Dst:     netip.AddrFrom4([4]byte{172, 16, byte(k >> 5), byte(k * 7)}),
+			NextHop: netip.AddrFrom4([4]byte{10, 2, 0, 1}), SrcPort: uint16(1024 + k), DstPort: 443, Proto: 6,
+			TCPFlags: 0x1b,
+			Bytes:    uint64(k) * 1000, Packets: uint64(k % 200), Input: 3, Output: 4, SrcMask: 24, DstMask: 16,
+			SrcAS: 64500, DstAS: 64501,
 		}
 	}
 	return recs
@@ -36,7 +39,8 @@ func Flows(from, n int) []flow.Record {
 func Fields() []ipfix.FieldSpec {
 	return []ipfix.FieldSpec{
 		{ID: 8, Length: 4}, {ID: 12, Length: 4}, {ID: 15, Length: 4}, {ID: 10, Length: 4}, {ID: 14, Length: 4},
-		{ID: 2, Length: 8}, {ID: 1, Length: 8}, {ID: 152, Length: 8}, {ID: 153, Length: 8}, {ID: 7, Length: 2}, {ID: 11, Length: 2},
+		{ID: 2, Length: 8}, {ID: 1, Length: 8}, {ID: 152, Length: 8}, {ID: 153, Length: 8}, {ID: 7, Length: 2},
+		{ID: 11, Length: 2},
 		{ID: 6, Length: 1}, {ID: 4, Length: 1}, {ID: 5, Length: 1}, {ID: 16, Length: 4}, {ID: 17, Length: 4},
 		{ID: 9, Length: 1}, {ID: 13, Length: 1}, {ID: 61, Length: 1},
 	}
@@ -80,21 +84,27 @@ func V5(n int) [][]byte {
 func VMware(t testing.TB) [][]byte {
 	t.Helper()
 	vmware := func(id, n uint16) ipfix.FieldSpec { return ipfix.FieldSpec{PEN: 6876, ID: id, Length: n} }
-	common := []ipfix.FieldSpec{{ID: 1, Length: 8}, {ID: 2, Length: 8}, {ID: 152, Length: 8}, {ID: 153, Length: 8}, {ID: 10, Length: 4},
-		{ID: 14, Length: 4}, {ID: 61, Length: 1}, {ID: 136, Length: 1}, {ID: 351, Length: 8}, vmware(890, 2), vmware(888, 2), vmware(889, 1)}
-	plain, err := ipfix.NewTemplate(256, append([]ipfix.FieldSpec{{ID: 8, Length: 4}, {ID: 12, Length: 4}, {ID: 7, Length: 2}, {ID: 11, Length: 2}, {ID: 4, Length: 1}, {ID: 6, Length: 1}}, common...))
+	common := []ipfix.FieldSpec{{ID: 1, Length: 8}, {ID: 2, Length: 8}, {ID: 152, Length: 8}, {ID: 153, Length: 8},
+		{ID: 10, Length: 4},
+		{ID: 14, Length: 4}, {ID: 61, Length: 1}, {ID: 136, Length: 1}, {ID: 351, Length: 8}, vmware(890, 2),
+		vmware(888, 2), vmware(889, 1)}
+	plain, err := ipfix.NewTemplate(256,
+		append([]ipfix.FieldSpec{{ID: 8, Length: 4}, {ID: 12, Length: 4}, {ID: 7, Length: 2}, {ID: 11, Length: 2},
+			{ID: 4, Length: 1}, {ID: 6, Length: 1}}, common...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	vxlan, err := ipfix.NewTemplate(257, append([]ipfix.FieldSpec{vmware(893, 4), vmware(894, 4), vmware(895, 1), vmware(881, 4), vmware(882, 4),
-		vmware(880, 1), vmware(886, 2), vmware(887, 2), vmware(898, ipfix.Variable)}, common...))
+	vxlan, err := ipfix.NewTemplate(257,
+		append([]ipfix.FieldSpec{vmware(893, 4), vmware(894, 4), vmware(895, 1), vmware(881, 4), vmware(882, 4),
+			vmware(880, 1), vmware(886, 2), vmware(887, 2), vmware(898, ipfix.Variable)}, common...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	recs := Flows(7, 1)
 	recs[0].IngressAttr, recs[0].EgressAttr, recs[0].Direction, recs[0].EndReason = 1, 2, 1, 1
 	inner := recs[0]
-	inner.TunSrc, inner.TunDst, inner.TunProto, inner.SegmentID = netip.MustParseAddr("192.0.2.11"), netip.MustParseAddr("192.0.2.12"), 17, 5001
+	inner.TunSrc, inner.TunDst, inner.TunProto, inner.SegmentID = netip.MustParseAddr("192.0.2.11"),
+		netip.MustParseAddr("192.0.2.12"), 17, 5001
 	inner.Extra = []flow.Element{{PEN: 6876, ID: 898, Value: []byte("5a3c1f0e-port")}}
 	var e ipfix.Encoder
 	e.Begin(nil, Exported)
@@ -108,7 +118,8 @@ func VMware(t testing.TB) [][]byte {
 // flow that names the sampler.
 func V9(t testing.TB) [][]byte {
 	t.Helper()
-	sampler, err := ipfix.NewTemplate(300, []ipfix.FieldSpec{{ID: 1, Length: 4, Scope: true}, {ID: 48, Length: 1}, {ID: 49, Length: 1}, {ID: 50, Length: 4}, {ID: 84, Length: 8}})
+	sampler, err := ipfix.NewTemplate(300, []ipfix.FieldSpec{{ID: 1, Length: 4, Scope: true}, {ID: 48, Length: 1},
+		{ID: 49, Length: 1}, {ID: 50, Length: 4}, {ID: 84, Length: 8}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +127,8 @@ func V9(t testing.TB) [][]byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := ipfix.NewTemplate(256, append(Fields()[:7:7], ipfix.FieldSpec{ID: 22, Length: 4}, ipfix.FieldSpec{ID: 21, Length: 4}, ipfix.FieldSpec{ID: 48, Length: 1}))
+	data, err := ipfix.NewTemplate(256, append(Fields()[:7:7], ipfix.FieldSpec{ID: 22, Length: 4},
+		ipfix.FieldSpec{ID: 21, Length: 4}, ipfix.FieldSpec{ID: 48, Length: 1}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,8 +136,10 @@ func V9(t testing.TB) [][]byte {
 	e.Boot = Exported - 3600e9
 	e.Begin(nil, Exported)
 	e.AddTemplates(sampler, names, data)
-	e.AddOptions(sampler, []flow.OptionRecord{{Fields: []flow.Element{{ID: 48, Value: []byte{1}}, {ID: 49, Value: []byte{2}}, {ID: 50, Value: []byte{0, 0, 4, 0}}, {ID: 84, Value: []byte("one-1024")}}}})
-	e.AddOptions(names, []flow.OptionRecord{{Scope: []flow.Element{{ID: 2, Value: []byte{0, 0, 0, 3}}}, Fields: []flow.Element{{ID: 82, Value: []byte("xe-0/0/3")}}}})
+	e.AddOptions(sampler, []flow.OptionRecord{{Fields: []flow.Element{{ID: 48, Value: []byte{1}},
+		{ID: 49, Value: []byte{2}}, {ID: 50, Value: []byte{0, 0, 4, 0}}, {ID: 84, Value: []byte("one-1024")}}}})
+	e.AddOptions(names, []flow.OptionRecord{{Scope: []flow.Element{{ID: 2, Value: []byte{0, 0, 0, 3}}},
+		Fields: []flow.Element{{ID: 82, Value: []byte("xe-0/0/3")}}}})
 	recs := Flows(3, 2)
 	recs[0].SamplerID = 1
 	e.AddData(data, recs)
@@ -134,7 +148,8 @@ func V9(t testing.TB) [][]byte {
 
 // Received returns a datagram as if it had come from 192.0.2.1.
 func Received(b []byte) collector.Datagram {
-	return collector.Datagram{Exporter: netip.MustParseAddrPort("192.0.2.1:2055"), Received: time.Unix(1767323045, 0), Payload: b}
+	return collector.Datagram{Exporter: netip.MustParseAddrPort("192.0.2.1:2055"), Received: time.Unix(1767323045, 0),
+		Payload: b}
 }
 
 // AllReceived returns datagrams as Received does.

@@ -111,7 +111,8 @@ func read(file *ast.File, name string) ([]field, error) {
 // kinds are the kinds of fields, and of which Go types they are where no tag says it.
 var kinds = map[string]string{
 	"netip.Addr": "Address", "[6]byte": "MAC", "Time": "Timestamp", "[]byte": "Octets", "[12]byte": "Octets",
-	"[4]uint16": "List", "string": "Text", "uint8": "Number", "uint16": "Number", "uint32": "Number", "uint64": "Number",
+	"[4]uint16": "List", "string": "Text", "uint8": "Number", "uint16": "Number", "uint32": "Number",
+	"uint64": "Number",
 }
 
 // tagged reads the tags of one field.
@@ -202,7 +203,8 @@ func parse(item string) (source, error) {
 		s.form = strings.ToUpper(form[:1]) + form[1:]
 	default:
 		if s.index, err = strconv.Atoi(form); err != nil {
-			return s, fmt.Errorf("%s: expected inner, high, low, before, uptime, v9 or the index of a list's item behind =", item)
+			return s, fmt.Errorf("%s: expected inner, high, low, before, uptime, v9 or the index of a list's item "+
+				"behind =", item)
 		}
 		s.form = "Item"
 	}
@@ -403,7 +405,8 @@ func items(out *bytes.Buffer, fields []field) {
 		"func (r *Record) Item(f Field, i uint8) uint64 {\nswitch {\n")
 	for i := range fields {
 		if f := &fields[i]; f.kind == "Label" || f.kind == "List" {
-			fmt.Fprintf(out, "case f == %s && int(i) < len(r.%s):\nreturn uint64(r.%s[i])\n", f.name, f.member, f.member)
+			fmt.Fprintf(out, "case f == %s && int(i) < len(r.%s):\nreturn uint64(r.%s[i])\n", f.name, f.member,
+				f.member)
 		}
 	}
 	out.WriteString("}\nreturn 0\n}\n\n// SetItem sets an item of such a field. Those beyond its length are dropped.\n" +

@@ -44,13 +44,16 @@ func TestInit(t *testing.T) {
 		{"invalid scheme", &NetFlow{ServiceAddress: "unix://:2055"}, "invalid scheme"},
 		{"tcp", &NetFlow{ServiceAddress: "tcp://:4739", Protocol: "ipfix"}, ""},
 		{"netflow v5 over tcp", &NetFlow{ServiceAddress: "tcp://:4739", Protocol: "netflow v5"}, "protocol: expected"},
-		{"tls without a key", &NetFlow{ServiceAddress: "tcp://:4739", ServerConfig: common_tls.ServerConfig{TLSCert: "cert.pem"}}, "tls_cert and tls_key"},
-		{"tls without a file", &NetFlow{ServiceAddress: "tcp://:4739", ServerConfig: common_tls.ServerConfig{TLSCert: "nowhere", TLSKey: "nowhere"}}, "tls: "},
+		{"tls without a key", &NetFlow{ServiceAddress: "tcp://:4739",
+			ServerConfig: common_tls.ServerConfig{TLSCert: "cert.pem"}}, "tls_cert and tls_key"},
+		{"tls without a file", &NetFlow{ServiceAddress: "tcp://:4739",
+			ServerConfig: common_tls.ServerConfig{TLSCert: "nowhere", TLSKey: "nowhere"}}, "tls: "},
 		{"connections", &NetFlow{ServiceAddress: "tcp://:4739", MaxConnections: -1}, "max_connections: expected"},
 		{"idle", &NetFlow{ServiceAddress: "tcp://:4739", IdleTimeout: -1}, "idle_timeout: expected"},
 		{"workers", &NetFlow{ServiceAddress: ok, Workers: 65}, "workers: expected"},
 		{"tunnel view", &NetFlow{ServiceAddress: ok, TunnelView: "both"}, "tunnel_view: expected"},
-		{"exporter ports", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", Ports: "all"}}}, "ports: expected"},
+		{"exporter ports", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", Ports: "all"}}},
+			"ports: expected"},
 		{"invalid service address", &NetFlow{ServiceAddress: "udp://198.168.1.290:la"}, "invalid service address"},
 		{"metrics", &NetFlow{ServiceAddress: ok, Metrics: []string{"flows", "options", "exporters", "datagrams"}}, ""},
 		{"unknown metric", &NetFlow{ServiceAddress: ok, Metrics: []string{"flow"}}, "metrics: expected"},
@@ -60,15 +63,26 @@ func TestInit(t *testing.T) {
 		{"extra fields", &NetFlow{ServiceAddress: ok, ExtraFields: []string{"applicationNam"}}, "extra_fields"},
 		{"unknown exporters", &NetFlow{ServiceAddress: ok, Unknown: "deny"}, "unknown_exporters: expected"},
 		{"max exporters", &NetFlow{ServiceAddress: ok, MaxExporters: -1}, "max_exporters: expected"},
-		{"exporter", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "192.0.2.0/24", Count: "delivered", Sampling: "override", SamplingRate: 4096, Interfaces: map[string]string{"1": "wan"}}}}, ""},
-		{"exporter address", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "edge"}}}, "exporter 1 (address \"edge\"): address \"edge\": expected"},
-		{"exporter network", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "192.0.2.0/33"}}}, "address \"192.0.2.0/33\": expected"},
-		{"exporter count", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", Count: "all"}}}, "count: expected"},
-		{"exporter sampling", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", Sampling: "all"}}}, "sampling: expected"},
-		{"exporter rate", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", SamplingRate: -1}}}, "sampling_rate: expected"},
-		{"exporter action", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", Action: "all"}}}, "action: expected"},
-		{"exporter interfaces", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", Interfaces: map[string]string{"eth0": "wan"}}}}, "interfaces: expected"},
-		{"missing mapping file", &NetFlow{ServiceAddress: ok, PENFiles: []string{"nowhere.csv"}}, "private_enterprise_number_files"},
+		{"exporter", &NetFlow{ServiceAddress: ok,
+			Exporters: []decoding.Exporter{{Address: "192.0.2.0/24", Count: "delivered", Sampling: "override",
+				SamplingRate: 4096, Interfaces: map[string]string{"1": "wan"}}}}, ""},
+		{"exporter address", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "edge"}}},
+			"exporter 1 (address \"edge\"): address \"edge\": expected"},
+		{"exporter network", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "192.0.2.0/33"}}},
+			"address \"192.0.2.0/33\": expected"},
+		{"exporter count", &NetFlow{ServiceAddress: ok, Exporters: []decoding.Exporter{{Address: "::1", Count: "all"}}},
+			"count: expected"},
+		{"exporter sampling", &NetFlow{ServiceAddress: ok,
+			Exporters: []decoding.Exporter{{Address: "::1", Sampling: "all"}}}, "sampling: expected"},
+		{"exporter rate", &NetFlow{ServiceAddress: ok,
+			Exporters: []decoding.Exporter{{Address: "::1", SamplingRate: -1}}}, "sampling_rate: expected"},
+		{"exporter action", &NetFlow{ServiceAddress: ok,
+			Exporters: []decoding.Exporter{{Address: "::1", Action: "all"}}}, "action: expected"},
+		{"exporter interfaces", &NetFlow{ServiceAddress: ok,
+			Exporters: []decoding.Exporter{{Address: "::1", Interfaces: map[string]string{"eth0": "wan"}}}},
+			"interfaces: expected"},
+		{"missing mapping file", &NetFlow{ServiceAddress: ok, PENFiles: []string{"nowhere.csv"}},
+			"private_enterprise_number_files"},
 	} {
 		c.plugin.Log = logger.New("inputs", "netflow", "")
 		err := c.plugin.Init()
@@ -96,7 +110,8 @@ func TestSampleConfig(t *testing.T) {
 		t.Error("README.md does not show sample.conf as it is")
 	}
 	for i, line := range strings.Split(string(readme), "\n") {
-		if len([]rune(line)) > 80 && !strings.HasPrefix(line, "| ") && !strings.Contains(line, ",version=") && !strings.HasPrefix(line, "netflow") {
+		if len([]rune(line)) > 80 && !strings.HasPrefix(line, "| ") && !strings.Contains(line, ",version=") &&
+			!strings.HasPrefix(line, "netflow") {
 			t.Errorf("README.md:%d is longer than 80", i+1)
 		}
 	}
@@ -113,7 +128,8 @@ func TestReadmeNamesTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	var files []string
-	for _, pattern := range []string{"../../*/*_test.go", "../../*/*/*_test.go", "../../../outputs/*/*_test.go", "../../../tests/*_test.go"} {
+	for _, pattern := range []string{"../../*/*_test.go", "../../*/*/*_test.go", "../../../outputs/*/*_test.go",
+		"../../../tests/*_test.go"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: no tests: %v", pattern, err)
@@ -290,7 +306,8 @@ func TestExporterMetrics(t *testing.T) {
 	if ipfix == nil || ipfix.Tags()["source"] != "127.0.0.1" || ipfix.Tags()["domain"] != "1" {
 		t.Fatalf("got %v", byVersion)
 	}
-	for name, want := range map[string]any{"datagrams": uint64(7), "flows": uint64(100), "templates": uint64(1), "sets_without_template": uint64(1), "sets_resumed": uint64(1),
+	for name, want := range map[string]any{"datagrams": uint64(7), "flows": uint64(100), "templates": uint64(1),
+		"sets_without_template": uint64(1), "sets_resumed": uint64(1),
 		"sequence_gaps": uint64(1), "sequence_lost": uint64(19), "decode_errors": uint64(0)} {
 		if v, _ := ipfix.GetField(name); v != want {
 			t.Errorf("%s: got %v, want %v", name, v, want)
@@ -303,7 +320,8 @@ func TestExporterMetrics(t *testing.T) {
 		t.Errorf("sFlow: got %v", byVersion["sFlowV5"])
 	}
 	socket := byVersion[""]
-	if v, ok := socket.GetField("kernel_drops"); !ok || v != uint64(0) || socket.Tags()["listener"] != n.ServiceAddress {
+	if v, ok := socket.GetField("kernel_drops"); !ok || v != uint64(0) ||
+		socket.Tags()["listener"] != n.ServiceAddress {
 		t.Errorf("the socket: got %v", socket)
 	}
 }
@@ -353,7 +371,11 @@ func TestWriteCases(t *testing.T) {
 	if os.Getenv("UPDATE_EXPECTED") == "" {
 		t.Skip("UPDATE_EXPECTED is not set")
 	}
-	for name, list := range map[string][][]byte{"ipfix": decodingtest.Datagrams(t, 2), "netflow_v5": decodingtest.V5(2), "flow_tags": decodingtest.Datagrams(t, 2), "vmware": decodingtest.VMware(t), "vmware_outer": decodingtest.VMware(t), "vmware_ports": decodingtest.VMware(t), "exporter": decodingtest.VMware(t), "netflow_v9_sampled": decodingtest.V9(t), "sflow": decodingtest.SFlow(), "sflow_stock": decodingtest.SFlow(), "events": decodingtest.Events(t), "netflow_v1_v7": decodingtest.V1V7()} {
+	for name, list := range map[string][][]byte{"ipfix": decodingtest.Datagrams(t, 2), "netflow_v5": decodingtest.V5(2),
+		"flow_tags": decodingtest.Datagrams(t, 2), "vmware": decodingtest.VMware(t),
+		"vmware_outer": decodingtest.VMware(t), "vmware_ports": decodingtest.VMware(t),
+		"exporter": decodingtest.VMware(t), "netflow_v9_sampled": decodingtest.V9(t), "sflow": decodingtest.SFlow(),
+		"sflow_stock": decodingtest.SFlow(), "events": decodingtest.Events(t), "netflow_v1_v7": decodingtest.V1V7()} {
 		folder := filepath.Join("testcases", name)
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			t.Fatal(err)

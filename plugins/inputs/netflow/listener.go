@@ -63,8 +63,10 @@ func (n *NetFlow) listenerOptions() error {
 	case n.IdleTimeout < 0:
 		return fmt.Errorf("idle_timeout: expected a time above 0, got %s", time.Duration(n.IdleTimeout))
 	case tlsConfig != nil && !n.streams():
-		return fmt.Errorf("tls_cert: expected service_address = \"tcp://…\" with it, got %q: TLS is for TCP", n.ServiceAddress)
-	case n.streams() && n.Protocol != "" && !strings.EqualFold(n.Protocol, "ipfix") && !strings.EqualFold(n.Protocol, "netflow v9"):
+		return fmt.Errorf("tls_cert: expected service_address = \"tcp://…\" with it, got %q: TLS is for TCP",
+			n.ServiceAddress)
+	case n.streams() && n.Protocol != "" && !strings.EqualFold(n.Protocol, "ipfix") &&
+		!strings.EqualFold(n.Protocol, "netflow v9"):
 		return fmt.Errorf("protocol: expected \"ipfix\", the only one that comes over TCP, got %q", n.Protocol)
 	}
 	return nil

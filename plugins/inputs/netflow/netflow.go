@@ -87,10 +87,12 @@ func (n *NetFlow) Init() error {
 		return err
 	}
 	o := decoding.Options{
-		Workers: n.Workers, StateFile: n.StateFile, VCenter: n.VCenter, DatagramBytes: n.DatagramBytes, Trace: n.DumpPackets, Log: n.Log,
+		Workers: n.Workers, StateFile: n.StateFile, VCenter: n.VCenter, DatagramBytes: n.DatagramBytes,
+		Trace: n.DumpPackets, Log: n.Log,
 	}
 	table := decoding.ExporterOptions{
-		Protocol: n.Protocol, Exporters: n.Exporters, Unknown: n.Unknown, MaxExporters: n.MaxExporters, TunnelView: n.TunnelView, MaxRate: n.MaxRate,
+		Protocol: n.Protocol, Exporters: n.Exporters, Unknown: n.Unknown, MaxExporters: n.MaxExporters,
+		TunnelView: n.TunnelView, MaxRate: n.MaxRate,
 	}
 	if err := table.Apply(&o.Decoder); err != nil {
 		return err

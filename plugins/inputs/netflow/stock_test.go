@@ -36,7 +36,8 @@ var deviations = map[string]map[string]bool{
 	"issue_14370":     {"flow_start": true, "flow_end": true},
 	// The stock plugin leaves the enterprise bit in the numbers of option
 	// templates (32868 is element 100); padding is no information.
-	"ipfix_example": {"type_6871_32868": true, "type_6871_32869": true, "type_6871_32870": true, "type_6871_32871": true,
+	"ipfix_example": {"type_6871_32868": true, "type_6871_32869": true, "type_6871_32870": true,
+		"type_6871_32871": true,
 		"type_6871_32872": true, "type_6871_32873": true, "type_6871_33318": true, "type_6871_33319": true,
 		"type_6871_33322": true, "padding": true},
 	// The stock plugin takes the index of what was sampled for the input interface,
@@ -63,7 +64,8 @@ func TestStockCases(t *testing.T) {
 				}
 			})
 			used := map[string]bool{}
-			compare(t, readExpected(t, filepath.Join(folder, "expected.out")), replay(t, n, folder), deviations[name], used)
+			compare(t, readExpected(t, filepath.Join(folder, "expected.out")), replay(t, n, folder), deviations[name],
+				used)
 			for field := range deviations[name] {
 				if !used[field] {
 					t.Errorf("%s is no deviation: take it out of the list", field)

@@ -32,8 +32,9 @@ func records(n int) []flow.Record {
 		recs[i] = flow.Record{
 			First: exported - 9e9, Last: exported - 1e9,
 			Src: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), Dst: netip.AddrFrom4([4]byte{10, 1, 0, byte(i)}),
-			NextHop: netip.AddrFrom4([4]byte{10, 2, 0, 1}), SrcPort: uint16(1024 + i), DstPort: 443, Proto: 6, TCPFlags: 0x1b,
-			Bytes: 123456, Packets: 99, Input: 3, Output: 4, SrcMask: 24, DstMask: 16, SrcAS: 64500, DstAS: 64501,
+			NextHop: netip.AddrFrom4([4]byte{10, 2, 0, 1}), SrcPort: uint16(1024 + i), DstPort: 443, Proto: 6,
+			TCPFlags: 0x1b,
+			Bytes:    123456, Packets: 99, Input: 3, Output: 4, SrcMask: 24, DstMask: 16, SrcAS: 64500, DstAS: 64501,
 		}
 	}
 	return recs
@@ -59,7 +60,8 @@ type traffic struct {
 func all(t testing.TB) []traffic {
 	t.Helper()
 	recs := records(28)
-	list := []traffic{{name: "v5", data: netflow.AppendV5(nil, netflow.V5Header{SysUptime: 1e6, Seconds: uint32(exported / 1e9)}, recs), records: len(recs)}}
+	list := []traffic{{name: "v5", data: netflow.AppendV5(nil,
+		netflow.V5Header{SysUptime: 1e6, Seconds: uint32(exported / 1e9)}, recs), records: len(recs)}}
 
 	compile := func(f []ipfix.FieldSpec) *ipfix.Template {
 		tmpl, err := ipfix.NewTemplate(256, f)
@@ -68,7 +70,8 @@ func all(t testing.TB) []traffic {
 		}
 		return tmpl
 	}
-	v9, tmpl := netflow.V9Encoder{SourceID: 1}, compile(fields(ipfix.FieldSpec{ID: 22, Length: 4}, ipfix.FieldSpec{ID: 21, Length: 4}))
+	v9, tmpl := netflow.V9Encoder{SourceID: 1},
+		compile(fields(ipfix.FieldSpec{ID: 22, Length: 4}, ipfix.FieldSpec{ID: 21, Length: 4}))
 	v9.Boot = exported - 1e15
 	one := traffic{name: "v9"}
 	v9.Begin(nil, exported)
@@ -79,7 +82,8 @@ func all(t testing.TB) []traffic {
 	one.data = v9.End()
 	list = append(list, one)
 
-	ten, tmpl := ipfix.Encoder{Domain: 1}, compile(fields(ipfix.FieldSpec{ID: 152, Length: 8}, ipfix.FieldSpec{ID: 153, Length: 8}))
+	ten, tmpl := ipfix.Encoder{Domain: 1},
+		compile(fields(ipfix.FieldSpec{ID: 152, Length: 8}, ipfix.FieldSpec{ID: 153, Length: 8}))
 	one = traffic{name: "ipfix"}
 	ten.Begin(nil, exported)
 	ten.AddTemplates(tmpl)
@@ -107,7 +111,8 @@ func BenchmarkFlowgraf(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			d, n := collector.NewDecoder(collector.Options{}), 0
 			h := collector.Handler{Flow: func(*flow.Record) { n++ }}
-			dg := collector.Datagram{Exporter: netip.MustParseAddrPort("192.0.2.1:2055"), Received: time.Unix(1767323045, 0)}
+			dg := collector.Datagram{Exporter: netip.MustParseAddrPort("192.0.2.1:2055"),
+				Received: time.Unix(1767323045, 0)}
 			decode := func(payload []byte) {
 				dg.Payload = payload
 				if err := d.Decode(dg, h); err != nil {

@@ -22,14 +22,14 @@ type Batch struct {
 	joined   func()
 	panicked func(exporter netip.AddrPort, records []byte, p any, stack []byte)
 
-	alone     bool // the first lane does all
-	least     int  // bytes of records for a lane
-	wg        sync.WaitGroup
-	works     []work
-	records   int        // in works, about
-	concluded []*message // datagrams whose works are all in works
-	used      []*pending // not free before the end of Run
-	free      []*pending
+	alone   bool // the first lane does all
+	least   int  // bytes of records for a lane
+	wg      sync.WaitGroup
+	works   []work
+	records int        // in works, about
+	ended   []*message // datagrams whose works are all in works
+	used    []*pending // not free before the end of Run
+	free    []*pending
 }
 
 // pending is a datagram whose records are not decoded yet.
@@ -121,13 +121,13 @@ func (b *Batch) settle() {
 	for i := range b.works {
 		b.d.take(&b.works[i])
 	}
-	for _, m := range b.concluded {
-		b.d.account(m)
+	for _, m := range b.ended {
+		b.d.checkSequence(m)
 	}
 	b.d.err = err
 	clear(b.works)
-	clear(b.concluded)
-	b.works, b.concluded, b.records = b.works[:0], b.concluded[:0], 0
+	clear(b.ended)
+	b.works, b.ended, b.records = b.works[:0], b.ended[:0], 0
 }
 
 // do divides the works among the lanes: each has a run of them, of about as many

@@ -455,7 +455,7 @@ func (d *Decoder) fixed(m *message, f *fixed, b []byte) {
 	}
 	d.assign(work{m: m, fixed: f, body: records})
 	m.sequence, m.count = head.Sequence, uint32(head.Count)
-	d.conclude(m)
+	d.end(m)
 }
 
 // sflow decodes an sFlow datagram. The domain is the sub-agent.
@@ -470,7 +470,7 @@ func (d *Decoder) sflow(m *message, b []byte) {
 	d.begin(m, flow.SFlow, head.SubAgent)
 	d.base(m, 0)
 	d.assign(work{m: m, packets: samples, body: b})
-	d.conclude(m)
+	d.end(m)
 }
 
 // v9 decodes a NetFlow v9 datagram.
@@ -495,7 +495,7 @@ func (d *Decoder) v9(m *message, b []byte) {
 	}
 	m.sequence = head.Sequence
 	d.sets(m, sets)
-	d.conclude(m)
+	d.end(m)
 }
 
 // ipfix decodes an IPFIX message.
@@ -514,7 +514,7 @@ func (d *Decoder) ipfix(m *message, b []byte) {
 	d.base(m, head.ExportTime()).Sequence = head.Sequence
 	m.sequence = head.Sequence
 	d.sets(m, sets)
-	d.conclude(m)
+	d.end(m)
 }
 
 // sets decodes the sets of a v9 datagram or an IPFIX message.

@@ -58,6 +58,7 @@ type domain struct {
 	again        bool            // it reports flows with running totals again
 	outReverse   atomic.Bool     // what it counts as sent is the other direction
 	doubted      bool            // a sampling rate that cannot be has been logged
+	cardless     bool            // flows whose line card is not known have been logged
 
 	account            *account
 	inAccount, inOrder *list.Element // of the account, and of all domains, by last use
@@ -84,7 +85,7 @@ type exporter struct {
 	names       int         // bytes of the names in known that came from here
 	policy      flow.Policy // that came with the datagrams
 	needPort    bool        // two ports define one template id differently
-	severalTold bool        // two ports that tell different rates have been logged
+	severalSeen bool        // two ports that tell different rates have been logged
 }
 
 // maxPorts bounds the source ports of a domain for which sequences and versions

@@ -1,6 +1,10 @@
 package collector
 
-import "github.com/flowgraf/flowgraf/plugins/flow"
+import (
+	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ie"
+	"github.com/flowgraf/flowgraf/plugins/wire"
+)
 
 // heard is where to look for the rate of a flow, in this order: what its own source port
 // has told, what its domain, and what its exporter in whatever domain.
@@ -13,9 +17,9 @@ type heard struct {
 // noRates is what a port has told that has told nothing.
 var noRates rates
 
-// told sets the sampling rate of r that the exporter has told. Where its source ports
+// setRate sets the sampling rate of r that the exporter has told. Where its source ports
 // contradict each other, a port that tells rates is an exporter of its own.
-func (dom *domain) told(w *work, r *flow.Record) {
+func (dom *domain) setRate(w *work, r *flow.Record) {
 	shared := dom.exporter.known
 	if r.SamplingRate != 0 || !shared.hasRates.Load() {
 		return
@@ -64,11 +68,44 @@ func (h heard) rate(w *work, r *flow.Record, names bool) (rate uint32, source fl
 		rate = h.any(named || names)
 	}
 	if rate == 0 && limited {
-		if rate = h.port.card(); rate == 0 {
-			rate = h.own.card()
-		}
+		differ := false
+		rate, differ = h.card()
+		w.cardless = w.cardless || differ
 	}
 	return rate, flow.RateDomain
+}
+
+// card returns the rate that all line cards have; differ says that they have several.
+func (h *heard) card() (rate uint32, differ bool) {
+	if rate, differ = h.port.card(); rate != 0 || differ {
+		return rate, differ
+	}
+	if rate, differ = h.own.card(); rate != 0 || differ || h.shared == nil {
+		return rate, differ
+	}
+	return h.shared.cardRate(h.number)
+}
+
+// hasCards says whether a rate is limited to a line card.
+func (h *heard) hasCards() bool {
+	return h.port.hasCards || h.own.hasCards || h.shared != nil && h.shared.hasCards.Load()
+}
+
+// cardOf returns the line card that a flow names, by itself or by its interface (see
+// learnCard); 0 when it is not known.
+func (h *heard) cardOf(r *flow.Record, iface uint32) uint64 {
+	for i := range r.Extra {
+		if e := &r.Extra[i]; e.PEN == 0 && e.ID == ie.LineCardId && e.Nth == 0 {
+			return wire.Uint(e.Value)
+		}
+	}
+	if r.EngineID != 0 && r.Has(flow.EngineID) {
+		return uint64(r.EngineID)
+	}
+	if h.shared != nil {
+		return uint64(h.shared.card(iface))
+	}
+	return 0
 }
 
 // sampler returns the rate of a sampler.
@@ -131,6 +168,15 @@ func (h *heard) limitedRate(w *work, r *flow.Record, named bool) uint32 {
 	}
 	if rate == 0 && w.template != nil {
 		rate = find(limitTemplate, uint64(w.template.ID))
+	}
+	if rate == 0 && h.hasCards() {
+		iface := r.Input
+		if egress {
+			iface = r.Output
+		}
+		if card := h.cardOf(r, iface); card != 0 {
+			rate = find(limitCard, card)
+		}
 	}
 	if rate == 0 {
 		rate = find(limitDomain, uint64(w.m.dom.key.domain))

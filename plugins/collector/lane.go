@@ -46,6 +46,7 @@ type work struct {
 	sampled   bool    // its records tell how they were selected: see samples
 	doubts    uint64  // sampling rates that cannot be
 	doubted   float64 // the last of them
+	cardless  bool    // flows have no rate, as their line card is not known
 	rate      uint32  // sampling rate of the last flow that had one
 	skipped   uint64  // samples, and records in them, of formats that are not known
 	failures  uint64
@@ -247,7 +248,7 @@ func (l *lane) give(w *work, r *flow.Record) {
 
 // assign lets the batch at hand do w, or does it now.
 func (d *Decoder) assign(w work) {
-	if d.batch != nil && !w.teaches() {
+	if d.batch != nil && !w.sequential() {
 		w.later, w.clock = true, w.m.dom.uptime
 		d.batch.works = append(d.batch.works, w)
 		d.batch.records += w.records()
@@ -273,9 +274,9 @@ func (w *work) records() int {
 	return len(w.body) / sampleSize
 }
 
-// teaches says whether doing w can change what later records depend on: the exporter's
-// clock, or the running totals of its flows.
-func (w *work) teaches() bool {
+// sequential says whether w is done at its turn only, as it can change what later records
+// depend on: the exporter's clock, or the running totals of its flows.
+func (w *work) sequential() bool {
 	return w.template != nil && (w.template.MovesClock(&w.m.dom.uptime) || w.template.CountsTotals())
 }
 
@@ -299,24 +300,27 @@ func (d *Decoder) take(w *work) {
 		applied, _ := believe(w.doubted, d.opt.MaxRate)
 		d.doubtRate(m, w.doubts, w.doubted, applied)
 	}
+	if w.cardless {
+		d.tellCardless(m)
+	}
 	if w.failures > 0 {
 		d.fail(m, w.failure)
 		s.DecodeErrors += w.failures - 1
 	}
 }
 
-// conclude ends a datagram: its sequence number is taken in, once its records are
-// decoded.
-func (d *Decoder) conclude(m *message) {
+// end ends a datagram: its sequence number is checked once its records are decoded.
+func (d *Decoder) end(m *message) {
 	if d.batch == nil {
-		d.account(m)
+		d.checkSequence(m)
 		return
 	}
-	d.batch.concluded = append(d.batch.concluded, m)
+	d.batch.ended = append(d.batch.ended, m)
 }
 
-// account takes in the sequence number of a datagram whose records are decoded.
-func (d *Decoder) account(m *message) {
+// checkSequence compares the sequence number of a datagram, whose records are decoded,
+// with what the exporter has sent before.
+func (d *Decoder) checkSequence(m *message) {
 	dom := m.dom
 	if dom.key.version == flow.IPFIX {
 		dom.exporter.known.flows.Add(uint64(m.flows))

@@ -65,14 +65,14 @@ type ListenerOptions struct {
 // Listener receives datagrams on one UDP socket. NewListener opens nothing; Start
 // does, and Stop ends it.
 type Listener struct {
-	opt     ListenerOptions
-	socket  *socket // nil before Start
-	local   netip.AddrPort
-	wg      sync.WaitGroup
-	granted int
-	errs    atomic.Uint64
-	stop    atomic.Int64  // when Stop was called, in nanoseconds since 1970; 0 before
-	told    atomic.Uint32 // drops as SO_RXQ_OVFL reported them last
+	opt      ListenerOptions
+	socket   *socket // nil before Start
+	local    netip.AddrPort
+	wg       sync.WaitGroup
+	granted  int
+	errs     atomic.Uint64
+	stop     atomic.Int64  // when Stop was called, in nanoseconds since 1970; 0 before
+	reported atomic.Uint32 // drops as SO_RXQ_OVFL reported them last
 
 	gate      sync.Mutex // held while handle runs
 	handle    func([]Datagram)
@@ -184,7 +184,7 @@ func (l *Listener) read(r *batchReader, gather time.Duration) {
 		}
 		pause = 0
 		if r.drops != 0 {
-			l.told.Store(r.drops)
+			l.reported.Store(r.drops)
 		}
 		l.give(list)
 		now := time.Now()
@@ -264,7 +264,7 @@ func (l *Listener) Drops() uint64 {
 	}
 	now, ok := l.socket.drops()
 	if !ok {
-		now = l.told.Load()
+		now = l.reported.Load()
 	}
 	l.drops += uint64(now - l.lastDrops)
 	l.lastDrops = now

@@ -18,7 +18,7 @@ type limit struct {
 	sampler uint64
 }
 
-// limitKind is what a scope names.
+// limitKind is what a scope names, the narrower the larger.
 type limitKind uint8
 
 const (
@@ -36,7 +36,7 @@ const (
 // NetFlow v9 (RFC 3954, section 8), and what they are limited to.
 type sampler struct {
 	limit
-	told      bool   // any of the parameters below
+	tells     bool   // any of the parameters below
 	interval  uint64 // samplingInterval, samplerRandomInterval
 	method    uint64 // samplingAlgorithm, samplerMode
 	algorithm uint64 // selectorAlgorithm, else flowSelectorAlgorithm
@@ -72,6 +72,13 @@ var paramElements = [numParams]uint16{
 	ie.SamplingFlowInterval, ie.SamplingFlowSpacing, ie.FlowSamplingTimeInterval, ie.FlowSamplingTimeSpacing,
 }
 
+// scopeTemplate is the largest of NetFlow v9's types of scopes (RFC 3954, section 6.1).
+const scopeTemplate = 5
+
+// v9Scopes are the elements that say the same as these types; of the system and of a cache
+// there is none.
+var v9Scopes = [scopeTemplate + 1]uint16{2: ie.IngressInterface, 3: ie.LineCardId, 5: ie.TemplateId}
+
 // take takes an element that tells something of a selector.
 func (s *sampler) take(e *flow.Element) {
 	if e.PEN != 0 || len(e.Value) == 0 {
@@ -80,7 +87,7 @@ func (s *sampler) take(e *flow.Element) {
 	v := wire.Uint(e.Value)
 	switch e.ID {
 	case ie.SamplingInterval, ie.SamplerRandomInterval:
-		s.told = true
+		s.tells = true
 		s.interval = max(s.interval, v)
 	case ie.SamplingAlgorithm, ie.SamplerMode:
 		s.method = v
@@ -112,7 +119,7 @@ func (s *sampler) takeParam(e *flow.Element, v uint64) {
 				return
 			}
 		}
-		s.told = true
+		s.tells = true
 		s.params[i], s.has = v, s.has|1<<i
 		return
 	}
@@ -125,18 +132,14 @@ func (s *sampler) takeScope(e *flow.Element, version flow.Version, domain uint32
 		return
 	}
 	v := wire.Uint(e.Value)
-	if version == flow.V9 && e.ID <= 5 {
-		switch e.ID {
-		case 2:
+	id := e.ID
+	if version == flow.V9 && id <= scopeTemplate {
+		if id = v9Scopes[id]; id == ie.IngressInterface {
 			s.narrow(limitInterface, v)
-		case 3:
-			s.narrow(limitCard, v)
-		case 5:
-			s.narrow(limitTemplate, v)
 		}
-		return
 	}
-	switch e.ID {
+	switch id {
+	case 0:
 	case ie.LineCardId:
 		s.narrow(limitCard, v)
 	case ie.TemplateId:

@@ -1,6 +1,9 @@
 package collector
 
 import (
+	"math"
+	"slices"
+
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ie"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
@@ -16,6 +19,10 @@ type rates struct {
 	general uint32            // of all flows
 	byID    map[uint64]uint32 // by sampler or selector id
 	limited map[limit]uint32  // of some flows
+
+	hasCards    bool   // some of limited are of line cards
+	cards       uint32 // the rate that all line cards have, else 0
+	cardsDiffer bool
 }
 
 // set keeps a rate; 0 is that there is none.
@@ -27,6 +34,28 @@ func (s *rates) set(l limit, rate uint32) {
 		s.byID = keepRate(s.byID, l.sampler, rate)
 	default:
 		s.limited = keepRate(s.limited, l, rate)
+		if l.kind == limitCard {
+			s.compareCards()
+		}
+	}
+}
+
+// compareCards looks whether all line cards have the same rate: flows mostly do not say of
+// which they are.
+func (s *rates) compareCards() {
+	s.hasCards, s.cards, s.cardsDiffer = false, 0, false
+	for l, rate := range s.limited {
+		if l.kind != limitCard {
+			continue
+		}
+		if s.hasCards = true; l.named {
+			continue
+		}
+		if s.cards != 0 && s.cards != rate {
+			s.cards, s.cardsDiffer = 0, true
+			return
+		}
+		s.cards = rate
 	}
 }
 
@@ -60,20 +89,9 @@ func (s *rates) any(general bool) uint32 {
 	return 0
 }
 
-// card returns the rate that all line cards have, 0 when they differ: flows do not say
-// of which they are.
-func (s *rates) card() (all uint32) {
-	for l, rate := range s.limited {
-		if l.kind != limitCard || l.named {
-			continue
-		}
-		if all != 0 && all != rate {
-			return 0
-		}
-		all = rate
-	}
-	return all
-}
+// card returns the rate that all line cards have, 0 when there is none; differ says that
+// they have several.
+func (s *rates) card() (rate uint32, differ bool) { return s.cards, s.cardsDiffer }
 
 // rate sets the sampling rate of r: a configured override, else what the record or
 // the header says stays, then the sampler it names, what else is told of flows as it, the
@@ -86,13 +104,13 @@ func (l *lane) rate(w *work, r *flow.Record) {
 		return
 	}
 	if c == nil || !c.Override {
-		if w.sampled && r.SamplingRate == 0 {
+		if w.sampled {
 			w.rateOf(r, l.opt.MaxRate)
 		}
 		if r.SamplingRate > l.opt.MaxRate {
 			w.doubt(r, float64(r.SamplingRate), l.opt.MaxRate)
 		}
-		dom.told(w, r)
+		dom.setRate(w, r)
 	}
 	if c != nil && c.Rate != 0 && (c.Override || r.SamplingRate == 0) {
 		r.SamplingRate, r.SamplingSource = c.Rate, flow.RateConfig
@@ -100,7 +118,8 @@ func (l *lane) rate(w *work, r *flow.Record) {
 	}
 }
 
-// rateOf sets the rate that the parameters of a selector in the record itself tell.
+// rateOf sets the rate that the parameters of a selector in the record itself tell, where
+// it does not tell the rate itself; and takes that away where its method does not exist.
 func (w *work) rateOf(r *flow.Record, most uint32) {
 	var s sampler
 	for i := range r.Extra {
@@ -109,7 +128,10 @@ func (w *work) rateOf(r *flow.Record, most uint32) {
 	rate, valid := s.rate()
 	applied, doubtful := believe(rate, most)
 	switch {
-	case !valid || doubtful:
+	case !valid && s.tells:
+		w.refuse(r, max(rate, float64(r.SamplingRate)))
+	case r.SamplingRate != 0:
+	case doubtful:
 		w.doubt(r, rate, most)
 	case applied != 0:
 		r.SamplingRate, r.SamplingSource = applied, flow.RateRecord
@@ -117,33 +139,38 @@ func (w *work) rateOf(r *flow.Record, most uint32) {
 	}
 }
 
-// doubt counts a rate of a record that cannot be, and sets the one that was meant, where
-// that is obvious.
-func (w *work) doubt(r *flow.Record, rate float64, most uint32) {
+// refuse counts a rate of a record that cannot be, and takes it away.
+func (w *work) refuse(r *flow.Record, rate float64) {
 	w.doubts++
 	w.doubted = rate
-	r.SamplingRate, _ = believe(rate, most)
-	if r.SamplingRate == 0 {
-		r.SamplingSource = flow.RateUnknown
-		r.Present.Remove(flow.SamplingRate)
-		return
-	}
-	r.SamplingSource = flow.RateRecord
-	r.Present.Add(flow.SamplingRate)
+	r.SamplingRate, r.SamplingSource = 0, flow.RateUnknown
+	r.Present.Remove(flow.SamplingRate)
 }
 
-// samples says whether the records of a template tell how they were selected by other
-// elements than those with the rate itself.
+// doubt does what refuse does, and sets the rate that was meant, where that is obvious.
+func (w *work) doubt(r *flow.Record, rate float64, most uint32) {
+	w.refuse(r, rate)
+	if meant, _ := believe(rate, most); meant != 0 {
+		r.SamplingRate, r.SamplingSource = meant, flow.RateRecord
+		r.Present.Add(flow.SamplingRate)
+	}
+}
+
+// samples says whether the records of a template tell how they were selected, by other
+// elements than that with the rate itself.
 func samples(t *ipfix.Template) bool {
 	for i := range t.Fields {
 		f := &t.Fields[i]
-		if f.PEN != 0 || f.ID < ie.SelectorAlgorithm || f.ID > ie.FlowSamplingTimeSpacing {
+		if f.PEN != 0 {
 			continue
 		}
-		for _, id := range paramElements {
-			if f.ID == id {
-				return true
-			}
+		switch f.ID {
+		case ie.SamplingAlgorithm, ie.SamplerMode, ie.SelectorAlgorithm, ie.FlowSelectorAlgorithm:
+			return true
+		}
+		if f.ID > ie.SelectorAlgorithm && f.ID <= ie.FlowSamplingTimeSpacing &&
+			slices.Contains(paramElements[:], f.ID) {
+			return true
 		}
 	}
 	return false
@@ -160,6 +187,7 @@ func unsampled(r *flow.Record) bool {
 func (d *Decoder) learn(m *message, o *flow.OptionRecord) {
 	dom := m.dom
 	var s sampler
+	dom.learnCard(o)
 	for i := range o.Fields {
 		e := &o.Fields[i]
 		s.take(e)
@@ -175,9 +203,53 @@ func (d *Decoder) learn(m *message, o *flow.OptionRecord) {
 		}
 	}
 	dom.learnNames(o)
-	if s.told {
-		d.learnRate(m, &s)
+	if s.tells {
+		d.learnRate(m, &s, o.TemplateID)
 	}
+}
+
+// learnCard takes from an option record on which line card an interface is, where it has
+// both: as a scope, or as a field.
+func (dom *domain) learnCard(o *flow.OptionRecord) {
+	iface, card := uint64(0), uint64(0)
+	take := func(e *flow.Element, id uint16) {
+		switch {
+		case e.PEN != 0 || len(e.Value) == 0:
+		case id == ie.LineCardId || id == ie.EngineId:
+			card = wire.Uint(e.Value)
+		case id == ie.IngressInterface || id == ie.IngressPhysicalInterface:
+			iface = wire.Uint(e.Value)
+		}
+	}
+	for i := range o.Scope {
+		e := &o.Scope[i]
+		id := e.ID
+		if o.Version == flow.V9 && id <= scopeTemplate {
+			id = v9Scopes[id]
+		}
+		take(e, id)
+	}
+	for i := range o.Fields {
+		take(&o.Fields[i], o.Fields[i].ID)
+	}
+	if iface == 0 || card == 0 || iface > math.MaxUint32 || card > math.MaxUint32 {
+		return
+	}
+	if dom.decoder.affords(dom.account, cardSize) {
+		dom.chargeNames(dom.exporter.known.setCard(uint32(iface), uint32(card)))
+	}
+}
+
+// tellCardless tells of the first flow that has no rate, as its line card is not known and
+// the rates of the cards differ.
+func (d *Decoder) tellCardless(m *message) {
+	if m.dom.cardless {
+		return
+	}
+	m.dom.cardless = true
+	d.log.say(m.received, "%s, %s domain %d: its line cards sample at different rates, and its flows do not say of "+
+		"which card they are: their counters are as sent: set sampling_rate for this exporter, or let it tell the "+
+		"rates by interface", m.addr, m.dom.key.version, m.dom.key.domain)
 }
 
 // doubtRate counts rates that cannot be, and tells of the first.

@@ -123,6 +123,78 @@ func TestRatesInDataRecords(t *testing.T) {
 	})
 }
 
+// TestMethodsInDataRecords: the rate of a flow whose method of sampling does not exist is
+// not applied, as that of an option record is not.
+func TestMethodsInDataRecords(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		fields  []flow.Element
+		want    uint32
+		refused uint64
+	}{
+		{"deterministic", []flow.Element{number(34, 4, 100), number(35, 1, 1)}, 100, 0},
+		{"random", []flow.Element{number(34, 4, 100), number(35, 1, 2)}, 100, 0},
+		{"a method of a byte that does not exist", []flow.Element{number(34, 4, 100), number(35, 1, 77)}, 0, 1},
+		{"a mode that does not exist", []flow.Element{number(50, 4, 100), number(49, 1, 200)}, 0, 1},
+		{"an interval with an algorithm that does not exist", []flow.Element{number(34, 4, 100), number(304, 2, 10)},
+			0, 1},
+		{"a population with one", []flow.Element{number(304, 2, 999), number(309, 4, 1), number(310, 4, 64)}, 0, 1},
+		{"a flow selector that does not exist", []flow.Element{number(390, 2, 999), number(396, 4, 1), number(397, 4, 9)},
+			0, 1},
+		{"an interval beside n of N", []flow.Element{number(34, 4, 100), number(304, 1, 3), number(309, 4, 1),
+			number(310, 4, 64)}, 100, 0},
+	} {
+		x := newAnnouncer(t, Options{})
+		var specs []ipfix.FieldSpec
+		for _, e := range c.fields {
+			specs = append(specs, spec(e.ID, uint16(len(e.Value))))
+		}
+		if got := x.rate(1, flow.Record{Bytes: 1, Extra: c.fields}, specs...); got != c.want {
+			t.Errorf("%s: got a rate of %d, want %d", c.name, got, c.want)
+		}
+		if got := only(t, x.d).SamplingRefused; got != c.refused {
+			t.Errorf("%s: %d counted, want %d", c.name, got, c.refused)
+		}
+	}
+}
+
+// TestLineCards: cards that sample alike have one rate; of others a flow takes that of its
+// own, which it names itself, or of which an option record tells by its interface.
+func TestLineCards(t *testing.T) {
+	lines := 0
+	x := newAnnouncer(t, Options{Log: func(string, ...any) { lines++ }})
+	interval := func(n uint64) []flow.Element { return []flow.Element{number(34, 4, n)} }
+	card := func(n uint64) []flow.Element { return []flow.Element{number(141, 4, n)} }
+	rate := func(want uint32, when string, domain uint32, r flow.Record, fields ...ipfix.FieldSpec) {
+		t.Helper()
+		if got := x.rate(domain, r, fields...); got != want {
+			t.Errorf("%s: got a rate of %d, want %d", when, got, want)
+		}
+	}
+	named := func(n uint64) flow.Record { return flow.Record{Input: 5, Extra: card(n)} }
+	x.options(1, 300, card(1), interval(100))
+	x.options(1, 300, card(2), interval(100))
+	rate(100, "all cards alike", 1, flow.Record{Input: 5}, spec(10, 4))
+	rate(100, "all cards alike, told in another domain", 7, flow.Record{Input: 5}, spec(10, 4))
+	x.options(1, 300, card(2), interval(2000))
+	rate(0, "cards that differ", 1, flow.Record{Input: 5}, spec(10, 4))
+	rate(0, "cards that differ, again", 1, flow.Record{Input: 5}, spec(10, 4))
+	if lines != 1 {
+		t.Errorf("%d lines in the log, want 1", lines)
+	}
+	rate(2000, "the flow names its card", 1, named(2), spec(10, 4), spec(141, 4))
+	rate(100, "the flow names another card", 1, named(1), spec(10, 4), spec(141, 4))
+	rate(2000, "by the slot of the engine", 1, flow.Record{EngineID: 2}, spec(39, 1))
+	rate(0, "the flow names a card of which nothing is told", 1, named(3), spec(10, 4), spec(141, 4))
+	x.options(2, 301, []flow.Element{number(10, 4, 5)}, card(2))
+	x.options(2, 302, card(1), []flow.Element{number(10, 4, 6)})
+	rate(2000, "interface 5 is on card 2", 1, flow.Record{Input: 5}, spec(10, 4))
+	rate(100, "interface 6 is on card 1", 1, flow.Record{Input: 6}, spec(10, 4))
+	rate(100, "going out at 6", 1, flow.Record{Input: 5, Output: 6, Direction: 1}, spec(10, 4), spec(14, 4), spec(61, 1))
+	x.options(1, 303, []flow.Element{number(10, 4, 5)}, interval(7))
+	rate(7, "the rate of an interface is narrower", 1, flow.Record{Input: 5}, spec(10, 4))
+}
+
 // TestLimitedRates: what an option record is about limits the flows that it tells of, and
 // a flow takes the narrowest that is told of it.
 func TestLimitedRates(t *testing.T) {

@@ -38,7 +38,7 @@ type seats struct {
 	byAddr   map[netip.Addr]*seat
 	nextLook flow.Time     // none becomes free before
 	freed    atomic.Uint64 // how many have been taken away
-	told     atomic.Bool   // that there are too few has been logged
+	warned   atomic.Bool   // that there are too few has been logged
 }
 
 // take returns the seat of an address, nil when there is none for it. One that is
@@ -113,7 +113,7 @@ func (d *Decoder) seated(addr netip.Addr, now flow.Time, config *ExporterConfig)
 // however many lines there are just then.
 func (d *Decoder) unseated(m *message) {
 	d.overMost++
-	if d.opt.Log == nil || !d.shared.seats.told.CompareAndSwap(false, true) {
+	if d.opt.Log == nil || !d.shared.seats.warned.CompareAndSwap(false, true) {
 		return
 	}
 	d.opt.Log("%s: there is no place for one more exporter: %d addresses have sent datagrams within an hour "+

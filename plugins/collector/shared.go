@@ -22,17 +22,27 @@ type knowledge struct {
 	key  exporterKey
 	refs int // decoders that have domains of it; the registry's mutex guards it
 
-	hasRates, hasLimits, hasNames atomic.Bool
-	namesSamplers                 atomic.Bool   // a template of flows has a sampler's id
-	datagrams, flows              atomic.Uint64 // received
+	hasRates, hasLimits, hasCards, hasNames atomic.Bool
+	namesSamplers                           atomic.Bool   // a template of flows has a sampler's id
+	datagrams, flows                        atomic.Uint64 // received
 
 	mu      sync.RWMutex
 	rates   rates
-	tellers map[limit]uint32 // the domains that have told the rates
-	ports   []portRates      // what each source port has told, the latest last
+	tellers map[limit][]domainRate // what each domain has told, the latest last
+	ports   []portRates            // what each source port has told, the latest last
 	names   table
 	users   map[netip.Addr]string
+	cards   map[uint32]uint32 // line cards, by interface
 }
+
+// maxRateDomains bounds the domains of which it is kept what they tell of one rate.
+const maxRateDomains = 8
+
+// cardSize is about what the line card of an interface takes in memory, in bytes.
+const cardSize = 24
+
+// domainRate is the rate that an observation domain tells.
+type domainRate struct{ domain, rate uint32 }
 
 // portRates are the rates that a source port has told, in whatever domain.
 type portRates struct {
@@ -63,27 +73,32 @@ func (g *registry) release(k *knowledge) {
 }
 
 // setRate keeps a rate for all domains, as a domain tells it; 0 ends what that domain has
-// told.
+// told. What another domain has told before counts on then.
 func (k *knowledge) setRate(l limit, rate uint32, domain uint32) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if rate == 0 {
-		if by, known := k.tellers[l]; !known || by != domain {
+	list := slices.DeleteFunc(k.tellers[l], func(t domainRate) bool { return t.domain == domain })
+	if rate != 0 {
+		if list == nil && len(k.tellers) >= maxSamplers {
 			return
 		}
-		delete(k.tellers, l)
-	} else {
-		if k.tellers == nil {
-			k.tellers = map[limit]uint32{}
+		if len(list) >= maxRateDomains {
+			list = slices.Delete(list, 0, 1)
 		}
-		if _, known := k.tellers[l]; !known && len(k.tellers) >= maxSamplers {
-			return
-		}
-		k.tellers[l] = domain
+		list = append(list, domainRate{domain, rate})
 		k.hasRates.Store(true)
+	}
+	if k.tellers == nil {
+		k.tellers = map[limit][]domainRate{}
+	}
+	if last := len(list) - 1; last >= 0 {
+		k.tellers[l], rate = list, list[last].rate
+	} else {
+		delete(k.tellers, l)
 	}
 	k.rates.set(l, rate)
 	k.hasLimits.Store(len(k.rates.limited) > 0)
+	k.hasCards.Store(k.rates.hasCards)
 }
 
 // setPortRate keeps a rate that a source port tells. Of the ports only the latest are kept.
@@ -135,6 +150,44 @@ func (k *knowledge) limitedRate(port uint16, l limit) uint32 {
 		return rate
 	}
 	return k.rates.limited[l]
+}
+
+// cardRate returns the rate that all line cards have, as rate does; differ says that they
+// have several.
+func (k *knowledge) cardRate(port uint16) (rate uint32, differ bool) {
+	if !k.hasLimits.Load() {
+		return 0, false
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if rate, differ := k.ofPort(port).card(); rate != 0 || differ {
+		return rate, differ
+	}
+	return k.rates.card()
+}
+
+// setCard keeps on which line card an interface is.
+func (k *knowledge) setCard(iface, card uint32) (size int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, known := k.cards[iface]
+	if !known && len(k.cards) >= maxTableNames {
+		return 0
+	}
+	if k.cards == nil {
+		k.cards = map[uint32]uint32{}
+	}
+	if k.cards[iface] = card; known {
+		return 0
+	}
+	return cardSize
+}
+
+// card returns the line card of an interface, 0 when it is not known.
+func (k *knowledge) card(iface uint32) uint32 {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.cards[iface]
 }
 
 // anyRate returns the rate without a sampler's id, and, unless a flow could have

@@ -26,9 +26,10 @@ func only(t testing.TB, d *Decoder) ExporterStats {
 
 // sender makes IPFIX messages.
 type sender struct {
-	e    ipfix.Encoder
-	port uint16
-	at   time.Time
+	e      ipfix.Encoder
+	port   uint16
+	at     time.Time
+	stream bool // over TCP
 }
 
 func newSender() *sender {
@@ -42,7 +43,8 @@ func (s *sender) send(t testing.TB, d *Decoder, h Handler, fill func(e *ipfix.En
 	t.Helper()
 	s.e.Begin(nil, exported)
 	fill(&s.e)
-	dg := Datagram{Exporter: netip.AddrPortFrom(from.Addr(), s.port), Received: s.at, Payload: s.e.End()}
+	dg := Datagram{Exporter: netip.AddrPortFrom(from.Addr(), s.port), Received: s.at, Payload: s.e.End(),
+		Stream: s.stream}
 	if err := d.Decode(dg, h); err != nil {
 		t.Fatal(err)
 	}

@@ -26,13 +26,16 @@ func (d *Decoder) withdraw(m *message, id uint16, options bool) {
 // withdrawOne drops a port's template, where it is of the kind.
 func (d *Decoder) withdrawOne(dom *domain, id, port uint16, options bool) {
 	at := slices.IndexFunc(dom.templates[id], func(e entry) bool { return e.port == port && e.t.Options() == options })
-	if at >= 0 {
-		d.drop(dom, id, at)
+	if at < 0 {
+		return
+	}
+	if d.drop(dom, id, at); options {
+		d.endRates(dom, port, id)
 	}
 }
 
-// endStream drops what belongs to a connection: its templates, its sequence
-// numbers, and the sets that still wait for a template.
+// endStream drops what belongs to a connection: its templates and the rates that it has
+// told by them, its sequence numbers, and the sets that still wait for a template.
 func (d *Decoder) endStream(from netip.AddrPort) {
 	exp := d.exporters[exporterKey{addr: from.Addr(), version: flow.IPFIX}]
 	if exp == nil || exp.streams == 0 {
@@ -50,6 +53,7 @@ func (d *Decoder) endStream(from netip.AddrPort) {
 		}
 		dom.sequences = slices.DeleteFunc(dom.sequences, func(s sequence) bool { return s.port == port })
 		d.endWaits(dom, int(port))
+		d.endRates(dom, port, anyTemplate)
 		d.endTeller(dom, port)
 	}
 }

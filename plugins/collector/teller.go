@@ -12,12 +12,21 @@ type announced struct {
 	rises  uint8  // in a row
 	steady uint8  // announcements of the same, in a row
 	turn   uint64 // of the domain, when it was told last
+
+	by []templateRate // of a connection: what each options template has told, the latest last
+}
+
+// templateRate is the rate that records of an options template tell; 0 is that there is none.
+type templateRate struct {
+	id   uint16
+	rate uint32
 }
 
 const (
 	wantedTrust = 3 // equal announcements in a row, of an exporter that told nonsense
 	manyRises   = 3 // as of a counter
 	longSteady  = 8 // announcements after which a change is a change
+	maxBy       = 4 // options templates by which a connection tells one rate
 )
 
 // teller is a source port of a domain that tells rates.
@@ -68,8 +77,8 @@ func (d *Decoder) endTeller(dom *domain, port uint16) {
 
 // learnRate takes a rate as far as it is to be believed. As long as no port has told one
 // again, it is judged by what the other ports have told before: an exporter may take a
-// new one for each datagram.
-func (d *Decoder) learnRate(m *message, s *sampler) {
+// new one for each datagram. The rate is of a record of an options template.
+func (d *Decoder) learnRate(m *message, s *sampler, template uint16) {
 	dom := m.dom
 	latest, known := dom.announced[s.limit]
 	if !known && len(dom.announced) >= maxSamplers {
@@ -105,14 +114,17 @@ func (d *Decoder) learnRate(m *message, s *sampler) {
 	}
 	dom.turns++
 	a.turn, t.turn = dom.turns, dom.turns
+	if a.by = before.by; m.stream {
+		a.tell(templateRate{template, applied})
+	}
 	t.announced[s.limit] = a
-	told := again && a.rate == before.rate && a.trust == before.trust
-	if !told {
+	repeated := again && a.rate == before.rate && a.trust == before.trust
+	if !repeated {
 		t.rates.set(s.limit, applied)
 		dom.exporter.known.setPortRate(m.port, s.limit, applied)
 	}
 	d.compareRates(m, t, s.limit, before.turn)
-	if told && m.past {
+	if repeated && m.past {
 		return // it is not the exporter that says it again
 	}
 	if dom.announced == nil {
@@ -133,13 +145,13 @@ func (d *Decoder) compareRates(m *message, t *teller, l limit, before uint64) {
 	a := t.announced[l]
 	for i := range dom.tellers {
 		o := &dom.tellers[i]
-		other, told := o.announced[l]
-		if o.port == t.port || !told || other.rate == a.rate || other.trust > 0 || a.trust > 0 {
+		other, too := o.announced[l]
+		if o.port == t.port || !too || other.rate == a.rate || other.trust > 0 || a.trust > 0 {
 			continue
 		}
 		dom.contradicted = true
-		if exp := dom.exporter; before != 0 && other.turn > before && !exp.severalTold && !m.past && !m.stream {
-			exp.severalTold = true
+		if exp := dom.exporter; before != 0 && other.turn > before && !exp.severalSeen && !m.past && !m.stream {
+			exp.severalSeen = true
 			d.log.say(m.received, "%s, domain %d: source ports %d and %d tell different sampling rates, 1 in %d and 1 "+
 				"in %d: the flows of each port "+
 				"take its own; these are several exporters behind one address, set ports = \"separate\" for it to "+
@@ -168,4 +180,65 @@ func (a *announced) announce(rate uint32) {
 	default:
 		a.rate, a.steady, a.rises = rate, 0, 0
 	}
+}
+
+// tell notes what an options template tells, as the latest.
+func (a *announced) tell(by templateRate) {
+	a.by = slices.DeleteFunc(a.by, func(b templateRate) bool { return b.id == by.id })
+	if len(a.by) >= maxBy {
+		a.by = slices.Delete(a.by, 0, 1)
+	}
+	a.by = append(a.by, by)
+}
+
+// anyTemplate stands for all options templates of a connection.
+const anyTemplate = 0
+
+// endRates ends the rates that a connection has told by records of an options template
+// that is no more (RFC 7011, section 8.1), unless another template of it, or another
+// connection of the exporter, tells them too.
+func (d *Decoder) endRates(dom *domain, port, template uint16) {
+	t := dom.teller(port)
+	if t == nil {
+		return
+	}
+	for l, a := range t.announced {
+		before := len(a.by)
+		a.by = slices.DeleteFunc(a.by, func(b templateRate) bool { return template == anyTemplate || b.id == template })
+		if len(a.by) == before {
+			continue
+		}
+		rate := uint32(0)
+		if last := len(a.by) - 1; last >= 0 {
+			rate = a.by[last].rate
+			t.announced[l] = announced{rate: rate, turn: a.turn, by: a.by}
+		} else {
+			delete(t.announced, l)
+			d.grow(dom, -announcedSize)
+		}
+		t.rates.set(l, rate)
+		dom.exporter.known.setPortRate(port, l, rate)
+		dom.latestRate(l)
+	}
+}
+
+// latestRate makes the rate of a domain the latest that any of its source ports tells.
+func (dom *domain) latestRate(l limit) {
+	latest, known := announced{}, false
+	for i := range dom.tellers {
+		if a, tells := dom.tellers[i].announced[l]; tells && a.turn >= latest.turn {
+			latest, known = a, true
+		}
+	}
+	rate := latest.rate
+	if latest.trust > 0 {
+		rate = 0
+	}
+	if known {
+		dom.announced[l] = latest
+	} else {
+		delete(dom.announced, l)
+	}
+	dom.rates.set(l, rate)
+	dom.exporter.known.setRate(l, rate, dom.key.domain)
 }

@@ -78,7 +78,10 @@ func (d *Decoder) defineOne(m *message, id uint16, fields []ipfix.FieldSpec, opt
 		d.fail(m, err)
 	}
 	if at >= 0 {
-		d.drop(dom, id, at)
+		tells := m.stream && known[at].t.Options()
+		if d.drop(dom, id, at); tells {
+			d.endRates(dom, m.port, id)
+		}
 	}
 	if err == nil {
 		d.insert(dom, entry{port: m.port, used: m.received, t: t})

@@ -11,9 +11,46 @@ import (
 	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/query"
 	"github.com/flowgraf/flowgraf/plugins/decoding"
+	"github.com/flowgraf/flowgraf/plugins/decoding/decodingtest"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 )
+
+// archived returns the sums of the bytes that an archive holds of datagrams, of both
+// directions of each flow.
+func archived(t *testing.T, list []flow.Datagram, options func(*Nfdump)) (bytes, out uint64) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "flows")
+	p := output(t, dir)
+	if options != nil {
+		options(p)
+		must(t, p.Init())
+	}
+	must(t, p.Connect())
+	var metrics []telegraf.Metric
+	for _, dg := range list {
+		metrics = append(metrics, new(flowmetric.DatagramBuilder).Metric(dg))
+	}
+	must(t, p.Write(metrics))
+	must(t, p.Close())
+	files, err := archive.Files(dir)
+	must(t, err)
+	_, err = query.Each(context.Background(), files, func(r *flow.Record) error {
+		bytes, out = bytes+r.Bytes, out+r.RevBytes
+		return nil
+	})
+	must(t, err)
+	return bytes, out
+}
+
+// TestTotalsInTheArchive: the bytes in the files are those of the traffic, where an
+// exporter's counters run on since a flow began, too.
+func TestTotalsInTheArchive(t *testing.T) {
+	bytes, out := archived(t, decodingtest.AllReceived(decodingtest.Totals(t)), nil)
+	if bytes != 1000 || out != 100 {
+		t.Errorf("%d bytes one way and %d the other are in the files, want 1000 and 100", bytes, out)
+	}
+}
 
 // TestPolicyReachesTheArchive: the bytes in the files are those of the rate that the
 // datagrams bring, or of the archive's own table; what either refuses is not written.
@@ -35,21 +72,8 @@ func TestPolicyReachesTheArchive(t *testing.T) {
 		{"another protocol", func(p *Nfdump) { p.Protocol = "netflow v5" }, flow.Policy{}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "flows")
-			p := output(t, dir)
-			if c.options != nil {
-				c.options(p)
-				must(t, p.Init())
-			}
-			must(t, p.Connect())
 			dg := flow.Datagram{Exporter: exporter, Received: time.Now(), Payload: v9(true, true, 1), Policy: c.told}
-			must(t, p.Write([]telegraf.Metric{new(flowmetric.DatagramBuilder).Metric(dg)}))
-			must(t, p.Close())
-			files, err := archive.Files(dir)
-			must(t, err)
-			sum := uint64(0)
-			_, err = query.Each(context.Background(), files, func(r *flow.Record) error { sum += r.Bytes; return nil })
-			must(t, err)
+			sum, _ := archived(t, []flow.Datagram{dg}, c.options)
 			if sum != c.want {
 				t.Errorf("%d bytes are in the files, want %d", sum, c.want)
 			}

@@ -85,9 +85,6 @@ type counts struct {
 func (c *counts) of(r *flow.Record) {
 	c.first, c.last = r.First.Milli(), r.Last.Milli()
 	c.packets, c.bytes, c.revPackets, c.revBytes = r.Packets, r.Bytes, r.RevPackets, r.RevBytes
-	if r.Total {
-		c.packets, c.bytes = 0, 0
-	}
 	c.flows = max(r.Flows, 1)
 	c.sampled = r.Rate() > 1
 	if c.sampled {

@@ -52,7 +52,7 @@ func TestRunningTotalsAreBounded(t *testing.T) {
 		x := flow.Record{Src: netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), First: 1e9, Bytes: 5,
 			Packets: 1}
 		x.Present.Add(flow.FirstSeen)
-		r.difference(dom, &x)
+		r.difference(dom, &x, flow.SetOf(flow.Bytes, flow.Packets))
 		return x
 	}
 	report(0)
@@ -72,9 +72,83 @@ func TestRunningTotalsAreBounded(t *testing.T) {
 	if x := report(1 << 22); !x.Total {
 		t.Error("a flow that may have been forgotten is counted")
 	}
-	x := flow.Record{Packets: 1}
-	if r.difference(dom, &x); !x.Total {
-		t.Error("a flow without a start is counted")
+	x := flow.Record{Packets: 1, Bytes: 9}
+	x.Present = flow.SetOf(flow.Bytes, flow.Packets)
+	if r.difference(dom, &x, flow.SetOf(flow.Packets)); !x.Total || x.Packets != 0 || x.Has(flow.Packets) || x.Bytes != 9 {
+		t.Errorf("a flow without a start is counted: %+v", x)
+	}
+}
+
+// TestKindsOfTotals: every element that counts since a flow began is made a difference, of
+// whatever direction and place; those that count since the last report stay.
+func TestKindsOfTotals(t *testing.T) {
+	reverse := func(id uint16) ipfix.FieldSpec { return ipfix.FieldSpec{PEN: 29305, ID: id, Length: 8} }
+	yaf := func(id uint16) ipfix.FieldSpec { return ipfix.FieldSpec{PEN: 6871, ID: id, Length: 8} }
+	for _, c := range []struct {
+		name   string
+		fields []ipfix.FieldSpec
+		total  flow.Set
+	}{
+		{"deltas", []ipfix.FieldSpec{spec(1, 8), spec(2, 8), spec(23, 8), spec(24, 8), reverse(1), reverse(2)}, flow.Set{}},
+		{"of an initiator and a responder", []ipfix.FieldSpec{spec(231, 8), spec(298, 8), spec(232, 8), spec(299, 8)},
+			flow.Set{}},
+		{"both directions", []ipfix.FieldSpec{spec(85, 8), spec(86, 8), reverse(85), reverse(86)},
+			flow.SetOf(flow.Bytes, flow.Packets, flow.RevBytes, flow.RevPackets)},
+		{"both directions, before RFC 5103", []ipfix.FieldSpec{spec(85, 8), spec(86, 8), yaf(12), yaf(13)},
+			flow.SetOf(flow.Bytes, flow.Packets, flow.RevBytes, flow.RevPackets)},
+		{"octets alone", []ipfix.FieldSpec{spec(85, 8), spec(2, 8)}, flow.SetOf(flow.Bytes)},
+		{"behind the device alone", []ipfix.FieldSpec{spec(171, 8), spec(172, 8)},
+			flow.SetOf(flow.Bytes, flow.Packets, flow.OutBytes, flow.OutPackets)},
+		{"behind the device, deltas before it", []ipfix.FieldSpec{spec(1, 8), spec(2, 8), spec(171, 8), spec(172, 8)},
+			flow.SetOf(flow.OutBytes, flow.OutPackets)},
+		{"deltas beside totals", []ipfix.FieldSpec{spec(85, 8), spec(86, 8), spec(1, 8), spec(2, 8)}, flow.Set{}},
+		{"frames", []ipfix.FieldSpec{spec(353, 8), spec(431, 8)}, flow.SetOf(flow.Bytes, flow.Packets)},
+		{"frames, deltas", []ipfix.FieldSpec{spec(352, 8), spec(430, 8)}, flow.Set{}},
+		{"frames of both directions", []ipfix.FieldSpec{spec(353, 8), reverse(353), reverse(431)},
+			flow.SetOf(flow.Bytes, flow.RevBytes, flow.RevPackets)},
+	} {
+		checkTotals(t, c.name, c.fields, c.total)
+	}
+}
+
+// checkTotals reports a flow three times with rising counters, once without a start.
+func checkTotals(t *testing.T, name string, counters []ipfix.FieldSpec, total flow.Set) {
+	t.Helper()
+	key := []ipfix.FieldSpec{spec(8, 4), spec(12, 4), spec(153, 8)}
+	tmpl := compiled(t, 256, append(append(key, spec(152, 8)), counters...)...)
+	noStart := compiled(t, 257, append(key, counters...)...)
+	var got []flow.Record
+	d, s := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32), Out: OutSame}}}),
+		newSender()
+	h := Handler{Flow: func(r *flow.Record) { got = append(got, *r) }}
+	report := func(n uint64) flow.Record {
+		r := flow.Record{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2"),
+			First: exported - 90e9, Last: exported - 1e9}
+		for i, f := range counters {
+			r.Extra = append(r.Extra, flow.Element{PEN: f.PEN, ID: f.ID, Value: number(1, 8, n*uint64(i+1)).Value})
+		}
+		return r
+	}
+	s.send(t, d, h, func(e *ipfix.Encoder) {
+		e.AddTemplates(tmpl, noStart)
+		e.AddData(tmpl, []flow.Record{report(10), report(40), report(100)})
+		e.AddData(noStart, []flow.Record{report(100)})
+	})
+	if len(got) != 4 {
+		t.Fatalf("%s: %d flows", name, len(got))
+	}
+	for _, f := range ipfix.Counters {
+		step := got[0].Number(f) / 10
+		if want := total.Has(f); step == 0 && want {
+			t.Errorf("%s: there is no %v", name, f)
+		} else if more, most := got[1].Number(f), got[2].Number(f); want && (more != 30*step || most != 60*step) ||
+			!want && (more != 40*step || most != 100*step) {
+			t.Errorf("%s: %v is %d, then %d, then %d", name, f, 10*step, more, most)
+		}
+		if last := &got[3]; total.Has(f) && (last.Has(f) || last.Number(f) != 0 || !last.Total) ||
+			!total.Has(f) && last.Number(f) != 100*step {
+			t.Errorf("%s: without a start %v is %d, total %t", name, f, last.Number(f), last.Total)
+		}
 	}
 }
 

@@ -213,7 +213,7 @@ func (l *lane) emit(w *work) {
 		return
 	}
 	if w.template != nil && w.template.CountsTotals() {
-		l.running.difference(dom, r)
+		l.running.difference(dom, r, w.template.Totals())
 	}
 	reversed := (r.Has(flow.OutBytes) || r.Has(flow.OutPackets)) && dom.outCounters(r)
 	if c := dom.exporter.config; c != nil && !c.Count.Counts(r) {

@@ -155,11 +155,11 @@ type Record struct {
 	// Counters of the flow, and of its reverse direction where the exporter
 	// reports both in one record (RFC 5103, elements 231/232, 298/299). Bytes and
 	// Packets are the best count there is: elements 1 and 2, else 23 and 24 (also
-	// where 1 and 2 are zero), else 85 and 86, else 231 and 298.
-	Bytes      uint64 `flow:"in_bytes,one" pair:"RevBytes" unit:"octets" ie:"1 +23 +85 +171 +231 +352"`
-	Packets    uint64 `flow:"in_packets,one" pair:"RevPackets" unit:"packets" ie:"2 +24 +86 +172 +298"`
-	RevBytes   uint64 `flow:"rev_bytes,one" pair:"Bytes" unit:"octets" ie:"29305/1 29305/85 +232"`
-	RevPackets uint64 `flow:"rev_packets,one" pair:"Packets" unit:"packets" ie:"29305/2 29305/86 +299"`
+	// where 1 and 2 are zero), else 85 and 86, else 231 and 298, else those of layer 2.
+	Bytes      uint64 `flow:"in_bytes,one" pair:"RevBytes" unit:"octets" ie:"1 +23 +85 +171 +231 +352 +353"`
+	Packets    uint64 `flow:"in_packets,one" pair:"RevPackets" unit:"packets" ie:"2 +24 +86 +172 +298 +430 +431"`
+	RevBytes   uint64 `flow:"rev_bytes,one" pair:"Bytes" unit:"octets" ie:"29305/1 29305/85 +232 29305/352 29305/353 6871/12"`
+	RevPackets uint64 `flow:"rev_packets,one" pair:"Packets" unit:"packets" ie:"29305/2 29305/86 +299 29305/430 29305/431 6871/13"`
 	OutBytes   uint64 `flow:"out_bytes,one" unit:"octets" ie:"23 +171"` // the same packets later on, never to be added
 	OutPackets uint64 `flow:"out_packets,one" unit:"packets" ie:"24 +172"`
 	Flows      uint64 `flow:"flows" unit:"flows" ie:"3"` // flows this record stands for; 0 when not sent
@@ -202,7 +202,7 @@ type Record struct {
 	MPLSDepth uint8      // labels in MPLS
 
 	// Events of firewalls and address translators.
-	Total      bool       // Bytes and Packets count since the flow began, and what was counted before is not known
+	Total      bool       // a counter is left out: it counts since the flow began, and from what on is not known
 	Event      bool       // state changed, no traffic counted: NSEL or NEL
 	EventTime  Time       `flow:"event_time_ms,one" ie:"+323 +322 +324 +325"`
 	FwEvent    uint8      `flow:"fw_event" ie:"233 +40005"`

@@ -169,7 +169,7 @@ var descriptions = [NumFields]Description{
 }
 
 // uses are the elements that fill fields, sorted by element.
-var uses = [150]Use{
+var uses = [159]Use{
 	{0, 1, Bytes, FormWhole, 0, 0, false},              // octetDeltaCount
 	{0, 2, Packets, FormWhole, 0, 0, false},            // packetDeltaCount
 	{0, 3, Flows, FormWhole, 0, 0, false},              // deltaFlowCount
@@ -287,11 +287,14 @@ var uses = [150]Use{
 	{0, 325, EventTime, FormNTP, 0, 3, true},           // observationTimeNanoseconds
 	{0, 351, SegmentID, FormWhole, 0, 0, false},        // layer2SegmentId
 	{0, 352, Bytes, FormWhole, 0, 5, true},             // layer2OctetDeltaCount
+	{0, 353, Bytes, FormWhole, 0, 6, true},             // layer2OctetTotalCount
 	{0, 361, PortBlock, FormItem, 0, 0, true},          // portRangeStart
 	{0, 362, PortBlock, FormItem, 1, 1, true},          // portRangeEnd
 	{0, 363, PortBlock, FormItem, 2, 2, true},          // portRangeStepSize
 	{0, 364, PortBlock, FormItem, 3, 3, true},          // portRangeNumPorts
 	{0, 371, User, FormWhole, 0, 0, false},             // userName
+	{0, 430, Packets, FormWhole, 0, 5, true},           // layer2FrameDeltaCount
+	{0, 431, Packets, FormWhole, 0, 6, true},           // layer2FrameTotalCount
 	{0, 33000, IngressACL, FormWhole, 0, 0, false},     // NetFlow v9
 	{0, 33001, EgressACL, FormWhole, 0, 0, false},      // NetFlow v9
 	{0, 33002, FwXEvent, FormWhole, 0, 0, false},       // NetFlow v9
@@ -302,6 +305,8 @@ var uses = [150]Use{
 	{0, 40004, XlateDPort, FormWhole, 0, 1, true},      // NetFlow v9
 	{0, 40005, FwEvent, FormWhole, 0, 1, true},         // NetFlow v9
 	{0, 56702, User, FormWhole, 0, 2, false},           // NetFlow v9
+	{6871, 12, RevBytes, FormWhole, 0, 5, true},        // obsoleteReverseOctetTotalCount
+	{6871, 13, RevPackets, FormWhole, 0, 5, true},      // obsoleteReversePacketTotalCount
 	{6876, 880, Proto, FormInner, 0, 1, true},          // tenantProtocol
 	{6876, 881, Src, FormInner, 0, 2, true},            // tenantSourceIPv4
 	{6876, 882, Dst, FormInner, 0, 2, true},            // tenantDestIPv4
@@ -320,6 +325,10 @@ var uses = [150]Use{
 	{29305, 2, RevPackets, FormWhole, 0, 0, true},      // reverse of packetDeltaCount
 	{29305, 85, RevBytes, FormWhole, 0, 1, true},       // reverse of octetTotalCount
 	{29305, 86, RevPackets, FormWhole, 0, 1, true},     // reverse of packetTotalCount
+	{29305, 352, RevBytes, FormWhole, 0, 3, true},      // reverse of layer2OctetDeltaCount
+	{29305, 353, RevBytes, FormWhole, 0, 4, true},      // reverse of layer2OctetTotalCount
+	{29305, 430, RevPackets, FormWhole, 0, 3, true},    // reverse of layer2FrameDeltaCount
+	{29305, 431, RevPackets, FormWhole, 0, 4, true},    // reverse of layer2FrameTotalCount
 }
 
 // Number returns the value of a field as a number: a time in milliseconds since 1970, a MAC

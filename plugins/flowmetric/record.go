@@ -27,9 +27,6 @@ func (b *Builder) recordFields(r *flow.Record) {
 
 // recordField writes one field.
 func (b *Builder) recordField(f flow.Field, d *stockField, r *flow.Record) {
-	if r.Total && (f == flow.Bytes || f == flow.Packets) { // the element's own name has it
-		return
-	}
 	switch d.kind {
 	case kindUint:
 		b.uint(d.name, r.Number(f))

@@ -88,6 +88,7 @@ const ReversePEN = 29305
 const (
 	CiscoPEN    = 9
 	NokiaPEN    = 637
+	CERTPEN     = 6871
 	VMwarePEN   = 6876
 	PaloAltoPEN = 25461
 	NtopPEN     = 35632
@@ -106,6 +107,12 @@ const (
 	NFFirewallEvent    uint16 = 40005
 	PaloAltoAppID      uint16 = 56701
 	PaloAltoUserID     uint16 = 56702
+)
+
+// Elements of CERT's YAF from before RFC 5103, of the other direction of a flow.
+const (
+	CERTReverseOctetTotalCount  uint16 = 12
+	CERTReversePacketTotalCount uint16 = 13
 )
 
 // Element is one information element.

@@ -165,7 +165,7 @@ type segment struct {
 
 // plan is what a template is compiled to.
 type plan struct {
-	totals   bool // the counters count from the begin of the flow
+	totals   flow.Set // the counters that count from the begin of the flow
 	segments []segment
 	present  flow.Set // of the fields of fixed size
 	uptime   bool     // first or last count from the start of the exporter
@@ -237,7 +237,7 @@ func compile(fields []FieldSpec, v9 bool) plan {
 	if p.hasICMP {
 		keepDstPort(moves)
 	}
-	p.totals = c.countsTotals()
+	p.totals = c.totals()
 	p.divide(fields, moves)
 	p.steady = !p.section && !p.tunnel && !p.lists && p.steadyTails()
 	return p
@@ -281,17 +281,30 @@ func (c *compiler) main(i int) {
 	}
 }
 
-// countsTotals says whether the flow's counters are running totals.
-func (c *compiler) countsTotals() bool {
-	for _, f := range [...]flow.Field{flow.Bytes, flow.Packets} {
-		i, ok := c.mains[place{field: f}]
-		if !ok {
-			continue
+// Counters are the fields that count a flow's packets and octets.
+var Counters = [...]flow.Field{flow.Bytes, flow.Packets, flow.RevBytes, flow.RevPackets, flow.OutBytes, flow.OutPackets}
+
+// totals returns the counters that are running totals.
+func (c *compiler) totals() (set flow.Set) {
+	for _, f := range Counters {
+		if i, ok := c.mains[place{field: f}]; ok && isTotal(c.fields[i]) {
+			set.Add(f)
 		}
-		switch c.fields[i].ID {
-		case ie.OctetTotalCount, ie.PacketTotalCount, ie.PostOctetTotalCount, ie.PostPacketTotalCount:
-			return c.fields[i].PEN == 0
+	}
+	return set
+}
+
+// isTotal says whether an element counts from the begin of a flow.
+func isTotal(f FieldSpec) bool {
+	switch f.PEN {
+	case 0, ie.ReversePEN:
+		switch f.ID {
+		case ie.OctetTotalCount, ie.PacketTotalCount, ie.PostOctetTotalCount, ie.PostPacketTotalCount,
+			ie.Layer2OctetTotalCount, ie.Layer2FrameTotalCount:
+			return true
 		}
+	case ie.CERTPEN:
+		return f.ID == ie.CERTReverseOctetTotalCount || f.ID == ie.CERTReversePacketTotalCount
 	}
 	return false
 }

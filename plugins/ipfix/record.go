@@ -358,7 +358,7 @@ func (d *RecordDecoder) finish(t *Template, r *flow.Record) {
 	if t.plan.event {
 		r.Event = r.Bytes == 0 && r.Packets == 0 && r.RevBytes == 0 && r.RevPackets == 0
 	}
-	if r.Bytes == 0 && r.Packets == 0 && r.OutBytes|r.OutPackets != 0 {
+	if r.Bytes == 0 && r.Packets == 0 && r.OutBytes|r.OutPackets != 0 && t.countsAlike() {
 		countOut(r)
 	}
 	if r.SamplerID != 0 {
@@ -371,6 +371,13 @@ func (d *RecordDecoder) finish(t *Template, r *flow.Record) {
 		}
 	}
 	d.times.apply(r, d.Uptime)
+}
+
+// countsAlike says whether the counters behind the observation point count from when on those
+// before it do.
+func (t *Template) countsAlike() bool {
+	all := t.plan.totals
+	return all.Has(flow.OutBytes) == all.Has(flow.Bytes) && all.Has(flow.OutPackets) == all.Has(flow.Packets)
 }
 
 // sentZero is a count that was sent as 0.

@@ -142,9 +142,13 @@ func (t *Template) again(nth []uint8) []uint8 {
 	return nth
 }
 
-// CountsTotals says whether the counters of t's flows count from the begin of each flow
-// (elements 85 and 86), and not from its last report.
-func (t *Template) CountsTotals() bool { return t.plan.totals }
+// CountsTotals says whether a counter of t's flows counts from the begin of each flow, and
+// not from its last report.
+func (t *Template) CountsTotals() bool { return t.plan.totals != flow.Set{} }
+
+// Totals returns the counters of t's flows that count from the begin of each flow
+// (RFC 7012, section 3.2.4: totalCounter), and not from its last report.
+func (t *Template) Totals() flow.Set { return t.plan.totals }
 
 // Options says whether t is an options template.
 func (t *Template) Options() bool { return t.options }

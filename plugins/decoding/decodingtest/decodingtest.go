@@ -114,6 +114,34 @@ func VMware(t testing.TB) [][]byte {
 	return [][]byte{e.End()}
 }
 
+// Totals returns IPFIX of an exporter whose counters, of both directions, run on since a
+// flow began: a flow that is reported twice, with 400 and then 1000 bytes, 40 and then 100
+// of them in the other direction, and one that does not say when it began.
+func Totals(t testing.TB) [][]byte {
+	t.Helper()
+	reverse := func(id uint16) ipfix.FieldSpec { return ipfix.FieldSpec{PEN: 29305, ID: id, Length: 8} }
+	fields := []ipfix.FieldSpec{{ID: 8, Length: 4}, {ID: 12, Length: 4}, {ID: 85, Length: 8}, {ID: 86, Length: 8},
+		reverse(85), reverse(86)}
+	whole, err := ipfix.NewTemplate(256, append(fields[:6:6], ipfix.FieldSpec{ID: 152, Length: 8}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	noStart, err := ipfix.NewTemplate(257, fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := Flows(1, 1)[0]
+	first.Bytes, first.Packets, first.RevBytes, first.RevPackets = 400, 4, 40, 2
+	again := first
+	again.Bytes, again.Packets, again.RevBytes, again.RevPackets = 1000, 10, 100, 5
+	var e ipfix.Encoder
+	e.Begin(nil, Exported)
+	e.AddTemplates(whole, noStart)
+	e.AddData(whole, []flow.Record{first, again})
+	e.AddData(noStart, []flow.Record{again})
+	return [][]byte{e.End()}
+}
+
 // V9 returns NetFlow v9 with a sampler table, an interface table, and a
 // flow that names the sampler.
 func V9(t testing.TB) [][]byte {

@@ -52,6 +52,35 @@ func TestTotalsInTheArchive(t *testing.T) {
 	}
 }
 
+// TestOutCountersInTheArchive: what elements 23 and 24 are, as the administrator of the
+// collector says, holds behind a broker too; the archive's own table beats it.
+func TestOutCountersInTheArchive(t *testing.T) {
+	table := func(mode string) func(*Nfdump) {
+		return func(p *Nfdump) {
+			p.Exporters = []decoding.Exporter{{Address: "192.0.2.0/24", OutCounters: mode}}
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		along   flow.OutCounters
+		options func(*Nfdump)
+		reverse uint64 // bytes
+	}{
+		{"nothing is said", flow.OutLearned, nil, 0},
+		{"reverse comes along", flow.OutReverse, nil, 40},
+		{"same comes along", flow.OutSame, nil, 0},
+		{"reverse in the archive's table", flow.OutLearned, table("reverse"), 40},
+		{"the archive's table says otherwise", flow.OutReverse, table("ignore"), 0},
+	} {
+		list := decodingtest.AllReceived(decodingtest.BothWays(t))
+		list[0].Policy.OutCounters = c.along
+		bytes, reverse := archived(t, list, c.options)
+		if bytes != 400 || reverse != c.reverse {
+			t.Errorf("%s: %d bytes and %d the other way, want 400 and %d", c.name, bytes, reverse, c.reverse)
+		}
+	}
+}
+
 // TestPolicyReachesTheArchive: the bytes in the files are those of the rate that the
 // datagrams bring, or of the archive's own table; what either refuses is not written.
 func TestPolicyReachesTheArchive(t *testing.T) {

@@ -13,7 +13,6 @@ type ExporterConfig struct {
 	Name       string
 	Refuse     bool              // drop its datagrams
 	Interfaces map[uint32]string // names by SNMP index
-	Out        OutCounters
 
 	flow.Policy
 }

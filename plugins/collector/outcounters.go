@@ -1,36 +1,9 @@
 package collector
 
 import (
-	"fmt"
-
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ie"
 )
-
-// OutCounters says what an exporter counts in elements 23 and 24, which are by their
-// definition the same packets behind the device.
-type OutCounters uint8
-
-// What is counted.
-const (
-	OutLearned OutCounters = iota // the other direction once more packets went out than came in, else the same
-	OutReverse                    // the other direction: nProbe, Cisco's Meraki MX
-	OutSame                       // the same packets: FortiGate
-	OutIgnore                     // nothing that is to be kept
-)
-
-// outNames are the names of the configuration.
-var outNames = [...]string{OutLearned: "auto", OutReverse: "reverse", OutSame: "same", OutIgnore: "ignore"}
-
-// ParseOutCounters reads a name; "" is "auto".
-func ParseOutCounters(name string) (OutCounters, error) {
-	for o, known := range outNames {
-		if name == known || name == "" {
-			return OutCounters(o), nil
-		}
-	}
-	return 0, fmt.Errorf("out_counters: expected 'auto', 'reverse', 'same' or 'ignore', got %q", name)
-}
 
 // outCounters makes the counters behind the device those of the other direction, where
 // they are that. It says whether it has.
@@ -38,18 +11,18 @@ func (dom *domain) outCounters(r *flow.Record) bool {
 	if !r.Has(flow.OutBytes) && !r.Has(flow.OutPackets) || !r.Has(flow.Bytes) && !r.Has(flow.Packets) {
 		return false
 	}
-	mode := OutLearned
+	mode := flow.OutLearned
 	if c := dom.exporter.config; c != nil {
-		mode = c.Out
+		mode = c.OutCounters
 	}
 	switch mode {
-	case OutIgnore:
+	case flow.OutIgnore:
 		r.OutBytes, r.OutPackets = 0, 0
 		r.Present = r.Present.Without(flow.SetOf(flow.OutBytes, flow.OutPackets))
 		return false
-	case OutSame:
+	case flow.OutSame:
 		return false
-	case OutLearned:
+	case flow.OutLearned:
 		if differ(r) {
 			dom.outReverse.Store(true)
 		}

@@ -134,7 +134,7 @@ func (e *Exporter) config() (collector.ExporterConfig, error) {
 	default:
 		return c, fmt.Errorf("ports: expected 'together' or 'separate', got %q", e.Ports)
 	}
-	if c.Out, err = collector.ParseOutCounters(e.OutCounters); err != nil {
+	if c.OutCounters, err = flow.ParseOutCounters(e.OutCounters); err != nil {
 		return c, err
 	}
 	for index, name := range e.Interfaces {

@@ -15,6 +15,8 @@ type Policy struct {
 	Override bool   // Rate beats what the exporter says, else it is for want of that
 	Count    CountMode
 
+	OutCounters OutCounters
+
 	// SeparatePorts makes every source port of the address an exporter of its own:
 	// VMware's hosts behind one "switch IP" share address and domain.
 	SeparatePorts bool
@@ -68,6 +70,34 @@ func (c CountMode) Counts(r *Record) bool {
 	return true
 }
 
+// OutCounters says what an exporter counts in elements 23 and 24, which are by their
+// definition the same packets behind the device.
+type OutCounters uint8
+
+// What is counted.
+const (
+	OutLearned OutCounters = iota // the other direction once more packets went out than came in, else the same
+	OutReverse                    // the other direction: nProbe, Cisco's Meraki MX
+	OutSame                       // the same packets: FortiGate
+	OutIgnore                     // nothing that is to be kept
+)
+
+// outCounters are the names of the configuration.
+var outCounters = [...]string{OutLearned: "auto", OutReverse: "reverse", OutSame: "same", OutIgnore: "ignore"}
+
+// ParseOutCounters reads a name; "" is "auto".
+func ParseOutCounters(name string) (OutCounters, error) {
+	if name == "" {
+		return OutLearned, nil
+	}
+	for o, known := range outCounters {
+		if name == known {
+			return OutCounters(o), nil
+		}
+	}
+	return 0, fmt.Errorf("out_counters: expected 'auto', 'reverse', 'same' or 'ignore', got %q", name)
+}
+
 // The values of VMware's elements 888 and 890.
 const (
 	attrUplink = 1
@@ -89,6 +119,9 @@ func (p Policy) String() string {
 	}
 	if p.SeparatePorts {
 		words = append(words, "ports=separate")
+	}
+	if p.OutCounters != OutLearned && int(p.OutCounters) < len(outCounters) {
+		words = append(words, "out_counters="+outCounters[p.OutCounters])
 	}
 	return strings.Join(words, " ")
 }
@@ -114,6 +147,10 @@ func ParsePolicy(text string) (p Policy, err error) {
 			}
 		case "ports":
 			p.SeparatePorts = value == "separate"
+		case "out_counters":
+			if p.OutCounters, err = ParseOutCounters(value); err != nil {
+				return Policy{}, err
+			}
 		}
 	}
 	return p, nil

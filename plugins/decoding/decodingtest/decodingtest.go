@@ -142,6 +142,24 @@ func Totals(t testing.TB) [][]byte {
 	return [][]byte{e.End()}
 }
 
+// BothWays returns IPFIX whose elements 23 and 24 may be what came back: a flow of 400
+// bytes and 4 packets with 40 bytes and 2 packets.
+func BothWays(t testing.TB) [][]byte {
+	t.Helper()
+	tmpl, err := ipfix.NewTemplate(256, []ipfix.FieldSpec{{ID: 8, Length: 4}, {ID: 12, Length: 4}, {ID: 1, Length: 8},
+		{ID: 2, Length: 8}, {ID: 23, Length: 8}, {ID: 24, Length: 8}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Flows(1, 1)[0]
+	r.Bytes, r.Packets, r.OutBytes, r.OutPackets = 400, 4, 40, 2
+	var e ipfix.Encoder
+	e.Begin(nil, Exported)
+	e.AddTemplates(tmpl)
+	e.AddData(tmpl, []flow.Record{r})
+	return [][]byte{e.End()}
+}
+
 // V9 returns NetFlow v9 with a sampler table, an interface table, and a
 // flow that names the sampler.
 func V9(t testing.TB) [][]byte {

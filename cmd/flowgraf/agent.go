@@ -13,12 +13,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/influxdata/telegraf"
 	"github.com/influxdata/telegraf/agent"
 	"github.com/influxdata/telegraf/config"
 	"github.com/influxdata/telegraf/logger"
 	"github.com/influxdata/telegraf/models"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/flowgraf/flowgraf/plugins/handover"
 	"github.com/flowgraf/flowgraf/plugins/inputs/netflow"
@@ -35,6 +37,10 @@ type agentOptions struct {
 	debug       bool
 	quiet       bool
 	pidfile     string
+	password    string // of secret stores
+	unprotected bool
+	strictEnv   bool
+	looseEnv    bool
 }
 
 func newAgentCommand() *cobra.Command {
@@ -55,6 +61,12 @@ Without --config it looks where Telegraf does: $TELEGRAF_CONFIG_PATH,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+// addFlags gives a command the flags of the agent, by Telegraf's names.
+func (o *agentOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVar(&o.config, "config", nil, "configuration `file`, may be repeated")
 	f.StringArrayVar(&o.directories, "config-directory", nil, "`directory` with *.conf files, may be repeated")
@@ -65,13 +77,35 @@ Without --config it looks where Telegraf does: $TELEGRAF_CONFIG_PATH,
 	f.BoolVar(&o.debug, "debug", false, "log more")
 	f.BoolVar(&o.quiet, "quiet", false, "log errors only")
 	f.StringVar(&o.pidfile, "pidfile", "", "write the process id to `file`")
+	o.addSecretFlags(f)
+	f.BoolVar(&o.strictEnv, "strict-env-handling", false, "the default: variables of the environment in strings only")
+	f.BoolVar(&o.looseEnv, "non-strict-env-handling", false,
+		"variables of the environment anywhere in the configuration, as Telegraf before 1.38")
 	cmd.MarkFlagsMutuallyExclusive("once", "test")
 	cmd.MarkFlagsMutuallyExclusive("debug", "quiet")
-	return cmd
+	cmd.MarkFlagsMutuallyExclusive("strict-env-handling", "non-strict-env-handling")
+}
+
+// addSecretFlags adds those about secrets.
+func (o *agentOptions) addSecretFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.password, "password", "", "`password` that unlocks secret stores")
+	f.BoolVar(&o.unprotected, "unprotected", false, "do not protect secrets in memory")
+}
+
+// apply sets what is global in Telegraf.
+func (o *agentOptions) apply() {
+	if o.unprotected {
+		config.DisableSecretProtection()
+	}
+	if o.password != "" {
+		config.Password = config.NewSecret([]byte(o.password))
+	}
+	config.NonStrictEnvVarHandling = o.looseEnv
 }
 
 // run loads the configuration and runs the agent, again after every reload.
 func (o *agentOptions) run(ctx context.Context) error {
+	o.apply()
 	c, err := o.load()
 	if err != nil {
 		return usageError{err}
@@ -188,6 +222,7 @@ func leaveAll(outlets []*outlet, state outletState, patience time.Duration, ids 
 
 func (o *agentOptions) runAgent(ctx context.Context, c *config.Config) error {
 	a := agent.NewAgent(c)
+	daemon.SdNotify(false, daemon.SdNotifyReady) // of units of Type=notify, as Telegraf's is
 	wait := time.Duration(o.testWait) * time.Second
 	switch {
 	case o.once:

@@ -173,6 +173,9 @@ var (
 // "inputs.netflow" and nth which of them, or empty when only the error knows.
 func locate(file string, data []byte, table string, nth int, err error) error {
 	line, text := place(data, table, nth, err)
+	if there := whatIsThere(text); there != text {
+		err, text = errors.New(there), there
+	}
 	if line > 0 {
 		return fmt.Errorf("%s:%d: %s", file, line, text)
 	}

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -39,6 +41,7 @@ func run() int {
 	defer stop()
 	started := false
 	root := newRootCommand()
+	root.SetArgs(telegrafArguments(os.Args[1:]))
 	noteStart(root, &started)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
@@ -58,17 +61,17 @@ func run() int {
 	return exitFailure
 }
 
-// noteStart makes every command below parent set started when it begins: what
+// noteStart makes c and every command below it set started when it begins: what
 // fails before is a wrong command line.
-func noteStart(parent *cobra.Command, started *bool) {
-	for _, c := range parent.Commands() {
-		if runE := c.RunE; runE != nil {
-			c.RunE = func(cmd *cobra.Command, args []string) error {
-				*started = true
-				return runE(cmd, args)
-			}
+func noteStart(c *cobra.Command, started *bool) {
+	if runE := c.RunE; runE != nil {
+		c.RunE = func(cmd *cobra.Command, args []string) error {
+			*started = true
+			return runE(cmd, args)
 		}
-		noteStart(c, started)
+	}
+	for _, below := range c.Commands() {
+		noteStart(below, started)
 	}
 }
 
@@ -84,6 +87,7 @@ func files(least, most int, expected string) cobra.PositionalArgs {
 }
 
 func newRootCommand() *cobra.Command {
+	var agent agentOptions
 	root := &cobra.Command{
 		Use:   "flowgraf",
 		Short: "Flow telemetry for Telegraf: NetFlow and IPFIX into metrics, archive and alerts",
@@ -96,11 +100,21 @@ Start here:
   flowgraf agent --config telegraf.conf    run it for real
   flowgraf check --config telegraf.conf    is the configuration right?
 
+Without a command it is the agent and takes what telegraf takes, so it can stand
+in telegraf's place in a unit or a script: flowgraf -config telegraf.conf
+
 Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`,
 		Version:       versionString(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().NFlag() == 0 {
+				return cmd.Help()
+			}
+			return agent.run(cmd.Context())
+		},
 	}
+	agent.addFlags(root)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newAgentCommand(),
@@ -114,8 +128,53 @@ Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`,
 		newRelayCommand(),
 		newSalvageCommand(),
 		newVerifyCommand(),
+		newVersionCommand(),
 	)
 	return root
+}
+
+// telegrafArguments gives the command line with a second dash before the long options
+// of the agent that have one: Telegraf takes both, and its unit has -config.
+func telegrafArguments(args []string) []string {
+	if len(args) == 0 || !strings.HasPrefix(args[0], "-") && args[0] != "agent" {
+		return args
+	}
+	known := newAgentCommand().Flags()
+	args = slices.Clone(args)
+	for i, arg := range args {
+		name, _, _ := strings.Cut(strings.TrimPrefix(arg, "-"), "=")
+		switch {
+		case arg == "--":
+			return args
+		case len(name) > 1 && len(name) < len(arg) && (known.Lookup(name) != nil || name == "version" || name == "help"):
+			args[i] = "-" + arg
+		}
+	}
+	return args
+}
+
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version, and that of Telegraf in it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "flowgraf version %s, with Telegraf %s\n", versionString(), telegrafVersion())
+			return err
+		},
+	}
+}
+
+// telegrafVersion returns the version of the module that is linked.
+func telegrafVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == "github.com/influxdata/telegraf" {
+				return strings.TrimPrefix(m.Version, "v")
+			}
+		}
+	}
+	return "(unknown)"
 }
 
 // versionString returns the version, from the linker or from the module's

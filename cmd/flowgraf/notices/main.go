@@ -86,6 +86,13 @@ func linked(pkg string) ([]module, error) {
 // carried are the names of files with licences and notices.
 var carried = regexp.MustCompile(`(?i)^(licen[sc]e|copying|copyright|notice|patents|unlicense)([-.].*)?$`)
 
+// chosen are the files with the licence under which flowgraf takes a module that offers
+// several.
+var chosen = map[string]string{
+	"github.com/eclipse/paho.golang":      "edl-v10", // or EPL-2.0; the other is BSD-3-Clause
+	"github.com/eclipse/paho.mqtt.golang": "edl-v10",
+}
+
 // read reads the module's licences.
 func (m *module) read() error {
 	entries, err := os.ReadDir(m.dir)
@@ -94,7 +101,11 @@ func (m *module) read() error {
 	}
 	var text strings.Builder
 	for _, e := range entries {
-		if e.IsDir() || !carried.MatchString(e.Name()) || strings.HasSuffix(e.Name(), ".go") {
+		wanted := carried.MatchString(e.Name()) && !strings.HasSuffix(e.Name(), ".go")
+		if file := chosen[m.path]; file != "" {
+			wanted = e.Name() == file
+		}
+		if e.IsDir() || !wanted {
 			continue
 		}
 		b, err := os.ReadFile(filepath.Join(m.dir, e.Name()))

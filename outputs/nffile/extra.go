@@ -29,8 +29,16 @@ type Extra struct {
 // Bits of Extra.Has.
 const (
 	HasDelays     = 1 << elLatency
+	HasSelector   = 1 << elSampler
+	HasLabel      = 1 << elLabel
 	HasPayload    = 1 << elInPayload
 	HasOutPayload = 1 << elOutPayload
+	HasFrameSize  = 1 << elInmonMeta // and LinkType
+	HasFrame      = 1 << elInmonFrame
+	HasPF         = 1 << elPF
+	HasLayer2     = 1 << elLayer2
+	HasNokia      = 1 << elNokia
+	HasNokiaText  = 1 << elNokiaText
 )
 
 // PF is what OpenBSD's packet filter says of a flow.

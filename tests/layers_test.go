@@ -19,7 +19,7 @@ var importLayers = [][]string{
 	{"plugins/decoding", "plugins/decoding/decodingtest"},
 	{"plugins/flowmetric", "plugins/flowmetric/generate"},
 	{"plugins/collector", "plugins/exporter", "plugins/vcenter", "plugins/vcenter/vcentertest", "outputs/archive",
-		"outputs/query", "outputs/report", "outputs/waitlog"},
+		"outputs/query", "outputs/replay", "outputs/report", "outputs/waitlog"},
 	{"outputs/nffile", "plugins/nffilter"},
 	{"plugins/netflow", "plugins/sflow"},
 	{"plugins/ipfix"},

@@ -140,6 +140,15 @@ func (p *progress) file(i, n int, path string) {
 	p.label = fmt.Sprintf("%d of %d, %s", i+1, n, filepath.Base(path))
 }
 
+// say shows how far the work is.
+func (p *progress) say(format string, args ...any) {
+	if p.out == nil || time.Now().Before(p.next) {
+		return
+	}
+	p.next, p.shown = time.Now().Add(progressAfter), true
+	fmt.Fprintf(p.out, "\r\x1b[K"+format, args...)
+}
+
 // bytes shows how much of the file is done. It is an nffile.Progress.
 func (p *progress) bytes(done, size int64) error {
 	if err := p.ctx.Err(); err != nil || p.out == nil || time.Now().Before(p.next) {

@@ -50,7 +50,7 @@ func EndReload() {
 	running.reload = false
 	running.Unlock()
 	for r := claim((*Relay).isLeft); r != nil; r = claim((*Relay).isLeft) {
-		r.halt()
+		r.halt(r.server.Stop)
 	}
 }
 
@@ -58,7 +58,7 @@ func EndReload() {
 func StopAll() {
 	EndReload()
 	for r := claim(anyRelay); r != nil; r = claim(anyRelay) {
-		r.halt()
+		r.halt(r.park)
 	}
 }
 
@@ -104,7 +104,7 @@ func (r *Relay) Leave() {
 	time.AfterFunc(unclaimed, func() {
 		if claim(func(left *Relay) bool { return left == r && left.left }) != nil {
 			r.opts.Monitor.Warnf("the mail relay is stopped: no new one has taken its place within %s", unclaimed)
-			r.halt()
+			r.halt(r.server.Stop)
 		}
 	})
 }
@@ -123,7 +123,7 @@ func (r *Relay) predecessor() *Relay {
 				first = old
 				continue
 			}
-			old.halt()
+			old.halt(old.server.Stop)
 		}
 	}
 	return first
@@ -193,7 +193,7 @@ func (r *Relay) inherit() (whole bool, server *smtpd.Server, err error) {
 	whole, err = r.takeOver(old)
 	switch {
 	case err != nil:
-		old.halt()
+		old.halt(old.server.Stop)
 		return false, nil, err
 	case whole:
 		return true, nil, nil

@@ -138,11 +138,16 @@ var events = []event{
 			opts.MaxMessageSize = 20<<20 + opts.MaxMessageSize%2 + 1
 			return reload(t, r, opts)
 		}},
-	{name: "stop and start on the service manager's socket", times: 2,
-		happen: func(t *testing.T, r *Relay, opts *Options) *Relay {
-			r.Stop()
-			return start(t, *opts)
-		}},
+	{name: "stop and start on the service manager's socket", times: 2, happen: restart},
+	{name: "stop and start", times: 5, old: true, happen: restart,
+		edit: func(o *Options) { o.KeepConnections = time.Minute }},
+}
+
+// restart does what an init script does, but within one process: a helper process has the
+// connections of clients meanwhile, when the options say so.
+func restart(t *testing.T, r *Relay, opts *Options) *Relay {
+	r.Stop()
+	return start(t, *opts)
 }
 
 // reload does what the agent does on SIGHUP.
@@ -157,6 +162,8 @@ func reload(t *testing.T, r *Relay, opts *Options) *Relay {
 // sessions for their age, for silence, for errors, or with a stop or a reload, either
 // mailer loses all that follow, as neither dials again while alerts keep coming.
 func TestKapacitorNeverFallsSilent(t *testing.T) {
+	KeepConnections(os.Args[0], "keep-connections")
+	defer KeepConnections()
 	for _, e := range events {
 		for _, pace := range []time.Duration{0, 20 * time.Millisecond} {
 			for name := range mailers("127.0.0.1:1") {

@@ -97,6 +97,9 @@ type Options struct {
 	MaxConnections int
 	// ExpireAfter is the age at which a mail that waits has failed; default 24 h.
 	ExpireAfter time.Duration
+	// KeepConnections is how long the connections of clients stay open behind Stop, for a
+	// next process, see KeepConnections the function; 0: not.
+	KeepConnections time.Duration
 	// Recover is called by Start with the mails that wait, before any is delivered;
 	// may be nil.
 	Recover func(waiting []queue.Envelope) error `json:"-"`
@@ -173,7 +176,7 @@ func New(opts Options) (*Relay, error) {
 		fail(fmt.Errorf(`smarthost_tls is %q: expected "required", "opportunistic" or "none"`, opts.SmarthostTLS))
 	}
 	if opts.HostConnections < 0 || opts.HostMails < 0 || opts.MaxMessageSize < 0 || opts.MaxHeaderSize < 0 ||
-		opts.MaxConnections < 0 || opts.ExpireAfter < 0 ||
+		opts.MaxConnections < 0 || opts.ExpireAfter < 0 || opts.KeepConnections < 0 ||
 		opts.CommandTimeout < 0 || opts.DataTimeout < 0 || opts.SessionTimeout < 0 ||
 		opts.Limits.Connections < 0 || opts.Limits.Messages < 0 || opts.Limits.Recipients < 0 {
 		fail(errors.New("limits and times must not be negative: expected 0 for the default, or a positive value"))
@@ -321,6 +324,7 @@ func (r *Relay) open(ctx context.Context, server *smtpd.Server) error {
 		return abandon(server, errors.Join(err, q.Close()))
 	}
 	r.addrs = r.listening()
+	r.resume()
 	r.sender.Start(ctx)
 	commands := &admin{queue: q, sender: r.sender, failed: r.revive, bounce: true}
 	if r.admin, err = control.Serve(r.opts.Spool, commands.do); err != nil {
@@ -370,14 +374,14 @@ func (r *Relay) revive(id string) error {
 // the spool. It may be called twice, or after a failed Start.
 func (r *Relay) Stop() {
 	if claim(func(other *Relay) bool { return other == r }) != nil {
-		r.halt()
+		r.halt(r.park)
 	}
 }
 
-// halt is Stop for who has claimed the relay.
-func (r *Relay) halt() {
+// halt ends a relay that the caller has claimed; endServer ends its server.
+func (r *Relay) halt(endServer func()) {
 	r.admin.Close()
-	r.server.Stop()
+	endServer()
 	r.sender.Stop()
 	if err := r.queue.Close(); err != nil {
 		r.opts.Monitor.Errorf("closing the spool: %v", err)

@@ -25,6 +25,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"github.com/flowgraf/flowgraf/relay/keeper"
 	"github.com/flowgraf/flowgraf/relay/monitor"
 )
 
@@ -400,6 +401,13 @@ const killedRelay = "FLOWGRAF_TEST_KILLED_RELAY"
 func TestMain(m *testing.M) {
 	if args := os.Getenv(killedRelay); args != "" {
 		relayUntilKilled(args)
+		return
+	}
+	if len(os.Args) == 2 && os.Args[1] == "keep-connections" {
+		if err := keeper.Run(os.Stdin); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	flag.Parse()

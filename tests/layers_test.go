@@ -35,7 +35,7 @@ var relayLayers = [][]string{
 	{"relay/policy", "relay/rewrite", "relay/dsn", "relay/dkim", "relay/mtasts"},
 	{"relay/queue", "relay/control"},
 	{"relay/address", "relay/maillog", "relay/message"},
-	{"relay/monitor", "relay/storage"},
+	{"relay/keeper", "relay/monitor", "relay/storage"},
 }
 
 // telegrafLayers is how many layers from the top may import Telegraf.

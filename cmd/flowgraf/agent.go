@@ -124,6 +124,9 @@ func (o *agentOptions) run(ctx context.Context) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	defer relay.StopAll()
+	if !o.once && !o.testing() {
+		keepConnections()
+	}
 	var outlets []*outlet
 	for c != nil {
 		if c, outlets, err = o.runUntilReload(ctx, c, outlets, hangup); err != nil {

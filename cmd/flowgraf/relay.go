@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/flowgraf/flowgraf/relay"
 	"github.com/flowgraf/flowgraf/relay/exim"
+	"github.com/flowgraf/flowgraf/relay/keeper"
 )
 
 func newRelayCommand() *cobra.Command {
@@ -36,7 +39,32 @@ it is executed.`,
 			return importExim(cmd.OutOrStdout(), args[0])
 		},
 	})
+	cmd.AddCommand(&cobra.Command{
+		Use:    keepCommand,
+		Short:  "Keep the mail relay's connections until the next agent starts",
+		Long:   `The agent starts this when it stops; it is for its own use.`,
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE:   func(cmd *cobra.Command, _ []string) error { return keeper.Run(cmd.InOrStdin()) },
+	})
 	return cmd
+}
+
+// keepCommand is the subcommand of relay that has connections between two agents.
+const keepCommand = "keep-connections"
+
+// keepConnections lets the mail relay's connections outlive this process, see
+// relay.KeepConnections. The helper runs this process's program, also when another one has
+// its name meanwhile.
+func keepConnections() {
+	program := "/proc/self/exe"
+	if runtime.GOOS != "linux" {
+		var err error
+		if program, err = os.Executable(); err != nil {
+			return
+		}
+	}
+	relay.KeepConnections(program, "relay", keepCommand)
 }
 
 func importExim(out io.Writer, file string) error {

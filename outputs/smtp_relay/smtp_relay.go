@@ -85,6 +85,7 @@ type SMTPRelay struct {
 	CommandTimeout       config.Duration     `toml:"command_timeout"`
 	DataTimeout          config.Duration     `toml:"data_timeout"`
 	SessionTimeout       config.Duration     `toml:"session_timeout"`
+	KeepConnections      config.Duration     `toml:"keep_connections"`
 	ExpireAfter          config.Duration     `toml:"expire_after"`
 	RecipientMails       int                 `toml:"max_recipient_mails"`
 	DigestInterval       config.Duration     `toml:"digest_interval"`
@@ -133,7 +134,8 @@ func (p *SMTPRelay) options() (relay.Options, error) {
 		DKIMDomain: p.DKIMDomain, DKIMSelector: p.DKIMSelector, DKIMKey: p.DKIMKey,
 		LongLines: p.LongLines == "relay", MaxMessageSize: int64(p.MaxMessageSize),
 		MaxHeaderSize: int64(p.MaxHeaderSize), MaxConnections: p.MaxConnections,
-		ExpireAfter: time.Duration(p.ExpireAfter), Monitor: p.monitor, Hidden: hidden,
+		KeepConnections: time.Duration(p.KeepConnections), ExpireAfter: time.Duration(p.ExpireAfter),
+		Monitor: p.monitor, Hidden: hidden,
 	}, errors.Join(tlsErr, longLines, usersErr, hiddenErr, credentialsErr, aliasesErr)
 }
 
@@ -374,6 +376,7 @@ func (p *SMTPRelay) Write(metrics []telegraf.Metric) error {
 
 func init() {
 	outputs.Add("smtp_relay", func() telegraf.Output {
-		return &SMTPRelay{Spool: "/var/spool/flowgraf", SmarthostTLS: "required", MaxClientConnections: 50}
+		return &SMTPRelay{Spool: "/var/spool/flowgraf", SmarthostTLS: "required", MaxClientConnections: 50,
+			KeepConnections: config.Duration(30 * time.Second)}
 	})
 }

@@ -53,6 +53,8 @@ type conn struct {
 	err     error  // the error that ended the session; final
 	swallow bool   // the next reply answers an injected command
 	welcome bool   // the greeting was written
+	resumed bool   // it is another server's: the library's greeting is not sent
+	parked  bool   // for another server
 
 	verb    string // of the command that the library works on
 	greeted bool   // EHLO or HELO accepted
@@ -135,7 +137,9 @@ func (c *conn) Close() error {
 		c.srv.mu.Lock()
 		c.srv.release(c)
 		c.srv.mu.Unlock()
-		c.linger()
+		if !c.parked { // else another descriptor has the connection
+			c.linger()
+		}
 		err = c.Conn.Close()
 		c.srv.open.Done()
 	})
@@ -261,6 +265,9 @@ func (c *conn) readCommand() ([]byte, error) {
 	for {
 		c.wait(until, false)
 		if c.late.Load() || c.leaving.Load() && c.atRest() {
+			if c.park() {
+				return nil, io.EOF
+			}
 			return nil, c.leave("421 4.3.2 this connection ends, try again on another")
 		}
 		if c.r.Buffered() == 0 {
@@ -348,6 +355,10 @@ func (c *conn) Write(p []byte) (int, error) {
 	if !c.welcome { // the library's has the name that was in force when the server was made
 		c.welcome = true
 		fmt.Fprintf(&c.out, "220 %s ESMTP Service Ready\r\n", c.srv.options().Hostname)
+		return len(p), nil
+	}
+	if c.resumed { // its greeting, and with it begins the answer to the EHLO given again
+		c.resumed, c.swallow = false, c.greeted
 		return len(p), nil
 	}
 	if c.swallow {

@@ -26,7 +26,9 @@ type Listener struct {
 }
 
 // Encrypted tells whether mail comes over TLS only.
-func (l Listener) Encrypted() bool { return l.Mode == StartTLS || l.Mode == ImplicitTLS }
+func (l Listener) Encrypted() bool { return l.Mode.encrypted() }
+
+func (m Mode) encrypted() bool { return m == StartTLS || m == ImplicitTLS }
 
 // ParseListener reads "host:port" and "smtp://host:port", both plain text,
 // "starttls://host:port" and "smtps://host:port".

@@ -154,7 +154,9 @@ type Server struct {
 	suspended bool
 	gates     []*gate // in the order of Options.Listen
 	conns     map[*conn]struct{}
-	lingerers int            // sessions that are read on after their end
+	lingerers int  // sessions that are read on after their end
+	parking   bool // sessions are parked instead of ended
+	parked    []*Session
 	serving   sync.WaitGroup // accept loops
 	open      sync.WaitGroup // connections
 	inFlight  sync.WaitGroup // mails being handed over

@@ -16,7 +16,6 @@ import (
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/outputs/query"
 	"github.com/flowgraf/flowgraf/outputs/report"
-	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
 // dumpOptions are the flags of flowgraf dump, named as nfdump's.
@@ -31,7 +30,9 @@ type dumpOptions struct {
 	info        bool
 	write       string
 	compression string
-	quiet       bool
+	output      string
+	compat      string
+	timeZone    string
 	report      report.Options
 }
 
@@ -71,6 +72,13 @@ those read; -I prints the sums that the files keep of themselves.
 -s takes element[:p][/order...], as in srcip, dstport/bytes or ip:p/packets.
 Elements: ` + wrap(strings.Join(query.Elements(), " "), 70) + `
 
+-o takes one of these formats; -o help also lists the tags of fmt: and csv:
+` + indent(report.FormatLines()) + `
+
+Where nfdump's versions differ, each format is printed as the version does that does
+it better (outputs/report/FORMATS.md says which); --compat 1.7.1 and 1.7.8 print what
+that version prints, byte for byte.
+
 Files that cannot be read, or are damaged, are named on standard error; what can
 be read of the others is printed, and the exit code is 1.`,
 		Example: `  flowgraf dump -r nfcapd.202611221200
@@ -101,7 +109,10 @@ be read of the others is printed, and the exit code is 1.`,
 	f.StringArrayVarP(&o.stats, "stat", "s", nil, "rank this `element`, may be repeated")
 	f.IntVarP(&o.top, "top", "n", 10, "how many rows of a table, 0 is all")
 	f.Uint64VarP(&o.count, "count", "c", 0, "end after so many flows of a list, 0 is all")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "no header and no summary")
+	f.StringVarP(&o.output, "output", "o", "line", "the output `format`, 'help' lists them")
+	f.StringVar(&o.compat, "compat", "best", "print exactly as this `version` of nfdump: 1.7.1 or 1.7.8")
+	f.StringVar(&o.timeZone, "tz", "", "the time `zone` of times, as in UTC or Europe/Berlin (default the local one)")
+	f.BoolVarP(&o.report.Quiet, "quiet", "q", false, "no header and no summary")
 	f.BoolVarP(&o.report.Plain, "plain", "N", false, "plain numbers")
 	f.BoolVarP(&o.report.LongIPv6, "long-ipv6", "6", false, "IPv6 addresses in full")
 	cmd.MarkFlagsMutuallyExclusive("read", "tree")
@@ -134,7 +145,10 @@ func wrap(text string, width int) string {
 
 func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []string) error {
 	debug.SetGCPercent(dumpGCPercent)
-	if err := o.checkFiles(args); err != nil {
+	if o.output == "help" {
+		return report.Help(out)
+	}
+	if err := errors.Join(o.checkFiles(args), o.prepareOutput()); err != nil {
 		return usageError{err}
 	}
 	filter, err := readFilter(args, o.filterFile, warnings)
@@ -226,15 +240,16 @@ func (o *dumpOptions) selected(warnings io.Writer) (archive.Selected, error) {
 // list prints the flows of the files.
 func (o *dumpOptions) list(ctx context.Context, out io.Writer, in query.Input) error {
 	started := time.Now()
-	line := report.NewLine(out, o.report)
-	if !o.quiet {
-		if err := line.Header(); err != nil {
-			return err
-		}
+	p, err := report.Open(out, o.output, o.report)
+	if err == nil {
+		err = p.Begin()
+	}
+	if err != nil {
+		return err
 	}
 	var listed uint64
-	totals, err := in.Each(ctx, func(r *flow.Record) error {
-		if err := line.Flow(r); err != nil {
+	totals, readErr := in.List(ctx, func(f *query.Flow) error {
+		if err := p.Flow(f); err != nil {
 			return err
 		}
 		if listed++; listed == o.count {
@@ -242,10 +257,10 @@ func (o *dumpOptions) list(ctx context.Context, out io.Writer, in query.Input) e
 		}
 		return nil
 	})
-	if flushErr := line.Flush(); flushErr != nil {
-		return flushErr
+	if err := p.End(&totals, usage(started)); err != nil {
+		return err
 	}
-	return o.finish(out, &totals, started, err)
+	return readErr
 }
 
 // rank prints the tables of the statistics.
@@ -262,7 +277,7 @@ func (o *dumpOptions) rank(ctx context.Context, out io.Writer, in query.Input, s
 
 // finish prints the summary and passes on what was wrong with the files.
 func (o *dumpOptions) finish(out io.Writer, totals *query.Totals, started time.Time, readErr error) error {
-	if !o.quiet {
+	if !o.report.Quiet {
 		if err := report.Summary(out, totals, usage(started), o.report); err != nil {
 			return err
 		}

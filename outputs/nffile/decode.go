@@ -28,6 +28,7 @@ type Decoder struct {
 	block     *Block
 	blockOff  int64
 	sysid     int // of the flow
+	size      int // of its record
 	err       error
 }
 
@@ -148,6 +149,13 @@ func (d *Decoder) Ident() string { return d.file.Ident() }
 // has none.
 func (d *Decoder) SysID() uint32 { return uint32(d.sysid) }
 
+// Elements returns which elements the record of the current flow has, bit 1<<id
+// (FORMAT.md, section 4): of those that the Decoder reads.
+func (d *Decoder) Elements() uint64 { return d.have }
+
+// Size returns the bytes of the record of the current flow.
+func (d *Decoder) Size() int { return d.size }
+
 // Err returns what was wrong with the block, nil at its end.
 func (d *Decoder) Err() error { return d.err }
 
@@ -250,7 +258,7 @@ func (d *Decoder) flow(rec []byte) string {
 	if have != d.have {
 		d.change(rec, have)
 	}
-	d.extra.Has = have & extraElements
+	d.extra.Has, d.size = have&extraElements, len(rec)
 	r.Present = d.base
 	sysid := 0
 	switch le.Uint16(rec) {

@@ -41,6 +41,10 @@ const (
 	HasNokiaText  = 1 << elNokiaText
 )
 
+// HasRouter says whether a record with these elements has the address of its exporter
+// itself.
+func HasRouter(elements uint64) bool { return elements&(1<<elReceived4|1<<elReceived6) != 0 }
+
 // PF is what OpenBSD's packet filter says of a flow.
 type PF struct {
 	Action, Reason, Direction, Rewritten uint8

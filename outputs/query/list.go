@@ -16,17 +16,43 @@ type Flow struct {
 	Extra  *nffile.Extra // what only files have; never nil
 	Ident  string        // of the file, or of the first
 	SysID  uint32        // the number of the exporter in the file, 0 without
-	Number uint64        // of the flow in the list, from 1
+	Number uint64        // of the record among those read, from 1: those that do not match count; 0 of a row
+
+	// Of flows that files have; rows have none.
+	File     int           // which file of those that are read, from 0
+	Names    []nffile.Name // that the file has of interfaces, VRFs and applications
+	Elements uint64        // of the record in the file, bit 1<<id
+	Size     int           // of the record in the file, bytes
 }
 
 // List calls fn for the flows of the input, as Each does.
 func (in Input) List(ctx context.Context, fn func(*Flow) error) (Totals, error) {
-	l := &lister{Decoder: nffile.NewDecoder()}
+	l := &flowLister{lister: lister{Decoder: nffile.NewDecoder()}}
 	f := Flow{Record: l.Record(), Extra: l.Extra()}
 	l.fn = func(*flow.Record) error {
-		f.Ident, f.SysID = l.Ident(), l.SysID()
-		f.Number++
+		f.Ident, f.SysID, f.Number = l.Ident(), l.SysID(), l.number
+		f.File, f.Names, f.Elements, f.Size = l.file, l.Names(), l.Elements(), l.Size()
 		return fn(&f)
 	}
 	return in.each(ctx, l)
+}
+
+// flowLister is a lister that counts records and files.
+type flowLister struct {
+	lister
+	number uint64
+	file   int
+}
+
+func (l *flowLister) Next(b *nffile.Block) bool {
+	if !l.lister.Next(b) {
+		return false
+	}
+	l.number++
+	return true
+}
+
+func (l *flowLister) end() error {
+	l.file++
+	return l.lister.end()
 }

@@ -29,7 +29,8 @@ type Totals struct {
 	Packets uint64 // both directions
 	Bytes   uint64
 
-	First, Last uint64 // of the flows, milliseconds since 1970
+	First, Last  uint64 // of the flows, milliseconds since 1970
+	FirstTraffic uint64 // First without events, which have no beginning; 0 is none
 
 	// What the statistics of the files say of their time; zero First with a file
 	// of event records in nfcapd's way, HasWindow is false without statistics.
@@ -45,6 +46,7 @@ func (t *Totals) add(first, last, flows, packets, bytes uint64) {
 	if t.Records == 0 || first < t.First {
 		t.First = first
 	}
+	t.FirstTraffic = earlier(t.FirstTraffic, first)
 	t.Last = max(t.Last, last)
 	t.Records++
 	t.Flows += flows
@@ -52,11 +54,20 @@ func (t *Totals) add(first, last, flows, packets, bytes uint64) {
 	t.Bytes += bytes
 }
 
+// earlier returns the smaller of two times, the other one when one is 0.
+func earlier(a, b uint64) uint64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
 // merge adds the flows of o.
 func (t *Totals) merge(o *Totals) {
 	if o.Records > 0 && (t.Records == 0 || o.First < t.First) {
 		t.First = o.First
 	}
+	t.FirstTraffic = earlier(t.FirstTraffic, o.FirstTraffic)
 	t.Last = max(t.Last, o.Last)
 	t.Read += o.Read
 	t.Records += o.Records

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/query"
-	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
@@ -36,34 +35,28 @@ var usageLine = regexp.MustCompile(`(?m)^Sys: .*\n`)
 // list prints the flows of a file as `nfdump -o line` does.
 func list(t *testing.T, file string, opt Options) string {
 	t.Helper()
+	return printed(t, file, "line", opt)
+}
+
+// printed prints the flows of a file in a format.
+func printed(t *testing.T, file, format string, opt Options) string {
+	t.Helper()
 	var out bytes.Buffer
-	l := NewLine(&out, opt)
-	l.Header()
-	totals, err := query.Each(context.Background(), []string{file}, func(r *flow.Record) error { return l.Flow(r) })
+	p, err := Open(&out, format, opt)
+	if err == nil {
+		err = p.Begin()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Flush()
-	Summary(&out, &totals, Usage{}, opt)
-	return usageLine.ReplaceAllString(out.String(), "")
-}
-
-func TestLineIsNfdumps(t *testing.T) {
-	dir := samples(t)
-	for golden, opt := range map[string]Options{
-		"171-line.txt":   {Location: time.UTC},
-		"171-line-N.txt": {Location: time.UTC, Plain: true},
-		"171-line6.txt":  {Location: time.UTC, LongIPv6: true},
-	} {
-		want, err := os.ReadFile(filepath.Join(dir, "out", golden))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := list(t, filepath.Join(dir, "filtertest-8records.nf"), opt)
-		if want := usageLine.ReplaceAllString(string(want), ""); got != want {
-			t.Errorf("%s:\n%s\nexpected\n%s", golden, got, want)
-		}
+	totals, err := query.Input{Files: []string{file}}.List(context.Background(), p.Flow)
+	if err != nil {
+		t.Fatal(err)
 	}
+	if err := p.End(&totals, Usage{}); err != nil {
+		t.Fatal(err)
+	}
+	return usageLine.ReplaceAllString(out.String(), "")
 }
 
 // TestLiveLine compares with the nfdump that is installed, on every sample that

@@ -51,7 +51,7 @@ func appendRow(b []byte, t *query.Table, r *query.Row, totals *query.Totals, wid
 	case t.Stat.Element.IsAddr():
 		b = opt.appendAddr(b, r.Addr(), width)
 	case t.Stat.Element.IsFlags():
-		b = appendRight(b, tcpFlags(uint8(r.Number())), width)
+		b = appendFlags(appendSpaces(b, width-8), uint8(r.Number()))
 	default:
 		b = appendRight(b, strconv.AppendUint(nil, r.Number(), 10), width)
 	}
@@ -77,17 +77,4 @@ func (o *Options) appendShare(b []byte, v, total uint64) []byte {
 		percent = float64(v) * 100 / float64(total)
 	}
 	return fmt.Appendf(b, "(%4.1f)", percent)
-}
-
-// tcpFlags returns the flags as 8 letters or dots, CWR first.
-func tcpFlags(v uint8) []byte {
-	const letters = "CEUAPRSF"
-	b := make([]byte, 8)
-	for i := range b {
-		b[i] = '.'
-		if v&(0x80>>i) != 0 {
-			b[i] = letters[i]
-		}
-	}
-	return b
 }

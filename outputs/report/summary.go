@@ -16,17 +16,27 @@ type Usage struct {
 	Runtime      time.Duration // of the process
 }
 
-// Summary prints nfdump's four lines of sums behind a list or a table.
-func Summary(w io.Writer, t *query.Totals, u Usage, opt Options) error {
-	var bps, pps uint64
-	if seconds := float64(t.Last-min(t.First, t.Last)) / 1000; seconds > 0 {
+// averages returns the bits and packets a second, and the bytes a packet, of totals.
+// nfdump 1.7.1 counts an event, which has no beginning, as one of 1970.
+func averages(t *query.Totals, c Compat) (bps, pps, bpp uint64) {
+	first := t.First
+	if c == Nfdump178 {
+		first = t.FirstTraffic
+	}
+	if seconds := float64(t.Last-min(first, t.Last)) / 1000; seconds > 0 {
 		bps = clampUint(float64(t.Bytes) * 8 / seconds)
 		pps = clampUint(float64(t.Packets) / seconds)
 	}
+	return bps, pps, query.PerPacket(t.Bytes, t.Packets)
+}
+
+// Summary prints nfdump's four lines of sums behind a list or a table.
+func Summary(w io.Writer, t *query.Totals, u Usage, opt Options) error {
+	bps, pps, bpp := averages(t, opt.Compat)
 	_, err := fmt.Fprintf(w,
 		"Summary: total flows: %d, total bytes: %s, total packets: %s, avg bps: %s, avg pps: %s, avg bpp: %s\n",
 		t.Flows, opt.count(nil, t.Bytes), opt.count(nil, t.Packets), opt.count(nil, bps), opt.count(nil, pps),
-		opt.count(nil, query.PerPacket(t.Bytes, t.Packets)))
+		opt.count(nil, bpp))
 	if err != nil {
 		return err
 	}
@@ -34,10 +44,14 @@ func Summary(w io.Writer, t *query.Totals, u Usage, opt Options) error {
 	if u.Wall > 0 {
 		rate = float64(t.Read) / u.Wall.Seconds()
 	}
-	_, err = fmt.Fprintf(w, "Time window: %s\nTotal flows processed: %d, passed: %d, Blocks skipped: %d, Bytes read: "+
+	what := "flows"
+	if opt.Compat == Nfdump178 {
+		what = "records"
+	}
+	_, err = fmt.Fprintf(w, "Time window: %s\nTotal %s processed: %d, passed: %d, Blocks skipped: %d, Bytes read: "+
 		"%d\n"+
 		"Sys: %.4fs User: %.4fs Wall: %.4fs flows/second: %.1f Runtime: %.4fs\n",
-		opt.window(t), t.Read, t.Records, t.Skipped, t.BytesRead,
+		opt.window(t), what, t.Read, t.Records, t.Skipped, t.BytesRead,
 		u.System.Seconds(), u.User.Seconds(), u.Wall.Seconds(), rate, u.Runtime.Seconds())
 	return err
 }
@@ -58,8 +72,17 @@ func (o *Options) window(t *query.Totals) string {
 	case t.WindowFirst == 0:
 		return "Time Window unknown"
 	}
-	text := func(ms uint64) string {
-		return time.UnixMilli(int64(ms)).In(o.location()).Format("2006-01-02 15:04:05")
+	layout := timeLayout
+	if o.Compat == Nfdump178 {
+		layout += ".000"
 	}
-	return text(t.WindowFirst) + " - " + text(t.WindowLast)
+	text := func(ms uint64) string {
+		return time.UnixMilli(int64(ms)).In(o.location()).Format(layout)
+	}
+	window := text(t.WindowFirst) + " - " + text(t.WindowLast)
+	if o.Compat == Nfdump178 {
+		var days Options // -N says nothing of it
+		window += ", Duration:" + string(days.appendDuration(nil, t.WindowLast-min(t.WindowFirst, t.WindowLast)))
+	}
+	return window
 }

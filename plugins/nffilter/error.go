@@ -57,9 +57,9 @@ func at(text string, off, end int, format string, args ...any) *Error {
 	return e
 }
 
-// similar returns the candidate that a word was probably meant to be, "" when none is
+// Similar returns the candidate that a word was probably meant to be, "" when none is
 // near enough. One that begins with the word is nearest.
-func similar(word string, candidates []string) string {
+func Similar(word string, candidates []string) string {
 	word = strings.ToLower(word)
 	best, found := 1+len(word)/3, ""
 	for _, c := range candidates {

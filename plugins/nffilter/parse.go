@@ -341,7 +341,7 @@ func (p *parser) unknown() *Error {
 		return p.expected(t, "a test such as 'port 80' or 'src net 192.0.2.0/24'")
 	}
 	err := p.errorf(t, "%q is no test that a filter knows", t.text)
-	if s := similar(t.text, firstWords); s != "" {
+	if s := Similar(t.text, firstWords); s != "" {
 		err.Suggestion = fmt.Sprintf("did you mean %q?", s)
 	}
 	return err

@@ -169,7 +169,7 @@ func (p *parser) number(kind *primitive, t token) (uint64, *Error) {
 	}
 	if !ok {
 		err := p.expected(t, "a number after '"+kind.words+"'")
-		if s := similar(t.text, sortedNames(kind.names)); s != "" {
+		if s := Similar(t.text, sortedNames(kind.names)); s != "" {
 			err.Suggestion = fmt.Sprintf("did you mean %q?", s)
 		}
 		return 0, err

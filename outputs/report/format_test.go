@@ -1,0 +1,209 @@
+package report
+
+import (
+	"bytes"
+	stdcsv "encoding/csv"
+	stdjson "encoding/json"
+	"io"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/outputs/query"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// TestUnknownFormats: whoever mistypes a format or a tag is told where, and what was
+// probably meant.
+func TestUnknownFormats(t *testing.T) {
+	for _, c := range []struct{ format, want string }{
+		{"lnie", `no output format "lnie", did you mean line?`},
+		{"ndjosn", "did you mean ndjson?"},
+		{"xyzzy", "'-o help' lists them"},
+		{"fmt:", "expected tags behind it"},
+		{"fmt:%ts %dsp", "unknown tag \"%dsp\" at character 5 of the format"},
+		{"fmt:%ts %pakt", "did you mean %pkt?"},
+		{"fmt:%ts %pakt", "\n  %ts %pakt\n      ^"},
+		{"fmt:100%", "a % without a tag at character 4"},
+		{"csv:", "without a format"},
+		{"csv:,", "without tags"},
+		{"csv:%ts -> %te", `got the text "->"`},
+		{"line66", "did you mean"},
+	} {
+		if _, err := Open(io.Discard, c.format, Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v; want %q", c.format, err, c.want)
+		}
+	}
+}
+
+// TestFormatsOfTags: tags stand beside each other and beside text, and names of formats
+// among them.
+func TestFormatsOfTags(t *testing.T) {
+	f := &query.Flow{Record: &flow.Record{Src: netip.MustParseAddr("192.0.2.1"), Proto: 6, SrcAS: 64500, Bytes: 1500,
+		MPLS: [10]uint32{9: 5<<4 | 1}}, Extra: &noExtra}
+	for format, want := range map[string]string{
+		"%sa%pr|":   "       192.0.2.1TCP  |",
+		"%sas1":     " 645001", // no tag of that name: nfdump takes the digit for text
+		"%mpls10":   "       5-0-1",
+		"%n%byt":    "\n    1500",
+		"%sas %pr,": " 64500 TCP  ,",
+	} {
+		var out bytes.Buffer
+		text, err := NewText(&out, format, Options{Quiet: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text.Flow(f)
+		text.End(&query.Totals{Records: 1}, Usage{})
+		if out.String() != want+"\n" {
+			t.Errorf("%q is %q, want %q", format, out.String(), want)
+		}
+	}
+	if a, b := formatted(t, "%line %sas"), formatted(t, "%ts %td %pr %sap -> %dap %pkt %byt %fl %sas"); a != b {
+		t.Errorf("%%line is %q, want %q", a, b)
+	}
+}
+
+// formatted returns the header of a format.
+func formatted(t *testing.T, format string) string {
+	t.Helper()
+	text, err := NewText(io.Discard, format, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text.header(nil))
+}
+
+// hostile is a flow whose texts try to leave the place where they are printed.
+func hostile() *query.Flow {
+	r := &flow.Record{Version: flow.IPFIX, Src: netip.MustParseAddr("2001:db8::1"), Proto: 6,
+		User: []byte("a\"b\\c\n\x00\xff\xfe,\x1b[2J\u2028é")}
+	for _, f := range []flow.Field{flow.Src, flow.Dst, flow.User, flow.Proto, flow.AppID} {
+		r.Present.Add(f)
+	}
+	return &query.Flow{Record: r, Number: 1, Ident: "edge\"1\\\xc3\x28\x7f",
+		Extra: &nffile.Extra{Has: nffile.HasLabel, Label: []byte("\",\"admin\":true,\"x\":\"\x01")}}
+}
+
+// TestHostileTexts: JSON is JSON, csv has as many cells as columns, and text moves no
+// cursor, whatever an exporter calls a user.
+func TestHostileTexts(t *testing.T) {
+	for _, format := range []string{"json", "ndjson", "csv:%uname,%lbl,%sa,%idt", "csv", "fmt:%uname %lbl %idt", "raw"} {
+		for _, compat := range []Compat{Best, Nfdump171, Nfdump178} {
+			var out bytes.Buffer
+			p, err := Open(&out, format, Options{Compat: compat, Quiet: strings.HasPrefix(format, "fmt")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Begin()
+			p.Flow(hostile())
+			p.Flow(hostile())
+			p.End(&query.Totals{Records: 2}, Usage{})
+			checkHostile(t, format+" "+compat.String(), out.Bytes(), compat)
+		}
+	}
+}
+
+// checkHostile checks what has been printed of two hostile flows.
+func checkHostile(t *testing.T, what string, out []byte, compat Compat) {
+	t.Helper()
+	var objects []map[string]any
+	switch format, _, _ := strings.Cut(what, " "); {
+	case format == "json":
+		if err := stdjson.Unmarshal(out, &objects); err != nil || len(objects) != 2 {
+			t.Errorf("%s: %v\n%s", what, err, out)
+		}
+	case format == "ndjson":
+		for line := range bytes.Lines(out) {
+			var object map[string]any
+			if err := stdjson.Unmarshal(line, &object); err != nil {
+				t.Errorf("%s: %v\n%s", what, err, line)
+			}
+			objects = append(objects, object)
+		}
+	case format == "csv" && compat == Nfdump171: // has nfdump's summary behind it
+	case strings.HasPrefix(format, "csv"):
+		if rows, err := stdcsv.NewReader(bytes.NewReader(out)).ReadAll(); err != nil || len(rows) != 3 {
+			t.Errorf("%s: %d rows, %v\n%s", what, len(rows), err, out)
+		}
+	default:
+		for _, c := range out {
+			if c < ' ' && c != '\n' || c == 0x7f {
+				t.Errorf("%s: the character %#x in\n%q", what, c, out)
+				break
+			}
+		}
+	}
+	for _, object := range objects {
+		if object["user_name"] != "a\"b\\c\n\x00\ufffd\ufffd,\x1b[2J\u2028é" || object["admin"] != nil {
+			t.Errorf("%s: %v", what, object)
+		}
+	}
+}
+
+// TestNoMatchingFlows: an empty list is an empty array, and text says that there is
+// nothing, as nfdump does.
+func TestNoMatchingFlows(t *testing.T) {
+	for format, want := range map[string]string{
+		"json": "[\n]\n", "ndjson": "", "pipe": "No matching flows\n", "csv-fast": "",
+		"line": "No matching flows\n", "null": "No matching flows\n",
+	} {
+		var out bytes.Buffer
+		p, err := Open(&out, format, Options{Quiet: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Begin()
+		p.End(&query.Totals{Read: 9}, Usage{})
+		if out.String() != want {
+			t.Errorf("%s: %q, want %q", format, out.String(), want)
+		}
+	}
+}
+
+// TestNoAllocation: no format allocates for a flow.
+func TestNoAllocation(t *testing.T) {
+	flows := []*query.Flow{hostile(), {Extra: &noExtra, Record: &flow.Record{
+		First: flow.TimeOf(time.Now()), Last: flow.TimeOf(time.Now()), Src: netip.MustParseAddr("192.0.2.1"),
+		Dst: netip.MustParseAddr("2001:db8:1:2:3:4:5:6"), Proto: 1, DstPort: 771, Packets: 1e9, Bytes: 1e13}}}
+	for _, format := range []string{"line", "extended6", "bilong", "csv", "csv-fast", "json", "ndjson", "pipe", "nsel",
+		"csv:%ts,%sa,%uname", "fmt:%ts %te %sn %uname %mpls %ismc"} {
+		p, err := Open(io.Discard, format, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := testing.AllocsPerRun(1000, func() {
+			for _, f := range flows {
+				p.Flow(f)
+			}
+		}); n > 0 {
+			t.Errorf("%s: %v allocations for two flows", format, n)
+		}
+	}
+}
+
+// FuzzParseFormat: a format that is read has a header, and prints a line.
+func FuzzParseFormat(f *testing.F) {
+	for _, seed := range []string{"%ts %sap -> %dap", "%mpls10%mpls1", "%line %sas1", "%", "%%", "x%n\n%ipl", "%TS"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, format string) {
+		for _, compat := range []Compat{Nfdump171, Nfdump178} {
+			text, err := NewText(io.Discard, format, Options{Compat: compat})
+			if err != nil {
+				if format != "" && !strings.Contains(err.Error(), "character") {
+					t.Errorf("%q: %v", format, err)
+				}
+				continue
+			}
+			if header := text.header(nil); header[len(header)-1] != '\n' {
+				t.Errorf("%q has the header %q", format, header)
+			}
+			if line := text.line(nil, row{hostile()}); len(line) == 0 || line[len(line)-1] != '\n' {
+				t.Errorf("%q prints %q", format, line)
+			}
+		}
+	})
+}

@@ -183,7 +183,7 @@ func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []s
 	switch {
 	case o.info:
 		ident, stat, readErr := query.Info(in.Files)
-		return errors.Join(report.Info(out, ident, &stat), readErr, unread)
+		return errors.Join(report.Info(out, ident, &stat, o.output, o.report), readErr, unread)
 	case o.write != "":
 		started := time.Now()
 		totals, err := in.Write(ctx, o.write, nffile.Options{Compression: compression, Level: level})
@@ -267,12 +267,10 @@ func (o *dumpOptions) list(ctx context.Context, out io.Writer, in query.Input) e
 func (o *dumpOptions) rank(ctx context.Context, out io.Writer, in query.Input, stats []query.Stat) error {
 	started := time.Now()
 	tables, totals, readErr := in.Top(ctx, stats, o.top)
-	for i := range tables {
-		if err := report.Stat(out, &tables[i], &totals, o.report); err != nil {
-			return err
-		}
+	if err := report.Tables(out, tables, &totals, usage(started), o.output, o.report); err != nil {
+		return err
 	}
-	return o.finish(out, &totals, started, readErr)
+	return readErr
 }
 
 // finish prints the summary and passes on what was wrong with the files.

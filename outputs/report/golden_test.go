@@ -66,3 +66,23 @@ func TestRecordedOutputs(t *testing.T) {
 // recordCount is the line of raw with the number of a record: nfdump 1.7.8 counts those
 // that are not flows too.
 var recordCount = regexp.MustCompile(`(?m)^  RecordCount .*\n`)
+
+// TestRecordedStatistics compares with the tables that nfdump has printed of a file.
+func TestRecordedStatistics(t *testing.T) {
+	dir := samples(t)
+	for name, c := range map[string]struct {
+		format string
+		compat Compat
+	}{
+		"171-stat-csv": {"csv", Nfdump171}, "171-stat-pipe": {"pipe", Nfdump171}, "178-stat-csv": {"csv", Nfdump178},
+		"178-stat-json": {"json", Nfdump178},
+	} {
+		want, err := os.ReadFile(filepath.Join(dir, "out", name+".txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := statistics(t, filepath.Join(dir, "filtertest-8records.nf"), 3, c.format,
+			Options{Location: time.UTC, Compat: c.compat}, "srcip/bytes")
+		compareLines(t, name, got, string(want))
+	}
+}

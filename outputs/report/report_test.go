@@ -101,6 +101,12 @@ func nfdump(t *testing.T, args ...string) string {
 // stat prints tables as `nfdump -s … -n N` does.
 func stat(t *testing.T, file string, n int, specs ...string) string {
 	t.Helper()
+	return statistics(t, file, n, "line", Options{Location: time.UTC}, specs...)
+}
+
+// statistics prints tables in a format.
+func statistics(t *testing.T, file string, n int, format string, opt Options, specs ...string) string {
+	t.Helper()
 	var stats []query.Stat
 	for _, s := range specs {
 		st, err := query.ParseStat(s)
@@ -113,14 +119,10 @@ func stat(t *testing.T, file string, n int, specs ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt := Options{Location: time.UTC}
 	var out bytes.Buffer
-	for i := range tables {
-		if err := Stat(&out, &tables[i], &totals, opt); err != nil {
-			t.Fatal(err)
-		}
+	if err := Tables(&out, tables, &totals, Usage{}, format, opt); err != nil {
+		t.Fatal(err)
 	}
-	Summary(&out, &totals, Usage{}, opt)
 	return usageLine.ReplaceAllString(out.String(), "")
 }
 
@@ -195,7 +197,7 @@ func TestInfoIsNfdumps(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		if err := Info(&out, ident, &stat); err != nil {
+		if err := Info(&out, ident, &stat, "line", Options{}); err != nil {
 			t.Fatal(err)
 		}
 		if want := nfdump(t, "-I", "-r", file); out.String() != want {

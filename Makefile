@@ -32,8 +32,8 @@ deps:
 test: packages lint
 	@mkdir -p build
 	. tests/peers.env && { $(GO) test -race -v -timeout 20m ./... 2>&1; echo "go test: exit $$?"; } | \
-		tee build/test.log | grep --line-buffered -E '^(ok|FAIL|panic|go test:)|^ *--- FAIL|_test\.go:[0-9]+: '
-	@tail -n 1 build/test.log | grep -q '^go test: exit 0$$'
+		tee build/test.log | grep --line-buffered -E '^(ok|FAIL|panic|go test:)|^ *--- FAIL'
+	@tail -n 1 build/test.log | grep -q '^go test: exit 0$$' || { tests/failed.sh build/test.log; exit 1; }
 	$(GO) test -run '^TestOutputsThatAreDownCostNothing$$/^influxdb' ./cmd/flowgraf
 	$(MAKE) fuzz FUZZTIME=2s
 	@tests/skipped.sh build/test.log

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # failed.sh LOG: what the tests that failed have printed, out of the log of go test -v,
-# at most 60 lines of each: the last thing that make test says.
+# at most 60 lines of each and no agent's debug lines: the last thing that make test says.
 set -euo pipefail
 awk '
 	function name(line) { sub(/^ *(=== [A-Z]+ +|--- [A-Z]+: )/, "", line); sub(/ .*/, "", line); return line }
@@ -13,5 +13,6 @@ awk '
 	/^ *--- / { next }
 	/^(FAIL|panic:|fatal error:|WARNING: DATA RACE)/ { print; next }
 	/^(ok|PASS|\?) / { current = ""; next }
+	/ D! \[/ { next }
 	{ said[current, kept[current]++] = $0 }
 ' "$1"

@@ -138,6 +138,7 @@ func start(t testing.TB, name string, args ...string) *process {
 	p := &process{cmd: exec.Command(name, args...), out: &logBuffer{}, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	p.cmd.Env = append(os.Environ(), "TZ=UTC")
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("starting %s: %v", name, err)
 	}
@@ -154,9 +155,9 @@ func start(t testing.TB, name string, args ...string) *process {
 	return p
 }
 
-// kill ends the process at once, as kill -9 does.
+// kill ends the process and what it has started at once, as kill -9 does.
 func (p *process) kill() {
-	p.cmd.Process.Kill()
+	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.done
 }
 

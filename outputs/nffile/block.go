@@ -208,6 +208,9 @@ func (f *File) Close() error { return f.f.Close() }
 // Path returns the name the file was opened with.
 func (f *File) Path() string { return f.path }
 
+// Size returns the bytes of the file.
+func (f *File) Size() int64 { return f.size }
+
 // Header returns the file header.
 func (f *File) Header() Header { return f.head }
 
@@ -410,6 +413,9 @@ func (b *Block) Path() string { return b.file.path }
 
 // File returns the file that the block is from.
 func (b *Block) File() *File { return b.file }
+
+// Packed returns the bytes that the payload has in the file.
+func (b *Block) Packed() int { return len(b.raw) }
 
 // Size returns the bytes of the unpacked payload.
 func (b *Block) Size() int { return len(b.data) }

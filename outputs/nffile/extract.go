@@ -14,67 +14,20 @@ type Brief struct {
 	Flows                uint64 // that it stands for
 	Packets, Bytes       uint64 // of the flow's direction
 	RevPackets, RevBytes uint64
-	Proto                uint8
-	Values               []flow.Value // of the fields of the Extractor, in their order
-}
-
-// Router is the field for the address that a flow was received from, which is
-// always there.
-const Router = flow.Router
-
-// width is how the value of a field lies in its element.
-type width uint8
-
-const (
-	absent     width = iota // it is 0
-	noAddr                  // it is 0.0.0.0
-	byExporter              // it is the address of the exporter with the flow's sysid
-	number1
-	number2
-	number4
-	addrIPv4
-	addrIPv6
-)
-
-// places are where the fields lie that an Extractor knows. An address is in one
-// element or the other, the second has an offset of its own.
-var places = [flow.NumFields]struct {
-	id, id6   uint16
-	off, off6 uint16
-	width     width
-}{
-	flow.Src:        {elIPv4, elIPv6, 0, 0, addrIPv4},
-	flow.Dst:        {elIPv4, elIPv6, 4, 16, addrIPv4},
-	flow.NextHop:    {elNext4, elNext6, 0, 0, addrIPv4},
-	flow.BGPNextHop: {elBGPNext4, elBGPNext6, 0, 0, addrIPv4},
-	Router:          {elReceived4, elReceived6, 0, 0, addrIPv4},
-	flow.SrcPort:    {elGeneric, 0, 40, 0, number2},
-	flow.DstPort:    {elGeneric, 0, 42, 0, number2},
-	flow.Proto:      {elGeneric, 0, 44, 0, number1},
-	flow.TCPFlags:   {elGeneric, 0, 45, 0, number1},
-	flow.SrcTOS:     {elGeneric, 0, 47, 0, number1},
-	flow.Input:      {elMisc, 0, 0, 0, number4},
-	flow.Output:     {elMisc, 0, 4, 0, number4},
-	flow.SrcMask:    {elMisc, 0, 8, 0, number1},
-	flow.DstMask:    {elMisc, 0, 9, 0, number1},
-	flow.Direction:  {elMisc, 0, 10, 0, number1},
-	flow.DstTOS:     {elMisc, 0, 11, 0, number1},
-	flow.SrcVLAN:    {elVLAN, 0, 0, 0, number2},
-	flow.DstVLAN:    {elVLAN, 0, 4, 0, number2},
-	flow.SrcAS:      {elAS, 0, 0, 0, number4},
-	flow.DstAS:      {elAS, 0, 4, 0, number4},
-	flow.NextAS:     {elASAdjacent, 0, 0, 0, number4},
-	flow.PrevAS:     {elASAdjacent, 0, 4, 0, number4},
+	Proto, TCPFlags      uint8
+	Index                int          // of the record in its block, from 1
+	Values               []flow.Value // of the columns of the Extractor, in their order
 }
 
 // Extractor reads the flows of blocks in brief. Flows of layout 2 with elements
 // that were seen before are read at known places, without a look at the others;
 // all others by a Decoder.
 type Extractor struct {
-	// Flows that begin before From or end after To, in milliseconds since 1970, are
-	// passed over and counted in Passed, and what they stand for in PassedFlows. A To of
-	// 0 is open.
+	// Flows that end before From or begin after To, in milliseconds since 1970, with
+	// Within those that begin before From or end after To, are passed over and counted in
+	// Passed, and what they stand for in PassedFlows. A To of 0 is open.
 	From, To            uint64
+	Within              bool
 	Passed, PassedFlows uint64
 
 	// Keep, where it is set, says whether a flow is wanted, which the Decoder has read
@@ -82,25 +35,33 @@ type Extractor struct {
 	Keep func(*Decoder) bool
 
 	dec      *Decoder
-	fields   []flow.Field
+	columns  []Column
+	decode   bool // some columns are known to a Decoder only
 	outlines [1 << outlineBits][2]outline
 }
 
-// NewExtractor returns an Extractor for some fields, of those that are in places. Those
-// in more are read too where Keep is set.
-func NewExtractor(fields []flow.Field, more flow.Set) *Extractor {
-	x := &Extractor{dec: NewDecoder(), fields: fields}
+// NewExtractor returns an Extractor for some columns. The fields in more are read too
+// where Keep is set.
+func NewExtractor(columns []Column, more flow.Set) *Extractor {
+	x := &Extractor{dec: NewDecoder(), columns: columns}
 	set := more
-	for _, f := range fields {
-		if f != Router { // always read
-			set.Add(f)
+	var elements uint64
+	for _, c := range columns {
+		switch {
+		case c == Router: // always read
+		case c < Column(flow.NumFields):
+			set.Add(flow.Field(c))
+		default:
+			elements |= 1 << places[c].id
 		}
+		x.decode = x.decode || places[c].width == decoded
 	}
 	x.dec.Only(set)
-	values := make([]place, 2*len(x.outlines)*len(fields))
+	x.dec.want |= elements
+	values := make([]place, 2*len(x.outlines)*len(columns))
 	for i := range x.outlines {
 		for j := range x.outlines[i] {
-			x.outlines[i][j].values, values = values[:len(fields):len(fields)], values[len(fields):]
+			x.outlines[i][j].values, values = values[:len(columns):len(columns)], values[len(columns):]
 		}
 	}
 	return x
@@ -110,7 +71,14 @@ func NewExtractor(fields []flow.Field, more flow.Set) *Extractor {
 func (x *Extractor) ReadAll() { x.dec.want = ^uint64(0) }
 
 // NewBrief returns a Brief for Next.
-func (x *Extractor) NewBrief() Brief { return Brief{Values: make([]flow.Value, len(x.fields))} }
+func (x *Extractor) NewBrief() Brief { return Brief{Values: make([]flow.Value, len(x.columns))} }
+
+// Decoder returns the Decoder that has what the blocks hold besides flows.
+func (x *Extractor) Decoder() *Decoder { return x.dec }
+
+// Raw returns the record of the current flow of b as it is in the file, and whether it is
+// valid as long as the block is: of layout 2. Others are only at hand until Next.
+func (x *Extractor) Raw(b *Block) ([]byte, bool) { return b.rec, b.kind == recordFlow }
 
 // Err is Decoder.Err.
 func (x *Extractor) Err() error { return x.dec.err }
@@ -121,12 +89,13 @@ func (x *Extractor) Next(b *Block, f *Brief) bool {
 	d.begin(b)
 	for b.next() {
 		if b.isFlow() && b.kind == recordFlow {
-			if o := x.outline(b.rec); o != nil && x.Keep == nil {
+			if o := x.outline(b.rec); o != nil && x.Keep == nil && !x.decode {
 				if !x.within(o.times(b.rec)) {
 					x.PassedFlows += o.flows(b.rec)
 					continue
 				}
 				o.read(b.rec, d.exporters, f)
+				f.Index = int(b.seen)
 				return true
 			}
 		}
@@ -136,6 +105,7 @@ func (x *Extractor) Next(b *Block, f *Brief) bool {
 		if x.within(d.rec.First.Milli(), d.rec.Last.Milli()) {
 			if x.Keep == nil || x.Keep(d) {
 				x.plain(f)
+				f.Index = int(b.seen)
 				return true
 			}
 			x.Passed++
@@ -148,7 +118,10 @@ func (x *Extractor) Next(b *Block, f *Brief) bool {
 
 // within says whether a flow is wanted by its times, and counts it if not.
 func (x *Extractor) within(first, last uint64) bool {
-	if first >= x.From && (x.To == 0 || last <= x.To) {
+	if x.Within {
+		first, last = last, first
+	}
+	if last >= x.From && (x.To == 0 || first <= x.To) {
 		return true
 	}
 	x.Passed++
@@ -160,12 +133,12 @@ func (x *Extractor) plain(f *Brief) {
 	r := x.dec.Record()
 	f.First, f.Last = r.First.Milli(), r.Last.Milli()
 	f.Packets, f.Bytes, f.RevPackets, f.RevBytes = r.Packets, r.Bytes, r.RevPackets, r.RevBytes
-	f.Flows, f.Proto = 1, r.Proto
+	f.Flows, f.Proto, f.TCPFlags = 1, r.Proto, uint8(r.TCPFlags)
 	if r.Has(flow.Flows) {
 		f.Flows = r.Flows
 	}
-	for i, field := range x.fields {
-		f.Values[i] = r.Value(field)
+	for i, c := range x.columns {
+		f.Values[i] = x.dec.Column(c)
 	}
 }
 
@@ -176,13 +149,13 @@ type outline struct {
 	n       int    // of the elements
 	offsets [outlineElements]uint16
 	heads   [outlineElements]uint32 // id and length, as in the record
-	values  []place                 // of the fields
+	values  []place                 // of the columns
 	writers bool                    // the elements are as the Writer writes them
 
 	generic, misc, count uint16 // offsets of their payloads, 0 without
 }
 
-// place is where the value of a field lies in a record.
+// place is where the value of a column lies in a record.
 type place struct {
 	off   uint16
 	width width
@@ -215,8 +188,8 @@ func (x *Extractor) outline(rec []byte) *outline {
 	if !o.measure(rec, x.dec.want) {
 		return nil
 	}
-	for i, f := range x.fields {
-		o.values[i] = o.place(f)
+	for i, c := range x.columns {
+		o.values[i] = o.place(c)
 	}
 	o.writers = o.isWriters(rec)
 	o.head = head
@@ -268,10 +241,10 @@ func (o *outline) measure(rec []byte, want uint64) bool {
 	return o.generic != 0 && (n == 0 || off == len(rec))
 }
 
-// place returns where a field is. Of elements that have the same field the last one
-// counts, as for a Decoder.
-func (o *outline) place(f flow.Field) place {
-	w := &places[f]
+// place returns where a column is. Of elements that have the same one the last counts,
+// as for a Decoder.
+func (o *outline) place(c Column) place {
+	w := &places[c]
 	for i := o.n - 1; i >= 0; i-- {
 		off := o.offsets[i] + 4
 		switch id := uint16(o.heads[i]); {
@@ -282,7 +255,7 @@ func (o *outline) place(f flow.Field) place {
 		}
 	}
 	switch {
-	case f == Router:
+	case c == Router:
 		return place{8, byExporter}
 	case w.width == addrIPv4:
 		return place{0, noAddr}
@@ -295,7 +268,7 @@ func (o *outline) read(rec []byte, exporters []Exporter, f *Brief) {
 	f.First, f.Last = o.times(rec)
 	g := rec[o.generic:][:48]
 	f.Packets, f.Bytes = le.Uint64(g[24:]), le.Uint64(g[32:])
-	f.Proto = g[44]
+	f.Proto, f.TCPFlags = g[44], g[45]
 	f.Flows, f.RevPackets, f.RevBytes = 1, 0, 0
 	if o.count != 0 {
 		c := rec[o.count:][:24]
@@ -339,6 +312,12 @@ func (p place) value(rec []byte, exporters []Exporter) flow.Value {
 		return flow.Value{Lo: uint64(le.Uint16(v))}
 	case number4:
 		return flow.Value{Lo: uint64(le.Uint32(v))}
+	case number8:
+		return flow.Value{Lo: le.Uint64(v)}
+	case numberMAC:
+		return flow.Value{Lo: le.Uint64(v) & maxMAC}
+	case numberACL:
+		return flow.Value{Lo: uint64(be.Uint32(v))}
 	case addrIPv4:
 		return flow.Value{Lo: flow.Mapped4 | uint64(le.Uint32(v))}
 	case addrIPv6:

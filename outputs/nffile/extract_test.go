@@ -11,14 +11,14 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
-// extractable returns all fields that an Extractor knows.
-func extractable() (fields []flow.Field) {
-	for f := range places {
-		if places[f].id != 0 {
-			fields = append(fields, flow.Field(f))
+// extractable returns all columns that an Extractor knows without its Decoder.
+func extractable() (columns []Column) {
+	for c := range places {
+		if places[c].id != 0 && places[c].width != decoded {
+			columns = append(columns, Column(c))
 		}
 	}
-	return fields
+	return columns
 }
 
 // comparer reads files twice: with an Extractor, and with a Decoder alone.
@@ -35,7 +35,7 @@ func newComparer() *comparer {
 func equalBriefs(a, b *Brief) bool {
 	return a.First == b.First && a.Last == b.Last && a.Flows == b.Flows && a.Packets == b.Packets &&
 		a.Bytes == b.Bytes &&
-		a.RevPackets == b.RevPackets && a.RevBytes == b.RevBytes && a.Proto == b.Proto &&
+		a.RevPackets == b.RevPackets && a.RevBytes == b.RevBytes && a.Proto == b.Proto && a.TCPFlags == b.TCPFlags &&
 		slices.Equal(a.Values, b.Values)
 }
 
@@ -102,11 +102,11 @@ func TestExtractorWindow(t *testing.T) {
 	traffic, _ := smallFile(t, None)
 	for name, content := range map[string][]byte{"layout 1": file1(t, None), "layout 2": traffic,
 		"layout 3": file3(t, None), "traffic": trafficFile(t, true)} {
-		read := func(from, to uint64) (flows []Brief, passed uint64) {
+		read := func(from, to uint64, within bool) (flows []Brief, passed uint64) {
 			f, err := newFile("memory", memory{bytes.NewReader(content)}, int64(len(content)))
 			must(t, err)
 			x, block := NewExtractor(nil, flow.Set{}), new(Block)
-			x.From, x.To = from, to
+			x.From, x.To, x.Within = from, to, within
 			for f.ReadBlock(block) == nil {
 				must(t, block.Unpack())
 				for brief := x.NewBrief(); x.Next(block, &brief); {
@@ -115,21 +115,26 @@ func TestExtractorWindow(t *testing.T) {
 			}
 			return flows, x.Passed
 		}
-		all, passed := read(0, 0)
+		all, passed := read(0, 0, false)
 		if len(all) == 0 || passed != 0 {
 			t.Fatalf("%s: %d flows, %d passed over", name, len(all), passed)
 		}
 		for _, f := range all {
 			for _, window := range [][2]uint64{{f.First, 0}, {f.First + 1, 0}, {0, f.Last}, {0, f.Last - 1},
 				{f.First, f.Last}} {
-				got, passed := read(window[0], window[1])
-				want := slices.DeleteFunc(slices.Clone(all), func(f Brief) bool {
-					return f.First < window[0] || window[1] != 0 && f.Last > window[1]
-				})
-				if !slices.EqualFunc(got, want, func(a, b Brief) bool { return equalBriefs(&a, &b) }) ||
-					len(got)+int(passed) != len(all) {
-					t.Fatalf("%s: %v: %d flows and %d, expected %d of %d", name, window, len(got), passed, len(want),
-						len(all))
+				for _, within := range []bool{false, true} {
+					got, passed := read(window[0], window[1], within)
+					want := slices.DeleteFunc(slices.Clone(all), func(f Brief) bool {
+						if within {
+							return f.First < window[0] || window[1] != 0 && f.Last > window[1]
+						}
+						return f.Last < window[0] || window[1] != 0 && f.First > window[1]
+					})
+					if !slices.EqualFunc(got, want, func(a, b Brief) bool { return equalBriefs(&a, &b) }) ||
+						len(got)+int(passed) != len(all) {
+						t.Fatalf("%s: %v: %d flows and %d, expected %d of %d", name, window, len(got), passed,
+							len(want), len(all))
+					}
 				}
 			}
 		}
@@ -232,7 +237,7 @@ func TestBothAddresses(t *testing.T) {
 			t.Errorf("case %d: %s, %v, expected %s", i, d.Record().Src, d.Err(), c.want)
 		}
 		block.rewind()
-		x := NewExtractor([]flow.Field{flow.Src}, flow.Set{})
+		x := NewExtractor([]Column{Column(flow.Src)}, flow.Set{})
 		for f := x.NewBrief(); x.Next(&block, &f); {
 			if f.Values[0].Addr().String() != c.want {
 				t.Errorf("case %d: a ranking has %s, expected %s", i, f.Values[0].Addr(), c.want)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
@@ -16,71 +17,89 @@ import (
 type Aggregation struct {
 	Keys []AggregationKey
 
-	// Custom is an aggregation with keys that the user has named: -A. Its rows have only
-	// the keys; those of the five keys of -a, -b and -B have all else of their first flow.
-	Custom bool
+	// Whole says that rows have all of their first flow besides the keys and the sums, as
+	// those of -a, -b, -B and all that -w writes. Others have nothing else.
+	Whole bool
 
 	// Bidirectional (-b) sums a flow and the one that goes back up into one, with the
 	// counters of the way back in RevPackets and RevBytes. Client (-B) also turns it so
 	// that the side with the port of a service, below 1024 and lower than the other, is
 	// the destination.
 	Bidirectional, Client bool
+
+	// Mapped cuts an address by the length for the other family where there is none for its
+	// own, as if IPv4 were the last 32 bits of IPv6, as nfdump 1.7.1 does; without it all are
+	// "::" or 0.0.0.0, as for 1.7.8.
+	Mapped bool
 }
 
 // AggregationKey is one of the keys of an Aggregation.
 type AggregationKey struct {
-	Name   string     // nfdump's, as in "srcip4"
-	Field  flow.Field // whose value is the key
-	Tag    string     // the tag of the field in nfdump's formats, as in "%sa"
-	Family uint8      // 4 or 6: of addresses of the other one all are the same; 0 is both
-	Bits   uint8      // of an address that count, where Family is not 0
-	Net    bool       // as many bits of the address count as the flow says
+	Name   string        // nfdump's, as in "srcip4"
+	Column nffile.Column // whose value is the key
+	Tag    string        // the tag of the column in nfdump's formats, as in "%sa"
+	Family uint8         // 4 or 6: of addresses of the other one all are the same; 0 is both
+	Bits   uint8         // of an address that count, where Family is not 0
+	Net    bool          // as many bits of the address count as the flow says
 }
 
-// aggregationKeys are all there are: the names of 1.7.1, those of 1.7.8 and "flags",
-// "ivrf" and "evrf", which nfdump lacks.
+// aggregationKeys are all there are: the names of 1.7.1, 1.7.8 and 1.8, and "ivrf" and
+// "evrf", which nfdump lacks.
 var aggregationKeys = []AggregationKey{
-	{Name: "proto", Field: flow.Proto, Tag: "%pr"},
-	{Name: "srcip", Field: flow.Src, Tag: "%sa"},
-	{Name: "dstip", Field: flow.Dst, Tag: "%da"},
-	{Name: "srcip4", Field: flow.Src, Tag: "%sa", Family: 4},
-	{Name: "dstip4", Field: flow.Dst, Tag: "%da", Family: 4},
-	{Name: "srcip6", Field: flow.Src, Tag: "%sa", Family: 6},
-	{Name: "dstip6", Field: flow.Dst, Tag: "%da", Family: 6},
-	{Name: "srcnet", Field: flow.Src, Tag: "%sn", Net: true},
-	{Name: "dstnet", Field: flow.Dst, Tag: "%dn", Net: true},
-	{Name: "srcport", Field: flow.SrcPort, Tag: "%sp"},
-	{Name: "dstport", Field: flow.DstPort, Tag: "%dp"},
-	{Name: "srcmask", Field: flow.SrcMask, Tag: "%smk"},
-	{Name: "dstmask", Field: flow.DstMask, Tag: "%dmk"},
-	{Name: "srcvlan", Field: flow.SrcVLAN, Tag: "%svln"},
-	{Name: "dstvlan", Field: flow.DstVLAN, Tag: "%dvln"},
-	{Name: "srcas", Field: flow.SrcAS, Tag: "%sas"},
-	{Name: "dstas", Field: flow.DstAS, Tag: "%das"},
-	{Name: "nextas", Field: flow.NextAS, Tag: "%nas"},
-	{Name: "prevas", Field: flow.PrevAS, Tag: "%pas"},
-	{Name: "inif", Field: flow.Input, Tag: "%in"},
-	{Name: "outif", Field: flow.Output, Tag: "%out"},
-	{Name: "next", Field: flow.NextHop, Tag: "%nh"},
-	{Name: "bgpnext", Field: flow.BGPNextHop, Tag: "%nhb"},
-	{Name: "insrcmac", Field: flow.InSrcMAC, Tag: "%ismc"},
-	{Name: "outdstmac", Field: flow.OutDstMAC, Tag: "%odmc"},
-	{Name: "indstmac", Field: flow.InDstMAC, Tag: "%idmc"},
-	{Name: "outsrcmac", Field: flow.OutSrcMAC, Tag: "%osmc"},
-	{Name: "tos", Field: flow.SrcTOS, Tag: "%tos"},
-	{Name: "srctos", Field: flow.SrcTOS, Tag: "%stos"},
-	{Name: "dsttos", Field: flow.DstTOS, Tag: "%dtos"},
-	{Name: "flags", Field: flow.TCPFlags, Tag: "%flg"},
-	{Name: "router", Field: flow.Router, Tag: "%ra"},
-	{Name: "opid", Field: flow.ObservationPoint, Tag: "%opid"},
-	{Name: "xsrcip", Field: flow.XlateSrc, Tag: "%xsa"},
-	{Name: "xdstip", Field: flow.XlateDst, Tag: "%xda"},
-	{Name: "xsrcport", Field: flow.XlateSPort, Tag: "%xsp"},
-	{Name: "xdstport", Field: flow.XlateDPort, Tag: "%xdp"},
-	{Name: "ivrf", Field: flow.IngressVRF, Tag: "%ivrf"},
-	{Name: "evrf", Field: flow.EgressVRF, Tag: "%evrf"},
-	{Name: "minttl", Field: flow.MinTTL, Tag: "%minttl"},
-	{Name: "maxttl", Field: flow.MaxTTL, Tag: "%maxttl"},
+	{Name: "proto", Column: nffile.Column(flow.Proto), Tag: "%pr"},
+	{Name: "srcip", Column: nffile.Column(flow.Src), Tag: "%sa"},
+	{Name: "dstip", Column: nffile.Column(flow.Dst), Tag: "%da"},
+	{Name: "srcip4", Column: nffile.Column(flow.Src), Tag: "%sa", Family: 4},
+	{Name: "dstip4", Column: nffile.Column(flow.Dst), Tag: "%da", Family: 4},
+	{Name: "srcip6", Column: nffile.Column(flow.Src), Tag: "%sa", Family: 6},
+	{Name: "dstip6", Column: nffile.Column(flow.Dst), Tag: "%da", Family: 6},
+	{Name: "srcnet", Column: nffile.Column(flow.Src), Tag: "%sn", Net: true},
+	{Name: "dstnet", Column: nffile.Column(flow.Dst), Tag: "%dn", Net: true},
+	{Name: "srcport", Column: nffile.Column(flow.SrcPort), Tag: "%sp"},
+	{Name: "dstport", Column: nffile.Column(flow.DstPort), Tag: "%dp"},
+	{Name: "srcmask", Column: nffile.Column(flow.SrcMask), Tag: "%smk"},
+	{Name: "dstmask", Column: nffile.Column(flow.DstMask), Tag: "%dmk"},
+	{Name: "srcvlan", Column: nffile.Column(flow.SrcVLAN), Tag: "%svln"},
+	{Name: "dstvlan", Column: nffile.Column(flow.DstVLAN), Tag: "%dvln"},
+	{Name: "srcasn", Column: nffile.Column(flow.SrcAS), Tag: "%sas"},
+	{Name: "dstasn", Column: nffile.Column(flow.DstAS), Tag: "%das"},
+	{Name: "srcas", Column: nffile.Column(flow.SrcAS), Tag: "%sas"},
+	{Name: "dstas", Column: nffile.Column(flow.DstAS), Tag: "%das"},
+	{Name: "nextas", Column: nffile.Column(flow.NextAS), Tag: "%nas"},
+	{Name: "prevas", Column: nffile.Column(flow.PrevAS), Tag: "%pas"},
+	{Name: "inif", Column: nffile.Column(flow.Input), Tag: "%in"},
+	{Name: "outif", Column: nffile.Column(flow.Output), Tag: "%out"},
+	{Name: "next", Column: nffile.Column(flow.NextHop), Tag: "%nh"},
+	{Name: "bgpnext", Column: nffile.Column(flow.BGPNextHop), Tag: "%nhb"},
+	{Name: "insrcmac", Column: nffile.Column(flow.InSrcMAC), Tag: "%ismc"},
+	{Name: "outdstmac", Column: nffile.Column(flow.OutDstMAC), Tag: "%odmc"},
+	{Name: "indstmac", Column: nffile.Column(flow.InDstMAC), Tag: "%idmc"},
+	{Name: "outsrcmac", Column: nffile.Column(flow.OutSrcMAC), Tag: "%osmc"},
+	{Name: "tos", Column: nffile.Column(flow.SrcTOS), Tag: "%tos"},
+	{Name: "srctos", Column: nffile.Column(flow.SrcTOS), Tag: "%stos"},
+	{Name: "dsttos", Column: nffile.Column(flow.DstTOS), Tag: "%dtos"},
+	{Name: "flags", Column: nffile.Column(flow.TCPFlags), Tag: "%flg"},
+	{Name: "router", Column: nffile.Router, Tag: "%ra"},
+	{Name: "mpls1", Column: nffile.MPLSLabel, Tag: "%mpls1"},
+	{Name: "mpls2", Column: nffile.MPLSLabel + 1, Tag: "%mpls2"},
+	{Name: "mpls3", Column: nffile.MPLSLabel + 2, Tag: "%mpls3"},
+	{Name: "mpls4", Column: nffile.MPLSLabel + 3, Tag: "%mpls4"},
+	{Name: "mpls5", Column: nffile.MPLSLabel + 4, Tag: "%mpls5"},
+	{Name: "mpls6", Column: nffile.MPLSLabel + 5, Tag: "%mpls6"},
+	{Name: "mpls7", Column: nffile.MPLSLabel + 6, Tag: "%mpls7"},
+	{Name: "mpls8", Column: nffile.MPLSLabel + 7, Tag: "%mpls8"},
+	{Name: "mpls9", Column: nffile.MPLSLabel + 8, Tag: "%mpls9"},
+	{Name: "mpls10", Column: nffile.MPLSLabel + 9, Tag: "%mpls10"},
+	{Name: "odid", Column: nffile.ObservationDomain, Tag: "%odid"},
+	{Name: "opid", Column: nffile.Column(flow.ObservationPoint), Tag: "%opid"},
+	{Name: "xsrcip", Column: nffile.Column(flow.XlateSrc), Tag: "%xsa"},
+	{Name: "xdstip", Column: nffile.Column(flow.XlateDst), Tag: "%xda"},
+	{Name: "xsrcport", Column: nffile.Column(flow.XlateSPort), Tag: "%xsp"},
+	{Name: "xdstport", Column: nffile.Column(flow.XlateDPort), Tag: "%xdp"},
+	{Name: "ivrf", Column: nffile.Column(flow.IngressVRF), Tag: "%ivrf"},
+	{Name: "evrf", Column: nffile.Column(flow.EgressVRF), Tag: "%evrf"},
+	{Name: "minttl", Column: nffile.Column(flow.MinTTL), Tag: "%minttl"},
+	{Name: "maxttl", Column: nffile.Column(flow.MaxTTL), Tag: "%maxttl"},
 }
 
 // connection are the keys of -a.
@@ -91,7 +110,7 @@ const maxKeys = 16
 
 // Connections returns the aggregation of nfdump's -a: by protocol, addresses and ports.
 func Connections() Aggregation {
-	var a Aggregation
+	a := Aggregation{Whole: true}
 	for _, name := range connection {
 		a.Keys = append(a.Keys, *aggregationKey(name))
 	}
@@ -119,7 +138,7 @@ func aggregationKey(name string) *AggregationKey {
 // ParseAggregation reads keys as nfdump's -A has them, as in
 // "srcip4/24,dstip6/64,dstport,proto".
 func ParseAggregation(text string) (Aggregation, error) {
-	a := Aggregation{Custom: true}
+	var a Aggregation
 	for word := range strings.SplitSeq(strings.ToLower(text), ",") {
 		if word = strings.TrimSpace(word); word == "" {
 			continue
@@ -129,7 +148,7 @@ func ParseAggregation(text string) (Aggregation, error) {
 			return Aggregation{}, fmt.Errorf("aggregation %q: %w", text, err)
 		}
 		for i := range a.Keys {
-			if o := &a.Keys[i]; o.Field == k.Field && (o.Family == k.Family || o.Family == 0 || k.Family == 0) {
+			if o := &a.Keys[i]; o.Column == k.Column && (o.Family == k.Family || o.Family == 0 || k.Family == 0) {
 				return Aggregation{}, fmt.Errorf("aggregation %q: %s and %s are the same key", text, o.Name, k.Name)
 			}
 		}

@@ -16,7 +16,7 @@ func TestParseAggregation(t *testing.T) {
 	} {
 		a, err := ParseAggregation(text)
 		must(t, err)
-		if got := a.Format(); got != "%ts %td "+want+" %pkt %byt %bps %bpp %fl" || !a.Custom {
+		if got := a.Format(); got != "%ts %td "+want+" %pkt %byt %bps %bpp %fl" {
 			t.Errorf("%q is printed as %q", text, got)
 		}
 	}

@@ -2,18 +2,19 @@ package query
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
+	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
 // Element is what flows are counted by: the element of nfdump's -s.
 type Element uint8
 
-// The elements. The "any" kinds (IP, Port, AS, If, VLAN) count a flow for its
-// source and for its destination.
+// The elements. The "any" kinds (IP, Port, AS, If, VLAN, Mask, the MACs without one of
+// two words, XlateIP, XlatePort) count a flow for each of their values. Record is not one
+// of a flow's values but the flow itself, summed up by the keys of an Aggregation.
 const (
 	SrcIP Element = iota
 	DstIP
@@ -43,49 +44,170 @@ const (
 	PrevAS
 	SrcMask
 	DstMask
+	Mask
+	InSrcMAC
+	OutDstMAC
+	InDstMAC
+	OutSrcMAC
+	SrcMAC
+	DstMAC
+	InMAC
+	OutMAC
+	MAC
+	MPLS1
+	MPLS2
+	MPLS3
+	MPLS4
+	MPLS5
+	MPLS6
+	MPLS7
+	MPLS8
+	MPLS9
+	MPLS10
+	ClientLatency
+	ServerLatency
+	AppLatency
+	NBAR
+	ObservationDomain
+	ObservationPoint
+	SysID
+	Event
+	XEvent
+	NATEvent
+	InACL
+	InACE
+	InXACE
+	OutACL
+	OutACE
+	OutXACE
+	IngressVRF
+	EgressVRF
+	XlateSrcIP
+	XlateDstIP
+	XlateIP
+	XlateSrcPort
+	XlateDstPort
+	XlatePort
+	TunProto
+	EtherType
+	MinTTL
+	MaxTTL
+	Record
 	numElements
 )
 
-// elements are their names in nfdump, their titles, and the fields whose values they
-// are: two for the "any" kinds.
+// elements are their names in nfdump, of which the first is the usual one, their titles,
+// and the columns whose values they are.
 var elements = [numElements]struct {
-	name, title string
-	fields      []flow.Field
+	names   []string
+	title   string
+	columns []nffile.Column
 }{
-	SrcIP:      {"srcip", "Src IP Addr", []flow.Field{flow.Src}},
-	DstIP:      {"dstip", "Dst IP Addr", []flow.Field{flow.Dst}},
-	IP:         {"ip", "IP Addr", []flow.Field{flow.Src, flow.Dst}},
-	SrcPort:    {"srcport", "Src Port", []flow.Field{flow.SrcPort}},
-	DstPort:    {"dstport", "Dst Port", []flow.Field{flow.DstPort}},
-	Port:       {"port", "Port", []flow.Field{flow.SrcPort, flow.DstPort}},
-	Proto:      {"proto", "Protocol", []flow.Field{flow.Proto}},
-	SrcAS:      {"srcas", "Src AS", []flow.Field{flow.SrcAS}},
-	DstAS:      {"dstas", "Dst AS", []flow.Field{flow.DstAS}},
-	AS:         {"as", "AS", []flow.Field{flow.SrcAS, flow.DstAS}},
-	InIf:       {"inif", "Input If", []flow.Field{flow.Input}},
-	OutIf:      {"outif", "Output If", []flow.Field{flow.Output}},
-	If:         {"if", "In/Out If", []flow.Field{flow.Input, flow.Output}},
-	SrcVLAN:    {"srcvlan", "Src Vlan", []flow.Field{flow.SrcVLAN}},
-	DstVLAN:    {"dstvlan", "Dst Vlan", []flow.Field{flow.DstVLAN}},
-	VLAN:       {"vlan", "Vlan", []flow.Field{flow.SrcVLAN, flow.DstVLAN}},
-	TOS:        {"tos", "Tos", []flow.Field{flow.SrcTOS}},
-	SrcTOS:     {"srctos", "Tos", []flow.Field{flow.SrcTOS}},
-	DstTOS:     {"dsttos", "Dst Tos", []flow.Field{flow.DstTOS}},
-	Flags:      {"flags", "TCP Flags", []flow.Field{flow.TCPFlags}},
-	Dir:        {"dir", "Dir", []flow.Field{flow.Direction}},
-	Router:     {"router", "Router IP", []flow.Field{flow.Router}},
-	NextHop:    {"nhip", "Nexthop IP", []flow.Field{flow.NextHop}},
-	BGPNextHop: {"nhbip", "Nexthop BGP IP", []flow.Field{flow.BGPNextHop}},
-	NextAS:     {"nextas", "Next AS", []flow.Field{flow.NextAS}},
-	PrevAS:     {"prevas", "Prev AS", []flow.Field{flow.PrevAS}},
-	SrcMask:    {"srcmask", "Src Mask", []flow.Field{flow.SrcMask}},
-	DstMask:    {"dstmask", "Dst Mask", []flow.Field{flow.DstMask}},
+	SrcIP:             {[]string{"srcip"}, "Src IP Addr", []nffile.Column{nffile.Column(flow.Src)}},
+	DstIP:             {[]string{"dstip"}, "Dst IP Addr", []nffile.Column{nffile.Column(flow.Dst)}},
+	IP:                {[]string{"ip"}, "IP Addr", []nffile.Column{nffile.Column(flow.Src), nffile.Column(flow.Dst)}},
+	SrcPort:           {[]string{"srcport"}, "Src Port", []nffile.Column{nffile.Column(flow.SrcPort)}},
+	DstPort:           {[]string{"dstport"}, "Dst Port", []nffile.Column{nffile.Column(flow.DstPort)}},
+	Port:              {[]string{"port"}, "Port", []nffile.Column{nffile.Column(flow.SrcPort), nffile.Column(flow.DstPort)}},
+	Proto:             {[]string{"proto"}, "Protocol", []nffile.Column{nffile.Column(flow.Proto)}},
+	SrcAS:             {[]string{"srcas", "srcasn"}, "Src AS", []nffile.Column{nffile.Column(flow.SrcAS)}},
+	DstAS:             {[]string{"dstas", "dstasn"}, "Dst AS", []nffile.Column{nffile.Column(flow.DstAS)}},
+	AS:                {[]string{"as", "asn"}, "AS", []nffile.Column{nffile.Column(flow.SrcAS), nffile.Column(flow.DstAS)}},
+	InIf:              {[]string{"inif"}, "Input If", []nffile.Column{nffile.Column(flow.Input)}},
+	OutIf:             {[]string{"outif"}, "Output If", []nffile.Column{nffile.Column(flow.Output)}},
+	If:                {[]string{"if"}, "In/Out If", []nffile.Column{nffile.Column(flow.Input), nffile.Column(flow.Output)}},
+	SrcVLAN:           {[]string{"srcvlan"}, "Src Vlan", []nffile.Column{nffile.Column(flow.SrcVLAN)}},
+	DstVLAN:           {[]string{"dstvlan"}, "Dst Vlan", []nffile.Column{nffile.Column(flow.DstVLAN)}},
+	VLAN:              {[]string{"vlan"}, "Vlan", []nffile.Column{nffile.Column(flow.SrcVLAN), nffile.Column(flow.DstVLAN)}},
+	TOS:               {[]string{"tos"}, "Tos", []nffile.Column{nffile.Column(flow.SrcTOS)}},
+	SrcTOS:            {[]string{"srctos"}, "Tos", []nffile.Column{nffile.Column(flow.SrcTOS)}},
+	DstTOS:            {[]string{"dsttos"}, "Dst Tos", []nffile.Column{nffile.Column(flow.DstTOS)}},
+	Flags:             {[]string{"flags"}, "TCP Flags", []nffile.Column{nffile.Column(flow.TCPFlags)}},
+	Dir:               {[]string{"dir"}, "Dir", []nffile.Column{nffile.Column(flow.Direction)}},
+	Router:            {[]string{"router"}, "Router IP", []nffile.Column{nffile.Router}},
+	NextHop:           {[]string{"nhip"}, "Nexthop IP", []nffile.Column{nffile.Column(flow.NextHop)}},
+	BGPNextHop:        {[]string{"nhbip"}, "Nexthop BGP IP", []nffile.Column{nffile.Column(flow.BGPNextHop)}},
+	NextAS:            {[]string{"nextas"}, "Next AS", []nffile.Column{nffile.Column(flow.NextAS)}},
+	PrevAS:            {[]string{"prevas"}, "Prev AS", []nffile.Column{nffile.Column(flow.PrevAS)}},
+	SrcMask:           {[]string{"srcmask"}, "Src Mask", []nffile.Column{nffile.Column(flow.SrcMask)}},
+	DstMask:           {[]string{"dstmask"}, "Dst Mask", []nffile.Column{nffile.Column(flow.DstMask)}},
+	Mask:              {[]string{"mask"}, "Mask", []nffile.Column{nffile.Column(flow.SrcMask), nffile.Column(flow.DstMask)}},
+	InSrcMAC:          {[]string{"insrcmac"}, "In Src Mac", []nffile.Column{nffile.Column(flow.InSrcMAC)}},
+	OutDstMAC:         {[]string{"outdstmac"}, "Out Dst Mac", []nffile.Column{nffile.Column(flow.OutDstMAC)}},
+	InDstMAC:          {[]string{"indstmac"}, "In Dst Mac", []nffile.Column{nffile.Column(flow.InDstMAC)}},
+	OutSrcMAC:         {[]string{"outsrcmac"}, "Out Src Mac", []nffile.Column{nffile.Column(flow.OutSrcMAC)}},
+	SrcMAC:            {[]string{"srcmac"}, "Src Mac", []nffile.Column{nffile.Column(flow.InSrcMAC), nffile.Column(flow.OutSrcMAC)}},
+	DstMAC:            {[]string{"dstmac"}, "Dst Mac", []nffile.Column{nffile.Column(flow.InDstMAC), nffile.Column(flow.OutDstMAC)}},
+	InMAC:             {[]string{"inmac"}, "In Mac", []nffile.Column{nffile.Column(flow.InSrcMAC), nffile.Column(flow.InDstMAC)}},
+	OutMAC:            {[]string{"outmac"}, "Out Mac", []nffile.Column{nffile.Column(flow.OutSrcMAC), nffile.Column(flow.OutDstMAC)}},
+	MAC:               {[]string{"mac"}, "Mac Addr", []nffile.Column{nffile.Column(flow.InSrcMAC), nffile.Column(flow.OutDstMAC), nffile.Column(flow.InDstMAC), nffile.Column(flow.OutSrcMAC)}},
+	MPLS1:             {[]string{"mpls1"}, " MPLS lab 1", []nffile.Column{nffile.MPLSLabel}},
+	MPLS2:             {[]string{"mpls2"}, " MPLS lab 2", []nffile.Column{nffile.MPLSLabel + 1}},
+	MPLS3:             {[]string{"mpls3"}, " MPLS lab 3", []nffile.Column{nffile.MPLSLabel + 2}},
+	MPLS4:             {[]string{"mpls4"}, " MPLS lab 4", []nffile.Column{nffile.MPLSLabel + 3}},
+	MPLS5:             {[]string{"mpls5"}, " MPLS lab 5", []nffile.Column{nffile.MPLSLabel + 4}},
+	MPLS6:             {[]string{"mpls6"}, " MPLS lab 6", []nffile.Column{nffile.MPLSLabel + 5}},
+	MPLS7:             {[]string{"mpls7"}, " MPLS lab 7", []nffile.Column{nffile.MPLSLabel + 6}},
+	MPLS8:             {[]string{"mpls8"}, " MPLS lab 8", []nffile.Column{nffile.MPLSLabel + 7}},
+	MPLS9:             {[]string{"mpls9"}, " MPLS lab 9", []nffile.Column{nffile.MPLSLabel + 8}},
+	MPLS10:            {[]string{"mpls10"}, "MPLS lab 10", []nffile.Column{nffile.MPLSLabel + 9}},
+	ClientLatency:     {[]string{"cl"}, "Client Latency", []nffile.Column{nffile.ClientDelay}},
+	ServerLatency:     {[]string{"sl"}, "Server Latency", []nffile.Column{nffile.ServerDelay}},
+	AppLatency:        {[]string{"al"}, "  Appl Latency", []nffile.Column{nffile.AppDelay}},
+	NBAR:              {[]string{"nbar"}, "nbar", []nffile.Column{nffile.Application}},
+	ObservationDomain: {[]string{"odid"}, "obs domainID", []nffile.Column{nffile.ObservationDomain}},
+	ObservationPoint:  {[]string{"opid"}, " obs PointID", []nffile.Column{nffile.Column(flow.ObservationPoint)}},
+	SysID:             {[]string{"sysid"}, "Sys ID", []nffile.Column{nffile.SysID}},
+	Event:             {[]string{"event"}, " Event", []nffile.Column{nffile.Column(flow.FwEvent)}},
+	XEvent:            {[]string{"xevent"}, "X-Event", []nffile.Column{nffile.Column(flow.FwXEvent)}},
+	NATEvent:          {[]string{"nevent", "nat"}, " NAT Event", []nffile.Column{nffile.Column(flow.NATEvent)}},
+	InACL:             {[]string{"iacl"}, "Ingress ACL", []nffile.Column{nffile.InACL}},
+	InACE:             {[]string{"iace"}, "Ingress ACE", []nffile.Column{nffile.InACL + 1}},
+	InXACE:            {[]string{"ixace"}, "Ingress xACE", []nffile.Column{nffile.InACL + 2}},
+	OutACL:            {[]string{"eacl"}, "Egress ACL", []nffile.Column{nffile.OutACL}},
+	OutACE:            {[]string{"eace"}, "Egress ACE", []nffile.Column{nffile.OutACL + 1}},
+	OutXACE:           {[]string{"exace"}, "Egress xACE", []nffile.Column{nffile.OutACL + 2}},
+	IngressVRF:        {[]string{"ivrf", "vrf"}, " I-vrf-ID", []nffile.Column{nffile.Column(flow.IngressVRF)}},
+	EgressVRF:         {[]string{"evrf"}, " E-vrf-ID", []nffile.Column{nffile.Column(flow.EgressVRF)}},
+	XlateSrcIP:        {[]string{"xsrcip", "nsrcip", "natsrcip"}, "X-Src IP Addr", []nffile.Column{nffile.Column(flow.XlateSrc)}},
+	XlateDstIP:        {[]string{"xdstip", "ndstip", "natdstip"}, "X-Dst IP Addr", []nffile.Column{nffile.Column(flow.XlateDst)}},
+	XlateIP:           {[]string{"natip"}, "X-IP Addr", []nffile.Column{nffile.Column(flow.XlateSrc), nffile.Column(flow.XlateDst)}},
+	XlateSrcPort:      {[]string{"xsrcport", "nsrcport", "natsrcport"}, " X-Src Port", []nffile.Column{nffile.Column(flow.XlateSPort)}},
+	XlateDstPort:      {[]string{"xdstport", "ndstport", "natdstport"}, " X-Dst Port", []nffile.Column{nffile.Column(flow.XlateDPort)}},
+	XlatePort:         {[]string{"natport"}, "X-Port", []nffile.Column{nffile.Column(flow.XlateSPort), nffile.Column(flow.XlateDPort)}},
+	TunProto:          {[]string{"tunproto"}, "Tun Proto", []nffile.Column{nffile.Column(flow.TunProto)}},
+	EtherType:         {[]string{"ethertype"}, "Ether Type", []nffile.Column{nffile.EtherType}},
+	MinTTL:            {[]string{"minttl"}, "Min TTL", []nffile.Column{nffile.Column(flow.MinTTL)}},
+	MaxTTL:            {[]string{"maxttl"}, "Max TTL", []nffile.Column{nffile.Column(flow.MaxTTL)}},
+	Record:            {[]string{"record"}, "flows", nil},
+}
+
+// refused are elements of nfdump that flowgraf does not know, and why.
+var refused = map[string]string{
+	"geo": "needs a geo data base, which flowgraf does not read", "tz": "needs a geo data base, which flowgraf does not read",
+	"ja3": "needs the first bytes of connections taken apart, which flowgraf does not do",
+	"ja4": "needs the first bytes of connections taken apart, which flowgraf does not do",
+}
+
+// ParseElement returns the element of a name.
+func ParseElement(name string) (Element, error) {
+	for e := range elements {
+		if slices.Contains(elements[e].names, name) {
+			return Element(e), nil
+		}
+	}
+	for word, why := range refused {
+		if strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(name, "s"), "src"), "dst") == word {
+			return 0, fmt.Errorf("element %s %s", name, why)
+		}
+	}
+	return 0, fmt.Errorf("unknown element %q: expected one of %s", name, strings.Join(Elements(), " "))
 }
 
 // String returns the name that nfdump's -s knows the element by.
 func (e Element) String() string {
 	if e < numElements {
-		return elements[e].name
+		return elements[e].names[0]
 	}
 	return "unknown"
 }
@@ -102,7 +224,7 @@ func (e Element) Title() string {
 func Elements() []string {
 	names := make([]string, numElements)
 	for e := range elements {
-		names[e] = elements[e].name
+		names[e] = elements[e].names[0]
 	}
 	return names
 }
@@ -130,11 +252,21 @@ const (
 	ByBPP
 	ByInBPP
 	ByOutBPP
-	numOrders
+	numStatOrders
+
+	// Those of lists and of -s record only. The first two begin with the least.
+	ByFirst    = numStatOrders
+	ByLast     = numStatOrders + 1
+	ByDuration = numStatOrders + 2
+	numOrders  = numStatOrders + 3
 )
 
 var orderNames = [numOrders]string{"flows", "packets", "ipkg", "opkg", "bytes", "ibyte", "obyte",
-	"pps", "ipps", "opps", "bps", "ibps", "obps", "bpp", "ibpp", "obpp"}
+	"pps", "ipps", "opps", "bps", "ibps", "obps", "bpp", "ibpp", "obpp", "tstart", "tend", "duration"}
+
+// orderAliases are the names of nfdump 1.7.8.
+var orderAliases = map[string]Order{"ipackets": ByInPackets, "opackets": ByOutPackets, "ibytes": ByInBytes,
+	"obytes": ByOutBytes}
 
 // String returns nfdump's name of the order.
 func (o Order) String() string {
@@ -144,12 +276,51 @@ func (o Order) String() string {
 	return "unknown"
 }
 
+// orderOf returns the order of a name, of the first n.
+func orderOf(name string, n Order) (Order, error) {
+	if o, ok := orderAliases[name]; ok {
+		return o, nil
+	}
+	o := slices.Index(orderNames[:n], name)
+	if o < 0 {
+		return 0, fmt.Errorf("unknown order %q: expected one of %s", name, strings.Join(orderNames[:n], " "))
+	}
+	return Order(o), nil
+}
+
+// Sort is an order with its direction.
+type Sort struct {
+	By        Order
+	Ascending bool // least first
+}
+
+// ParseSort reads an order as nfdump's -O has it, with ":a" or ":d" behind it. Without,
+// times begin with the least, all others with the most.
+func ParseSort(text string) (Sort, error) {
+	name, direction, given := strings.Cut(text, ":")
+	by, err := orderOf(name, numOrders)
+	if err != nil {
+		return Sort{}, err
+	}
+	s := Sort{by, by == ByFirst || by == ByLast}
+	switch {
+	case given && direction == "a":
+		s.Ascending = true
+	case given && direction == "d":
+		s.Ascending = false
+	case given:
+		return Sort{}, fmt.Errorf("order %q: expected :a for the least first, or :d for the most", text)
+	}
+	return s, nil
+}
+
 // Stat is one statistic: what nfdump's -s takes.
 type Stat struct {
 	Element   Element
 	ByProto   bool // a row for each protocol
 	Ascending bool // least first
 	Orders    []Order
+	Rows      Aggregation // of Record: what its rows are; those of Connections without keys
 }
 
 // ParseStat reads a statistic as nfdump's -s has it:
@@ -158,12 +329,14 @@ type Stat struct {
 func ParseStat(s string) (Stat, error) {
 	head, rest, _ := strings.Cut(s, "/")
 	parts := strings.Split(head, ":")
-	i := slices.Index(Elements(), parts[0])
-	if i < 0 {
-		return Stat{}, fmt.Errorf("unknown element %q in statistic %q: expected one of %s", parts[0], s,
-			strings.Join(Elements(), " "))
+	e, err := ParseElement(parts[0])
+	if err != nil {
+		return Stat{}, fmt.Errorf("statistic %q: %w", s, err)
 	}
-	stat := Stat{Element: Element(i)}
+	stat, orders := Stat{Element: e}, numStatOrders
+	if e == Record {
+		orders = numOrders
+	}
 	for _, option := range parts[1:] {
 		switch option {
 		case "p":
@@ -186,41 +359,67 @@ func ParseStat(s string) (Stat, error) {
 			name, _ = strings.CutSuffix(name, ":d")
 		}
 		stat.Ascending = stat.Ascending || asc
-		o := slices.Index(orderNames[:], name)
-		if o < 0 {
-			return Stat{}, fmt.Errorf("unknown order %q in statistic %q: expected one of %s", name, s,
-				strings.Join(orderNames[:], " "))
+		o, err := orderOf(name, orders)
+		if err != nil {
+			return Stat{}, fmt.Errorf("statistic %q: %w", s, err)
 		}
-		if !slices.Contains(stat.Orders, Order(o)) {
-			stat.Orders = append(stat.Orders, Order(o))
+		if !slices.Contains(stat.Orders, o) {
+			stat.Orders = append(stat.Orders, o)
 		}
 	}
 	slices.Sort(stat.Orders)
 	return stat, nil
 }
 
-// Key is the value of an element in a row, with the protocol where rows are split
-// by it.
-type Key struct {
-	value flow.Value
-	proto uint8
-	Known bool // the protocol is part of the key
+// Kind is how the values of an element are written.
+type Kind uint8
+
+// The kinds.
+const (
+	KindNumber   Kind = iota
+	KindAddress       // of IPv4 or IPv6
+	KindFlags         // of TCP
+	KindMAC           // 48 bits
+	KindMPLS          // label<<4 | exp<<1 | bottom of stack
+	KindLatency       // microseconds
+	KindNBAR          // engine<<24 | selector
+	KindHex           // a number whose digits somebody has chosen
+	KindEvent         // of a firewall
+	KindNATEvent      // of a translator of addresses
+)
+
+// Kind returns how the values of e are written.
+func (e Element) Kind() Kind {
+	switch {
+	case e >= MPLS1 && e <= MPLS10:
+		return KindMPLS
+	case e >= InSrcMAC && e <= MAC:
+		return KindMAC
+	case e >= InACL && e <= OutXACE:
+		return KindHex
+	}
+	switch e {
+	case Flags:
+		return KindFlags
+	case ClientLatency, ServerLatency, AppLatency:
+		return KindLatency
+	case NBAR:
+		return KindNBAR
+	case ObservationDomain, ObservationPoint, EtherType:
+		return KindHex
+	case Event:
+		return KindEvent
+	case NATEvent:
+		return KindNATEvent
+	}
+	if columns := elements[e].columns; len(columns) > 0 && columns[0].IsAddr() {
+		return KindAddress
+	}
+	return KindNumber
 }
 
-// Proto returns the protocol of the row, false when it is for any.
-func (k Key) Proto() (uint8, bool) { return k.proto, k.Known }
-
-// Number returns the value of an element that is a number.
-func (k Key) Number() uint64 { return k.value.Lo }
-
-// Addr returns the value of an element that is an address.
-func (k Key) Addr() netip.Addr { return k.value.Addr() }
-
-// kind is what the values of e are.
-func (e Element) kind() flow.Kind { return elements[e].fields[0].Describe().Kind }
-
 // IsAddr says whether the values of e are addresses.
-func (e Element) IsAddr() bool { return e.kind() == flow.KindAddress }
+func (e Element) IsAddr() bool { return e.Kind() == KindAddress }
 
 // IsFlags says whether the values of e are TCP flags.
-func (e Element) IsFlags() bool { return e.kind() == flow.KindFlags }
+func (e Element) IsFlags() bool { return e.Kind() == KindFlags }

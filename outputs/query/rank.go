@@ -2,44 +2,88 @@ package query
 
 import (
 	"cmp"
-	"slices"
+	"net/netip"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/aggregate"
+	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
-// count counts at most aggregate.Batch flows by their values in a column.
-func count(t *aggregate.Table, flows []nffile.Brief, column int, byProto bool) {
-	var keys [aggregate.Batch]aggregate.Key
-	var cells [aggregate.Batch]*aggregate.Cell
-	for i := range flows {
-		keys[i].Value = flows[i].Values[column]
-		if byProto {
-			keys[i].Proto, keys[i].Known = flows[i].Proto, true
-		}
+// values counts flows by the values of an element.
+type values struct {
+	table   *aggregate.Table
+	columns []int // of the batch, that have the values
+	address bool  // the values are addresses: two words of a key
+	proto   bool  // the protocol is a part of the key, behind it
+	words   int
+}
+
+// newValues prepares for a statistic, whose columns it adds to those that are read.
+func newValues(s *Stat, columns *[]nffile.Column, memory int) *values {
+	v := &values{address: s.Element.IsAddr(), proto: s.ByProto || s.Element == Proto, words: 1}
+	for _, c := range elements[s.Element].columns {
+		v.columns = append(v.columns, columnIn(columns, c))
 	}
-	t.Locate(keys[:len(flows)], cells[:len(flows)])
-	for i, c := range cells[:len(flows)] {
-		f := &flows[i]
-		c.Add(f.First, f.Last, f.Flows, f.Packets, f.Bytes)
-		if f.RevPackets|f.RevBytes != 0 {
-			t.AddReverse(c, f.RevPackets, f.RevBytes)
+	if v.address {
+		v.words++
+	}
+	if v.proto {
+		v.words++
+	}
+	o := aggregate.Options{Words: v.words}
+	o.Bound = boundOf(memory, o, 0)
+	v.table = aggregate.New(o)
+	return v
+}
+
+// add counts the flows of a batch.
+func (v *values) add(b *batch) {
+	var room [3 * aggregate.Batch]uint64
+	var cells [aggregate.Batch]aggregate.Cell
+	flows := b.flows[:b.n]
+	for _, column := range v.columns {
+		keys := room[:0]
+		for i := range flows {
+			value := &flows[i].Values[column]
+			if v.address {
+				keys = append(keys, value.Hi)
+			}
+			keys = append(keys, value.Lo)
+			if v.proto {
+				keys = append(keys, uint64(flows[i].Proto))
+			}
+		}
+		v.table.Locate(keys, cells[:len(flows)])
+		for i, c := range cells[:len(flows)] {
+			f := &flows[i]
+			c.Add(f.First, f.Last, f.Flows, f.Packets, f.Bytes)
+			if f.RevPackets|f.RevBytes != 0 {
+				v.table.AddReverse(c, keys[i*v.words:(i+1)*v.words], f.RevPackets, f.RevBytes)
+			}
 		}
 	}
 }
 
-// rowOf returns row i of a table.
-func rowOf(t *aggregate.Table, i int) Row {
-	r := t.Row(i)
-	return Row{Key: Key{r.Value, r.Proto, r.Known}, First: r.First, Last: r.Last, Flows: r.Flows,
-		InPackets: r.Packets, InBytes: r.Bytes, OutPackets: r.RevPackets, OutBytes: r.RevBytes}
+// row returns a row of the table.
+func (v *values) row(ref aggregate.Ref) Row {
+	r := v.table.Row(ref)
+	row := Row{First: r.First, Last: r.Last, Flows: r.Flows, InPackets: r.Packets, InBytes: r.Bytes,
+		OutPackets: r.RevPackets, OutBytes: r.RevBytes}
+	if v.address {
+		row.Key.value.Hi, r.Key = r.Key[0], r.Key[1:]
+	}
+	row.Key.value.Lo = r.Key[0]
+	if v.proto {
+		row.proto, row.Known = uint8(r.Key[1]), true
+	}
+	return row
 }
 
 // top returns the first n rows in an order, all when n is 0.
-func top(t *aggregate.Table, o Order, n int, ascending bool) []Row {
+func (v *values) top(o Order, n int, ascending bool) []Row {
 	type ranked struct {
 		value uint64
-		row   int
+		row   aggregate.Ref
 	}
 	compare := func(a, b ranked) int {
 		c := cmp.Compare(b.value, a.value)
@@ -47,32 +91,42 @@ func top(t *aggregate.Table, o Order, n int, ascending bool) []Row {
 			c = -c
 		}
 		if c == 0 {
-			c = t.Compare(a.row, b.row)
+			c = v.table.Compare(a.row, b.row)
 		}
 		return c
 	}
-	if n <= 0 || n > t.Len() {
-		n = t.Len()
+	if n <= 0 || n > v.table.Len() {
+		n = v.table.Len()
 	}
-	// The first n are kept, unsorted beyond twice that, and cut back when full: what
-	// comes behind them then is passed over.
-	best, full := make([]ranked, 0, 2*n), false
-	for i := range t.Len() {
-		r := rowOf(t, i)
-		next := ranked{r.value(o), i}
-		if full && compare(next, best[n-1]) > 0 {
-			continue
-		}
-		best = append(best, next)
-		if len(best) == 2*n {
-			slices.SortFunc(best, compare)
-			best, full = best[:n], true
+	all := func(yield func(ranked) bool) {
+		for ref := range v.table.Rows() {
+			r := v.row(ref)
+			if !yield(ranked{r.value(o), ref}) {
+				return
+			}
 		}
 	}
-	slices.SortFunc(best, compare)
+	best := firstOf(all, max(n, 1), compare)
 	rows := make([]Row, 0, n)
-	for _, b := range best[:min(n, len(best))] {
-		rows = append(rows, rowOf(t, b.row))
+	for _, b := range best {
+		rows = append(rows, v.row(b.row))
 	}
 	return rows
 }
+
+// Key is the value of an element in a row, with the protocol where rows are split
+// by it.
+type Key struct {
+	value flow.Value
+	proto uint8
+	Known bool // the protocol is part of the key
+}
+
+// Proto returns the protocol of the row, false when it is for any.
+func (k Key) Proto() (uint8, bool) { return k.proto, k.Known }
+
+// Number returns the value of an element that is a number.
+func (k Key) Number() uint64 { return k.value.Lo }
+
+// Addr returns the value of an element that is an address.
+func (k Key) Addr() netip.Addr { return k.value.Addr() }

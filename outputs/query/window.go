@@ -9,16 +9,23 @@ import (
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 )
 
-// Window is a span of time that flows have to lie in, from their first packet to
-// their last: milliseconds since 1970, both included, 0 is open.
-type Window struct{ From, To uint64 }
+// Window is a span of time: milliseconds since 1970, both included, 0 is open. A flow is
+// in it that has at least a moment in common with it; with Within, as nfdump means it, one
+// that begins and ends in it.
+type Window struct {
+	From, To uint64
+	Within   bool
+}
 
 // isZero says whether everything passes.
-func (w Window) isZero() bool { return w == Window{} }
+func (w Window) isZero() bool { return w.From == 0 && w.To == 0 }
 
-// has says whether a flow from first to last lies in the window.
+// has says whether a flow from first to last is in the window.
 func (w Window) has(first, last uint64) bool {
-	return first >= w.From && (w.To == 0 || last <= w.To)
+	if w.Within {
+		first, last = last, first
+	}
+	return last >= w.From && (w.To == 0 || first <= w.To)
 }
 
 // overlaps says whether a file may hold flows in the window. A file without

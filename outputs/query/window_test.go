@@ -56,6 +56,7 @@ func TestWindow(t *testing.T) {
 	} {
 		w, err := ParseWindow(text, files, time.UTC)
 		must(t, err)
+		w.Within = true
 		in := Input{Files: files, Window: w}
 		totals, err := in.Each(context.Background(), func(*flow.Record) error { return nil })
 		must(t, err)

@@ -1,234 +1,357 @@
-// Package aggregate sums flows up by key: a value of a field, and the protocol where it
-// is asked for. The sums are exact. A bound keeps the memory of keys that somebody
-// else chooses, as addresses, finite: what has a key beyond it is summed in one row for
-// the rest, so that the rows always sum up to all flows.
+// Package aggregate sums flows up by key: one or several values that they have in common.
+// The sums are exact. A bound keeps the memory of keys that somebody else chooses, as
+// addresses, finite: what has a key beyond it is summed in one row for the rest, so that
+// the rows always sum up to all flows.
 package aggregate
 
 import (
-	"cmp"
+	"iter"
 	"math/bits"
 	"math/rand/v2"
-
-	"github.com/flowgraf/flowgraf/plugins/flow"
+	"slices"
+	"sync"
 )
 
-// Key is what the flows of one row have in common.
-type Key struct {
-	Value flow.Value // of the field that is aggregated by
-	Proto uint8      // 0 where it is not known
-	Known bool       // the protocol is part of the key
-}
+// Cell holds the sums of one row, and its key: see the offsets below.
+type Cell []uint64
 
-// Row is the sums of the flows of one key.
-type Row struct {
-	Key
-	First, Last          uint64 // milliseconds since 1970
-	Flows                uint64
-	Packets, Bytes       uint64 // of the flow's direction
-	RevPackets, RevBytes uint64
-}
-
-// Cell holds the sums of one row. It is a line of the cache, 64 bytes, and never
-// moves.
-type Cell struct {
-	value          flow.Value
-	first, last    uint64 // milliseconds since 1970
-	flows          uint64
-	packets, bytes uint64 // of the flow's direction
-	reverse        uint32 // position in Table.reverse, plus one; 0 is none
-	proto          uint8
-	known          bool // the protocol is part of the key
-}
-
-// is says whether k is the key of the cell.
-func (c *Cell) is(k *Key) bool { return c.value == k.Value && c.proto == k.Proto && c.known == k.Known }
-
-// key returns the key of the cell.
-func (c *Cell) key() Key { return Key{c.value, c.proto, c.known} }
+// The words of a Cell, before those of its key and those that are the caller's.
+const (
+	cellFirst = iota // milliseconds since 1970
+	cellLast
+	cellFlows
+	cellPackets // of the flow's direction
+	cellBytes
+	cellMore // TCP flags of both directions, 8 bits each, and from bit 32 the position in part.reverse, plus one
+	cellKey
+)
 
 // counters are those of the reverse direction, which most flows do not have.
 type counters struct{ packets, bytes uint64 }
 
-// Table is a hash table of cells. The index holds the numbers of cells, plus one;
-// its size is a power of two and at least twice the number of cells. The hash is
-// seeded: addresses in flows can be chosen by an attacker.
+// Row is the sums of the flows of one key.
+type Row struct {
+	Key                  []uint64 // in the table's memory: not to be changed
+	Own                  []uint64 // the caller's words, likewise
+	First, Last          uint64   // milliseconds since 1970
+	Flows                uint64
+	Packets, Bytes       uint64 // of the flow's direction
+	RevPackets, RevBytes uint64
+	Flags, RevFlags      uint8 // TCP flags that any of the flows has
+}
+
+// Table is a hash table of cells, in parts that hold what begins with the same bits of
+// the hash: two tables are merged by several goroutines. The hash is seeded: addresses in
+// flows can be chosen by an attacker.
 type Table struct {
-	chunks  []*[chunkCells]Cell
-	size    int // cells in use
-	reverse []counters
+	words  int // of a key
+	stride int // words of a cell
+	seed   uint64
+	bound  int // cells at most
+	size   int // cells in use
+	parts  [numParts]part
+	joined func(into, from []uint64)
+}
+
+// part is a part of a Table. Its index holds the numbers of cells, plus one; its size is
+// a power of two and at least twice the number of cells. Cells never move.
+type part struct {
+	chunks  [][]uint64
+	size    int
 	index   []uint32
-	seed    uint64
-	bound   int  // cells at most
-	rest    Cell // of the keys beyond them
+	reverse []counters
+	rest    Cell // of the keys beyond the bound
 	touched uint64
 }
 
 const (
-	chunkBits  = 10
+	partBits = 3
+	numParts = 1 << partBits
+
+	chunkBits  = 8
 	chunkCells = 1 << chunkBits
 
-	maxCells = 1<<30 - 1 // the index has twice as many, numbered by 32 bits
+	maxCells = 1<<30 - 1 // the index of a part has twice as many, numbered by 32 bits
 )
 
 // Batch is how many keys are looked up at once: their cache misses overlap.
 const Batch = 64
 
-// New returns an empty Table that has rows for at most bound keys, or for all when
-// bound is 0. Which keys have rows is who comes first; all others go into the rest.
-func New(bound int) *Table {
-	if bound <= 0 {
-		bound = maxCells
+// Options say what a Table is for.
+type Options struct {
+	Words int // of a key, at least 1
+	Own   int // words in each row that are the caller's: 0 until it sets them
+	Bound int // rows at most, not counting that of the rest; 0 is no bound
+
+	// Joined is called when the rows of one key in two tables become one, with the
+	// caller's words of both; it sets the former. It is called by several goroutines. nil
+	// does nothing.
+	Joined func(into, from []uint64)
+}
+
+// RowBytes is about what a row costs, in bytes of memory.
+func (o Options) RowBytes() int { return 8*(cellKey+o.Words+o.Own) + 12 }
+
+// New returns an empty Table. With a bound, which keys have rows is who comes first; all
+// others go into the rest.
+func New(o Options) *Table {
+	t := &Table{words: o.Words, stride: cellKey + o.Words + o.Own, seed: rand.Uint64(), bound: maxCells,
+		joined: o.Joined}
+	if o.Bound > 0 {
+		t.bound = min(o.Bound, maxCells)
 	}
-	t := &Table{index: make([]uint32, 1024), seed: rand.Uint64(), bound: min(bound, maxCells)}
-	t.rest.first = ^uint64(0)
+	for i := range t.parts {
+		p := &t.parts[i]
+		p.index = make([]uint32, 2*Batch)
+		p.rest = make(Cell, t.stride)
+		p.rest[cellFirst] = ^uint64(0)
+	}
 	return t
+}
+
+// Twin returns an empty Table that can be merged with t: it has the same hash.
+func (t *Table) Twin() *Table {
+	twin := New(Options{Words: t.words, Own: t.stride - cellKey - t.words, Bound: t.bound, Joined: t.joined})
+	twin.seed = t.seed
+	return twin
 }
 
 // Len returns how many keys have a row.
 func (t *Table) Len() int { return t.size }
 
 // cell returns cell number i.
-func (t *Table) cell(i uint32) *Cell { return &t.chunks[i>>chunkBits][i&(chunkCells-1)] }
-
-// Merge adds the sums of o.
-func (t *Table) Merge(o *Table) {
-	var keys [Batch]Key
-	var cells [Batch]*Cell
-	for from := 0; from < o.size; from += Batch {
-		n := min(Batch, o.size-from)
-		for i := range n {
-			keys[i] = o.cell(uint32(from + i)).key()
-		}
-		t.Locate(keys[:n], cells[:n])
-		for i, c := range cells[:n] {
-			t.mergeCell(c, o, o.cell(uint32(from+i)))
-		}
-	}
-	t.mergeCell(&t.rest, o, &o.rest)
+func (t *Table) cell(p *part, i uint32) Cell {
+	at := int(i&(chunkCells-1)) * t.stride
+	return p.chunks[i>>chunkBits][at : at+t.stride : at+t.stride]
 }
 
-// mergeCell adds the sums of a cell of o.
-func (t *Table) mergeCell(c *Cell, o *Table, a *Cell) {
-	c.Add(a.first, a.last, a.flows, a.packets, a.bytes)
-	if a.reverse > 0 {
-		r := &o.reverse[a.reverse-1]
-		t.AddReverse(c, r.packets, r.bytes)
+// key returns the key of a cell.
+func (t *Table) key(c Cell) []uint64 { return c[cellKey : cellKey+t.words] }
+
+// Own returns the caller's words of a cell.
+func (t *Table) Own(c Cell) []uint64 { return c[cellKey+t.words:] }
+
+// Merge adds the sums of o, a twin of t that is not used after it.
+func (t *Table) Merge(o *Table) {
+	if t.size+o.size > t.bound {
+		for i := range t.parts {
+			p := &t.parts[i]
+			before := p.size
+			t.mergePart(p, o, i, p.size+t.bound-t.size)
+			t.size += p.size - before
+		}
+		return
+	}
+	var wg sync.WaitGroup
+	for i := range t.parts {
+		wg.Go(func() { t.mergePart(&t.parts[i], o, i, maxCells) })
+	}
+	wg.Wait()
+	t.size = 0
+	for i := range t.parts {
+		t.size += t.parts[i].size
+	}
+}
+
+// mergePart adds the sums of a part of o, with cells up to a limit.
+func (t *Table) mergePart(p *part, o *Table, number, limit int) {
+	from := &o.parts[number]
+	for i := range uint32(from.size) {
+		c := o.cell(from, i)
+		for 2*(p.size+1) > len(p.index) {
+			t.grow(p)
+		}
+		t.mergeCell(p, t.find(p, t.key(c), t.hash(t.key(c)), limit), from, c)
+	}
+	t.mergeCell(p, p.rest, from, from.rest)
+}
+
+// mergeCell adds the sums of a cell of another table's part.
+func (t *Table) mergeCell(p *part, c Cell, from *part, a Cell) {
+	if t.joined != nil {
+		t.joined(t.Own(c), t.Own(a))
+	}
+	c.Add(a[cellFirst], a[cellLast], a[cellFlows], a[cellPackets], a[cellBytes])
+	c[cellMore] |= a[cellMore] & 0xffff
+	if r := a[cellMore] >> 32; r > 0 {
+		p.addReverse(c, from.reverse[r-1].packets, from.reverse[r-1].bytes)
 	}
 }
 
 // Add adds flows: of the first and last millisecond since 1970, so many, with the
 // packets and bytes of their direction.
-func (c *Cell) Add(first, last, flows, packets, bytes uint64) {
-	c.first = min(c.first, first)
-	c.last = max(c.last, last)
-	c.flows += flows
-	c.packets += packets
-	c.bytes += bytes
+func (c Cell) Add(first, last, flows, packets, bytes uint64) {
+	_ = c[cellBytes]
+	c[cellFirst] = min(c[cellFirst], first)
+	c[cellLast] = max(c[cellLast], last)
+	c[cellFlows] += flows
+	c[cellPackets] += packets
+	c[cellBytes] += bytes
 }
 
-// AddReverse adds counters of the reverse direction to a cell of the table.
-func (t *Table) AddReverse(c *Cell, packets, bytes uint64) {
-	if c.reverse == 0 {
-		t.reverse = append(t.reverse, counters{})
-		c.reverse = uint32(len(t.reverse))
+// IsNew says whether nothing has been added to the cell yet.
+func (c Cell) IsNew() bool { return c[cellFirst] == ^uint64(0) }
+
+// AddFlags adds TCP flags of the flow's direction.
+func (c Cell) AddFlags(flags uint8) { c[cellMore] |= uint64(flags) }
+
+// AddReverseFlags adds TCP flags of the reverse direction.
+func (c Cell) AddReverseFlags(flags uint8) { c[cellMore] |= uint64(flags) << 8 }
+
+// AddReverse adds counters of the reverse direction to a cell, which Locate found for the key.
+func (t *Table) AddReverse(c Cell, key []uint64, packets, bytes uint64) {
+	t.parts[t.hash(key)>>(64-partBits)].addReverse(c, packets, bytes)
+}
+
+func (p *part) addReverse(c Cell, packets, bytes uint64) {
+	if c[cellMore]>>32 == 0 {
+		p.reverse = append(p.reverse, counters{})
+		c[cellMore] |= uint64(len(p.reverse)) << 32
 	}
-	r := &t.reverse[c.reverse-1]
+	r := &p.reverse[c[cellMore]>>32-1]
 	r.packets += packets
 	r.bytes += bytes
 }
 
-// Locate finds the cells of at most Batch keys, and makes those that are not
-// there; with the bound reached it is the cell of the rest. The index is read for all keys, then the cells
-// that it names, and only then are the keys compared: so the processor need not wait for one to ask for the
-// next.
-func (t *Table) Locate(keys []Key, cells []*Cell) {
-	for 2*min(t.size+len(keys), t.bound) > len(t.index) {
-		t.grow()
-	}
-	var slots [Batch]uint32
+// Locate finds the cells of at most Batch keys, which stand one behind the other, and
+// makes those that are not there; with the bound reached it is a cell of the rest. The
+// index is read for all keys, then the cells that it names, and only then are the keys
+// compared: so the processor need not wait for one to ask for the next.
+func (t *Table) Locate(keys []uint64, cells []Cell) {
+	t.reserve(len(cells))
+	var hashes [Batch]uint64
 	var first [Batch]uint32
-	for i := range keys {
-		slots[i] = t.slot(&keys[i])
-		first[i] = t.index[slots[i]]
+	for i := range cells {
+		h := t.hash(keys[i*t.words : (i+1)*t.words])
+		p := &t.parts[h>>(64-partBits)]
+		hashes[i] = h
+		first[i] = p.index[uint32(h)&uint32(len(p.index)-1)]
 	}
-	touched := t.touched
-	for i := range keys {
+	touched := t.parts[0].touched
+	for i := range cells {
 		cells[i] = nil
 		if first[i] != 0 {
-			c := t.cell(first[i] - 1)
-			touched ^= c.value.Lo
+			c := t.cell(&t.parts[hashes[i]>>(64-partBits)], first[i]-1)
+			touched ^= c[cellKey]
 			cells[i] = c
 		}
 	}
-	t.touched = touched // the loads above must not be optimised away
-	for i := range keys {
-		if c := cells[i]; c == nil || !c.is(&keys[i]) {
-			cells[i] = t.find(&keys[i], slots[i])
+	t.parts[0].touched = touched // the loads above must not be optimised away
+	for i := range cells {
+		key := keys[i*t.words : (i+1)*t.words]
+		if c := cells[i]; c == nil || !slices.Equal(t.key(c), key) {
+			p := &t.parts[hashes[i]>>(64-partBits)]
+			before := p.size
+			cells[i] = t.find(p, key, hashes[i], before+t.bound-t.size)
+			t.size += p.size - before
 		}
 	}
 }
 
-// slot returns where the search for k begins.
-func (t *Table) slot(k *Key) uint32 {
-	hi, lo := bits.Mul64(k.Value.Hi^t.seed, k.Value.Lo^uint64(k.Proto)<<56^0x9E3779B97F4A7C15)
-	hi, lo = bits.Mul64(hi^lo^k.Value.Lo, t.seed|1)
-	return uint32(hi^lo) & uint32(len(t.index)-1)
+// reserve makes room for so many new cells in any part.
+func (t *Table) reserve(n int) {
+	for i := range t.parts {
+		for p := &t.parts[i]; 2*(p.size+n) > len(p.index); {
+			t.grow(p)
+		}
+	}
 }
 
-// find returns the cell of k, a new one when there is none, or that of the rest. The search begins at a
-// slot; the index has room.
-func (t *Table) find(k *Key, slot uint32) *Cell {
-	mask := uint32(len(t.index) - 1)
-	for ; t.index[slot] != 0; slot = (slot + 1) & mask {
-		if c := t.cell(t.index[slot] - 1); c.is(k) {
+// hash returns the hash of a key.
+func (t *Table) hash(key []uint64) uint64 {
+	h := t.seed
+	for _, w := range key {
+		hi, lo := bits.Mul64(h^w, 0x9E3779B97F4A7C15)
+		h = hi ^ lo
+	}
+	hi, lo := bits.Mul64(h, t.seed|1)
+	return hi ^ lo
+}
+
+// find returns the cell of a key in its part, a new one when there is none, or that of
+// the rest when the part has as many cells as the limit. The index has room.
+func (t *Table) find(p *part, key []uint64, hash uint64, limit int) Cell {
+	mask := uint32(len(p.index) - 1)
+	slot := uint32(hash) & mask
+	for ; p.index[slot] != 0; slot = (slot + 1) & mask {
+		if c := t.cell(p, p.index[slot]-1); slices.Equal(t.key(c), key) {
 			return c
 		}
 	}
-	if t.size == t.bound {
-		return &t.rest
+	if p.size >= limit {
+		return p.rest
 	}
-	if t.size == len(t.chunks)*chunkCells {
-		t.chunks = append(t.chunks, new([chunkCells]Cell))
+	if p.size == len(p.chunks)*chunkCells {
+		p.chunks = append(p.chunks, make([]uint64, chunkCells*t.stride))
 	}
-	c := t.cell(uint32(t.size))
-	*c = Cell{value: k.Value, proto: k.Proto, known: k.Known, first: ^uint64(0)}
-	t.size++
-	t.index[slot] = uint32(t.size)
+	c := t.cell(p, uint32(p.size))
+	copy(t.key(c), key)
+	c[cellFirst] = ^uint64(0)
+	p.size++
+	p.index[slot] = uint32(p.size)
 	return c
 }
 
-// grow doubles the index.
-func (t *Table) grow() {
-	t.index = make([]uint32, 2*len(t.index))
-	mask := uint32(len(t.index) - 1)
-	for n := range uint32(t.size) {
-		k := t.cell(n).key()
-		i := t.slot(&k)
-		for t.index[i] != 0 {
+// grow doubles the index of a part.
+func (t *Table) grow(p *part) {
+	p.index = make([]uint32, 2*len(p.index))
+	mask := uint32(len(p.index) - 1)
+	for n := range uint32(p.size) {
+		i := uint32(t.hash(t.key(t.cell(p, n)))) & mask
+		for p.index[i] != 0 {
 			i = (i + 1) & mask
 		}
-		t.index[i] = n + 1
+		p.index[i] = n + 1
 	}
 }
 
-// Row returns row i, of those from 0 to Len.
-func (t *Table) Row(i int) Row { return t.row(t.cell(uint32(i))) }
+// Ref names a row of a Table.
+type Ref uint64
+
+// Rows returns all rows, in no order.
+func (t *Table) Rows() iter.Seq[Ref] {
+	return func(yield func(Ref) bool) {
+		for i := range t.parts {
+			for n := range t.parts[i].size {
+				if !yield(Ref(i)<<32 | Ref(n)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Row returns a row.
+func (t *Table) Row(ref Ref) Row {
+	p := &t.parts[ref>>32]
+	return t.row(p, t.cell(p, uint32(ref)))
+}
 
 // Rest returns the sums of all flows whose keys have no row, false when there are none.
-func (t *Table) Rest() (Row, bool) { return t.row(&t.rest), t.rest.flows > 0 }
+func (t *Table) Rest() (Row, bool) {
+	sum := Row{First: ^uint64(0)}
+	for i := range t.parts {
+		r := t.row(&t.parts[i], t.parts[i].rest)
+		sum.First, sum.Last = min(sum.First, r.First), max(sum.Last, r.Last)
+		sum.Flows += r.Flows
+		sum.Packets, sum.Bytes = sum.Packets+r.Packets, sum.Bytes+r.Bytes
+		sum.RevPackets, sum.RevBytes = sum.RevPackets+r.RevPackets, sum.RevBytes+r.RevBytes
+		sum.Flags, sum.RevFlags = sum.Flags|r.Flags, sum.RevFlags|r.RevFlags
+	}
+	return sum, sum.Flows > 0
+}
 
 // row returns a cell as a row.
-func (t *Table) row(c *Cell) Row {
-	r := Row{Key: c.key(), First: c.first, Last: c.last, Flows: c.flows, Packets: c.packets, Bytes: c.bytes}
-	if c.reverse > 0 {
-		r.RevPackets, r.RevBytes = t.reverse[c.reverse-1].packets, t.reverse[c.reverse-1].bytes
+func (t *Table) row(p *part, c Cell) Row {
+	r := Row{Key: t.key(c), Own: t.Own(c), First: c[cellFirst], Last: c[cellLast], Flows: c[cellFlows],
+		Packets: c[cellPackets], Bytes: c[cellBytes], Flags: uint8(c[cellMore]), RevFlags: uint8(c[cellMore] >> 8)}
+	if n := c[cellMore] >> 32; n > 0 {
+		r.RevPackets, r.RevBytes = p.reverse[n-1].packets, p.reverse[n-1].bytes
 	}
 	return r
 }
 
-// Compare orders the keys of two rows: by value, then by protocol.
-func (t *Table) Compare(i, j int) int {
-	a, b := t.cell(uint32(i)), t.cell(uint32(j))
-	return cmp.Or(cmp.Compare(a.value.Hi, b.value.Hi), cmp.Compare(a.value.Lo, b.value.Lo),
-		cmp.Compare(a.proto, b.proto))
+// Compare orders the keys of two rows, the first word first.
+func (t *Table) Compare(i, j Ref) int {
+	return slices.Compare(t.key(t.cell(&t.parts[i>>32], uint32(i))), t.key(t.cell(&t.parts[j>>32], uint32(j))))
 }

@@ -170,6 +170,19 @@ func (v Value) Addr() netip.Addr {
 	return netip.AddrFrom16(b).Unmap()
 }
 
+// Mask4 returns the bits of the first n of an IPv4 address as a value, at most 32.
+func Mask4(n int) Value {
+	return Value{Lo: Mapped4 | uint64(^uint32(0)<<(32-min(max(n, 0), 32)))}
+}
+
+// Mask6 returns the bits of the first n of an IPv6 address as a value, at most 128.
+func Mask6(n int) Value {
+	if n <= 64 {
+		return Value{Hi: ^uint64(0) << (64 - max(n, 0))}
+	}
+	return Value{^uint64(0), ^uint64(0) << (128 - min(n, 128))}
+}
+
 // Value returns the value of a field that is a number or an address.
 func (r *Record) Value(f Field) Value {
 	if int(f) < NumFields && descriptions[f].Kind == KindAddress {

@@ -1,0 +1,369 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+)
+
+// user is what one goroutine of a scan does with the flows.
+type user interface {
+	// use uses the flows of an unpacked block, whose number tells how many came before it.
+	// It returns how many records the block has and how many flows they stand for, the
+	// damage in it, and an error that ends the scan.
+	use(b *nffile.Block, serial uint64) (records, flows uint64, damage, err error)
+
+	// end is called behind each file, where one user gets all blocks in order.
+	end() error
+
+	sums() *Totals
+}
+
+// scan lets users have all blocks of the input, each one of them: one user in order,
+// several as they come. It returns the sums of all, and what was wrong with the files; or
+// the error of a user, where ErrStop is none.
+func (in Input) scan(ctx context.Context, users ...user) (Totals, error) {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	src := &source{files: in.Files, limit: in.Window, progress: newProgress(in.Files, in.Progress)}
+	var err error
+	if len(users) == 1 {
+		err = src.inOrder(inner, users[0])
+	} else {
+		err = src.anyOrder(inner, cancel, users)
+	}
+	totals := *users[0].sums()
+	for _, u := range users[1:] {
+		totals.merge(u.sums())
+	}
+	if err != nil {
+		src.finish(context.Background(), &totals)
+		if errors.Is(err, ErrStop) {
+			err = nil
+		}
+		return totals, err
+	}
+	return totals, src.finish(ctx, &totals)
+}
+
+// anyOrder lets several users read, unpack and use blocks, each in a goroutine of its own.
+func (s *source) anyOrder(ctx context.Context, cancel func(), users []user) error {
+	var wg sync.WaitGroup
+	failures := make([]error, len(users))
+	for i, u := range users {
+		wg.Go(func() {
+			var b nffile.Block
+			for serial, ok := s.next(ctx, &b); ok; serial, ok = s.next(ctx, &b) {
+				if failures[i] = s.give(&b, b.Unpack(), serial, u); failures[i] != nil {
+					cancel()
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(failures...)
+}
+
+// give lets a user use a block that has been unpacked, or has not been because of damage.
+func (s *source) give(b *nffile.Block, damage error, serial uint64, u user) (err error) {
+	var records, flows uint64
+	if damage == nil {
+		records, flows, damage, err = u.use(b, serial)
+	}
+	if damage != nil {
+		s.damaged(damage)
+	}
+	if err == nil {
+		s.counted(b, records, flows)
+	}
+	return err
+}
+
+// aheadBlocks is how many blocks are unpacked ahead of a user that gets them in order.
+const aheadBlocks = 4
+
+// unpacked is a block on its way to the user.
+type unpacked struct {
+	block  *nffile.Block
+	serial uint64
+	damage error
+}
+
+// inOrder lets one user use all blocks, which another goroutine reads and unpacks.
+func (s *source) inOrder(ctx context.Context, u user) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	blocks, free := make(chan unpacked, aheadBlocks), make(chan *nffile.Block, aheadBlocks)
+	for range aheadBlocks {
+		free <- new(nffile.Block)
+	}
+	go func() {
+		defer close(blocks)
+		for {
+			select {
+			case b := <-free:
+				serial, ok := s.next(ctx, b)
+				if !ok {
+					return
+				}
+				blocks <- unpacked{b, serial, b.Unpack()} // has room for all there are
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	defer func() {
+		cancel()
+		for range blocks { // until the goroutine has ended
+		}
+	}()
+	path := ""
+	for b := range blocks {
+		if b.block.Path() != path {
+			if err := u.end(); err != nil {
+				return err
+			}
+			path = b.block.Path()
+		}
+		if err := s.give(b.block, b.damage, b.serial, u); err != nil {
+			return err
+		}
+		free <- b.block
+	}
+	return u.end()
+}
+
+// cursor steps through the flows of blocks and does something with them.
+type cursor interface {
+	Next(*nffile.Block) bool // steps to the next flow of a block
+	Err() error              // what was wrong with the block
+
+	sums() (first, last, flows, packets, bytes uint64) // of the flow
+	decoded() *nffile.Decoder                          // has the flow, nil when it is damaged
+	use() error                                        // does it, for the flow
+	end() error                                        // is called behind each file
+}
+
+// stepper is the user of a cursor.
+type stepper struct {
+	cursor
+	window  Window
+	matcher *matcher
+	limit   uint64
+	totals  Totals
+}
+
+func (s *stepper) sums() *Totals { return &s.totals }
+
+func (s *stepper) use(b *nffile.Block, _ uint64) (records, flows uint64, damage, err error) {
+	t := &s.totals
+	t.BytesRead += uint64(b.Size())
+	for s.Next(b) {
+		t.Read++
+		first, last, n, packets, bytes := s.cursor.sums()
+		records++
+		flows += n
+		if !s.window.has(first, last) || s.matcher != nil && !s.matcher.matches(s.decoded()) {
+			continue
+		}
+		t.add(first, last, n, packets, bytes)
+		if err := s.cursor.use(); err != nil {
+			return records, flows, nil, err
+		}
+		if t.Records == s.limit {
+			return records, flows, nil, ErrStop
+		}
+	}
+	return records, flows, s.Err(), nil
+}
+
+// each lets a cursor step through all flows of the input, in order.
+func (in Input) each(ctx context.Context, c cursor) (Totals, error) {
+	return in.scan(ctx, &stepper{cursor: c, window: in.Window, matcher: in.newMatcher(new(atomic.Uint64)),
+		limit: in.Limit})
+}
+
+// progress tells how much has been read. nil does nothing.
+type progress struct {
+	done, total int64
+	tell        func(done, total int64)
+}
+
+// newProgress returns the progress over files, nil where nobody wants to know.
+func newProgress(files []string, tell func(done, total int64)) *progress {
+	if tell == nil {
+		return nil
+	}
+	p := &progress{tell: tell}
+	for _, path := range files {
+		if info, err := os.Stat(path); err == nil { // opening says what is wrong
+			p.total += info.Size()
+		}
+	}
+	return p
+}
+
+// add says that so many bytes more are done.
+func (p *progress) add(n int64) {
+	if p != nil {
+		p.done = min(p.done+n, p.total)
+		p.tell(p.done, p.total)
+	}
+}
+
+// maxProblems is how many of the problems with files a query reports.
+const maxProblems = 20
+
+// source hands out the blocks of files, one after the other, to any number of
+// goroutines.
+type source struct {
+	mu       sync.Mutex
+	files    []string
+	limit    Window
+	progress *progress
+	serial   uint64 // of the block that is read next
+	cur      *nffile.File
+	tallies  map[*nffile.File]*tally
+	totals   Totals // window and damage only
+	problems []error
+}
+
+// tally is what has been read of a file, to be compared with its statistics.
+type tally struct {
+	records, flows uint64
+	blocks         int  // that have been handed out and are not counted yet
+	ended          bool // no more blocks come
+}
+
+// next reads the next block, still packed, and gives it a number. It returns false after
+// the last.
+func (s *source) next(ctx context.Context, b *nffile.Block) (serial uint64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ctx.Err() == nil {
+		if s.cur == nil && !s.open() {
+			if len(s.files) == 0 {
+				return 0, false
+			}
+			continue
+		}
+		err := s.cur.ReadBlock(b)
+		if err == nil {
+			s.tallies[s.cur].blocks++
+			s.progress.add(int64(b.Packed()))
+			s.serial++
+			return s.serial, true
+		}
+		if !errors.Is(err, io.EOF) {
+			s.totals.Skipped++
+			s.problem(err)
+			if errors.As(err, new(*nffile.FormatError)) {
+				continue // with the next sound block
+			}
+		}
+		s.tallies[s.cur].ended = true
+		s.compare(s.cur)
+		s.cur.Close()
+		s.cur = nil
+	}
+	return 0, false
+}
+
+// open opens the next file, and says whether there is one to read: not one that cannot be
+// opened, nor one whose statistics say that it has no flows of the window.
+func (s *source) open() bool {
+	if len(s.files) == 0 {
+		return false
+	}
+	f, err := nffile.OpenFile(s.files[0])
+	s.files = s.files[1:]
+	if err != nil {
+		s.problem(err)
+		return false
+	}
+	if !s.limit.overlaps(f) {
+		s.progress.add(f.Size())
+		f.Close()
+		return false
+	}
+	for _, damage := range f.Damage() {
+		s.problem(damage)
+	}
+	s.totals.window(f)
+	s.cur = f
+	if s.tallies == nil {
+		s.tallies = map[*nffile.File]*tally{}
+	}
+	s.tallies[f] = new(tally)
+	return true
+}
+
+// counted says that a block has been read to its end, with so many flow records that
+// stand for so many flows.
+func (s *source) counted(b *nffile.Block, records, flows uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tallies[b.File()]
+	t.records += records
+	t.flows += flows
+	t.blocks--
+	s.compare(b.File())
+}
+
+// compare notes when a file of which everything has been read says that it has other
+// flows. The lock is held.
+func (s *source) compare(f *nffile.File) {
+	t := s.tallies[f]
+	if t.blocks > 0 || !t.ended {
+		return
+	}
+	if err := f.CompareFlows(t.records, t.flows); err != nil {
+		s.problem(err)
+	}
+	delete(s.tallies, f)
+}
+
+// problem notes an error with a file; the lock is held.
+func (s *source) problem(err error) {
+	if len(s.problems) < maxProblems {
+		s.problems = append(s.problems, err)
+	}
+}
+
+// damaged notes a block that could not be read to its end.
+func (s *source) damaged(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.totals.Skipped++
+	s.problem(err)
+}
+
+// finish closes what is open, and joins the totals and problems.
+func (s *source) finish(ctx context.Context, t *Totals) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cur != nil {
+		s.cur.Close()
+		s.cur = nil
+	}
+	t.Skipped += s.totals.Skipped
+	t.WindowFirst, t.WindowLast, t.HasWindow = max(s.totals.WindowFirst, s.limit.From), s.totals.WindowLast,
+		s.totals.HasWindow
+	if s.limit.To > 0 {
+		t.WindowLast = min(t.WindowLast, s.limit.To)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(s.problems) == maxProblems {
+		s.problems = append(s.problems, fmt.Errorf("more problems are not shown"))
+	}
+	return errors.Join(s.problems...)
+}

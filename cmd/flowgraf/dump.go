@@ -22,6 +22,7 @@ import (
 type dumpOptions struct {
 	files       archive.Selection
 	window      string
+	within      bool
 	filterFile  string
 	checkFilter bool
 	stats       []string
@@ -57,7 +58,8 @@ Files that are being written (nfcapd.current.*) are left out of directories;
 is named with -r is read in any case.
 
 -t takes START or START-END, as 2026/11/22.13:30:00 or less of it, or +N or -N, the
-first or last N seconds of the files. Flows pass that begin and end within it.
+first or last N seconds of the files. Flows pass that overlap it; with --within those
+that begin and end in it, as with nfdump.
 
 FILTER is nfdump's filter language, that of 1.7.1, 1.7.8 and 1.8 at once: only the
 flows that match it are listed, ranked or written. It may be several words. -f reads
@@ -100,6 +102,7 @@ be read of the others is printed, and the exit code is 1.`,
 	f.StringVarP(&o.files.Sources, "sources", "M", "", "look for -r or -R in each of `base/a:b:c`")
 	f.BoolVar(&o.files.Current, "current", false, "files that are being written too")
 	f.StringVarP(&o.window, "time", "t", "", "only flows within a `window`: START[-END], +N, -N")
+	f.BoolVar(&o.within, "within", false, "with -t: only flows that begin and end in the window, as nfdump has it")
 	f.StringVarP(&o.filterFile, "filter-file", "f", "", "read the filter from a `file`")
 	f.BoolVarP(&o.checkFilter, "check-filter", "Z", false, "only tell whether the filter is right")
 	f.BoolVarP(&o.info, "info", "I", false, "the statistics that the files keep")
@@ -178,6 +181,7 @@ func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []s
 		if in.Window, err = query.ParseWindow(o.window, in.Files, time.Local); err != nil {
 			return usageError{err}
 		}
+		in.Window.Within = o.within
 	}
 	unread := errors.Join(found.Unreadable...)
 	switch {

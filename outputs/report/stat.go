@@ -121,13 +121,10 @@ func (p *textTables) row(b []byte, t *query.Table, r *query.Row, totals *query.T
 
 // appendValue appends the value of an element.
 func appendValue(b []byte, e query.Element, r *query.Row) []byte {
-	switch {
-	case e.IsAddr():
+	if e.IsAddr() {
 		return appendPlainAddr(b, r.Addr())
-	case e.IsFlags():
-		return appendFlags(b, uint8(r.Number()))
 	}
-	return strconv.AppendUint(b, r.Number(), 10)
+	return appendNumber(b, e, r.Number())
 }
 
 // appendShare appends a counter and how much of the total it is.

@@ -40,7 +40,8 @@ type counter struct {
 	x      *nffile.Extractor
 	batch  batch
 	kinds  []kind
-	whole  bool // a kind keeps whole flows
+	list   *sorted // of the kinds, if there is one
+	whole  bool    // a kind keeps whole flows
 	limit  uint64
 	totals Totals
 }
@@ -100,7 +101,8 @@ func (in Input) newCounter(stats []Stat, r *request, m *matcher, of int) *counte
 	case len(r.aggregation.Keys) > 0:
 		c.kinds = append(c.kinds, kind{groups: newGroups(&r.aggregation, &columns, memory)})
 	default:
-		c.kinds = append(c.kinds, kind{sorted: newSorted(r, memory)})
+		c.list = newSorted(r, memory)
+		c.kinds = append(c.kinds, kind{sorted: c.list})
 	}
 	for i := range c.kinds {
 		k := &c.kinds[i]
@@ -181,10 +183,7 @@ func (c *counter) flush() {
 }
 
 // full says whether there is no memory for more of what cannot be summed up.
-func (c *counter) full() bool {
-	last := &c.kinds[len(c.kinds)-1]
-	return last.sorted != nil && last.sorted.full
-}
+func (c *counter) full() bool { return c.list != nil && c.list.full }
 
 // merge adds what another counter has.
 func (k *kind) merge(o *kind) {

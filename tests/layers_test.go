@@ -20,6 +20,7 @@ var importLayers = [][]string{
 	{"plugins/flowmetric", "plugins/flowmetric/generate"},
 	{"plugins/collector", "plugins/exporter", "plugins/vcenter", "plugins/vcenter/vcentertest", "outputs/archive",
 		"outputs/query", "outputs/replay", "outputs/report", "outputs/waitlog"},
+	{"outputs/index"},
 	{"outputs/nffile", "plugins/nffilter"},
 	{"plugins/netflow", "plugins/sflow"},
 	{"plugins/ipfix"},

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/flowgraf/flowgraf/outputs/index"
 )
 
 // Limits say what is kept of archives. Zero values set no limit.
@@ -52,8 +54,8 @@ type stored struct {
 
 // Expire removes the oldest complete files of archives, of all together, until the
 // limits hold, and directories by date that are empty then. It touches nothing but
-// files with names of nfcapd (12 or 14 digits) or of Pcap and never the newest one,
-// and follows no link out of an archive.
+// files with names of nfcapd (12 or 14 digits) or of Pcap, with the index of each, and
+// never the newest one, and follows no link out of an archive.
 // Names are in the time of loc.
 //
 // Where a limit of size or free space was exceeded, it goes on to the watermark, so
@@ -91,6 +93,9 @@ func Expire(dirs []string, l Limits, loc *time.Location, now time.Time) (Expired
 		if err := os.Remove(f.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 			continue
+		}
+		if err := os.Remove(index.Path(f.path)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
 		}
 		total -= f.size
 		done.Files++
@@ -130,7 +135,11 @@ func storedIn(dir string, loc *time.Location) ([]stored, error) {
 			return nil
 		}
 		if err == nil {
-			files = append(files, stored{e.Path, slot, diskSize(info)})
+			size := diskSize(info)
+			if beside, err := os.Lstat(index.Path(e.Path)); err == nil {
+				size += diskSize(beside)
+			}
+			files = append(files, stored{e.Path, slot, size})
 		}
 		return err
 	})

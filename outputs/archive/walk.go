@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/flowgraf/flowgraf/outputs/index"
 )
 
 // Entry is a file that a walk has found.
@@ -74,7 +76,7 @@ func (w *walk) dir(path, real string, outside bool) error {
 		return w.wrong(path, err)
 	}
 	for _, d := range entries {
-		if strings.HasPrefix(d.Name(), ".") || d.Name() == "lost+found" {
+		if strings.HasPrefix(d.Name(), ".") || d.Name() == "lost+found" || isBeside(d.Name()) {
 			continue
 		}
 		if err := w.entry(filepath.Join(path, d.Name()), filepath.Join(real, d.Name()), d, outside); err != nil {
@@ -121,6 +123,14 @@ func (w *walk) entry(path, real string, d fs.DirEntry, outside bool) error {
 		return w.dir(path, real, outside)
 	}
 	return w.fn(Entry{Path: path, Type: kind, Linked: linked, Outside: outside})
+}
+
+// AsidePrefix begins the name of what a flow file was before it was repaired.
+const AsidePrefix = "nfcapd.current.damaged-"
+
+// isBeside says whether a name is that of a file beside a flow file.
+func isBeside(name string) bool {
+	return strings.HasPrefix(name, index.Prefix) || strings.HasPrefix(name, AsidePrefix)
 }
 
 // hidden says whether a place in the tree lies below a name that begins with a dot:

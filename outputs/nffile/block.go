@@ -35,6 +35,7 @@ type File struct {
 	gaps   bool   // something before off is no sound block
 	maps   maps1  // layout 1: as of the block before off
 	finder *walker
+	omit   []Place // blocks that are passed over
 
 	misses atomic.Uint32 // blocks that are packed with no compression at all
 }
@@ -237,6 +238,7 @@ func (f *File) Damage() []error { return f.damage }
 func (f *File) ReadBlock(b *Block) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.passOmitted()
 	if f.off >= f.end {
 		return f.ended()
 	}

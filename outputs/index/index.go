@@ -1,0 +1,252 @@
+// Package index tells which blocks of a flow file can hold an address, a port or an AS
+// number, so that the others need not be read.
+//
+// Each flow file may have an index beside it, a file of its own with a name that begins
+// with Prefix: one that no release of nfdump looks at. It has for each block of the flow
+// file the times of its flows and three filters (binary fuse filters of 8 bits, which say
+// "maybe" for 1 in 256 of what is not there), sized by what the block holds. An index is
+// used only for the file it was made of, as its size, its time and its checksum say, and
+// only where its own checksums are right; any other is left aside.
+//
+// The file, little-endian:
+//
+//	 0  8 bytes "flowgidx", u32 version 1, u32 number of blocks
+//	16  u64 size of the flow file, i64 its time of modification in ns since 1970,
+//	    u64 XXH64 of its header and its end
+//	40  u64 XXH64 of the entries, u64 XXH64 of the 48 bytes before
+//	56  an entry of 80 bytes for each block: u64 offset and u64 size in the flow file,
+//	    u64 flow records, u64 flows they stand for, u64 first and u64 last time in ms
+//	    since 1970, u64 offset of the filters and u64 their XXH64, u32 length of each of
+//	    the three (addresses, ports, AS), u32 1 when the block holds more than flows
+//	    filters: u8 1, u8 0 ×3, u32 segment length, u32 segments' length, u32 0, u64
+//	    seed, fingerprints; or for few values u8 0, u8 0 ×7, their u64 hashes
+package index
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/disk"
+	"github.com/flowgraf/flowgraf/plugins/nffilter"
+)
+
+// Prefix begins the name of an index. Programs of nfdump pass over names that begin with
+// nfcapd.current when they look through directories; those that begin with a dot they
+// try to read.
+const Prefix = "nfcapd.current.index-"
+
+// Path returns where the index of a flow file is.
+func Path(file string) string {
+	dir, name := filepath.Split(file)
+	return filepath.Join(dir, Prefix+name)
+}
+
+// FileOf returns the flow file that an index is of, false when the name is not one of an
+// index.
+func FileOf(path string) (string, bool) {
+	dir, name := filepath.Split(path)
+	name, ok := strings.CutPrefix(name, Prefix)
+	return filepath.Join(dir, name), ok
+}
+
+// The sizes of the file.
+const (
+	magic     = "flowgidx"
+	version   = 1
+	headSize  = 56
+	entrySize = 80
+	maxBlocks = 1 << 24
+)
+
+var le = binary.LittleEndian
+
+// The filters of a block.
+const (
+	ofAddresses = iota
+	ofPorts
+	ofAS
+	numFilters
+)
+
+// filterOf returns which filter has the keys of a kind.
+func filterOf(kind nffilter.KeyKind) int {
+	switch kind {
+	case nffilter.KeyPort:
+		return ofPorts
+	case nffilter.KeyAS:
+		return ofAS
+	}
+	return ofAddresses
+}
+
+// entry is what an index says of one block.
+type entry struct {
+	place          nffile.Place
+	records, flows uint64
+	first, last    uint64 // of its flows, milliseconds since 1970
+	at, sum        uint64 // of its filters in the index
+	lengths        [numFilters]uint32
+	tables         bool // it holds exporters, samplers or names too
+}
+
+// identity is what a flow file is known by.
+type identity struct {
+	size, modified int64
+	sum            uint64
+}
+
+// endBytes is how much of the end of a flow file is in its checksum: ident, statistics.
+const endBytes = 512
+
+// identityOf returns that of a file.
+func identityOf(path string) (identity, error) {
+	f, info, err := disk.OpenRegular(path)
+	if err != nil {
+		return identity{}, err
+	}
+	defer f.Close()
+	id := identity{size: info.Size(), modified: info.ModTime().UnixNano()}
+	b := make([]byte, endBytes)
+	h := xxhash.New()
+	n, err := f.ReadAt(b[:min(endBytes, id.size)], 0)
+	h.Write(b[:n])
+	if err == nil {
+		n, err = f.ReadAt(b[:min(endBytes, id.size)], id.size-min(endBytes, id.size))
+		h.Write(b[:n])
+	}
+	id.sum = h.Sum64()
+	return id, err
+}
+
+// encode appends an entry.
+func (e *entry) encode(dst []byte) []byte {
+	for _, v := range [...]uint64{uint64(e.place.Offset), uint64(e.place.Size), e.records, e.flows, e.first, e.last,
+		e.at, e.sum} {
+		dst = le.AppendUint64(dst, v)
+	}
+	for _, n := range e.lengths {
+		dst = le.AppendUint32(dst, n)
+	}
+	tables := uint32(0)
+	if e.tables {
+		tables = 1
+	}
+	return le.AppendUint32(dst, tables)
+}
+
+// decode reads an entry.
+func (e *entry) decode(b []byte) {
+	_ = b[entrySize-1]
+	word := func(i int) uint64 { return le.Uint64(b[8*i:]) }
+	e.place = nffile.Place{Offset: int64(word(0)), Size: int64(word(1))}
+	e.records, e.flows, e.first, e.last, e.at, e.sum = word(2), word(3), word(4), word(5), word(6), word(7)
+	for i := range e.lengths {
+		e.lengths[i] = le.Uint32(b[64+4*i:])
+	}
+	e.tables = le.Uint32(b[76:]) != 0
+}
+
+// Index is an index that is right, and open.
+type Index struct {
+	f       *os.File
+	path    string
+	size    int64
+	entries []entry
+	buf     []byte
+}
+
+// ErrStale says that an index is of another file, or of what the file was before.
+var ErrStale = errors.New("made of another file, or of what it was before")
+
+// ErrDamaged says that an index is none, or not whole.
+var ErrDamaged = errors.New("damaged, or no index")
+
+// Open opens the index of a flow file. Without one the error is of fs.ErrNotExist; one
+// that is of no use is ErrStale or ErrDamaged.
+func Open(file string) (*Index, error) {
+	x := &Index{path: Path(file)}
+	f, info, err := disk.OpenRegular(x.path)
+	if err != nil {
+		return nil, err
+	}
+	x.f, x.size = f, info.Size()
+	if err := x.read(file); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("index %s: %w", x.path, err)
+	}
+	return x, nil
+}
+
+// Close closes it.
+func (x *Index) Close() error { return x.f.Close() }
+
+// read reads all but the filters.
+func (x *Index) read(file string) error {
+	var head [headSize]byte
+	if _, err := x.f.ReadAt(head[:], 0); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	n := int64(le.Uint32(head[12:]))
+	switch {
+	case string(head[:8]) != magic || le.Uint32(head[8:]) != version:
+		return fmt.Errorf("%w: expected %q, version %d", ErrDamaged, magic, version)
+	case xxhash.Sum64(head[:48]) != le.Uint64(head[48:]):
+		return fmt.Errorf("%w: the checksum of its header is wrong", ErrDamaged)
+	case n > maxBlocks || headSize+n*entrySize > x.size:
+		return fmt.Errorf("%w: %d bytes are too few for %d blocks", ErrDamaged, x.size, n)
+	}
+	id, err := identityOf(file)
+	if err != nil {
+		return err
+	}
+	if id != (identity{int64(le.Uint64(head[16:])), int64(le.Uint64(head[24:])), le.Uint64(head[32:])}) {
+		return ErrStale
+	}
+	b := make([]byte, n*entrySize)
+	if _, err := x.f.ReadAt(b, headSize); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if xxhash.Sum64(b) != le.Uint64(head[40:]) {
+		return fmt.Errorf("%w: the checksum of its entries is wrong", ErrDamaged)
+	}
+	x.entries = make([]entry, n)
+	for i := range x.entries {
+		x.entries[i].decode(b[i*entrySize:])
+	}
+	return nil
+}
+
+// filters reads those of a block.
+func (x *Index) filters(e *entry) (f [numFilters]filter, err error) {
+	total := int64(0)
+	for _, n := range e.lengths {
+		total += int64(n)
+	}
+	if int64(e.at) < 0 || int64(e.at) > x.size || total > x.size-int64(e.at) {
+		return f, fmt.Errorf("index %s: %w: filters lie behind its end", x.path, ErrDamaged)
+	}
+	if int64(cap(x.buf)) < total {
+		x.buf = make([]byte, total)
+	}
+	b := x.buf[:total]
+	if _, err := x.f.ReadAt(b, int64(e.at)); err != nil {
+		return f, fmt.Errorf("index %s: %w: %w", x.path, ErrDamaged, err)
+	}
+	if xxhash.Sum64(b) != e.sum {
+		return f, fmt.Errorf("index %s: %w: the checksum of filters is wrong", x.path, ErrDamaged)
+	}
+	for i, n := range e.lengths {
+		if f[i], err = decodeFilter(b[:n]); err != nil {
+			return f, fmt.Errorf("index %s: %w", x.path, err)
+		}
+		b = b[n:]
+	}
+	return f, nil
+}

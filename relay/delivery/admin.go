@@ -127,8 +127,8 @@ func (s *Sender) Oldest() time.Duration {
 }
 
 // Retry makes a mail due now, lets it go if it is held, and ends the pauses of
-// smarthosts. It is always tried, and from now on it has the whole time again in which it
-// may be put off.
+// smarthosts. It is always tried, once more when an attempt is being made, and from now on
+// it has the whole time again in which it may be put off.
 func (s *Sender) Retry(id string) error {
 	if err := s.opts.Queue.SetHeld(id, false); err != nil {
 		return err
@@ -142,9 +142,12 @@ func (s *Sender) Retry(id string) error {
 	s.endPauses()
 	e.due = time.Now()
 	e.patience = e.due
-	if e.index >= 0 {
+	switch {
+	case e.index >= 0:
 		heap.Fix(s.lane(e), e.index)
-	} else if e.held {
+	case e.work != nil:
+		e.held, e.again = false, true
+	case e.held:
 		e.held = false
 		s.push(e)
 	}

@@ -16,6 +16,7 @@ type entry struct {
 	attempts    int
 	critical    bool
 	held        bool   // it waits until somebody lets it go
+	again       bool   // a person wants it tried again, behind the attempt that is made now
 	destination string // whose lanes it waits in
 	index       int    // in its lane, -1 while it is worked on or held
 	work        *attempt
@@ -68,6 +69,9 @@ func (s *Sender) putBack(e *entry, open []recipient, due time.Time) {
 	defer s.mu.Unlock()
 	if open != nil {
 		e.destination = s.destinationOf(open)
+	}
+	if e.again {
+		due, e.again = time.Now(), false
 	}
 	e.work, e.due = nil, due
 	s.push(e)

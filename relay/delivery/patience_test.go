@@ -111,6 +111,24 @@ func TestHeldDoesNotExpire(t *testing.T) {
 	})
 }
 
+// Retry while an attempt is made is another attempt, at once behind it.
+func TestRetryBehindAnAttempt(t *testing.T) {
+	bubble(t, 1, nil, func(b *bench) {
+		b.servers[0].set("RCPT", "slow 5s 450 4.2.0 greylisted")
+		b.start()
+		id := b.add("x\r\n", "x@example.com")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		b.servers[0].set("RCPT", "250 ok")
+		if err := b.sender.Retry(id); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		b.want(1, 1)
+	})
+}
+
 // Retry asks the smarthost at once, whatever pause it has.
 func TestRetryTries(t *testing.T) {
 	bubble(t, 1, func(o *Options) { o.ExpireAfter = time.Hour }, func(b *bench) {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flowgraf/flowgraf/relay/monitor"
 	"github.com/flowgraf/flowgraf/relay/queue"
 	"github.com/flowgraf/flowgraf/relay/smtpd"
 )
@@ -201,8 +202,8 @@ func (r *Relay) inherit() (whole bool, server *smtpd.Server, err error) {
 	waiting := old.Waiting()
 	server = old.yield()
 	if waiting > 0 && old.opts.Spool != r.opts.Spool {
-		r.opts.Monitor.Warnf("%d mails wait in the spool %q, which is no longer used: they leave when an agent runs "+
-			"with it again", waiting, old.opts.Spool)
+		r.opts.Monitor.Warnf("%s in the spool %q, which is no longer used until an agent runs with it again",
+			monitor.MailsWait(waiting), old.opts.Spool)
 	}
 	return false, server, nil
 }

@@ -5,7 +5,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // The first thing that a newcomer runs: flows in four protocols, metrics, an
@@ -53,5 +55,28 @@ func TestDemoShowsEverything(t *testing.T) {
 	if top := run(t, flowgraf, "dump", "-R", filepath.Join(dir, "archive"), "-s", "srcip", "-n",
 		"5"); !strings.Contains(top, "Top 5 Src IP Addr ordered by flows") {
 		t.Errorf("flowgraf dump on the archive:\n%s", top)
+	}
+}
+
+// Closing the demo's terminal ends the demo, and with it its agent.
+func TestDemoEndsWithItsTerminal(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "demo")
+	demo := start(t, flowgraf, "demo", "--directory", dir, "--rate", "10")
+	started := regexp.MustCompile(`Listening on .*?127\.0\.0\.1:(\d+)`)
+	var flows string
+	waitFor(t, 30*time.Second, "the demo's agent", func() bool {
+		log, _ := os.ReadFile(filepath.Join(dir, "agent.log"))
+		if m := started.FindSubmatch(log); m != nil {
+			flows = "127.0.0.1:" + string(m[1])
+		}
+		return flows != "" && strings.Contains(demo.out.String(), "127.0.0.1")
+	})
+	demo.cmd.Process.Signal(syscall.SIGHUP)
+	<-demo.done
+	if demo.err != nil {
+		t.Errorf("the demo ended with %v", demo.err)
+	}
+	if taken(flows) {
+		t.Error("its agent still runs")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
@@ -80,6 +81,10 @@ func (o *demoOptions) run(ctx context.Context, out io.Writer) error {
 	if o.duration < 0 {
 		return usageError{fmt.Errorf("--duration is %s: expected a time such as 30s, or 0 for no end", o.duration)}
 	}
+	// The end of its terminal, or of what reads its output, is the demo's end, and with it
+	// the agent's.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGPIPE)
+	defer stop()
 	if o.duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.duration)

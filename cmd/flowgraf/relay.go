@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/flowgraf/flowgraf/relay"
 	"github.com/flowgraf/flowgraf/relay/exim"
 	"github.com/flowgraf/flowgraf/relay/keeper"
+	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 func newRelayCommand() *cobra.Command {
@@ -68,8 +70,14 @@ func keepConnections() {
 }
 
 func importExim(out io.Writer, file string) error {
-	f, err := os.Open(file)
-	if err != nil {
+	f, err := storage.Open(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: no such file: expected exim4's settings, which Debian keeps in "+
+			"/etc/exim4/update-exim4.conf.conf", file)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s: this user may not read it: run it as root, or give it a copy", file)
+	case err != nil:
 		return err
 	}
 	defer f.Close()

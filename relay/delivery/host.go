@@ -165,8 +165,8 @@ func (s *Sender) release(a *attempt, out *outcome) {
 		return
 	}
 	if h.failures > 0 {
-		s.opts.Monitor.Infof("%s works again after %s; %d mails wait",
-			h.title(), now.Sub(h.since).Round(time.Second), len(s.known))
+		s.opts.Monitor.Infof("%s works again after %s; %s",
+			h.title(), now.Sub(h.since).Round(time.Second), monitor.MailsWait(len(s.known)))
 	}
 	h.failures, h.until, h.since = 0, time.Time{}, time.Time{}
 	if out.fault == faultNone {
@@ -192,12 +192,12 @@ func (s *Sender) pause(h *host, err error, now time.Time) {
 	h.until = h.earned
 	pause := h.until.Sub(now)
 	s.opts.Monitor.Count(monitor.HostErrors, "connection")
-	const format = "%s: %v; paused for %s, %d mails wait"
+	const format = "%s: %v; paused for %s, %s"
 	if h.several { // another address may do
-		s.opts.Monitor.LimitedWarnf("pause "+h.name(), format, h.title(), err, pause.Round(time.Second), len(s.known))
+		s.opts.Monitor.LimitedWarnf("pause "+h.name(), format, h.title(), err, pause.Round(time.Second), monitor.MailsWait(len(s.known)))
 		return
 	}
-	s.opts.Monitor.Errorf(format, h.title(), err, pause.Round(time.Second), len(s.known))
+	s.opts.Monitor.Errorf(format, h.title(), err, pause.Round(time.Second), monitor.MailsWait(len(s.known)))
 }
 
 // doubt says that a connection broke within a mail. The caller holds mu.
@@ -218,8 +218,8 @@ func (s *Sender) doubt(h *host, id string, err error, now time.Time) {
 	h.doubts++
 	h.doubtTill = now.Add(pause)
 	s.opts.Monitor.Count(monitor.HostErrors, "connection")
-	s.opts.Monitor.Errorf("%s: %v, and so for %d different mails in a row; paused for %s, %d mails wait",
-		h.title(), err, len(h.broken), pause, len(s.known))
+	s.opts.Monitor.Errorf("%s: %v, and so for %d different mails in a row; paused for %s, %s",
+		h.title(), err, len(h.broken), pause, monitor.MailsWait(len(s.known)))
 }
 
 // endPause makes a server worth a try. A failure before the pause's end pauses it for

@@ -3,6 +3,7 @@
 package monitor
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -210,4 +211,12 @@ func (m *Monitor) admit(key string) (suppressed int, ok bool) {
 	}
 	suppressed, l.suppressed, l.last = l.suppressed, 0, now
 	return suppressed, true
+}
+
+// MailsWait is how lines say that mails wait: "1 mail waits", "2 mails wait".
+func MailsWait(n int) string {
+	if n == 1 {
+		return "1 mail waits"
+	}
+	return fmt.Sprint(n, " mails wait")
 }

@@ -56,3 +56,11 @@ func TestCounts(t *testing.T) {
 	none.Errorf("x")
 	none.LimitedWarnf("x", "y")
 }
+
+func TestMailsWait(t *testing.T) {
+	for n, want := range map[int]string{0: "0 mails wait", 1: "1 mail waits", 2: "2 mails wait"} {
+		if got := MailsWait(n); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

@@ -50,6 +50,7 @@ type Nfdump struct {
 	Watermark        int                 `toml:"watermark"`
 	Command          []string            `toml:"command"`
 	CommandTimeout   config.Duration     `toml:"command_timeout"`
+	Index            bool                `toml:"index"`
 	Format           string              `toml:"format"`
 	PcapDirectory    string              `toml:"pcap_directory"`
 	PcapCompression  string              `toml:"pcap_compression"`
@@ -68,6 +69,7 @@ type Nfdump struct {
 	pcap       *archive.Pcap    // nil when only flows are kept
 	expirePcap func()           // removes old pcap files where there is no archive that does
 	command    *archive.Command // nil without one
+	indexer    indexer
 	parser     flowmetric.DatagramParser
 	options    collector.Options // of the decoder
 	decoder    *collector.Decoder
@@ -223,6 +225,9 @@ func (p *Nfdump) open() error {
 	}
 	if p.archive != nil {
 		p.openWaiting()
+		if p.Index {
+			p.indexer.start(p.warnf)
+		}
 		if err := p.archive.Open(); err != nil {
 			p.closeWaiting()
 			if p.pcap != nil {
@@ -264,12 +269,14 @@ func (p *Nfdump) Close() error {
 	}
 	err := p.archive.Close()
 	p.closeWaiting()
+	p.indexer.stop()
 	p.stopCommand()
 	return errors.Join(raw, err)
 }
 
-// completed lets the command run for a complete file.
+// completed lets the command run for a complete file, and its index be made.
 func (p *Nfdump) completed(file archive.Complete) {
+	p.indexer.add(file)
 	if p.command != nil {
 		p.command.Add(file)
 	}

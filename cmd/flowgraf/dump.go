@@ -23,6 +23,7 @@ type dumpOptions struct {
 	files       archive.Selection
 	window      string
 	within      bool
+	noIndex     bool
 	filterFile  string
 	checkFilter bool
 	stats       []string
@@ -81,6 +82,9 @@ Where nfdump's versions differ, each format is printed as the version does that 
 it better (outputs/report/FORMATS.md says which); --compat 1.7.1 and 1.7.8 print what
 that version prints, byte for byte.
 
+Where a file has an index (flowgraf index), only the blocks are read that can hold the
+addresses, ports and AS numbers that the filter asks for; what is found is the same.
+
 Files that cannot be read, or are damaged, are named on standard error; what can
 be read of the others is printed, and the exit code is 1.`,
 		Example: `  flowgraf dump -r nfcapd.202611221200
@@ -102,6 +106,7 @@ be read of the others is printed, and the exit code is 1.`,
 	f.StringVarP(&o.files.Sources, "sources", "M", "", "look for -r or -R in each of `base/a:b:c`")
 	f.BoolVar(&o.files.Current, "current", false, "files that are being written too")
 	f.StringVarP(&o.window, "time", "t", "", "only flows within a `window`: START[-END], +N, -N")
+	f.BoolVar(&o.noIndex, "no-index", false, "read all blocks, also those that by an index hold nothing that matches")
 	f.BoolVar(&o.within, "within", false, "with -t: only flows that begin and end in the window, as nfdump has it")
 	f.StringVarP(&o.filterFile, "filter-file", "f", "", "read the filter from a `file`")
 	f.BoolVarP(&o.checkFilter, "check-filter", "Z", false, "only tell whether the filter is right")
@@ -182,6 +187,9 @@ func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []s
 			return usageError{err}
 		}
 		in.Window.Within = o.within
+	}
+	if !o.noIndex && o.write == "" {
+		useIndexes(&in, warnings)
 	}
 	unread := errors.Join(found.Unreadable...)
 	switch {

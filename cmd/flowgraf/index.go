@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/index"
+	"github.com/flowgraf/flowgraf/outputs/query"
 )
 
 func newIndexCommand() *cobra.Command {
@@ -46,6 +48,17 @@ do files of nfdump 1.6; they are named, and the exit code is 1.`,
 	f.BoolVar(&o.remove, "remove", false, "remove all indexes instead")
 	cmd.MarkFlagsMutuallyExclusive("force", "remove")
 	return cmd
+}
+
+// useIndexes lets a query pass over blocks that hold nothing of what it looks for, by the
+// indexes that files have.
+func useIndexes(in *query.Input, warnings io.Writer) {
+	guide := index.NewGuide(in.Filter, in.Window.From, in.Window.To, func(format string, args ...any) {
+		fmt.Fprintf(warnings, "flowgraf: "+format+"\n", args...)
+	})
+	if guide != nil {
+		in.Omit = guide.Omit
+	}
 }
 
 // indexOptions are the flags of flowgraf index.

@@ -122,6 +122,10 @@ type Input struct {
 	// in bytes; 0 is no bound. What it means for a result, Totals.Rest and ErrMemory tell.
 	Memory int64
 
+	// Omit tells which blocks of a file hold no flow that matches, how many flow records
+	// they have, and how many flows these stand for. They are not read. nil is none.
+	Omit func(*nffile.File) (places []nffile.Place, records, flows uint64)
+
 	// Progress is called with the bytes that are read, of so many, from time to time and by
 	// one goroutine at a time. nil does nothing.
 	Progress func(done, total int64)

@@ -31,7 +31,7 @@ type user interface {
 func (in Input) scan(ctx context.Context, users ...user) (Totals, error) {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
-	src := &source{files: in.Files, limit: in.Window, progress: newProgress(in.Files, in.Progress)}
+	src := &source{files: in.Files, limit: in.Window, omit: in.Omit, progress: newProgress(in.Files, in.Progress)}
 	var err error
 	if len(users) == 1 {
 		err = src.inOrder(inner, users[0])
@@ -227,6 +227,7 @@ type source struct {
 	mu       sync.Mutex
 	files    []string
 	limit    Window
+	omit     func(*nffile.File) (places []nffile.Place, records, flows uint64)
 	progress *progress
 	serial   uint64 // of the block that is read next
 	cur      *nffile.File
@@ -302,7 +303,25 @@ func (s *source) open() bool {
 		s.tallies = map[*nffile.File]*tally{}
 	}
 	s.tallies[f] = new(tally)
+	s.passOver(f)
 	return true
+}
+
+// passOver lets blocks of a file be that hold nothing of what is looked for. They count as
+// read, so that the sums are those of all blocks.
+func (s *source) passOver(f *nffile.File) {
+	if s.omit == nil {
+		return
+	}
+	places, records, flows := s.omit(f)
+	f.Omit(places)
+	s.totals.Read += records
+	t := s.tallies[f]
+	t.records += records
+	t.flows += flows
+	for _, place := range places {
+		s.progress.add(place.Size)
+	}
 }
 
 // counted says that a block has been read to its end, with so many flow records that
@@ -354,6 +373,7 @@ func (s *source) finish(ctx context.Context, t *Totals) error {
 		s.cur = nil
 	}
 	t.Skipped += s.totals.Skipped
+	t.Read += s.totals.Read
 	t.WindowFirst, t.WindowLast, t.HasWindow = max(s.totals.WindowFirst, s.limit.From), s.totals.WindowLast,
 		s.totals.HasWindow
 	if s.limit.To > 0 {

@@ -30,9 +30,8 @@ func newCheckCommand() *cobra.Command {
 		Long: `Check loads the configuration as the agent does, lets every plugin check its
 options, and asks flowgraf's own plugins whether they could start now: whether
 their ports are free, their directories writable for this user, and no other
-agent has them. It tells all that is wrong, with file and line; only a mistake in
-TOML itself hides what stands behind it. Nothing is sent, and nothing is left
-behind.
+agent has them. It tells all that is wrong, with file and line. Nothing is sent,
+and nothing is left behind.
 
 It ends with 0 when all is well, with 1 when a port or a directory is not to be
 had, with 2 when the configuration is wrong. Run it as the user that the agent
@@ -55,7 +54,7 @@ func check(out io.Writer, files, directories []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	c, mistakes := loadAll(files, true)
+	c, lost, mistakes := loadAll(files, true)
 	if err := logger.SetupLogging(&logger.Config{Quiet: true, InstanceName: "flowgraf"}); err != nil {
 		return err
 	}
@@ -68,7 +67,7 @@ func check(out io.Writer, files, directories []string) error {
 		var able []runningPlugin
 		for _, p := range runningPlugins(c) {
 			if err := p.initialise(); err != nil {
-				mistakes = append(mistakes, err)
+				mistakes = append(mistakes, each(withoutConsequences(err, p.label(), lost[p.source]))...)
 				continue
 			}
 			able = append(able, p)

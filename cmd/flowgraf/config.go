@@ -59,6 +59,9 @@ func loadInto(c *config.Config, files []string, quiet bool) (*config.Config, err
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 		if err := c.LoadConfigData(data, file); err != nil {
+			if _, mistake := syntaxMistake(file, data, err); mistake != nil {
+				return nil, mistake
+			}
 			return nil, locate(file, data, "", 0, err)
 		}
 	}

@@ -76,7 +76,7 @@ those read; -I prints the sums that the files keep of themselves.
 Elements: ` + wrap(strings.Join(query.Elements(), " "), 70) + `
 
 -o takes one of these formats; -o help also lists the tags of fmt: and csv:
-` + indent(report.FormatLines(formatsOfDump)) + `
+` + indent(report.FormatLines()) + `
 
 Where nfdump's versions differ, each format is printed as the version does that does
 it better (outputs/report/FORMATS.md says which); --compat 1.7.1 and 1.7.8 print what
@@ -154,9 +154,9 @@ func wrap(text string, width int) string {
 func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []string) error {
 	debug.SetGCPercent(dumpGCPercent)
 	if o.output == "help" {
-		return report.Help(out, formatsOfDump)
+		return report.Help(out)
 	}
-	if err := errors.Join(o.checkFiles(args), o.prepareOutput(out)); err != nil {
+	if err := errors.Join(o.checkFiles(args), o.prepareOutput()); err != nil {
 		return usageError{err}
 	}
 	filter, err := readFilter(args, o.filterFile, warnings)

@@ -19,11 +19,11 @@ const maxMistakes = 50
 
 // loadAll loads the files as loadConfig does, and goes on behind mistakes: what is
 // wrong is taken out, and the rest is loaded again. Errors name file and line. The
-// configuration is what remains, nil when that cannot be loaded.
-func loadAll(files []string, quiet bool) (*config.Config, []error) {
-	c := config.NewConfig()
+// configuration is what remains, nil when that cannot be loaded; lost are the names of
+// the options that were taken out, by file.
+func loadAll(files []string, quiet bool) (c *config.Config, lost map[string][]string, errs []error) {
+	c, lost = config.NewConfig(), map[string][]string{}
 	c.Agent.Quiet = quiet
-	var errs []error
 	for _, file := range files {
 		data, _, err := config.LoadConfigFile(file)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -39,14 +39,42 @@ func loadAll(files []string, quiet bool) (*config.Config, []error) {
 		if right == nil {
 			continue
 		}
+		lost[file] = missing(data, right)
 		if err := c.LoadConfigData(right, file); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", file, err))
 		}
 	}
 	if err := c.LoadAll(); err != nil {
-		return nil, append(errs, err)
+		return nil, lost, append(errs, err)
 	}
-	return c, errs
+	return c, lost, errs
+}
+
+// missing gives the names of the options whose lines are emptied in right.
+func missing(data, right []byte) (names []string) {
+	rest := bytes.Split(right, []byte("\n"))
+	for i, line := range bytes.Split(data, []byte("\n")) {
+		if m := optionLine.FindSubmatch(line); m != nil && i < len(rest) && len(rest[i]) == 0 {
+			names = append(names, string(m[1]))
+		}
+	}
+	return names
+}
+
+// withoutConsequences leaves out what a plugin says about options that were taken out
+// because something else is wrong with them. All errors begin with where they are.
+func withoutConsequences(err error, label string, lost []string) error {
+	var errs []error
+	for _, err := range each(err) {
+		_, text, _ := strings.Cut(err.Error(), label+": ")
+		if !slices.ContainsFunc(lost, func(name string) bool {
+			rest, found := strings.CutPrefix(text, name)
+			return found && (rest == "" || rest[0] == ' ' || rest[0] == ':')
+		}) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // lineOf gives the line that an error of a file begins with, 0 without one.
@@ -64,8 +92,10 @@ func withoutMistakes(file string, data []byte) ([]byte, []error) {
 		if err == nil {
 			return data, errs
 		}
-		if _, syntax := toml.Parse(data); syntax != nil {
-			return nil, append(errs, locate(file, data, "", 0, err))
+		if cut, mistake := syntaxMistake(file, data, err); mistake != nil {
+			errs = append(errs, mistake)
+			data = cut.emptied(data)
+			continue
 		}
 		var found []error
 		next := data

@@ -54,7 +54,7 @@ func TestAllMistakes(t *testing.T) {
 	for _, want := range []string{
 		`\nf:3: agent: unknown option "intervall"`, `\nf:6: inputs.netflow: unknown option "servce"`,
 		`\nf:7: error parsing netflow`,
-		`\nf:8: error parsing nosuch`, `\nf:15: inputs.netflow: unknown option "nam"`,
+		`\nf:8: inputs.nosuch is not in flowgraf`, `\nf:15: inputs.netflow: unknown option "nam"`,
 		`\nf:17: error parsing basicstats`,
 		`\nf:19: outputs.file: unknown option "fils"`, `\nf:21: error parsing file`,
 		`\nf:22: outputs.file: unknown option "flls"`,
@@ -62,7 +62,7 @@ func TestAllMistakes(t *testing.T) {
 		`\nf:33: outputs.smtp_relay: unknown option "frm"`,
 	} {
 		if want = strings.ReplaceAll(want, "\\n", "\n"); strings.Count(got, want) != 1 {
-			t.Errorf("%q is not told once", want)
+			t.Errorf("%q is not told once:%s", want, got)
 		}
 	}
 	if len(errs) != 12 {
@@ -80,7 +80,55 @@ func TestAllMistakes(t *testing.T) {
 	}
 }
 
-// What is no TOML hides what is behind it; other files are read.
+// A mistake of TOML itself is told with the line that it is in, and hides nothing.
+func TestSyntaxMistakes(t *testing.T) {
+	for text, want := range map[string]string{
+		`a = "x`:                             "3: a: invalid TOML syntax",
+		"a = ":                               "3: a: invalid TOML syntax",
+		"a b":                                "3: invalid TOML syntax",
+		"[[inputs.exec]":                     "3: invalid TOML syntax",
+		"x = 1 2":                            "3: x: invalid TOML syntax",
+		"s = '''abc":                         "3: s: invalid TOML syntax",
+		"\n\nlong = [\"a\",\n  # c\n  \"b\"": "5: long: invalid TOML syntax",
+		"k = {a=1":                           "3: k: invalid TOML syntax",
+		`a = "\q"`:                           "3: a: invalid TOML syntax",
+		"quiet = true\nquiet = false":        "4: key `quiet' is in conflict with line 3",
+		"flag = tru":                         "3: flag: invalid TOML syntax",
+		"a = \"x\nb = \"y\nc = \"z\"\nd = \"": "3: a: invalid TOML syntax\nf:4: b: invalid TOML syntax\n" +
+			"f:6: d: invalid TOML syntax",
+	} {
+		data := "[agent]\n  interval = \"10s\"\n" + text + "\n[[inputs.netflow]]\n  nosuch = 1\n"
+		right, errs := withoutMistakes("f", []byte(data))
+		var syntax []string
+		known := false
+		for _, err := range errs {
+			if strings.Contains(err.Error(), "TOML") || strings.Contains(err.Error(), "conflict") {
+				syntax = append(syntax, strings.Replace(err.Error(), "error parsing data: ", "", 1))
+			}
+			known = known || strings.Contains(err.Error(), `inputs.netflow: unknown option "nosuch"`)
+		}
+		if got := strings.Join(syntax, "\n"); got != "f:"+want {
+			t.Errorf("%q: %s, want %s", text, got, "f:"+want)
+		}
+		if !known || right == nil {
+			t.Errorf("%q: it hides what is behind it: %v", text, errs)
+		}
+	}
+}
+
+// What is taken out for a mistake is not told to be missing; what is missing is.
+func TestConsequencesAreNotTold(t *testing.T) {
+	err := errors.Join(errors.New("f:8: outputs.a: relay_nets is empty: expected networks"),
+		errors.New("f:8: outputs.a: relay_domains is empty: expected domains"),
+		errors.New("f:8: outputs.a: relay: x"))
+	got := withoutConsequences(err, "outputs.a", missing([]byte("relay_nets = [\nrelay = 1\nspool = 2"),
+		[]byte("\n\nspool = 2"))).Error()
+	if got != "f:8: outputs.a: relay_domains is empty: expected domains" {
+		t.Errorf("told:\n%s", got)
+	}
+}
+
+// Other files are read, whatever is wrong with one.
 func TestMistakesOfFiles(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -95,15 +143,15 @@ func TestMistakesOfFiles(t *testing.T) {
 		write("option.conf", "[[outputs.file]]\n  fils = 1\n"),
 		write("right.conf", "[[outputs.file]]\n  files = [\"x\"]\n"),
 	}
-	c, errs := loadAll(files, true)
+	c, _, errs := loadAll(files, true)
 	text := errors.Join(errs...).Error()
-	for _, want := range []string{"syntax.conf:3: ", "nosuch.conf: no such",
+	for _, want := range []string{"syntax.conf:2: files: ", "nosuch.conf: no such",
 		`option.conf:2: outputs.file: unknown option "fils"`} {
 		if strings.Count(text, want) != 1 {
 			t.Errorf("%q is not told once in\n%s", want, text)
 		}
 	}
-	if len(errs) != 3 || c == nil || len(c.Outputs) != 2 {
+	if len(errs) != 3 || c == nil || len(c.Outputs) != 3 {
 		t.Errorf("%d mistakes: %s", len(errs), text)
 	}
 }

@@ -136,7 +136,24 @@ func (a *Archive) Check() error {
 	if f != nil {
 		f.Close()
 	}
-	return err
+	return errors.Join(err, continuable(dir))
+}
+
+// continuable tells whether the newest files of a directory could be continued, which is
+// not so when another user has written them.
+func continuable(dir string) error {
+	names, err := filepath.Glob(filepath.Join(dir, "nfcapd.*"))
+	if err != nil {
+		return err
+	}
+	for _, name := range names[max(0, len(names)-2):] {
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			return fmt.Errorf("cannot continue a file: %w", err)
+		}
+		f.Close()
+	}
+	return nil
 }
 
 // writable says why nothing can be created in a directory. It tries: what the

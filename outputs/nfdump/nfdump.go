@@ -182,9 +182,12 @@ func (p *Nfdump) Check() error {
 		pcapErr = p.pcap.Check()
 	}
 	if p.archive != nil {
-		archiveErr = p.archive.Check()
+		archiveErr = errors.Join(p.archive.Check(), p.checkState())
 	}
-	return errors.Join(pcapErr, archiveErr)
+	if err := errors.Join(pcapErr, archiveErr); err != nil {
+		return fmt.Errorf("%w%s", err, advice(err))
+	}
+	return nil
 }
 
 // Connect implements telegraf.Output: it takes the directory and makes whole what

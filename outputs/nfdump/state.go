@@ -1,6 +1,8 @@
 package nfdump
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -105,4 +107,20 @@ func (p *Nfdump) endWaiting(commit bool) {
 	} else if err := p.waiting.Commit(); err != nil {
 		p.errorf("keeping sets without a template: %v", err)
 	}
+}
+
+// checkState tells whether what is kept beside the archive could be written. The directory
+// is made when it is not there.
+func (p *Nfdump) checkState() error {
+	probe, err := os.MkdirTemp(p.stateDirectory(), ".check-")
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = os.Remove(probe)
+	}
+	if err != nil {
+		return fmt.Errorf("state_directory: cannot write in it: %w", err)
+	}
+	return nil
 }

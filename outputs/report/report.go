@@ -26,9 +26,6 @@ type Options struct {
 	LongIPv6 bool           // -6: IPv6 addresses in full
 	Quiet    bool           // -q: no header and no summary
 	Compat   Compat         // whose output it has to be
-	Terminal Terminal       // where a table goes
-
-	Extensions []Extension // formats that others print
 }
 
 // location returns the location of times.

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -293,8 +294,16 @@ func (p *SMTPRelay) Connect() error {
 	return nil
 }
 
-// explain adds what to do to an error that an administrator can mend.
+// explain adds what to do to errors that an administrator can mend.
 func (p *SMTPRelay) explain(err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, each := range joined.Unwrap() {
+			errs = append(errs, p.explain(each))
+		}
+		return errors.Join(errs...)
+	}
+	socket := errors.As(err, new(*net.OpError))
 	switch {
 	case err == nil:
 		return nil
@@ -303,9 +312,12 @@ func (p *SMTPRelay) explain(err error) error {
 			`stop it, or change "listen"`, err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf(`%w: this machine does not have this address: change "listen"`, err)
-	case errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS):
-		return fmt.Errorf(`%w: ports below 1024 need the capability CAP_NET_BIND_SERVICE, `+
-			`and "spool" must be writable for the agent's user`, err)
+	case errors.Is(err, os.ErrPermission) && socket:
+		return fmt.Errorf("%w: ports below 1024 need the capability CAP_NET_BIND_SERVICE", err)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf(`%w: mount the file system writable, or change "spool"`, err)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%w: the spool and all in it must belong to the agent's user (chown -R)", err)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -33,16 +34,53 @@ func CheckWritable(dir string) error {
 		}
 		break
 	}
-	errs := []error{tryWriting(place)}
+	if err := tryWriting(place); err != nil {
+		return err // and so in all that is below it
+	}
+	var errs []error
 	for _, sub := range []string{queueDir, failedDir, corruptDir, journalDir, heldDir} {
 		path := filepath.Join(dir, sub)
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			errs = append(errs, tryWriting(path))
+			errs = append(errs, tryWriting(path), tryReading(path))
 		} else if err == nil {
 			errs = append(errs, fmt.Errorf("spool %s: %s is not a directory", dir, path))
 		}
 	}
-	return errors.Join(append(errs, tryLock(dir))...)
+	return errors.Join(append(errs, tryReading(dir), tryLock(dir))...)
+}
+
+// triedFiles bounds how many files of one directory are opened.
+const triedFiles = 1000
+
+// tryReading says which file of a directory cannot be opened: another user's, as an agent
+// leaves that once ran as root.
+func tryReading(dir string) error {
+	d, err := os.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // Open makes it
+	}
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	defer d.Close()
+	entries, err := d.ReadDir(triedFiles)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("spool: %w", err)
+	}
+	for _, entry := range entries {
+		if !entry.Type().IsRegular() || entry.Name() == "lock" {
+			continue
+		}
+		f, err := os.OpenFile(filepath.Join(dir, entry.Name()), os.O_RDWR, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("spool: %w", err)
+		}
+		f.Close()
+	}
+	return nil
 }
 
 // tryWriting says why nothing can be written in a directory. It tries: what the

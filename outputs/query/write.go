@@ -17,6 +17,28 @@ import (
 // The file must not exist. It is removed again when it cannot be written; damage in
 // a file that is read is an error too, but what could be read is in the new file.
 func (in Input) Write(ctx context.Context, path string, opt nffile.Options) (Totals, error) {
+	return in.create(ctx, path, opt, in.copyTo)
+}
+
+// WriteRows writes what a listing makes of the flows into a new file, as Write does: rows
+// are flows with all that their first flow has, and the sums. Samplers and names are not
+// copied.
+func (in Input) WriteRows(ctx context.Context, l Listing, path string, opt nffile.Options) (Totals, error) {
+	l.Aggregation.Whole = true
+	return in.create(ctx, path, opt, func(ctx context.Context, w *nffile.Writer) (Totals, error, error) {
+		var failed error
+		totals, readErr := in.Rows(ctx, l, func(f *Flow) error {
+			failed = w.AppendExtra(f.Record, f.Extra)
+			return failed
+		})
+		return totals, readErr, failed
+	})
+}
+
+// create makes a new file of what write writes into it, which returns what was wrong with
+// the files that are read, and why it could not write.
+func (in Input) create(ctx context.Context, path string, opt nffile.Options,
+	write func(context.Context, *nffile.Writer) (Totals, error, error)) (Totals, error) {
 	if opt.Ident == "" && len(in.Files) > 0 {
 		if f, err := nffile.OpenFile(in.Files[0]); err == nil { // reading says what is wrong
 			if nffile.CheckIdent(f.Ident()) == nil {
@@ -29,10 +51,8 @@ func (in Input) Write(ctx context.Context, path string, opt nffile.Options) (Tot
 	if err != nil {
 		return Totals{}, err
 	}
-	c := copier{Copier: nffile.NewCopier(w), w: w, whole: in.Window.isZero() && in.Filter == nil,
-		samplers: map[nffile.Sampler]bool{}, names: map[nffile.Name]bool{}}
-	totals, readErr := in.each(ctx, &c)
-	if err = c.err; err == nil {
+	totals, readErr, err := write(ctx, w)
+	if err == nil {
 		err = ctx.Err()
 	}
 	if err == nil {
@@ -42,6 +62,14 @@ func (in Input) Write(ctx context.Context, path string, opt nffile.Options) (Tot
 		return totals, errors.Join(fmt.Errorf("writing %s: %w", path, err), w.Abandon(), os.Remove(path))
 	}
 	return totals, readErr
+}
+
+// copyTo copies all flows into a file.
+func (in Input) copyTo(ctx context.Context, w *nffile.Writer) (totals Totals, readErr, err error) {
+	c := copier{Copier: nffile.NewCopier(w), w: w, whole: in.Window.isZero() && in.Filter == nil && in.Limit == 0,
+		samplers: map[nffile.Sampler]bool{}, names: map[nffile.Name]bool{}}
+	totals, readErr = in.each(ctx, &c)
+	return totals, readErr, c.err
 }
 
 // copier is the cursor that writes what a query reads.

@@ -61,7 +61,7 @@ func at(text string, off, end int, format string, args ...any) *Error {
 // near enough. One that begins with the word is nearest.
 func Similar(word string, candidates []string) string {
 	word = strings.ToLower(word)
-	best, found := 1+len(word)/3, ""
+	best, found := (1+len(word))/3, "" // of three letters one may be wrong, of five two
 	for _, c := range candidates {
 		if len(word) > 2 && strings.HasPrefix(c, word) {
 			return c

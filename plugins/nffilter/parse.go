@@ -12,6 +12,8 @@ type node struct {
 	nodes []*node // of isAnd and isOr two or more, of isNot one
 	test  test
 
+	source string // of a primitive: what is written in the filter
+
 	flags *test // of "flags" with letters, whose negation has a meaning of its own
 }
 
@@ -149,7 +151,11 @@ func (p *parser) factor() (*node, *Error) {
 		}
 		return p.parentheses()
 	}
-	return p.primitive()
+	n, err := p.primitive()
+	if err == nil {
+		n.source = strings.Join(strings.Fields(p.text[t.off:p.tokens[p.pos-1].end]), " ")
+	}
+	return n, err
 }
 
 // negation reads what follows "not". As in nfdump 1.7.1, and in its manual, "not flags

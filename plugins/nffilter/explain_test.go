@@ -1,0 +1,31 @@
+package nffilter
+
+import "testing"
+
+// TestExplain: "and" binds more than "or", what is in parentheses stays together, and a
+// test that nfdump takes for two is one line.
+func TestExplain(t *testing.T) {
+	for text, want := range map[string]string{
+		"":        "any\n",
+		"any":     "any\n",
+		"host  A": "",
+		"proto tcp and dst port in [80 443] or not (src net 192.0.2.0/24 and bytes > 1k)": "one of\n" +
+			"  all of\n    proto tcp\n    dst port in [80 443]\n" +
+			"  not\n    all of\n      src net 192.0.2.0/24\n      bytes > 1k\n",
+		"host 192.0.2.1 and not flags S": "all of\n  host 192.0.2.1\n  not\n    flags S\n",
+	} {
+		f, err := Parse(text, Options{})
+		if want == "" {
+			if err == nil {
+				t.Errorf("%q is taken", text)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Explain(); got != want {
+			t.Errorf("%q:\n%s\nexpected\n%s", text, got, want)
+		}
+	}
+}

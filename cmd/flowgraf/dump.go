@@ -26,9 +26,14 @@ type dumpOptions struct {
 	noIndex     bool
 	filterFile  string
 	checkFilter bool
+	explain     bool
+	verify      string
+	exporters   string
+	geo, tor    string
 	stats       []string
 	top         int
-	count       uint64
+	count       flowCount
+	query       queryOptions
 	info        bool
 	write       string
 	compression string
@@ -97,7 +102,11 @@ be read of the others is printed, and the exit code is 1.`,
   flowgraf dump -R old -w nfcapd.202611220000 -z zstd
   flowgraf dump -R /var/lib/flowgraf/flows -s dstport -s proto -n 20`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args)
+			if o.verify != "" {
+				return verify(cmd, append([]string{o.verify}, args...), false)
+			}
+			n, output := cmd.Flags().Changed("top"), cmd.Flags().Changed("output")
+			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args, n, output)
 		},
 	}
 	f := cmd.Flags()
@@ -115,14 +124,15 @@ be read of the others is printed, and the exit code is 1.`,
 	f.StringVarP(&o.compression, "compression", "z", "lz4",
 		"of the new file: lz4, none, lzo, bz2 or zstd, as lz4:9 with a `level`")
 	f.StringArrayVarP(&o.stats, "stat", "s", nil, "rank this `element`, may be repeated")
-	f.IntVarP(&o.top, "top", "n", 10, "how many rows of a table, 0 is all")
-	f.Uint64VarP(&o.count, "count", "c", 0, "end after so many flows of a list, 0 is all")
+	f.IntVarP(&o.top, "top", "n", 10, "how many rows of a table, or of sorted and aggregated flows, 0 is all")
+	f.VarP(&o.count, "count", "c", "read only the first so many flows that match, 0 is all")
 	f.StringVarP(&o.output, "output", "o", "line", "the output `format`, 'help' lists them")
 	f.StringVar(&o.compat, "compat", "best", "print exactly as this `version` of nfdump: 1.7.1 or 1.7.8")
 	f.StringVar(&o.timeZone, "tz", "", "the time `zone` of times, as in UTC or Europe/Berlin (default the local one)")
 	f.BoolVarP(&o.report.Quiet, "quiet", "q", false, "no header and no summary")
 	f.BoolVarP(&o.report.Plain, "plain", "N", false, "plain numbers")
 	f.BoolVarP(&o.report.LongIPv6, "long-ipv6", "6", false, "IPv6 addresses in full")
+	o.addQueryFlags(cmd)
 	cmd.MarkFlagsMutuallyExclusive("read", "tree")
 	cmd.MarkFlagsMutuallyExclusive("info", "write", "stat")
 	return cmd
@@ -151,31 +161,30 @@ func wrap(text string, width int) string {
 	return b.String()
 }
 
-func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []string) error {
+// run does what the flags say; n and output say whether -n and -o are among them.
+func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []string, n, output bool) error {
 	debug.SetGCPercent(dumpGCPercent)
-	if o.output == "help" {
+	switch {
+	case o.output == "help":
 		return report.Help(out)
+	case o.explain:
+		return explainFilter(out, args, o.filterFile, warnings)
+	case o.exporters != "":
+		return listExporters(out, o.exporters)
 	}
-	if err := errors.Join(o.checkFiles(args), o.prepareOutput()); err != nil {
-		return usageError{err}
+	if err := o.checkFiles(args); err != nil {
+		return err
 	}
-	filter, err := readFilter(args, o.filterFile, warnings)
+	if err := errors.Join(o.prepareQuery(n, output, warnings), o.prepareOutput()); err != nil {
+		return err
+	}
+	filter, err := readFilter(args, o.filterFile, o.report.Location, warnings)
 	if err != nil || o.checkFilter {
 		return err
 	}
-	stats := make([]query.Stat, len(o.stats))
-	for i, s := range o.stats {
-		var err error
-		if stats[i], err = query.ParseStat(s); err != nil {
-			return usageError{err}
-		}
-	}
-	if o.top < 0 {
-		return usageError{fmt.Errorf("-n is %d: expected a number of rows, or 0 for all", o.top)}
-	}
 	compression, level, err := nffile.ParseCompression(o.compression)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	found, err := o.selected(warnings)
 	if err != nil {
@@ -183,8 +192,8 @@ func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []s
 	}
 	in := query.Input{Files: found.Files, Filter: filter}
 	if o.window != "" {
-		if in.Window, err = query.ParseWindow(o.window, in.Files, time.Local); err != nil {
-			return usageError{err}
+		if in.Window, err = query.ParseWindow(o.window, in.Files, o.location()); err != nil {
+			return err
 		}
 		in.Window.Within = o.within
 	}
@@ -192,21 +201,19 @@ func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []s
 		useIndexes(&in, warnings)
 	}
 	unread := errors.Join(found.Unreadable...)
-	switch {
-	case o.info:
+	if o.info {
 		ident, stat, readErr := query.Info(in.Files)
 		return errors.Join(report.Info(out, ident, &stat, o.output, o.report), readErr, unread)
-	case o.write != "":
-		started := time.Now()
-		totals, err := in.Write(ctx, o.write, nffile.Options{Compression: compression, Level: level})
-		if err != nil && totals.Read == 0 {
-			return errors.Join(err, unread)
-		}
-		return errors.Join(o.finish(out, &totals, started, err), unread)
-	case len(stats) > 0:
-		return errors.Join(o.rank(ctx, out, in, stats), unread)
 	}
-	return errors.Join(o.list(ctx, out, in), unread)
+	return errors.Join(o.runQuery(ctx, out, warnings, in, nffile.Options{Compression: compression, Level: level}), unread)
+}
+
+// location is the time zone of times.
+func (o *dumpOptions) location() *time.Location {
+	if o.report.Location == nil {
+		return time.Local
+	}
+	return o.report.Location
 }
 
 // checkFiles says what is wrong when no file is named, or some where the filter is
@@ -247,42 +254,6 @@ func (o *dumpOptions) selected(warnings io.Writer) (archive.Selected, error) {
 			"read with --current", name, found.Current)
 	}
 	return found, errors.Join(append(found.Unreadable, fmt.Errorf("%s: no flow files here", name))...)
-}
-
-// list prints the flows of the files.
-func (o *dumpOptions) list(ctx context.Context, out io.Writer, in query.Input) error {
-	started := time.Now()
-	p, err := report.Open(out, o.output, o.report)
-	if err == nil {
-		err = p.Begin()
-	}
-	if err != nil {
-		return err
-	}
-	var listed uint64
-	totals, readErr := in.List(ctx, func(f *query.Flow) error {
-		if err := p.Flow(f); err != nil {
-			return err
-		}
-		if listed++; listed == o.count {
-			return query.ErrStop
-		}
-		return nil
-	})
-	if err := p.End(&totals, usage(started)); err != nil {
-		return err
-	}
-	return readErr
-}
-
-// rank prints the tables of the statistics.
-func (o *dumpOptions) rank(ctx context.Context, out io.Writer, in query.Input, stats []query.Stat) error {
-	started := time.Now()
-	tables, totals, readErr := in.Top(ctx, stats, o.top)
-	if err := report.Tables(out, tables, &totals, usage(started), o.output, o.report); err != nil {
-		return err
-	}
-	return readErr
 }
 
 // finish prints the summary and passes on what was wrong with the files.

@@ -30,13 +30,14 @@ const lookupTimeout = 10 * time.Second
 const maxFilter = 1 << 20
 
 // readFilter returns the filter of the command line, which may be several words, or of a
-// file; nil when there is none. What a user of nfdump should know of it is printed on
-// warnings.
-func readFilter(words []string, file string, warnings io.Writer) (*nffilter.Filter, error) {
+// file; nil when there is none. Of both that of the command line counts, as for nfdump.
+// Times are of a zone, nil is the local one. What a user of nfdump should know of the
+// filter is printed on warnings.
+func readFilter(words []string, file string, zone *time.Location, warnings io.Writer) (*nffilter.Filter, error) {
 	text := strings.Join(words, " ")
 	switch {
 	case file != "" && text != "":
-		return nil, usageError{fmt.Errorf("expected a filter on the command line or with -f, got both")}
+		fmt.Fprintln(warnings, "flowgraf: filter: that of the command line counts, not that of -f")
 	case file != "":
 		var err error
 		if text, err = readSmall(file); err != nil {
@@ -47,6 +48,7 @@ func readFilter(words []string, file string, warnings io.Writer) (*nffilter.Filt
 	}
 	dir := filepath.Dir(file)
 	f, err := nffilter.Parse(text, nffilter.Options{
+		Location: zone,
 		Lookup: func(name string) ([]netip.Addr, error) {
 			ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 			defer cancel()

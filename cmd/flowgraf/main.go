@@ -50,6 +50,11 @@ func run() int {
 	fmt.Fprintln(os.Stderr, "flowgraf:", err)
 	if !started {
 		fmt.Fprintf(os.Stderr, "Try '%s --help'\n", cmd.CommandPath())
+	}
+	if cmd.Name() == "dump" && !errors.As(err, new(filterError)) {
+		return exitFailure // nfdump's for all but filters
+	}
+	if !started {
 		return exitUsage
 	}
 	if errors.As(err, new(filterError)) {

@@ -143,7 +143,7 @@ func (o *replayOptions) run(cmd *cobra.Command, words []string) error {
 	}
 	r := replaying{replayOptions: o, warnings: cmd.ErrOrStderr()}
 	var err error
-	if r.filter, err = readFilter(words, o.filterFile, r.warnings); err != nil {
+	if r.filter, err = readFilter(words, o.filterFile, nil, r.warnings); err != nil {
 		return err
 	}
 	selection := dumpOptions{files: o.files}

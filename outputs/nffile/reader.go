@@ -75,6 +75,12 @@ func (r *Reader) Sampled() bool { return r.dec.Sampled() }
 // Exporters returns the exporters named so far, as Decoder.Exporters does.
 func (r *Reader) Exporters() []Exporter { return r.dec.Exporters() }
 
+// ExporterStats returns what exporters have sent, as Decoder.ExporterStats does.
+func (r *Reader) ExporterStats() []ExporterStat { return r.dec.ExporterStats() }
+
+// Samplers returns the samplers named so far, as Decoder.Samplers does.
+func (r *Reader) Samplers() []Sampler { return r.dec.Samplers() }
+
 // Err returns what ended the reading, or what is wrong with the end of the file: nil
 // when it is sound, else an error that names the file and the offset.
 func (r *Reader) Err() error {

@@ -10,11 +10,17 @@ func (o *Options) addrWidth() int {
 	return 16
 }
 
+// addrTag stands before addresses that NfSen is to make links of.
+const addrTag = 1
+
 // appendAddr appends an address right-justified. A long IPv6 address is shortened
 // in its middle, a missing address is 0.0.0.0.
 func (o *Options) appendAddr(b []byte, a netip.Addr, width int) []byte {
 	if !a.IsValid() {
 		a = netip.IPv4Unspecified()
+	}
+	if o.TagAddrs {
+		b = append(b, addrTag)
 	}
 	n := len(b)
 	b = appendSpaces(b, width)

@@ -45,6 +45,9 @@ func (n *none) End(t *query.Totals, u Usage) error { return n.summary(t, u) }
 
 // summary prints the lines of sums.
 func (o *output) summary(t *query.Totals, u Usage) error {
+	if o.opt.partial {
+		return o.w.Flush()
+	}
 	if t.Records == 0 {
 		o.w.WriteString("No matching flows\n")
 	}

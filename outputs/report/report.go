@@ -26,6 +26,9 @@ type Options struct {
 	LongIPv6 bool           // -6: IPv6 addresses in full
 	Quiet    bool           // -q: no header and no summary
 	Compat   Compat         // whose output it has to be
+	TagAddrs bool           // -T: a byte 1 before addresses in text, for NfSen's links
+
+	partial bool // more follows: no summary
 }
 
 // location returns the location of times.

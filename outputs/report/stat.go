@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"math/bits"
@@ -13,13 +14,20 @@ import (
 // Tables prints statistics, as nfdump's -s does, in an output format. Percentages are of
 // totals. Formats of flows that are text print tables of text.
 func Tables(w io.Writer, tables []query.Table, t *query.Totals, u Usage, format string, opt Options) error {
-	p, err := openTables(w, format, opt)
+	out := bufio.NewWriterSize(w, bufferSize) // which all that is opened below uses
+	p, err := openTables(out, format, opt)
 	if err != nil {
 		return err
 	}
 	for i := range tables {
-		if err := p.table(&tables[i], t); err != nil {
-			return err
+		if tables[i].Stat.Element == query.Record {
+			if err := recordTable(out, &tables[i], t, format, opt); err != nil || !ForPeople(format) {
+				return err // what is printed is a whole: there is nothing else, see CheckTables
+			}
+		} else {
+			if err := p.table(&tables[i], t); err != nil {
+				return err
+			}
 		}
 	}
 	return p.end(t, u)

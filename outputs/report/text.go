@@ -201,6 +201,9 @@ func (t *Text) line(b []byte, f row) []byte {
 
 // End prints the summary.
 func (t *Text) End(totals *query.Totals, u Usage) error {
+	if t.opt.partial {
+		return t.w.Flush()
+	}
 	if totals.Records == 0 && t.none {
 		t.w.WriteString("No matching flows\n")
 	}

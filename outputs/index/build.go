@@ -32,7 +32,7 @@ type builder struct {
 	keys    [numFilters]keySet
 	fuse    xorfilter.BinaryFuseBuilder
 	entries []entry
-	filters []byte
+	filters [numFilters][]byte // of all blocks
 	records uint64
 }
 
@@ -101,7 +101,8 @@ func (b *builder) run(f *nffile.File) error {
 
 // add makes the entry of a block.
 func (b *builder) add() error {
-	e := entry{place: b.block.Place(), at: uint64(len(b.filters)), first: ^uint64(0)}
+	e := entry{place: b.block.Place(), first: ^uint64(0)}
+	tables := b.tables()
 	for i := range b.keys {
 		b.keys[i].reset()
 	}
@@ -115,42 +116,50 @@ func (b *builder) add() error {
 	if err := b.dec.Err(); err != nil {
 		return err
 	}
-	e.tables = e.records < uint64(b.block.Records)
+	e.tables = b.tables() != tables
 	for i := range b.keys {
-		before := len(b.filters)
+		before := len(b.filters[i])
 		var err error
-		if b.filters, err = appendFilter(b.filters, &b.fuse, b.keys[i].hashes); err != nil {
+		if b.filters[i], err = appendFilter(b.filters[i], &b.fuse, b.keys[i].hashes); err != nil {
 			return err
 		}
-		e.lengths[i] = uint32(len(b.filters) - before)
+		e.at[i], e.lengths[i] = uint64(before), uint32(len(b.filters[i])-before)
+		e.sums[i] = xxhash.Sum64(b.filters[i][before:])
 	}
-	e.sum = xxhash.Sum64(b.filters[e.at:])
 	b.entries = append(b.entries, e)
 	b.records += e.records
 	return nil
 }
 
+// tables returns how much the blocks so far tell of exporters, samplers and names.
+func (b *builder) tables() int {
+	return len(b.dec.Exporters()) + len(b.dec.Samplers()) + len(b.dec.Names())
+}
+
 // write writes the index.
 func (b *builder) write(file string, id identity) (Built, error) {
 	begin := uint64(headSize + len(b.entries)*entrySize)
+	for kind, filters := range b.filters {
+		for i := range b.entries {
+			b.entries[i].at[kind] += begin
+		}
+		begin += uint64(len(filters))
+	}
 	var entries []byte
 	for i := range b.entries {
-		e := &b.entries[i]
-		e.at += begin
-		entries = e.encode(entries)
+		entries = b.entries[i].encode(entries)
 	}
 	head := append(make([]byte, 0, headSize), magic...)
 	head = le.AppendUint32(head, version)
 	head = le.AppendUint32(head, uint32(len(b.entries)))
-	for _, v := range [...]uint64{uint64(id.size), uint64(id.modified), id.sum, xxhash.Sum64(entries)} {
+	for _, v := range [...]uint64{uint64(id.size), uint64(id.modified), id.sum, xxhash.Sum64(entries), begin} {
 		head = le.AppendUint64(head, v)
 	}
 	head = le.AppendUint64(head, xxhash.Sum64(head))
-	if err := replace(file, head, entries, b.filters); err != nil {
+	if err := replace(file, head, entries, b.filters[ofAddresses], b.filters[ofPorts], b.filters[ofAS]); err != nil {
 		return Built{}, err
 	}
-	size := len(head) + len(entries) + len(b.filters)
-	return Built{Blocks: len(b.entries), Records: b.records, Bytes: int64(size)}, nil
+	return Built{Blocks: len(b.entries), Records: b.records, Bytes: int64(begin)}, nil
 }
 
 // replace puts an index in its place. It does not wait for the disk: what a power cut

@@ -18,6 +18,7 @@ type Guide struct {
 	warn     func(format string, args ...any)
 
 	mu    sync.Mutex
+	index Index // whose memory is used again
 	told  int
 	stats Stats
 }
@@ -51,11 +52,14 @@ func NewGuide(filter *nffilter.Filter, from, to uint64, warn func(format string,
 // them and the flows they stand for. It is all of them or, as the others may need what
 // blocks hold besides flows, none that has such.
 func (g *Guide) Omit(f *nffile.File) (places []nffile.Place, records, flows uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if f.NotIndexable() != "" {
 		g.without(nil)
 		return nil, 0, 0
 	}
-	x, err := Open(f.Path())
+	x := &g.index
+	err := x.open(f.Path())
 	if err != nil {
 		g.without(err)
 		return nil, 0, 0
@@ -64,7 +68,7 @@ func (g *Guide) Omit(f *nffile.File) (places []nffile.Place, records, flows uint
 	needed := make([]bool, len(x.entries))
 	all := true
 	for i := range x.entries {
-		if needed[i], err = g.needs(x, &x.entries[i]); err != nil {
+		if needed[i], err = g.needs(x, i); err != nil {
 			g.without(err)
 			return nil, 0, 0
 		}
@@ -77,8 +81,6 @@ func (g *Guide) Omit(f *nffile.File) (places []nffile.Place, records, flows uint
 			flows += e.flows
 		}
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.stats.Files++
 	g.stats.Blocks += len(x.entries)
 	g.stats.Omitted += len(places)
@@ -86,23 +88,27 @@ func (g *Guide) Omit(f *nffile.File) (places []nffile.Place, records, flows uint
 }
 
 // needs says whether a block may hold a flow that matches.
-func (g *Guide) needs(x *Index, e *entry) (bool, error) {
+func (g *Guide) needs(x *Index, i int) (can bool, err error) {
+	e := &x.entries[i]
 	if e.records == 0 || g.to > 0 && e.first > g.to || e.last < g.from {
 		return false, nil
 	}
-	filters, err := x.filters(e)
-	if err != nil {
-		return false, err
-	}
-	return g.filter.CanMatch(func(k nffilter.Key) bool {
-		return filters[filterOf(k.Kind)].mayHave(hash(k))
-	}), nil
+	var filters [numFilters]filter
+	var read [numFilters]bool
+	can = g.filter.CanMatch(func(k nffilter.Key) bool {
+		kind := filterOf(k.Kind)
+		if !read[kind] && err == nil {
+			filters[kind], err = x.filter(i, kind)
+			read[kind] = true
+		}
+		return err != nil || filters[kind].mayHave(hash(k))
+	})
+	return can, err
 }
 
-// without counts a file without an index, and tells of one that is of no use.
+// without counts a file without an index, and tells of one that is of no use. The lock is
+// held.
 func (g *Guide) without(why error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.stats.Without++
 	if why == nil || errors.Is(why, fs.ErrNotExist) || g.told > mostTold {
 		return

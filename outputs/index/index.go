@@ -13,12 +13,12 @@
 //	 0  8 bytes "flowgidx", u32 version 1, u32 number of blocks
 //	16  u64 size of the flow file, i64 its time of modification in ns since 1970,
 //	    u64 XXH64 of its header and its end
-//	40  u64 XXH64 of the entries, u64 XXH64 of the 48 bytes before
-//	56  an entry of 80 bytes for each block: u64 offset and u64 size in the flow file,
+//	40  u64 XXH64 of the entries, u64 size of the index, u64 XXH64 of the 56 bytes before
+//	64  an entry of 112 bytes for each block: u64 offset and u64 size in the flow file,
 //	    u64 flow records, u64 flows they stand for, u64 first and u64 last time in ms
-//	    since 1970, u64 offset of the filters and u64 their XXH64, u32 length of each of
-//	    the three (addresses, ports, AS), u32 1 when the block holds more than flows
-//	    filters: u8 1, u8 0 ×3, u32 segment length, u32 segments' length, u32 0, u64
+//	    since 1970, u64 XXH64 of each of its filters (addresses, ports, AS), u64 offset of
+//	    each, u32 length of each, u32 1 when the block tells of exporters, samplers or names
+//	    filters, all of a kind behind one another: u8 1, u8 0 ×3, u32 segment length, u32 segments' length, u32 0, u64
 //	    seed, fingerprints; or for few values u8 0, u8 0 ×7, their u64 hashes
 package index
 
@@ -60,8 +60,8 @@ func FileOf(path string) (string, bool) {
 const (
 	magic     = "flowgidx"
 	version   = 1
-	headSize  = 56
-	entrySize = 80
+	headSize  = 64
+	entrySize = 112
 	maxBlocks = 1 << 24
 )
 
@@ -90,10 +90,10 @@ func filterOf(kind nffilter.KeyKind) int {
 type entry struct {
 	place          nffile.Place
 	records, flows uint64
-	first, last    uint64 // of its flows, milliseconds since 1970
-	at, sum        uint64 // of its filters in the index
+	first, last    uint64             // of its flows, milliseconds since 1970
+	at, sums       [numFilters]uint64 // of its filters in the index
 	lengths        [numFilters]uint32
-	tables         bool // it holds exporters, samplers or names too
+	tables         bool // it tells of exporters, samplers or names too
 }
 
 // identity is what a flow file is known by.
@@ -128,7 +128,7 @@ func identityOf(path string) (identity, error) {
 // encode appends an entry.
 func (e *entry) encode(dst []byte) []byte {
 	for _, v := range [...]uint64{uint64(e.place.Offset), uint64(e.place.Size), e.records, e.flows, e.first, e.last,
-		e.at, e.sum} {
+		e.sums[0], e.sums[1], e.sums[2], e.at[0], e.at[1], e.at[2]} {
 		dst = le.AppendUint64(dst, v)
 	}
 	for _, n := range e.lengths {
@@ -146,11 +146,11 @@ func (e *entry) decode(b []byte) {
 	_ = b[entrySize-1]
 	word := func(i int) uint64 { return le.Uint64(b[8*i:]) }
 	e.place = nffile.Place{Offset: int64(word(0)), Size: int64(word(1))}
-	e.records, e.flows, e.first, e.last, e.at, e.sum = word(2), word(3), word(4), word(5), word(6), word(7)
+	e.records, e.flows, e.first, e.last = word(2), word(3), word(4), word(5)
 	for i := range e.lengths {
-		e.lengths[i] = le.Uint32(b[64+4*i:])
+		e.sums[i], e.at[i], e.lengths[i] = word(6+i), word(9+i), le.Uint32(b[96+4*i:])
 	}
-	e.tables = le.Uint32(b[76:]) != 0
+	e.tables = le.Uint32(b[108:]) != 0
 }
 
 // Index is an index that is right, and open.
@@ -159,7 +159,8 @@ type Index struct {
 	path    string
 	size    int64
 	entries []entry
-	buf     []byte
+	kinds   [numFilters][]byte // what has been read of each kind, with an offset of begins
+	begins  [numFilters]uint64
 }
 
 // ErrStale says that an index is of another file, or of what the file was before.
@@ -171,17 +172,29 @@ var ErrDamaged = errors.New("damaged, or no index")
 // Open opens the index of a flow file. Without one the error is of fs.ErrNotExist; one
 // that is of no use is ErrStale or ErrDamaged.
 func Open(file string) (*Index, error) {
-	x := &Index{path: Path(file)}
+	x := &Index{}
+	if err := x.open(file); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// open is Open, with the memory of an index that has been closed.
+func (x *Index) open(file string) error {
+	x.path = Path(file)
+	for kind := range x.kinds {
+		x.kinds[kind] = x.kinds[kind][:0]
+	}
 	f, info, err := disk.OpenRegular(x.path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	x.f, x.size = f, info.Size()
 	if err := x.read(file); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("index %s: %w", x.path, err)
+		return fmt.Errorf("index %s: %w", x.path, err)
 	}
-	return x, nil
+	return nil
 }
 
 // Close closes it.
@@ -197,10 +210,10 @@ func (x *Index) read(file string) error {
 	switch {
 	case string(head[:8]) != magic || le.Uint32(head[8:]) != version:
 		return fmt.Errorf("%w: expected %q, version %d", ErrDamaged, magic, version)
-	case xxhash.Sum64(head[:48]) != le.Uint64(head[48:]):
+	case xxhash.Sum64(head[:56]) != le.Uint64(head[56:]):
 		return fmt.Errorf("%w: the checksum of its header is wrong", ErrDamaged)
-	case n > maxBlocks || headSize+n*entrySize > x.size:
-		return fmt.Errorf("%w: %d bytes are too few for %d blocks", ErrDamaged, x.size, n)
+	case uint64(x.size) != le.Uint64(head[48:]) || n > maxBlocks || headSize+n*entrySize > x.size:
+		return fmt.Errorf("%w: it has %d bytes, expected %d", ErrDamaged, x.size, le.Uint64(head[48:]))
 	}
 	id, err := identityOf(file)
 	if err != nil {
@@ -223,30 +236,52 @@ func (x *Index) read(file string) error {
 	return nil
 }
 
-// filters reads those of a block.
-func (x *Index) filters(e *entry) (f [numFilters]filter, err error) {
-	total := int64(0)
-	for _, n := range e.lengths {
-		total += int64(n)
+// mostAtOnce is how many bytes of the filters of a kind are read at once.
+const mostAtOnce = 4 << 20
+
+// filter returns one of a block's, once it has been read and found right.
+func (x *Index) filter(i, kind int) (f filter, err error) {
+	e := &x.entries[i]
+	at, n := e.at[kind], uint64(e.lengths[kind])
+	if at > uint64(x.size) || n > uint64(x.size)-at {
+		return f, fmt.Errorf("index %s: %w: a filter lies behind its end", x.path, ErrDamaged)
 	}
-	if int64(e.at) < 0 || int64(e.at) > x.size || total > x.size-int64(e.at) {
-		return f, fmt.Errorf("index %s: %w: filters lie behind its end", x.path, ErrDamaged)
-	}
-	if int64(cap(x.buf)) < total {
-		x.buf = make([]byte, total)
-	}
-	b := x.buf[:total]
-	if _, err := x.f.ReadAt(b, int64(e.at)); err != nil {
-		return f, fmt.Errorf("index %s: %w: %w", x.path, ErrDamaged, err)
-	}
-	if xxhash.Sum64(b) != e.sum {
-		return f, fmt.Errorf("index %s: %w: the checksum of filters is wrong", x.path, ErrDamaged)
-	}
-	for i, n := range e.lengths {
-		if f[i], err = decodeFilter(b[:n]); err != nil {
-			return f, fmt.Errorf("index %s: %w", x.path, err)
+	if at < x.begins[kind] || at+n > x.begins[kind]+uint64(len(x.kinds[kind])) {
+		if err := x.readKind(i, kind); err != nil {
+			return f, fmt.Errorf("index %s: %w: %w", x.path, ErrDamaged, err)
 		}
-		b = b[n:]
+	}
+	b := x.kinds[kind][at-x.begins[kind]:][:n]
+	if xxhash.Sum64(b) != e.sums[kind] {
+		return f, fmt.Errorf("index %s: %w: the checksum of a filter is wrong", x.path, ErrDamaged)
+	}
+	if f, err = decodeFilter(b); err != nil {
+		return f, fmt.Errorf("index %s: %w", x.path, err)
 	}
 	return f, nil
+}
+
+// readKind reads a block's filter of a kind, and those of the blocks behind it as far as
+// they follow.
+func (x *Index) readKind(i, kind int) error {
+	at := x.entries[i].at[kind]
+	end := at + uint64(x.entries[i].lengths[kind])
+	for _, e := range x.entries[i+1:] {
+		next := e.at[kind] + uint64(e.lengths[kind])
+		if e.at[kind] != end || next > uint64(x.size) || next-at > mostAtOnce {
+			break
+		}
+		end = next
+	}
+	b := x.kinds[kind]
+	if uint64(cap(b)) < end-at {
+		b = make([]byte, end-at)
+	}
+	b = b[:end-at]
+	_, err := x.f.ReadAt(b, int64(at))
+	x.kinds[kind], x.begins[kind] = b, at
+	if err != nil {
+		x.kinds[kind] = b[:0]
+	}
+	return err
 }

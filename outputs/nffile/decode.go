@@ -276,7 +276,7 @@ func (d *Decoder) flow(rec []byte) string {
 		}
 	}
 	r.Event = d.flags&flagEvent != 0
-	d.extra.Sampled = d.Sampled()
+	d.extra.Sampled, d.extra.Anonymised = d.Sampled(), d.flags&flagAnon != 0
 	d.finish(sysid)
 	return ""
 }

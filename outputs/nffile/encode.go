@@ -179,6 +179,9 @@ func (w *Writer) encode(b []byte, r *flow.Record, x *Extra, c *counts, sysid uin
 	if c.sampled || x.Sampled {
 		flags |= flagSampled
 	}
+	if x.Anonymised {
+		flags |= flagAnon
+	}
 	le.PutUint16(b[0:], recordFlow)
 	le.PutUint16(b[2:], uint16(e.n))
 	le.PutUint16(b[4:], e.elms)

@@ -3,7 +3,8 @@ package nffile
 // Extra is what a flow of a file has besides the fields of flow.Record: what only
 // nfdump's other collectors write. Slices point into the block.
 type Extra struct {
-	Sampled bool // counters were estimated from a sample
+	Sampled    bool // counters were estimated from a sample
+	Anonymised bool // addresses are others than those that there were
 
 	Has uint64 // the elements that are there, bit 1<<id (FORMAT.md, section 4)
 

@@ -43,6 +43,7 @@ const (
 
 	flagEvent   = 0x01
 	flagSampled = 0x02
+	flagAnon    = 0x04
 )
 
 // MaxBlock is the most bytes that a block may have, on disk and unpacked

@@ -1,0 +1,142 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/flowgraf/flowgraf/outputs/index"
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/disk"
+)
+
+// Repaired is what Repair has done with a file.
+type Repaired struct {
+	nffile.Salvaged
+	Sound bool // nothing was wrong with it
+}
+
+// Repairer mends flow files in their directories. It holds the lock of each directory that
+// it has mended a file in until Close, so that no archive is opened there meanwhile.
+type Repairer struct {
+	DryRun bool // only see what would be done
+
+	locks map[string]*os.File
+}
+
+// Close gives the directories free.
+func (r *Repairer) Close() error {
+	var errs []error
+	for dir, lock := range r.locks {
+		errs = append(errs, lock.Close())
+		delete(r.locks, dir)
+	}
+	return errors.Join(errs...)
+}
+
+// Repair mends a file that is damaged: what Salvage gets out of it takes its place, with
+// its permissions, and it is kept as Aside says. Nothing is done where an archive is open
+// in the directory or in one above it, nor where a file that is kept is there already.
+// When an error is returned the file is what it was.
+func (r *Repairer) Repair(path string, progress nffile.Progress) (done Repaired, err error) {
+	report, err := nffile.Verify(path, progress)
+	if err != nil {
+		return done, err
+	}
+	if report.Sound() && !report.Open {
+		done.Sound = true
+		return done, nil
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return done, err
+	}
+	if !info.Mode().IsRegular() {
+		return done, fmt.Errorf("%s is a link, which is not replaced: name the file itself", path)
+	}
+	if err := r.lock(path); err != nil {
+		return done, err
+	}
+	aside, mended := Aside(path), filepath.Join(filepath.Dir(path), mendedPrefix+filepath.Base(path))
+	if _, err := os.Lstat(aside); err == nil {
+		return done, fmt.Errorf("%s is there, the file before an earlier repair: move it away first", aside)
+	}
+	if err := os.Remove(mended); err != nil && !errors.Is(err, os.ErrNotExist) { // of a run that was killed
+		return done, err
+	}
+	if done.Salvaged, err = nffile.Salvage(path, mended, progress); err != nil {
+		return done, err
+	}
+	if r.DryRun {
+		return done, os.Remove(mended)
+	}
+	if err = takePlace(mended, path, aside, info); err != nil {
+		return done, errors.Join(err, os.Remove(mended))
+	}
+	if err := os.Remove(index.Path(path)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return done, err
+	}
+	return done, disk.SyncDir(filepath.Dir(path))
+}
+
+// Aside returns the name that a file has once another one has taken its place.
+func Aside(path string) string {
+	return filepath.Join(filepath.Dir(path), AsidePrefix+filepath.Base(path))
+}
+
+// mendedPrefix begins the name of a new file until it takes its place.
+const mendedPrefix = "nfcapd.current.mended-"
+
+// takePlace puts a file in the place of another, which is kept, at once.
+func takePlace(mended, path, aside string, like os.FileInfo) error {
+	f, err := os.OpenFile(mended, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Chmod(like.Mode().Perm()), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(path, aside); err != nil {
+		return fmt.Errorf("keeping the damaged file: %w", err)
+	}
+	if err := os.Rename(mended, path); err != nil {
+		return errors.Join(err, os.Remove(aside))
+	}
+	return nil
+}
+
+// maxAbove is how many directories above a file can be that of its archive: layouts have
+// up to four below it, and a directory of exporters may stand between.
+const maxAbove = 6
+
+// lock makes sure that no archive is open whose file this may be: the lock of the
+// directory is taken, and those above it can be.
+func (r *Repairer) lock(path string) error {
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	for range maxAbove {
+		if r.locks[dir] != nil {
+			return nil
+		}
+		f, err := disk.Lock(dir)
+		if errors.Is(err, os.ErrPermission) {
+			break // who cannot look into it has no archive in it
+		}
+		if err != nil {
+			return fmt.Errorf("an archive is open here, whose program mends its files when it starts: %w", err)
+		}
+		if r.locks == nil {
+			r.locks = map[string]*os.File{}
+		}
+		r.locks[dir] = f
+		up := filepath.Dir(dir)
+		if up == dir {
+			break
+		}
+		dir = up
+	}
+	return nil
+}

@@ -81,7 +81,7 @@ those read; -I prints the sums that the files keep of themselves.
 Elements: ` + wrap(strings.Join(query.Elements(), " "), 70) + `
 
 -o takes one of these formats; -o help also lists the tags of fmt: and csv:
-` + indent(report.FormatLines()) + `
+` + indent(report.FormatLines(formatsOfDump)) + `
 
 Where nfdump's versions differ, each format is printed as the version does that does
 it better (outputs/report/FORMATS.md says which); --compat 1.7.1 and 1.7.8 print what
@@ -166,7 +166,7 @@ func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []s
 	debug.SetGCPercent(dumpGCPercent)
 	switch {
 	case o.output == "help":
-		return report.Help(out)
+		return report.Help(out, formatsOfDump)
 	case o.explain:
 		return explainFilter(out, args, o.filterFile, warnings)
 	case o.exporters != "":
@@ -175,7 +175,7 @@ func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []s
 	if err := o.checkFiles(args); err != nil {
 		return err
 	}
-	if err := errors.Join(o.prepareQuery(n, output, warnings), o.prepareOutput()); err != nil {
+	if err := errors.Join(o.prepareQuery(n, output, warnings), o.prepareOutput(out)); err != nil {
 		return err
 	}
 	filter, err := readFilter(args, o.filterFile, o.report.Location, warnings)

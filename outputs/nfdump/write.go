@@ -129,15 +129,15 @@ func (b *writing) missing(key collector.SetKey, dg collector.Datagram) {
 	}
 }
 
-// expire ends the waiting of sets that have waited long enough; or since a time that
-// the clock has not reached, as it was set back.
+// expire ends the waiting of sets that have waited long enough, whatever was done to the
+// machine's clock meanwhile.
 func (b *writing) expire() {
 	if b.p.waiting == nil {
 		return
 	}
 	now := time.Now()
 	for s := range b.p.waiting.All() {
-		if age := now.Sub(s.Since); age >= -time.Hour && age <= time.Duration(b.p.TemplateWait) {
+		if now.Sub(s.Since) <= time.Duration(b.p.TemplateWait) {
 			return // those behind it came later
 		}
 		b.p.waiting.Finish(s)

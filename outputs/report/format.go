@@ -47,6 +47,8 @@ var formats = []format{
 	{"json", "an array of objects", openJSON},
 	{"ndjson", "an object on each line; json-log is the same", openNDJSON},
 	{"pipe", "values between bars, addresses as numbers, as nfdump 1.7.1", openPipe},
+	{"table", "columns as wide as what is in them, fitted to a terminal; table:TAGS chooses columns",
+		func(w io.Writer, opt Options) (Printer, error) { return openTable(w, tableTags, opt) }},
 	{"null", "no flows, only the summary", openNull},
 }
 
@@ -71,6 +73,9 @@ func Open(w io.Writer, name string, opt Options) (Printer, error) {
 	if tags, ok := strings.CutPrefix(name, "csv:"); ok {
 		return openTagCSV(w, tags, opt)
 	}
+	if tags, ok := strings.CutPrefix(name, "table:"); ok {
+		return openTable(w, tags, opt)
+	}
 	if name == "json-log" {
 		name = "ndjson"
 	}
@@ -86,7 +91,12 @@ func Open(w io.Writer, name string, opt Options) (Printer, error) {
 			return f.open(w, opt)
 		}
 	}
-	return nil, unknownFormat(name)
+	for _, x := range opt.Extensions {
+		if base, rest, _ := strings.Cut(name, ":"); base == x.Name {
+			return x.Open(w, rest, opt)
+		}
+	}
+	return nil, unknownFormat(name, opt.Extensions)
 }
 
 // openPredefined opens a format that is made of tags.
@@ -105,16 +115,27 @@ func openPredefined(w io.Writer, name, tags string, opt Options) (Printer, error
 }
 
 // unknownFormat says that there is no format of a name.
-func unknownFormat(name string) error {
-	text := fmt.Sprintf("there is no output format %q", name)
-	if near := nffilter.Similar(name, Formats()); near != "" {
+func unknownFormat(name string, extensions []Extension) error {
+	text, all := fmt.Sprintf("there is no output format %q", name), Formats()
+	for _, x := range extensions {
+		all = append(all, x.Name)
+	}
+	if near := nffilter.Similar(name, all); near != "" {
 		text += fmt.Sprintf(", did you mean %s?", near)
 	}
 	return fmt.Errorf("%s '-o help' lists them", text)
 }
 
+// Extension is a format that somebody else prints: one that needs packages which this
+// one does not know.
+type Extension struct {
+	Name, What string
+	// Open returns what prints flows to w; rest is what stands behind a colon.
+	Open func(w io.Writer, rest string, opt Options) (Printer, error)
+}
+
 // FormatLines returns a line of help for each format.
-func FormatLines() []string {
+func FormatLines(extensions []Extension) []string {
 	var lines []string
 	add := func(name, what string) { lines = append(lines, fmt.Sprintf("%-10s %s", name, what)) }
 	for _, p := range predefined {
@@ -123,15 +144,18 @@ func FormatLines() []string {
 	for _, f := range formats {
 		add(f.name, f.what)
 	}
+	for _, x := range extensions {
+		add(x.Name, x.What)
+	}
 	add("fmt:TAGS", "tags and text of your own, as in 'fmt:%ts %sa -> %da %byt'")
 	return lines
 }
 
 // Help writes the formats, their tags, and all tags with their headings.
-func Help(w io.Writer) error {
+func Help(w io.Writer, extensions []Extension) error {
 	var b strings.Builder
 	b.WriteString("Formats of -o:\n")
-	for _, line := range FormatLines() {
+	for _, line := range FormatLines(extensions) {
 		b.WriteString("  " + line + "\n")
 	}
 	b.WriteString("\nA 6 behind a name, as in line6, prints IPv6 addresses in full; so does -6.\n\nMade of tags:\n")

@@ -27,6 +27,9 @@ type Options struct {
 	Quiet    bool           // -q: no header and no summary
 	Compat   Compat         // whose output it has to be
 	TagAddrs bool           // -T: a byte 1 before addresses in text, for NfSen's links
+	Terminal Terminal       // where a table goes
+
+	Extensions []Extension // formats that others print
 
 	partial bool // more follows: no summary
 }

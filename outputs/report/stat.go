@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,8 +35,8 @@ func Tables(w io.Writer, tables []query.Table, t *query.Totals, u Usage, format 
 }
 
 // CheckTables says whether statistics can be printed in a format.
-func CheckTables(format string) error {
-	_, err := openTables(io.Discard, format, Options{})
+func CheckTables(format string, opt Options) error {
+	_, err := openTables(io.Discard, format, opt)
 	return err
 }
 
@@ -62,6 +63,13 @@ func openTables(w io.Writer, format string, opt Options) (tablePrinter, error) {
 		return &jsonTables{output: o, object: object{layout: &rows}}, nil
 	case base == "ndjson" || base == "json-log":
 		return &jsonTables{output: o, object: object{layout: &lines}}, nil
+	case base == "table" || strings.HasPrefix(format, "table:"):
+		return &tableTables{output: o}, nil
+	case slices.ContainsFunc(opt.Extensions, func(x Extension) bool {
+		name, _, _ := strings.Cut(format, ":")
+		return x.Name == name
+	}):
+		return nil, fmt.Errorf("-o %s prints flows, not statistics: -s takes text, table, csv, json, ndjson and pipe", format)
 	case base == "pipe":
 		return &pipeTables{output: o}, nil
 	}

@@ -68,7 +68,7 @@ type Options struct {
 // Set is a datagram with one set whose template is not known.
 type Set struct {
 	number uint64
-	Since  time.Time // when it was taken in
+	Since  time.Time // when it was taken in, with the monotonic clock of this run
 	Key    collector.SetKey
 	off    int64 // of the payload in the file, once it is there
 	size   int
@@ -227,7 +227,7 @@ func (l *Log) take(body []byte, base int64) {
 	}
 	l.dropEnded()
 	for range r.uint() {
-		s := Set{number: r.uint(), Since: time.Unix(0, int64(r.uint()))}
+		s := Set{number: r.uint(), Since: sinceThen(time.Unix(0, int64(r.uint())))}
 		from, err := netip.ParseAddrPort(string(r.bytes()))
 		received := time.Unix(0, int64(r.uint())).UTC()
 		payload := r.bytes()
@@ -245,6 +245,13 @@ func (l *Log) take(body []byte, base int64) {
 		l.sets = append(l.sets, s)
 		l.account(key.Exporter.Addr(), 1, s.size)
 	}
+}
+
+// sinceThen returns a time of an earlier run as one of this run: what is done to the clock
+// of the machine from now on does not change how long ago it is.
+func sinceThen(t time.Time) time.Time {
+	now := time.Now()
+	return now.Add(-max(now.Sub(t), 0))
 }
 
 // dropEnded takes the sets that have ended out of the committed ones.
@@ -385,10 +392,11 @@ func (l *Log) Prepare() error {
 // then. Their payloads must be in memory.
 func (l *Log) appendSets(body []byte, sets []Set, base int64) []byte {
 	body = binary.AppendUvarint(body, uint64(len(sets)))
+	now := time.Now()
 	for i := range sets {
 		s := &sets[i]
 		body = binary.AppendUvarint(body, s.number)
-		body = binary.AppendUvarint(body, uint64(s.Since.UnixNano()))
+		body = binary.AppendUvarint(body, uint64(now.Add(-now.Sub(s.Since)).UnixNano()))
 		from := s.dg.Exporter.String()
 		body = binary.AppendUvarint(body, uint64(len(from)))
 		body = append(body, from...)

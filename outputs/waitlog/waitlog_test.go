@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,39 @@ func sources(l *Log) (ids []uint32) {
 		ids = append(ids, s.Key.Domain)
 	}
 	return ids
+}
+
+// TestLogTimes: how long a set has waited goes on over a restart; one that came when the
+// clock was ahead begins anew.
+func TestLogTimes(t *testing.T) {
+	dir := t.TempDir()
+	l, err := Open(dir, Options{})
+	must(t, err)
+	ages := []time.Duration{48 * time.Hour, 20 * time.Minute, 0, -time.Minute, -40 * 24 * time.Hour}
+	for i, age := range ages {
+		key, dg := waits(t, byte(i), uint32(i), 0)
+		l.Add(key, dg)
+		l.added[i].Since = time.Now().Add(-age).Round(0)
+	}
+	must(t, l.Prepare())
+	must(t, l.Commit())
+	must(t, l.Close())
+	l, err = Open(dir, Options{})
+	must(t, err)
+	i := 0
+	for s := range l.All() {
+		if got, want := time.Since(s.Since), max(ages[i], 0); got < want || got > want+time.Hour {
+			t.Errorf("a set that came %v ago has waited %v", ages[i], got)
+		}
+		if !strings.Contains(s.Since.String(), " m=") {
+			t.Errorf("a set that came %v ago expires by the clock of the machine", ages[i])
+		}
+		i++
+	}
+	if i != len(ages) {
+		t.Errorf("%d sets wait", i)
+	}
+	must(t, l.Close())
 }
 
 // TestLogTransactions: what is not committed is not there, in memory or after a

@@ -292,8 +292,12 @@ func TestBatchSeesTemplatesOfTheirTime(t *testing.T) {
 	} {
 		var want, got []string
 		one, many := NewDecoder(Options{}), NewDecoder(Options{})
+		var now time.Time
+		pass(one, &now)
+		pass(many, &now)
 		b := many.NewBatch(BatchOptions{Handlers: []Handler{told(&got)}, Joined: func() {}})
 		for _, dg := range list {
+			now = dg.Received
 			_ = one.Decode(dg, told(&want))
 			_ = b.Add(dg)
 		}

@@ -17,6 +17,7 @@ func TestPortsBorrowTemplatesLate(t *testing.T) {
 		var got []uint64
 		h := Handler{Flow: func(r *flow.Record) { got = append(got, r.Bytes) }}
 		d, s := NewDecoder(Options{}), newSender()
+		pass(d, &s.at)
 		send := func(port uint16, fill func(e *ipfix.Encoder)) {
 			s.port = port
 			s.send(t, d, h, fill)

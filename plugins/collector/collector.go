@@ -251,8 +251,9 @@ func (d *Decoder) Refused() uint64 { return d.refused }
 // Decode decodes a datagram and calls h for every record in it. All that can be
 // decoded is, also when an error is returned: the error says what was wrong
 // first, for a tool to show, and is counted already. A set without a template is
-// no error. dg.Received drives the clock of expiry, so a datagram can be decoded
-// long after its receipt.
+// no error. What expires does so by the time that passes while the process runs, and
+// not by dg.Received: a datagram can be decoded long after its receipt, and clocks may
+// be set.
 func (d *Decoder) Decode(dg Datagram, h Handler) error {
 	d.message = message{resent: dg.Resent, past: dg.Resent, handler: h, base: &d.own.rec.Base}
 	return d.decode(&d.message, dg)
@@ -270,13 +271,14 @@ func (d *Decoder) decode(m *message, dg Datagram) error {
 	}
 	m.addr, m.port, m.received, m.size, m.stream = addr, dg.Exporter.Port(), flow.TimeOf(dg.Received), len(dg.Payload),
 		dg.Stream
-	d.expire(m.received)
+	m.now = d.shared.clock()
+	d.expire(m.now)
 	v, config := version(dg.Payload), d.look(addr)
 	if d.refuses(config) {
 		d.refused++
 		return nil
 	}
-	if !m.late && !d.seated(addr, m.received, config) {
+	if !m.late && !d.seated(addr, m.now, config) {
 		d.unseated(m)
 		return nil
 	}
@@ -316,6 +318,7 @@ type message struct {
 	port     uint16
 	agent    netip.Addr // of sFlow
 	received flow.Time
+	now      flow.Time // by the registry's clock
 	size     int
 	header   []byte // of v9 and IPFIX
 	resent   bool   // not the exporter's own
@@ -360,7 +363,7 @@ func (d *Decoder) unsupported(m *message, v flow.Version, b []byte) error {
 	m.dom.stats.Unsupported++
 	head := b[:min(len(b), 4)]
 	if first {
-		d.log.say(m.received, "datagrams of %s are not decoded: expected NetFlow, IPFIX or sFlow v5 as configured, "+
+		d.log.say(m.now, "datagrams of %s are not decoded: expected NetFlow, IPFIX or sFlow v5 as configured, "+
 			"got version %s (bytes %q)", m.addr, v, head)
 	}
 	return fmt.Errorf("datagram of %s: expected a supported protocol, got version %s (bytes %q)",
@@ -375,7 +378,7 @@ func (d *Decoder) fail(m *message, err error) {
 	}
 	if !m.dom.complained {
 		m.dom.complained = true
-		d.log.say(m.received, "%s, %s domain %d: %v (further errors are only counted)", m.addr, m.dom.key.version,
+		d.log.say(m.now, "%s, %s domain %d: %v (further errors are only counted)", m.addr, m.dom.key.version,
 			m.dom.key.domain, err)
 	}
 }

@@ -185,7 +185,7 @@ func (dom *domain) sequence(m *message) *sequence {
 	for i := range dom.sequences {
 		s := &dom.sequences[i]
 		if s.agent == m.agent && (s.port == m.port || m.agent.IsValid()) {
-			s.used = m.received
+			s.used = m.now
 			s.run++
 			return s
 		}
@@ -198,7 +198,7 @@ func (dom *domain) sequence(m *message) *sequence {
 	}
 	if dom.passing(m) && len(dom.sequences) > 0 {
 		if s := &dom.sequences[latest]; s.run == 1 && s.agent == m.agent && s.near(m.sequence) {
-			s.port, s.used = m.port, m.received
+			s.port, s.used = m.port, m.now
 			return s
 		}
 	}
@@ -208,7 +208,7 @@ func (dom *domain) sequence(m *message) *sequence {
 	} else {
 		dom.sequences[oldest].forget(&dom.stats)
 	}
-	dom.sequences[oldest] = sequence{port: m.port, agent: m.agent, used: m.received, run: 1,
+	dom.sequences[oldest] = sequence{port: m.port, agent: m.agent, used: m.now, run: 1,
 		way: rfcWay(dom.key.version)}
 	return &dom.sequences[oldest]
 }

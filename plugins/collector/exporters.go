@@ -56,7 +56,7 @@ func (d *Decoder) Screen(dg *Datagram) bool {
 	if c != nil {
 		dg.Policy = c.Policy
 	}
-	if d.refuses(c) || !d.seated(addr, flow.TimeOf(dg.Received), c) {
+	if d.refuses(c) || !d.seated(addr, d.shared.clock(), c) {
 		return false
 	}
 	end := dg.Stream && len(dg.Payload) == 0

@@ -42,7 +42,7 @@ func (d *Decoder) inherit(old *domain) {
 	if separate := c != nil && c.SeparatePorts && !key.stream; separate != (key.port != 0) {
 		return // other domains than before
 	}
-	if !d.seated(key.addr, old.stats.LastReceived, c) {
+	if !d.seated(key.addr, d.shared.clock(), c) {
 		return
 	}
 	dom := d.domain(key)

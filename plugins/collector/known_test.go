@@ -165,6 +165,7 @@ func TestSetsWait(t *testing.T) {
 	var times []flow.Time
 	h := Handler{Flow: func(r *flow.Record) { times = append(times, r.Received) }}
 	d, s := NewDecoder(Options{}), newSender()
+	pass(d, &s.at)
 	tmpl := compiled(t, 256, spec(1, 4), spec(2, 4))
 	data := func(e *ipfix.Encoder) { e.AddData(tmpl, []flow.Record{{Bytes: 1}, {Bytes: 2}}) }
 	first := s.at

@@ -39,8 +39,8 @@ func (m *message) datagram(set ipfix.Set) Datagram {
 
 // Knows says whether a set of this key, received at that time, can be decoded now.
 func (d *Decoder) Knows(k SetKey, received time.Time) bool {
-	m := message{addr: k.Exporter.Addr().Unmap(), port: k.Exporter.Port(), received: flow.TimeOf(received), late: true,
-		past: true}
+	m := message{addr: k.Exporter.Addr().Unmap(), port: k.Exporter.Port(), received: flow.TimeOf(received),
+		now: d.shared.clock(), late: true, past: true}
 	if c := d.look(m.addr); c != nil {
 		m.policy = c.Policy
 	}

@@ -247,7 +247,7 @@ func (d *Decoder) tellCardless(m *message) {
 		return
 	}
 	m.dom.cardless = true
-	d.log.say(m.received, "%s, %s domain %d: its line cards sample at different rates, and its flows do not say of "+
+	d.log.say(m.now, "%s, %s domain %d: its line cards sample at different rates, and its flows do not say of "+
 		"which card they are: their counters are as sent: set sampling_rate for this exporter, or let it tell the "+
 		"rates by interface", m.addr, m.dom.key.version, m.dom.key.domain)
 }
@@ -261,13 +261,13 @@ func (d *Decoder) doubtRate(m *message, n uint64, rate float64, applied uint32) 
 	}
 	m.dom.doubted = true
 	if applied != 0 && rate > float64(d.opt.MaxRate) {
-		d.log.say(m.received, "%s, %s domain %d: a sampling rate of %.0f cannot be, it is read as %d, with its bytes "+
+		d.log.say(m.now, "%s, %s domain %d: a sampling rate of %.0f cannot be, it is read as %d, with its bytes "+
 			"in the other order: "+
 			"set sampling_rate and sampling = \"override\" for this exporter if that is wrong", m.addr,
 			m.dom.key.version, m.dom.key.domain, rate, applied)
 		return
 	}
-	d.log.say(m.received, "%s, %s domain %d: what it tells as its sampling rate (%.0f) cannot be one, and is not "+
+	d.log.say(m.now, "%s, %s domain %d: what it tells as its sampling rate (%.0f) cannot be one, and is not "+
 		"applied: "+
 		"set sampling_rate for this exporter if it samples (sampling_refused counts on)", m.addr, m.dom.key.version,
 		m.dom.key.domain, rate)

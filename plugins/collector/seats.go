@@ -17,7 +17,7 @@ const seatStep = flow.Time(1e9)
 
 // seat is that an address is one of Options.MaxExporters, whose datagrams are decoded.
 type seat struct {
-	last atomic.Int64 // receipt of its latest datagram, about
+	last atomic.Int64 // its latest datagram, about, by the registry's clock
 	gone atomic.Bool  // another one has it
 }
 
@@ -64,25 +64,21 @@ func (s *seats) take(addr netip.Addr, now flow.Time, reserved bool) *seat {
 	return one
 }
 
-// free takes the seats away whose addresses have been silent for seatTime. What was
-// heard in the future, before the clock was set back, counts as heard now.
+// free takes the seats away whose addresses have been silent for seatTime.
 func (s *seats) free(now flow.Time) {
-	if now < s.nextLook && s.nextLook-now <= seatTime {
+	if now < s.nextLook {
 		return
 	}
 	first := now
 	for addr, one := range s.byAddr {
 		last := flow.Time(one.last.Load())
-		switch {
-		case last > now+seatTime:
-			one.last.Store(int64(now))
-		case now-last >= seatTime:
-			one.gone.Store(true)
-			delete(s.byAddr, addr)
-			s.freed.Add(1)
-		default:
+		if now-last < seatTime {
 			first = min(first, last)
+			continue
 		}
+		one.gone.Store(true)
+		delete(s.byAddr, addr)
+		s.freed.Add(1)
 	}
 	s.nextLook = max(first+seatTime, now+seatStep)
 }

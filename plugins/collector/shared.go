@@ -6,12 +6,19 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
 // registry holds what the decoders of one collector know of exporters whose
 // domains they divide among themselves.
 type registry struct {
 	seats seats
+
+	// clock is the time by which things expire: it goes on while the process runs, whatever
+	// is done to the clock of the machine, or of the one that received a datagram.
+	clock func() flow.Time
 
 	mu        sync.Mutex
 	exporters map[exporterKey]*knowledge
@@ -259,7 +266,9 @@ func NewDecoders(n int, o Options) []*Decoder {
 	o.setDefaults()
 	divide := func(bound int) int { return (bound + n - 1) / n }
 	o.MaxDomains, o.MaxBytes = divide(o.MaxDomains), divide(o.MaxBytes)
-	shared := &registry{exporters: map[exporterKey]*knowledge{}, seats: seats{limit: o.MaxExporters}}
+	start := time.Now()
+	shared := &registry{exporters: map[exporterKey]*knowledge{}, seats: seats{limit: o.MaxExporters},
+		clock: func() flow.Time { return flow.Time(time.Since(start)) }}
 	list := make([]*Decoder, n)
 	for i := range list {
 		list[i] = newDecoder(o, shared)

@@ -73,6 +73,7 @@ func TestTemplateLifecycle(t *testing.T) {
 	var n int
 	h := bytesOf(&v, &n)
 	d, s := NewDecoder(Options{}), newSender()
+	pass(d, &s.at)
 	first := compiled(t, 256, spec(1, 4), spec(2, 4))
 	second := compiled(t, 256, spec(2, 4), spec(1, 4))
 	recs := []flow.Record{{Bytes: 7, Packets: 9}}
@@ -151,6 +152,7 @@ func TestIdleTemplateGivesWayToAnotherPorts(t *testing.T) {
 	var n int
 	h := bytesOf(&v, &n)
 	d, s := NewDecoder(Options{}), newSender()
+	pass(d, &s.at)
 	a := compiled(t, 256, spec(1, 4), spec(2, 4))
 	tell := func(e *ipfix.Encoder) { e.AddTemplates(a) }
 	s.send(t, d, h, tell)

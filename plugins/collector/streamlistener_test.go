@@ -48,7 +48,7 @@ func (s *streamed) take(list []Datagram) {
 // await waits until so many flows and ends of connections have come.
 func (s *streamed) await(t *testing.T, flows, ends int) (stats []ExporterStats) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		s.mu.Lock()
 		gotFlows, gotEnds := len(s.bytes), s.ends
 		if gotFlows >= flows && gotEnds >= ends {
@@ -59,6 +59,20 @@ func (s *streamed) await(t *testing.T, flows, ends int) (stats []ExporterStats) 
 		s.mu.Unlock()
 		if time.Now().After(deadline) {
 			t.Fatalf("got %d flows and %d ends, want %d and %d", gotFlows, gotEnds, flows, ends)
+		}
+	}
+}
+
+// awaitDatagrams waits until the first domain has got so many datagrams.
+func (s *streamed) awaitDatagrams(t *testing.T, n uint64) ExporterStats {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		stats := s.await(t, 0, 0)
+		if len(stats) > 0 && stats[0].Datagrams >= n {
+			return stats[0]
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waited for %d datagrams: %+v", n, stats)
 		}
 	}
 }
@@ -77,7 +91,7 @@ func connect(t *testing.T, l *StreamListener) net.Conn {
 // ended waits until the listener has closed a connection.
 func ended(t *testing.T, conn net.Conn) {
 	t.Helper()
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 	_, err := conn.Read(make([]byte, 1))
 	if e, ok := err.(net.Error); err == nil || ok && e.Timeout() {
 		t.Fatalf("the connection was not closed: %v", err)
@@ -160,9 +174,8 @@ func TestStreamTemplatesEndWithTheConnection(t *testing.T) {
 	send(a, func() { e.Withdraw(256) })
 	send(a, func() { e.AddData(first, recs) })
 	send(b, func() { e.AddData(second, recs) })
-	stats = s.await(t, 4, 0)
-	if stats[0].SetsWaiting != 1 {
-		t.Errorf("a withdrawn template is still used: %+v", stats[0])
+	if got := s.awaitDatagrams(t, 6); got.SetsWaiting != 1 || got.Flows != 4 {
+		t.Errorf("a withdrawn template is still used: %+v", got)
 	}
 	send(b, func() { e.Withdraw(ipfix.TemplateSet) }) // all
 	b.Close()
@@ -196,7 +209,7 @@ func TestStreamBounds(t *testing.T) {
 	_, _ = bad.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
 	ended(t, bad)
 	var got StreamStats
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		if got = l.Stats(); got.Open == 0 && got.Failed == 1 || time.Now().After(deadline) {
 			break
 		}

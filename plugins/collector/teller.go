@@ -152,7 +152,7 @@ func (d *Decoder) compareRates(m *message, t *teller, l limit, before uint64) {
 		dom.contradicted = true
 		if exp := dom.exporter; before != 0 && other.turn > before && !exp.severalSeen && !m.past && !m.stream {
 			exp.severalSeen = true
-			d.log.say(m.received, "%s, domain %d: source ports %d and %d tell different sampling rates, 1 in %d and 1 "+
+			d.log.say(m.now, "%s, domain %d: source ports %d and %d tell different sampling rates, 1 in %d and 1 "+
 				"in %d: the flows of each port "+
 				"take its own; these are several exporters behind one address, set ports = \"separate\" for it to "+
 				"tell them apart in everything",

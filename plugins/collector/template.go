@@ -18,8 +18,9 @@ const templateIdle = flow.Time(24 * 3600 * 1e9)
 // entry is a template as one source port of an exporter defined it.
 type entry struct {
 	port uint16
-	used flow.Time
-	own  bool // the port itself sends data of it, in other datagrams than that with the template
+	used flow.Time // receipt of what it was used for last
+	at   flow.Time // the same by the registry's clock
+	own  bool      // the port itself sends data of it, in other datagrams than that with the template
 	t    *ipfix.Template
 }
 
@@ -68,7 +69,7 @@ func (d *Decoder) defineOne(m *message, id uint16, fields []ipfix.FieldSpec, opt
 	known := dom.templates[id]
 	at := slices.IndexFunc(known, func(e entry) bool { return e.port == m.port })
 	if at >= 0 && known[at].t.Options() == options && known[at].t.Equal(fields) {
-		known[at].used = m.received
+		known[at].used, known[at].at = m.received, m.now
 		d.contradict(m, known, at)
 		return
 	}
@@ -84,7 +85,7 @@ func (d *Decoder) defineOne(m *message, id uint16, fields []ipfix.FieldSpec, opt
 		}
 	}
 	if err == nil {
-		d.insert(dom, entry{port: m.port, used: m.received, t: t})
+		d.insert(dom, entry{port: m.port, used: m.received, at: m.now, t: t})
 		if m.resent && !dom.isProven {
 			d.prove(dom)
 		}
@@ -120,7 +121,7 @@ func (d *Decoder) contradict(m *message, list []entry, at int) {
 	}
 	d.settle() // see drop
 	exp.needPort = true
-	d.log.say(m.received, "%s, domain %d: source ports %d and %d define template %d differently: each port keeps its "+
+	d.log.say(m.now, "%s, domain %d: source ports %d and %d define template %d differently: each port keeps its "+
 		"own templates; "+
 		"these are several exporters behind one address, set ports = \"separate\" for it to tell them apart in "+
 		"everything",
@@ -187,8 +188,8 @@ func (d *Decoder) dropIdle(dom *domain) {
 	var used flow.Time
 	for i, list := range dom.templates {
 		last := len(list) - 1
-		if seen == 0 || list[last].used < used {
-			id, at, used = i, last, list[last].used
+		if seen == 0 || list[last].at < used {
+			id, at, used = i, last, list[last].at
 		}
 		if seen++; seen == sample {
 			break
@@ -226,11 +227,11 @@ func (d *Decoder) template(m *message, id uint16) *ipfix.Template {
 		list[at].own = true
 	}
 	e := &list[at]
-	if m.received-e.used > templateIdle && !m.stream {
+	if m.now-e.at > templateIdle && !m.stream {
 		d.drop(m.dom, id, at)
 		return d.template(m, id) // of another port
 	}
-	e.used = max(e.used, m.received)
+	e.used, e.at = max(e.used, m.received), m.now
 	d.contradict(m, list, at)
 	return e.t
 }
@@ -258,12 +259,12 @@ func (d *Decoder) mayBorrow(m *message, id uint16) bool {
 			if len(dom.borrowers) >= maxPorts {
 				dom.borrowers = slices.Delete(dom.borrowers, 0, 1)
 			}
-			dom.borrowers = append(dom.borrowers, borrower{port: m.port, since: m.received})
+			dom.borrowers = append(dom.borrowers, borrower{port: m.port, since: m.now})
 		}
 		return false
 	}
 	b := &dom.borrowers[at]
-	if !b.over && !m.past && m.received-b.since > borrowGrace {
+	if !b.over && !m.past && m.now-b.since > borrowGrace {
 		b.over = true
 		d.revision++
 		d.settle()
@@ -319,13 +320,12 @@ func (d *Decoder) missing(m *message, set ipfix.Set) {
 		m.dom.missed = map[uint16]bool{}
 	}
 	m.dom.missed[id] = true
-	d.log.say(m.received, "%s, %s domain %d: no template %d yet: its sets wait up to a minute until the exporter "+
+	d.log.say(m.now, "%s, %s domain %d: no template %d yet: its sets wait up to a minute until the exporter "+
 		"sends it",
 		m.addr, m.dom.key.version, m.dom.key.domain, id)
 }
 
-// logLimiter lets a few lines through: ten at once, then one in six seconds of
-// the datagrams' time.
+// logLimiter lets a few lines through: ten at once, then one in six seconds.
 type logLimiter struct {
 	print      func(format string, args ...any)
 	tokens     flow.Time

@@ -27,6 +27,7 @@ type waiting struct {
 	port uint16
 	base flow.Record
 	body []byte
+	at   flow.Time // when it came, by the registry's clock
 
 	inAll, inExporter, inTemplate *list.Element
 }
@@ -125,7 +126,7 @@ func (g *greediest) Pop() any {
 // wait keeps a set until its template comes. Where there is no room, the oldest set of
 // the exporter goes that has most, which is this one when it is over its own bound.
 func (d *Decoder) wait(m *message, set ipfix.Set) {
-	d.expire(m.received)
+	d.expire(m.now)
 	size := len(set.Body) + waitOverhead
 	exp := m.dom.exporter
 	if size > waitExporter {
@@ -138,14 +139,14 @@ func (d *Decoder) wait(m *message, set ipfix.Set) {
 	for d.room.bytes+size > d.room.limit && len(d.room.greedy) > 0 {
 		d.endWait(oldest(&d.room.greedy[0].sets), true)
 	}
-	w := &waiting{dom: m.dom, id: set.ID, port: m.port, base: *m.base, body: slices.Clone(set.Body)}
+	w := &waiting{dom: m.dom, id: set.ID, port: m.port, base: *m.base, body: slices.Clone(set.Body), at: m.now}
 	w.base.Extra = nil
 	d.room.add(w)
 }
 
 // expire drops the sets that have waited too long.
 func (d *Decoder) expire(now flow.Time) {
-	for w := oldest(&d.room.all); w != nil && now-w.base.Received > waitTime; w = oldest(&d.room.all) {
+	for w := oldest(&d.room.all); w != nil && now-w.at > waitTime; w = oldest(&d.room.all) {
 		d.endWait(w, true)
 	}
 }
@@ -178,7 +179,7 @@ func (d *Decoder) resume(m *message, id uint16) {
 	if len(m.dom.waiting) == 0 {
 		return
 	}
-	d.expire(m.received)
+	d.expire(m.now)
 	same := m.dom.waiting[id]
 	if same == nil {
 		return

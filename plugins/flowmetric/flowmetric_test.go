@@ -466,6 +466,16 @@ func TestMetricBehavesLikeTelegrafs(t *testing.T) {
 				t.Fatalf("step %d: tag %d is %v, want %v", i, j, tag, theirs.TagList()[j])
 			}
 		}
+		for _, key := range []string{"source", "version", "a", "m", "z", "copy", "src", "dst_port", "n", "b", "f", ""} {
+			tag, tagged := ours.GetTag(key)
+			wantTag, wantTagged := theirs.GetTag(key)
+			field, _ := ours.GetField(key)
+			wantField, _ := theirs.GetField(key)
+			if tag != wantTag || tagged != wantTagged || ours.HasTag(key) != wantTagged || field != wantField ||
+				ours.HasField(key) != theirs.HasField(key) {
+				t.Fatalf("step %d: %q is %q and %v, want %q and %v", i, key, tag, field, wantTag, wantField)
+			}
+		}
 	}
 }
 

@@ -166,12 +166,6 @@ func (m *Metric) GetTag(key string) (string, bool) {
 	return "", false
 }
 
-// Tag returns a tag's value, empty when it is not there.
-func (m *Metric) Tag(key string) string {
-	v, _ := m.GetTag(key)
-	return v
-}
-
 // HasTag says whether a tag is there.
 func (m *Metric) HasTag(key string) bool {
 	_, ok := m.tag(key)
@@ -206,12 +200,6 @@ func (m *Metric) GetField(key string) (interface{}, bool) {
 		return m.FieldPtrs[i].Value, true
 	}
 	return nil, false
-}
-
-// Field returns a field's value, nil when it is not there.
-func (m *Metric) Field(key string) interface{} {
-	v, _ := m.GetField(key)
-	return v
 }
 
 // HasField says whether a field is there.

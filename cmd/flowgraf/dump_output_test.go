@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/influxdata/line-protocol/v2/lineprotocol"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// flowFile writes a file with flows that came in at the same time.
+func flowFile(t *testing.T, n int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "nfcapd.202611281200")
+	w, err := nffile.Create(path, nffile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := flow.TimeOf(time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC))
+	for i := range n {
+		r := flow.Record{Version: flow.V9, First: at, Last: at + 1e9, Received: at + 2e9, Proto: 6, Packets: 2,
+			Bytes: uint64(100 + i)}
+		if err := w.Append(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// dumped runs dump and returns what it prints.
+func dumped(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := newDumpCommand()
+	cmd.SetArgs(args)
+	cmd.SetOut(&out)
+	cmd.SetErr(&out)
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	err := cmd.Execute()
+	return out.String(), err
+}
+
+// TestDumpInflux: every flow is a point of its own, of the measurement of inputs.netflow,
+// at the time when it came in, and the sums are those of the file.
+func TestDumpInflux(t *testing.T) {
+	out, err := dumped(t, "-r", flowFile(t, 500), "-o", "influx:protocol")
+	if err != nil {
+		t.Fatal(err)
+	}
+	points, octets := map[time.Time]bool{}, int64(0)
+	d := lineprotocol.NewDecoder(strings.NewReader(out))
+	for d.Next() {
+		name, err := d.Measurement()
+		if err != nil || string(name) != "netflow" {
+			t.Fatalf("%q: %v", name, err)
+		}
+		tags := map[string]string{}
+		for key, value, err := d.NextTag(); key != nil; key, value, err = d.NextTag() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			tags[string(key)] = string(value)
+		}
+		if tags["protocol"] != "tcp" || tags["version"] != "NetFlowV9" {
+			t.Fatal(tags)
+		}
+		for key, value, err := d.NextField(); key != nil; key, value, err = d.NextField() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(key) == "in_bytes" {
+				octets += value.IntV()
+			}
+		}
+		at, err := d.Time(lineprotocol.Nanosecond, time.Time{})
+		if err != nil || !at.Truncate(time.Millisecond).Equal(time.Date(2026, 11, 28, 12, 0, 2, 0, time.UTC)) {
+			t.Fatal(at, err)
+		}
+		points[at] = true
+	}
+	if len(points) != 500 || octets != 500*100+499*500/2 {
+		t.Errorf("%d points of %d octets", len(points), octets)
+	}
+}
+
+// TestDumpOutputMistakes: what is wrong with the output is said before anything is read.
+func TestDumpOutputMistakes(t *testing.T) {
+	file := flowFile(t, 1)
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-o", "jsno"}, "did you mean json?"},
+		{[]string{"-o", "infux"}, "did you mean influx?"},
+		{[]string{"-o", "influx", "-s", "srcip"}, "prints flows, not statistics"},
+		{[]string{"-o", "influx:nosuch"}, "expected the name of a field of netflow"},
+		{[]string{"--compat", "1.7.2"}, "expected one of best, 1.7.1, 1.7.8"},
+		{[]string{"--tz", "Berlin"}, "no such time zone"},
+	} {
+		out, err := dumped(t, append(c.args, "-r", file)...)
+		if err == nil || !strings.Contains(err.Error(), c.want) || out != "" {
+			t.Errorf("%q: %v, %q; want %q", c.args, err, out, c.want)
+		}
+	}
+	if out, err := dumped(t, "-o", "help"); err != nil || !strings.Contains(out, "%sap") {
+		t.Errorf("-o help: %v %q", err, out)
+	}
+	if out, err := dumped(t, "-r", file, "-o", "fmt:%ts", "-q", "--tz", "Asia/Tokyo"); err != nil ||
+		out != "2026-11-28 21:00:00.000\n" {
+		t.Errorf("--tz: %v %q", err, out)
+	}
+}
+
+// TestTerminalOfAFile: a file is no terminal.
+func TestTerminalOfAFile(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if terminal := terminalOf(f); terminal.Colours || terminal.Width != 0 {
+		t.Errorf("%+v", terminal)
+	}
+}

@@ -14,6 +14,7 @@ type account struct {
 	domains list.List // of *domain, the one that was idle longest first
 	place   int       // in the heap of accounts
 	seat    *seat     // nil without Options.MaxExporters
+	series  series
 }
 
 // addressShare is the part of Options.MaxBytes and Options.MaxDomains that one address
@@ -174,5 +175,6 @@ func (d *Decoder) delist(dom *domain) {
 	if a.domains.Len() == 0 {
 		heap.Remove(&d.largest, a.place)
 		delete(d.accounts, a.addr)
+		d.listed -= len(a.series.heard)
 	}
 }

@@ -39,7 +39,7 @@ type Datagram = flow.Datagram
 // from which rates and clocks are learned: TimeRepairs then counts no others.
 type Handler struct {
 	Flow    func(*flow.Record)
-	Option  func(*flow.OptionRecord)
+	Option  func(*flow.OptionRecord) // not of domains that are Unlisted
 	Counter func(*flow.CounterRecord)
 
 	// Missing gets the data sets whose template is not known yet, instead of the
@@ -129,6 +129,7 @@ type ExporterStats struct {
 	Domain   uint32
 	Port     uint16 // source port of the exporter, where its ports are kept apart, else 0
 	Stream   bool   // over TCP or TLS; all connections of the exporter together
+	Unlisted bool   // one too many of its address to be a series in a database
 
 	Datagrams uint64
 	Bytes     uint64 // of the datagrams
@@ -192,6 +193,8 @@ type Decoder struct {
 	forgotten uint64
 	refused   uint64
 	overMost  uint64
+	listed    int      // domains that may be series, of all accounts
+	maxSeries int      // of one account
 	sat       struct { // whose seat was looked for last
 		addr netip.Addr
 		seat *seat
@@ -235,8 +238,12 @@ func newDecoder(o Options, shared *registry) *Decoder {
 // are valid until fn returns and not to be changed.
 func (d *Decoder) Exporters(fn func(*ExporterStats)) {
 	d.clearSeats()
+	now := d.shared.clock()
 	for _, dom := range d.domains {
-		dom.stats.TemplatesKnown = dom.entries
+		if dom.unlisted {
+			dom.unlisted = !d.list(dom, now)
+		}
+		dom.stats.TemplatesKnown, dom.stats.Unlisted = dom.entries, dom.unlisted
 		fn(&dom.stats)
 	}
 }
@@ -386,6 +393,10 @@ func (d *Decoder) fail(m *message, err error) {
 // begin finds the domain of a datagram and counts it.
 func (d *Decoder) begin(m *message, v flow.Version, id uint32) {
 	m.dom = d.domain(d.key(m, v, id))
+	m.dom.heard = m.now
+	if !m.dom.judged {
+		m.dom.judged, m.dom.unlisted = true, !d.list(m.dom, m.now)
+	}
 	m.flows, m.options, m.templates, m.unsure = 0, 0, 0, false
 	d.adopt(m)
 	if m.past {
@@ -589,7 +600,7 @@ func (d *Decoder) emitOption(m *message, raw []byte) {
 	}
 	m.dom.stats.Options++
 	d.compare(m, o)
-	if m.handler.Option != nil {
+	if m.handler.Option != nil && !m.dom.unlisted {
 		m.handler.Option(o)
 	}
 }

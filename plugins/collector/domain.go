@@ -31,6 +31,9 @@ type domain struct {
 		id   uint16
 		list []entry
 	}
+	heard        flow.Time             // its last datagram, by the registry's clock
+	judged       bool                  // unlisted is known
+	unlisted     bool                  // it is no series: see series.go
 	entries      int                   // in templates
 	bytes        int                   // of templates and option records
 	options      map[optionKey][]byte  // as on the wire, the latest of each key
@@ -164,6 +167,7 @@ func (d *Decoder) domain(key domainKey) *domain {
 // forget drops a domain.
 func (d *Decoder) forget(dom *domain) {
 	d.endWaits(dom, -1)
+	d.leaveSeries(dom)
 	delete(d.domains, dom.key)
 	d.forgotten++
 	if dom.key.stream {

@@ -46,6 +46,8 @@ func (d *Decoder) inherit(old *domain) {
 		return
 	}
 	dom := d.domain(key)
+	dom.heard = d.shared.clock()
+	dom.judged, dom.unlisted = true, !d.list(dom, dom.heard)
 	templates := dom.stats.Templates
 	dom.stats = old.stats
 	dom.stats.Templates = max(templates, old.stats.Templates)

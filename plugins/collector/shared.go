@@ -273,6 +273,7 @@ func NewDecoders(n int, o Options) []*Decoder {
 	for i := range list {
 		list[i] = newDecoder(o, shared)
 		list[i].room.limit = divide(waitAll)
+		list[i].maxSeries = divide(maxSeries)
 	}
 	return list
 }

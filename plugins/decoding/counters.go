@@ -12,26 +12,30 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 )
 
-// Gather adds a metric netflow_exporter for each observation domain.
+// Gather adds a metric netflow_exporter for each observation domain that may be a series.
 func (p *Pool) Gather(acc telegraf.Accumulator, now time.Time) {
 	for _, s := range p.Exporters() {
+		if s.Unlisted {
+			continue
+		}
 		acc.AddFields(flowmetric.ExporterMeasurement, exporterFields(&s), exporterTags(&s), now)
 	}
 }
 
 // Count sets the fields of netflow_exporter that are those of all exporters together.
 func (p *Pool) Count(fields map[string]any) {
-	var forgotten, refused, over, panics uint64
+	var forgotten, refused, over, panics, unlisted uint64
 	for _, w := range p.workers {
 		w.mu.Lock()
 		forgotten, refused, panics = forgotten+w.decoder.Forgotten(), refused+w.decoder.Refused(),
 			panics+w.panics.Load()
 		over += w.decoder.OverMost()
+		unlisted += w.decoder.Unlisted()
 		w.mu.Unlock()
 	}
 	fields["domains_forgotten"], fields["refused"], fields["internal_errors"] = forgotten, refused, panics
 	fields["clock_restarts"] = flowmetric.ClockRestarts()
-	fields["over_max_exporters"] = over
+	fields["over_max_exporters"], fields["domains_unlisted"] = over, unlisted
 	fields["state_errors"] = p.stateErrors.Load()
 	fields["output_flows_lost"], fields["output_datagrams_lost"] = p.flowsLost.Load(), p.datagramsLost.Load()
 	fields["workers"], fields["queue_full"] = uint64(len(p.workers)), uint64(0)

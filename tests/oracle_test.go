@@ -254,9 +254,11 @@ func (w *wireTimes) read(packet, f *dissected) bool {
 		return true
 	}
 	export := wireNumber(packet.find("cflow.unix_secs"))*1e9 + wireNumber(packet.find("cflow.unix_nsecs"))
-	ago := int64(int32(wireNumber(uptime) - wireNumber(f)))
-	if ago < -60_000 { // later than the export: of the time before the uptime began anew
-		ago += 1 << 32
+	// Uptimes wrap after 49.7 days: one up to an hour ahead of the header's is that, any
+	// other is of the past, however long a flow lasts.
+	ago := int64(uint32(wireNumber(uptime) - wireNumber(f)))
+	if ago > 1<<32-1-3600_000 {
+		ago -= 1 << 32
 	}
 	*to = flow.Time(export - ago*1e6)
 	return true

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flowgraf/flowgraf/plugins/exporter"
 	"github.com/flowgraf/flowgraf/plugins/vcenter/vcentertest"
 )
 
@@ -56,8 +57,34 @@ func TestNamesFromVCenter(t *testing.T) {
 			t.Errorf("rate %d by %s", p.uint("sampling_rate"), p.str("sampling_source"))
 		}
 	}
-	if named < 10 { // the switch has more ports than the vCenter knows
-		t.Errorf("%d ports were named, expected those of %d machines", named, len(site.VMs))
+	if want := portsOfMachines(t, 300, len(site.VMs)); named != want || want < 10 {
+		t.Errorf("%d ports were named, want %d: those of %d machines", named, want, len(site.VMs))
 	}
 	a.stop(t)
+}
+
+// portsOfMachines returns how often the first n generated flows of a switch came in or
+// went out at the ports of the machines that the vCenter knows.
+func portsOfMachines(t *testing.T, n, machines int) (count int) {
+	t.Helper()
+	e, err := exporter.New(exporter.Options{Protocol: "vmware", Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const vm = 2 // the role of an access port of a virtual machine
+	known := func(role uint16, port uint32) bool {
+		return role == vm && port >= vcentertest.FirstPort && port < vcentertest.FirstPort+uint32(machines)
+	}
+	for recs := e.Flows(n, time.Now()); len(recs) > 0; {
+		_, sent := e.Data(nil, time.Now(), recs)
+		for i := range recs[:sent] {
+			if r := &recs[i]; known(r.IngressAttr, r.Input) {
+				count++
+			} else if known(r.EgressAttr, r.Output) {
+				count++
+			}
+		}
+		recs = recs[sent:]
+	}
+	return count
 }

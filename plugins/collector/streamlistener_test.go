@@ -18,12 +18,28 @@ import (
 func listenStream(t *testing.T, o StreamOptions) (*StreamListener, *streamed) {
 	t.Helper()
 	o.Address = "tcp://127.0.0.1:0"
-	l, s := NewStreamListener(o), &streamed{d: NewDecoder(Options{})}
+	l := NewStreamListener(o)
+	return l, startStream(t, l)
+}
+
+// startStream starts a listener, and returns what is decoded.
+func startStream(t *testing.T, l *StreamListener) *streamed {
+	t.Helper()
+	s := &streamed{d: NewDecoder(Options{})}
 	if err := l.Start(s.take); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Stop)
-	return l, s
+	return s
+}
+
+// awaitStats waits until a listener has counted something.
+func awaitStats(l *StreamListener, done func(StreamStats) bool) (got StreamStats) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if got = l.Stats(); done(got) || time.Now().After(deadline) {
+			return got
+		}
+	}
 }
 
 // streamed is what a listener's decoder makes of the messages.
@@ -187,14 +203,32 @@ func TestStreamTemplatesEndWithTheConnection(t *testing.T) {
 	}
 }
 
-// TestStreamBounds holds the bounds: of connections, of silence, of patience with
-// what is no IPFIX.
+// TestStreamIdle: a connection that is silent for long is closed, and its templates go.
+func TestStreamIdle(t *testing.T) {
+	l, s := listenStream(t, StreamOptions{IdleTimeout: 100 * time.Millisecond})
+	silent := connect(t, l)
+	list, _ := streamMessages(t)
+	if _, err := silent.Write(bytes.Join(list[:1], nil)); err != nil {
+		t.Fatal(err)
+	}
+	ended(t, silent)
+	s.await(t, 0, 1)
+	got := awaitStats(l, func(got StreamStats) bool { return got.Open == 0 && got.Idle == 1 })
+	if want := (StreamStats{Accepted: 1, Idle: 1}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// TestStreamBounds holds the bounds: of connections, and of patience with what is no
+// IPFIX.
 func TestStreamBounds(t *testing.T) {
 	var mu sync.Mutex
 	var warned []string
 	warn := func(format string, _ ...any) { mu.Lock(); warned = append(warned, format); mu.Unlock() }
 	list, _ := streamMessages(t)
-	l, s := listenStream(t, StreamOptions{MaxConnections: 1, IdleTimeout: 100 * time.Millisecond, Warn: warn})
+	l := NewStreamListener(StreamOptions{Address: "tcp://127.0.0.1:0", MaxConnections: 1, Warn: warn})
+	l.places = newPlaces(time.Hour) // nobody makes room for another one
+	s := startStream(t, l)
 	first := connect(t, l)
 	if _, err := first.Write(bytes.Join(list[:2], nil)); err != nil {
 		t.Fatal(err)
@@ -203,18 +237,15 @@ func TestStreamBounds(t *testing.T) {
 	for range 3 {
 		ended(t, connect(t, l))
 	}
-	ended(t, first) // for its silence
+	awaitStats(l, func(got StreamStats) bool { return got.Refused == 3 })
+	first.Close()
 	s.await(t, 1, 1)
+	awaitStats(l, func(got StreamStats) bool { return got.Open == 0 })
 	bad := connect(t, l)
 	_, _ = bad.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
 	ended(t, bad)
-	var got StreamStats
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		if got = l.Stats(); got.Open == 0 && got.Failed == 1 || time.Now().After(deadline) {
-			break
-		}
-	}
-	if want := (StreamStats{Accepted: 2, Refused: 3, Failed: 1, Idle: 1}); got != want {
+	got := awaitStats(l, func(got StreamStats) bool { return got.Open == 0 && got.Failed == 1 })
+	if want := (StreamStats{Accepted: 2, Refused: 3, Failed: 1}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	mu.Lock()

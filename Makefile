@@ -1,4 +1,4 @@
-# Targets: build, test, bench, fuzz, lint, deps, notices. See README.md.
+# Targets: build, install, uninstall, test, bench, fuzz, lint, deps, notices. See README.md.
 
 GO         ?= go
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -6,10 +6,16 @@ LDFLAGS    := -s -w -X main.version=$(VERSION) -X github.com/influxdata/telegraf
 FUZZTIME   ?= 60s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+# Where make install puts what; DESTDIR stands before all of it, for packages.
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+SHARE      := $(DESTDIR)$(PREFIX)/share
+BINARY     ?= ./flowgraf
+
 # Captured datagrams and nfdump files, with which more tests run.
 export FLOWGRAF_SAMPLES ?= $(abspath ../shared/samples)
 
-.PHONY: build test lint bench fuzz deps notices packages clean
+.PHONY: build install uninstall test lint bench fuzz deps notices packages clean
 
 # One static binary, the same from whatever folder it is built in. The licences of what
 # it contains are made first.
@@ -17,6 +23,23 @@ build: cmd/flowgraf/notices.txt
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o flowgraf ./cmd/flowgraf
 
 notices: cmd/flowgraf/notices.txt
+
+# Installs the binary, man pages and completions below $(DESTDIR)$(PREFIX). A binary that
+# is there already is taken, so that "make build" needs no root and this no Go.
+install:
+	@test -x $(BINARY) || $(MAKE) build
+	install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions \
+		$(SHARE)/fish/vendor_completions.d
+	install -D -m 755 $(BINARY) $(DESTDIR)$(BINDIR)/flowgraf
+	$(BINARY) man $(SHARE)/man/man1
+	$(BINARY) completion bash >$(SHARE)/bash-completion/completions/flowgraf
+	$(BINARY) completion zsh >$(SHARE)/zsh/site-functions/_flowgraf
+	$(BINARY) completion fish >$(SHARE)/fish/vendor_completions.d/flowgraf.fish
+
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/flowgraf $(SHARE)/man/man1/flowgraf.1 $(SHARE)/man/man1/flowgraf-*.1 \
+		$(SHARE)/bash-completion/completions/flowgraf $(SHARE)/zsh/site-functions/_flowgraf \
+		$(SHARE)/fish/vendor_completions.d/flowgraf.fish
 
 cmd/flowgraf/notices.txt: go.mod cmd/flowgraf/notices/main.go
 	$(GO) generate -run notices ./cmd/flowgraf
@@ -49,6 +72,7 @@ bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	tests/bench/cpu.sh
 	tests/bench/hot.sh
+	tests/bench/index.sh
 	tests/bench/rate.sh
 	tests/bench/read.sh
 	tests/bench/relay.sh

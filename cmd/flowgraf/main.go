@@ -132,6 +132,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`,
 		newGenerateCommand(),
 		newIndexCommand(),
 		newLicencesCommand(),
+		newManCommand(),
 		newQueueCommand(),
 		newRelayCommand(),
 		newRepairCommand(),
@@ -165,9 +166,10 @@ func telegrafArguments(args []string) []string {
 
 func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version, and that of Telegraf in it",
-		Args:  cobra.NoArgs,
+		Use:     "version",
+		Short:   "Print the version, and that of Telegraf in it",
+		Example: `  flowgraf version`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "flowgraf version %s, with Telegraf %s\n", versionString(), telegrafVersion())
 			return err

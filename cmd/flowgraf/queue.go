@@ -44,7 +44,9 @@ moment. Run it as the user that the agent runs as.`,
 	list := &cobra.Command{
 		Use:   "list",
 		Short: "List the mails that wait, oldest first",
-		Args:  cobra.NoArgs,
+		Example: `  flowgraf queue list
+  flowgraf queue list --failed --json`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.OutOrStdout(), control.Request{Command: control.List, Failed: o.failed})
 		},
@@ -64,8 +66,9 @@ moment. Run it as the user that the agent runs as.`,
 // change makes a subcommand for mails that are named.
 func (o *queueOptions) change(name, short string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   name + " ID...",
-		Short: short,
+		Use:     name + " ID...",
+		Short:   short,
+		Example: fmt.Sprintf("  flowgraf queue %[1]s 5c0ffee5-187a2b3c4d5e6f70\n  flowgraf queue %[1]s --all --failed", name),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			if (len(ids) > 0) == o.all {
 				return usageError{fmt.Errorf("queue %s: expected the ids of mails, or --all", name)}

@@ -19,9 +19,10 @@ import (
 
 func newRelayCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "relay import-exim FILE",
-		Short: "Make a configuration of the mail relay from that of Debian's exim4",
-		Args:  cobra.NoArgs,
+		Use:     "relay import-exim FILE",
+		Short:   "Make a configuration of the mail relay from that of Debian's exim4",
+		Example: `  flowgraf relay import-exim /etc/exim4/update-exim4.conf.conf`,
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			return usageError{errors.New("expected relay import-exim FILE")}
 		},

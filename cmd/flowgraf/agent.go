@@ -164,7 +164,7 @@ func (o *agentOptions) runUntilReload(
 			}
 			return nil, nil, errors.Join(o.explain(err), unwrittenError(outlets))
 		case <-hangup:
-			trial, err := o.trial()
+			trial, read, err := o.trial()
 			if err != nil {
 				log.Printf("E! The new configuration is refused, the old one stays: %v", err)
 				continue
@@ -173,7 +173,7 @@ func (o *agentOptions) runUntilReload(
 			if err := handOver(trial, outlets, cancel, done); err != nil {
 				return nil, nil, err
 			}
-			next, err := o.load()
+			next, err := o.loadInto(config.NewConfig(), read)
 			if err != nil {
 				return nil, nil, errors.Join(usageError{err}, unwrittenError(outlets))
 			}
@@ -248,16 +248,17 @@ func (o *agentOptions) runAgent(ctx context.Context, c *config.Config) error {
 func (o *agentOptions) testing() bool { return o.test || o.testWait > 0 && !o.once }
 
 // load loads the configuration and refuses one with which no agent can run.
-func (o *agentOptions) load() (*config.Config, error) { return o.loadWith(loadConfig) }
+func (o *agentOptions) load() (*config.Config, error) {
+	return o.loadInto(config.NewConfig(), new(snapshot))
+}
 
-// loadWith is load with either loadConfig or trialConfig.
-func (o *agentOptions) loadWith(load func(files []string, quiet bool) (*config.Config, error)) (*config.Config, error) {
-	files, err := configFiles(o.config, o.directories)
+// loadInto loads what a snapshot has, or will have, into c.
+func (o *agentOptions) loadInto(c *config.Config, s *snapshot) (*config.Config, error) {
+	files, err := s.list(o.config, o.directories)
 	if err != nil {
 		return nil, err
 	}
-	c, err := load(files, o.quiet)
-	if err != nil {
+	if c, err = s.load(c, files, o.quiet); err != nil {
 		return nil, err
 	}
 	if err := o.refuse(c, files); err != nil {
@@ -309,13 +310,15 @@ func relaysOnly(c *config.Config) bool {
 }
 
 // trial loads the configuration and initialises it, so that whatever is wrong with it
-// is known before the running agent is stopped. It cannot be run.
-func (o *agentOptions) trial() (*config.Config, error) {
-	c, err := o.loadWith(trialConfig)
+// is known before the running agent is stopped. It cannot be run; what can is loaded from
+// the same snapshot.
+func (o *agentOptions) trial() (*config.Config, *snapshot, error) {
+	s := new(snapshot)
+	c, err := o.loadInto(trialConfig(), s)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return c, initPlugins(c)
+	return c, s, initPlugins(c)
 }
 
 // explain gives the agent's complaint about a plugin's options file and line.
@@ -323,7 +326,7 @@ func (o *agentOptions) explain(err error) error {
 	if !strings.Contains(err.Error(), "could not initialize") {
 		return err
 	}
-	c, loadErr := o.loadWith(trialConfig)
+	c, loadErr := o.loadInto(trialConfig(), new(snapshot))
 	if loadErr != nil {
 		return usageError{loadErr}
 	}

@@ -35,23 +35,55 @@ func configFiles(files, directories []string) ([]string, error) {
 	return config.GetDefaultConfigPath()
 }
 
+// snapshot keeps the files of a configuration as they were first read: what was tried is
+// what runs, whoever writes the files meanwhile. The zero value has read nothing.
+type snapshot struct {
+	files []string
+	data  map[string][]byte
+}
+
+// list gives the files of a configuration, see configFiles.
+func (s *snapshot) list(files, directories []string) ([]string, error) {
+	var err error
+	if s.files == nil {
+		s.files, err = configFiles(files, directories)
+	}
+	return s.files, err
+}
+
+// read gives a file's text.
+func (s *snapshot) read(file string) ([]byte, error) {
+	if data, known := s.data[file]; known {
+		return data, nil
+	}
+	data, _, err := config.LoadConfigFile(file)
+	if err == nil {
+		if s.data == nil {
+			s.data = map[string][]byte{}
+		}
+		s.data[file] = data
+	}
+	return data, err
+}
+
 // loadConfig loads the files into one configuration. Errors name file and line.
 func loadConfig(files []string, quiet bool) (*config.Config, error) {
-	return loadInto(config.NewConfig(), files, quiet)
+	return new(snapshot).load(config.NewConfig(), files, quiet)
 }
 
-// trialConfig is loadConfig for a configuration that is not run: the buffers of the
-// outputs on disk, which a running agent may have open, stay closed.
-func trialConfig(files []string, quiet bool) (*config.Config, error) {
+// trialConfig gives an empty configuration that is not run: the buffers of the outputs on
+// disk, which a running agent may have open, stay closed.
+func trialConfig() *config.Config {
 	c := config.NewConfig()
 	c.TestMode = true
-	return loadInto(c, files, quiet)
+	return c
 }
 
-func loadInto(c *config.Config, files []string, quiet bool) (*config.Config, error) {
+// load loads the files into c.
+func (s *snapshot) load(c *config.Config, files []string, quiet bool) (*config.Config, error) {
 	c.Agent.Quiet = quiet
 	for _, file := range files {
-		data, _, err := config.LoadConfigFile(file)
+		data, err := s.read(file)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%s: no such configuration file", file)
 		}

@@ -2,7 +2,11 @@ package main
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
+
+	"github.com/influxdata/telegraf/config"
 )
 
 const locateConfig = `[agent]
@@ -51,5 +55,30 @@ func TestLocate(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+// What a reload has tried is what then runs, although the files are written meanwhile.
+func TestSnapshot(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "telegraf.conf")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("[[inputs.netflow]]\n  service_address = \"udp://127.0.0.1:0\"\n[[outputs.discard]]\n")
+	o := agentOptions{config: []string{file}, quiet: true}
+	_, read, err := o.trial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("")
+	c, err := o.loadInto(config.NewConfig(), read)
+	if err != nil || len(c.Inputs) != 1 || len(c.Outputs) != 1 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if _, _, err := o.trial(); err == nil {
+		t.Error("the next reload does not read the file again")
 	}
 }

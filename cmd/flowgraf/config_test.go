@@ -67,7 +67,7 @@ func TestSnapshot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("[[inputs.netflow]]\n  service_address = \"udp://127.0.0.1:0\"\n[[outputs.discard]]\n")
+	write("[[inputs.netflow]]\n  service_address = \"udp://127.0.0.1:0\"\n[[outputs.file]]\n  files = [\"stdout\"]\n")
 	o := agentOptions{config: []string{file}, quiet: true}
 	_, read, err := o.trial()
 	if err != nil {

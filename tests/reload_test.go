@@ -2,6 +2,7 @@ package tests
 
 import (
 	"flag"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -182,4 +183,80 @@ func TestReloadLosesNothing(t *testing.T) {
 			t.Logf("%d flows in %d reloads", want, *reloads)
 		})
 	}
+}
+
+// reloadedRelay is a relay beside all that, whose mails can be counted.
+const reloadedRelay = `
+[[outputs.smtp_relay]]
+  listen = ["{{ .Relay }}"]
+  hostname = "relay.example.com"
+  relay_nets = ["127.0.0.1"]
+  relay_domains = ["example.com"]
+  spool = "{{ .Dir }}/spool"
+  smarthosts = ["file://{{ .Dir }}/mails"]
+  max_connections = {{ .Connections }}
+  namepass = ["nothing"]
+`
+
+// Flows and mails go through the same reloads, with the same options and with others of the
+// relay: all flows are in metrics and archive, every mail is answered on the connection that
+// its client has kept, and stored once.
+func TestReloadLosesNeitherFlowsNorMails(t *testing.T) {
+	nfdump := peer(t, "nfdump")
+	values := map[string]string{"Option": "", "Stream": freePort(t, "tcp"), "More": "", "Connections": "50"}
+	a := startAgent(t, t.TempDir(), reloadConfig+reloadedRelay, values)
+	waitFor(t, 20*time.Second, "the port for TCP", func() bool { return answers(values["Stream"]) })
+	ended, sending := make(chan struct{}), sync.WaitGroup{}
+	again := func(do func()) {
+		sending.Go(func() {
+			for pace := time.NewTicker(10 * time.Millisecond); ; <-pace.C {
+				select {
+				case <-ended:
+					return
+				default:
+					do()
+				}
+			}
+		})
+	}
+	x := newExporterBooks(t, "udp", a.flows)
+	x.tell()
+	again(func() { x.send(2) })
+	answered := map[string]bool{}
+	alert := kapacitor(t, a.relay, "until 1.6.2")
+	again(func() {
+		subject := fmt.Sprint("alert ", len(answered))
+		if err := alert(subject); err != nil {
+			t.Error(err)
+		}
+		answered[subject] = true
+	})
+	for i := range *reloads {
+		time.Sleep(100 * time.Millisecond)
+		a.configure(t, reloadConfig+reloadedRelay, values, map[string]string{"Connections": []string{"50", "51"}[i/2%2]})
+		a.cmd.Process.Signal(syscall.SIGHUP)
+		waitFor(t, 20*time.Second, "the reload",
+			func() bool { return strings.Count(a.out.String(), "takes mail on") == i+2 })
+	}
+	close(ended)
+	sending.Wait()
+	waitFor(t, 20*time.Second, "the mails", func() bool { return stored(t, a.dir, answered) == len(answered) })
+	metrics := filepath.Join(a.dir, "metrics")
+	waitFor(t, 20*time.Second, "the flows",
+		func() bool { return uint64(len(points(t, metrics, "netflow"))) >= x.flows })
+	a.stop(t)
+	if got := uint64(len(points(t, metrics, "netflow"))); got != x.flows {
+		t.Errorf("%d flows are in the metrics, %d were sent", got, x.flows)
+	}
+	if flows, _, _ := nfdumpSums(t, nfdump, filepath.Join(a.dir, "archive")); flows != x.flows {
+		t.Errorf("%d flows are in the archive, %d were sent", flows, x.flows)
+	}
+	mails, err := os.ReadFile(filepath.Join(a.dir, "mails"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if copies := strings.Count(string(mails), "Subject: alert "); copies != len(answered) || copies == 0 {
+		t.Errorf("%d mails are stored, %d were answered", copies, len(answered))
+	}
+	t.Logf("%d flows and %d mails in %d reloads", x.flows, len(answered), *reloads)
 }

@@ -1,4 +1,4 @@
-# Targets: build, install, uninstall, test, bench, fuzz, lint, deps, notices. See README.md.
+# Targets: build, install, uninstall, test, bench, engines, fuzz, lint, deps, notices. See README.md.
 
 GO         ?= go
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -15,7 +15,7 @@ BINARY     ?= ./flowgraf
 # Captured datagrams and nfdump files, with which more tests run.
 export FLOWGRAF_SAMPLES ?= $(abspath ../shared/samples)
 
-.PHONY: build install uninstall test lint bench fuzz deps notices packages clean
+.PHONY: build install uninstall test lint bench fuzz deps notices engines packages clean
 
 # One static binary, the same from whatever folder it is built in. The licences of what
 # it contains are made first.
@@ -80,6 +80,13 @@ bench:
 # Every fuzz target of every package, one after the other, for FUZZTIME each.
 fuzz:
 	tests/fuzz.sh $(GO) $(FUZZTIME)
+
+# What dump -o parquet writes, read by DuckDB and ClickHouse. They come from npm and
+# have half a gigabyte, so that no other target asks for them.
+engines:
+	@mkdir -p build/engines
+	cd build/engines && npm install --no-save --no-audit --no-fund --prefix . @duckdb/node-api@1.5.6-r.1 chdb@3.4.0
+	FLOWGRAF_ENGINES=$(abspath build/engines) $(GO) test -count=1 -v -run '^TestParquetInEngines$$' ./outputs/report
 
 packages:
 	tests/packages.sh

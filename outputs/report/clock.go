@@ -62,8 +62,3 @@ func (c *clock) iso(b []byte, ms uint64) []byte {
 	}
 	return b
 }
-
-// appendTime appends a time of ms milliseconds since 1970.
-func (o *Options) appendTime(b []byte, ms uint64) []byte {
-	return time.UnixMilli(int64(ms)).In(o.location()).AppendFormat(b, "2006-01-02 15:04:05.000")
-}

@@ -17,9 +17,9 @@ const csvHeader = "ts,te,td,sa,da,sp,dp,pr,flg,fwd,stos,ipkt,ibyt,opkt,obyt,in,o
 	"svln,dvln,ismc,odmc,idmc,osmc,mpls1,mpls2,mpls3,mpls4,mpls5,mpls6,mpls7,mpls8,mpls9,mpls10,cl,sl,al,ra,eng,exid," +
 	"tr\n"
 
-// csv prints flows as comma separated values (RFC 4180): a header and a row for each
+// csvFlows prints flows as comma separated values (RFC 4180): a header and a row for each
 // flow, nothing else. With Nfdump171 there is a row for a tunnel, and a summary.
-type csv struct {
+type csvFlows struct {
 	output
 	older bool // all as nfdump 1.7.1
 }
@@ -28,11 +28,11 @@ func openCSV(w io.Writer, opt Options) (Printer, error) {
 	if opt.Compat == Nfdump178 {
 		return openTagCSV(w, "%ts,%td,%pr,%sa,%sp,%da,%dp,%pkt,%byt,%fl", opt)
 	}
-	return &csv{newOutput(w, opt), opt.Compat == Nfdump171}, nil
+	return &csvFlows{newOutput(w, opt), opt.Compat == Nfdump171}, nil
 }
 
 // Begin prints the names of the columns.
-func (c *csv) Begin() error {
+func (c *csvFlows) Begin() error {
 	if c.opt.Quiet {
 		return nil
 	}
@@ -41,7 +41,7 @@ func (c *csv) Begin() error {
 }
 
 // Flow prints a flow.
-func (c *csv) Flow(q *query.Flow) error {
+func (c *csvFlows) Flow(q *query.Flow) error {
 	b := c.buf
 	if f := (row{q}); c.older && f.tunnelled() {
 		tunnel := flow.Record{First: f.First, Last: f.Last, Proto: f.TunProto}
@@ -51,7 +51,7 @@ func (c *csv) Flow(q *query.Flow) error {
 }
 
 // row appends the row of a flow.
-func (c *csv) row(b []byte, f row) []byte {
+func (c *csvFlows) row(b []byte, f row) []byte {
 	b = append(c.clock.seconds(b, f.First.Milli()), ',')
 	b = append(c.clock.seconds(b, f.Last.Milli()), ',')
 	b = append(appendSeconds(b, f.milliseconds(), 0), ',')
@@ -85,7 +85,7 @@ func (c *csv) row(b []byte, f row) []byte {
 }
 
 // rest appends the columns from the hardware addresses on.
-func (c *csv) rest(b []byte, f row) []byte {
+func (c *csvFlows) rest(b []byte, f row) []byte {
 	if f.Has(flow.InSrcMAC) {
 		b = append(appendMAC(b, f.InSrcMAC), ',')
 		b = append(appendMAC(b, f.OutDstMAC), ',')
@@ -117,7 +117,7 @@ func (c *csv) rest(b []byte, f row) []byte {
 }
 
 // End prints the summary of nfdump 1.7.1.
-func (c *csv) End(t *query.Totals, _ Usage) error {
+func (c *csvFlows) End(t *query.Totals, _ Usage) error {
 	if c.older && t.Records == 0 {
 		c.w.WriteString("No matching flows\n")
 	}
@@ -192,7 +192,7 @@ func openTagCSV(w io.Writer, format string, opt Options) (Printer, error) {
 		return nil, err
 	}
 	tunnels := opt.Compat == Nfdump178
-	opt.Plain, opt.LongIPv6, opt.Compat = true, true, Nfdump178
+	opt.Plain, opt.LongIPv6 = true, true
 	c := &tagCSV{Text: newText(w, opt), tunnels: tunnels}
 	c.newer, c.width = true, 0
 	for _, p := range pieces {

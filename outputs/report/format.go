@@ -49,6 +49,7 @@ var formats = []format{
 	{"pipe", "values between bars, addresses as numbers, as nfdump 1.7.1", openPipe},
 	{"table", "columns as wide as what is in them, fitted to a terminal; table:TAGS chooses columns",
 		func(w io.Writer, opt Options) (Printer, error) { return openTable(w, tableTags, opt) }},
+	{"parquet", "an Apache Parquet file, for ClickHouse, DuckDB and Spark: put it into a file with >", openParquet},
 	{"null", "no flows, only the summary", openNull},
 }
 

@@ -2,8 +2,8 @@ package report
 
 import (
 	"bytes"
-	stdcsv "encoding/csv"
-	stdjson "encoding/json"
+	"encoding/csv"
+	"encoding/json"
 	"io"
 	"net/netip"
 	"strings"
@@ -112,20 +112,20 @@ func checkHostile(t *testing.T, what string, out []byte, compat Compat) {
 	var objects []map[string]any
 	switch format, _, _ := strings.Cut(what, " "); {
 	case format == "json":
-		if err := stdjson.Unmarshal(out, &objects); err != nil || len(objects) != 2 {
+		if err := json.Unmarshal(out, &objects); err != nil || len(objects) != 2 {
 			t.Errorf("%s: %v\n%s", what, err, out)
 		}
 	case format == "ndjson":
 		for line := range bytes.Lines(out) {
 			var object map[string]any
-			if err := stdjson.Unmarshal(line, &object); err != nil {
+			if err := json.Unmarshal(line, &object); err != nil {
 				t.Errorf("%s: %v\n%s", what, err, line)
 			}
 			objects = append(objects, object)
 		}
 	case format == "csv" && compat == Nfdump171: // has nfdump's summary behind it
 	case strings.HasPrefix(format, "csv"):
-		if rows, err := stdcsv.NewReader(bytes.NewReader(out)).ReadAll(); err != nil || len(rows) != 3 {
+		if rows, err := csv.NewReader(bytes.NewReader(out)).ReadAll(); err != nil || len(rows) != 3 {
 			t.Errorf("%s: %d rows, %v\n%s", what, len(rows), err, out)
 		}
 	default:

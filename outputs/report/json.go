@@ -99,8 +99,18 @@ func appendJSON(b, s []byte) []byte {
 	return append(b, '"')
 }
 
-// json prints an object for each flow, with the members of nfdump 1.7.1 or 1.7.8.
-type json struct {
+// appendUTF8 appends a text. What is no UTF-8 becomes U+FFFD.
+func appendUTF8(b, s []byte) []byte {
+	for len(s) > 0 {
+		r, n := utf8.DecodeRune(s)
+		b = utf8.AppendRune(b, r)
+		s = s[n:]
+	}
+	return b
+}
+
+// jsonFlows prints an object for each flow, with the members of nfdump 1.7.1 or 1.7.8.
+type jsonFlows struct {
 	output
 	object object
 	newer  bool
@@ -120,19 +130,19 @@ func openNDJSON(w io.Writer, opt Options) (Printer, error) {
 	return newJSON(w, opt, &lines), nil
 }
 
-func newJSON(w io.Writer, opt Options, l *layout) *json {
-	return &json{output: newOutput(w, opt), object: object{layout: l}, newer: opt.Compat != Nfdump171,
+func newJSON(w io.Writer, opt Options, l *layout) *jsonFlows {
+	return &jsonFlows{output: newOutput(w, opt), object: object{layout: l}, newer: opt.Compat != Nfdump171,
 		strict: opt.Compat == Nfdump171, layout: l}
 }
 
 // Begin prints the beginning of the array.
-func (j *json) Begin() error {
+func (j *jsonFlows) Begin() error {
 	_, err := j.w.WriteString(j.layout.begin)
 	return err
 }
 
 // End prints the end of the array.
-func (j *json) End(*query.Totals, Usage) error {
+func (j *jsonFlows) End(*query.Totals, Usage) error {
 	if j.some || j.layout == &layout171 {
 		j.w.WriteString(j.layout.end)
 	} else if j.layout == &layout178 {
@@ -142,7 +152,7 @@ func (j *json) End(*query.Totals, Usage) error {
 }
 
 // Flow prints a flow.
-func (j *json) Flow(q *query.Flow) error {
+func (j *jsonFlows) Flow(q *query.Flow) error {
 	o, f := &j.object, row{q}
 	o.b = j.buf
 	if j.some {
@@ -164,13 +174,13 @@ func (j *json) Flow(q *query.Flow) error {
 func (f row) isFile() bool { return f.Number > 0 }
 
 // time writes a time, 1970 for none.
-func (j *json) time(o *object, name string, t uint64) {
+func (j *jsonFlows) time(o *object, name string, t uint64) {
 	o.member(name)
 	o.b = append(j.clock.iso(append(o.b, '"'), t), '"')
 }
 
 // number writes a number where nfdump 1.7.1 writes a text.
-func (j *json) number(o *object, name string, v uint64) {
+func (j *jsonFlows) number(o *object, name string, v uint64) {
 	o.member(name)
 	if j.newer {
 		o.b = strconv.AppendUint(o.b, v, 10)
@@ -180,7 +190,7 @@ func (j *json) number(o *object, name string, v uint64) {
 }
 
 // head writes what the record is.
-func (j *json) head(o *object, f row) {
+func (j *jsonFlows) head(o *object, f row) {
 	if j.newer && f.isFile() {
 		o.uint("cnt", f.Number)
 	}
@@ -210,7 +220,7 @@ func (f row) sampled() uint64 {
 }
 
 // generic writes times, counters, protocol, ports and addresses.
-func (j *json) generic(o *object, f row) {
+func (j *jsonFlows) generic(o *object, f row) {
 	j.time(o, "first", f.firstMilli(j.newer))
 	j.time(o, "last", f.Last.Milli())
 	if f.isFile() {
@@ -235,7 +245,7 @@ func (j *json) generic(o *object, f row) {
 }
 
 // ports writes flags and ports.
-func (j *json) ports(o *object, f row) {
+func (j *jsonFlows) ports(o *object, f row) {
 	if f.Has(flow.TCPFlags) {
 		o.member("tcp_flags")
 		o.b = append(appendFlags(append(o.b, '"'), uint8(f.TCPFlags)), '"')
@@ -253,7 +263,7 @@ func (j *json) ports(o *object, f row) {
 
 // addresses writes the addresses, and in 1.7.8's way their countries, which files do not
 // know.
-func (j *json) addresses(o *object, f row) {
+func (j *jsonFlows) addresses(o *object, f row) {
 	src, dst, geo := "src4_addr", "dst4_addr", [2]string{"src4_geo", "dst4_geo"}
 	if f.Src.Is6() || f.Dst.Is6() {
 		src, dst, geo = "src6_addr", "dst6_addr", [2]string{"src6_geo", "dst6_geo"}

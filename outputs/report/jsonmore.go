@@ -9,7 +9,7 @@ import (
 )
 
 // path writes interfaces, masks, VLANs and autonomous systems.
-func (j *json) path(o *object, f row) {
+func (j *jsonFlows) path(o *object, f row) {
 	if f.isFile() && f.Has(flow.Input) {
 		j.misc(o, f)
 	} else {
@@ -31,7 +31,7 @@ func (j *json) path(o *object, f row) {
 }
 
 // misc writes what stands in one element of a file.
-func (j *json) misc(o *object, f row) {
+func (j *jsonFlows) misc(o *object, f row) {
 	o.uint("input_snmp", uint64(f.Input))
 	o.uint("output_snmp", uint64(f.Output))
 	o.uint("src_mask", uint64(f.SrcMask))
@@ -46,7 +46,7 @@ func (j *json) misc(o *object, f row) {
 }
 
 // keys writes of a sum those of the same fields that are its keys.
-func (j *json) keys(o *object, f row) {
+func (j *jsonFlows) keys(o *object, f row) {
 	for _, m := range [...]struct {
 		name  string
 		field flow.Field
@@ -59,7 +59,7 @@ func (j *json) keys(o *object, f row) {
 }
 
 // network writes the network of an address, nothing for a mask of no bits.
-func (j *json) network(o *object, name string, a netip.Addr, bits uint8) {
+func (j *jsonFlows) network(o *object, name string, a netip.Addr, bits uint8) {
 	if bits == 0 {
 		a = netip.Addr{}
 	}
@@ -86,7 +86,7 @@ var labelNames = [...]string{"mpls_1", "mpls_2", "mpls_3", "mpls_4", "mpls_5", "
 	"mpls_10"}
 
 // layer2 writes next hops, the exporter, labels and hardware addresses.
-func (j *json) layer2(o *object, f row) {
+func (j *jsonFlows) layer2(o *object, f row) {
 	if f.Has(flow.BGPNextHop) {
 		o.family("bgp4_next_hop", "bgp6_next_hop", f.BGPNextHop)
 	}
@@ -126,7 +126,7 @@ func (j *json) layer2(o *object, f row) {
 }
 
 // events writes what firewalls and address translators tell.
-func (j *json) events(o *object, f row) {
+func (j *jsonFlows) events(o *object, f row) {
 	if f.Has(flow.FwEvent) {
 		j.number(o, "connect_id", f.FlowID)
 		j.number(o, "event_id", uint64(f.FwEvent))
@@ -164,7 +164,7 @@ func (j *json) events(o *object, f row) {
 }
 
 // nat writes an event of an address translator.
-func (j *json) nat(o *object, f row) {
+func (j *jsonFlows) nat(o *object, f row) {
 	_, long := natEvent(f.NATEvent)
 	j.number(o, "nat_event_id", uint64(f.NATEvent))
 	o.plain("nat_event", long)
@@ -178,7 +178,7 @@ func (j *json) nat(o *object, f row) {
 }
 
 // eventTime writes the time of an event. nfdump 1.7.1 does not fill its milliseconds up.
-func (j *json) eventTime(o *object, f row) {
+func (j *jsonFlows) eventTime(o *object, f row) {
 	ms := f.EventTime.Milli()
 	if !j.strict {
 		j.time(o, "t_event", ms)
@@ -190,7 +190,7 @@ func (j *json) eventTime(o *object, f row) {
 }
 
 // more writes all else.
-func (j *json) more(o *object, f row) {
+func (j *jsonFlows) more(o *object, f row) {
 	if f.tunnelled() {
 		if j.newer {
 			o.uint("tun_proto", uint64(f.TunProto))

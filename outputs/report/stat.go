@@ -65,7 +65,7 @@ func openTables(w io.Writer, format string, opt Options) (tablePrinter, error) {
 		return &jsonTables{output: o, object: object{layout: &lines}}, nil
 	case base == "table" || strings.HasPrefix(format, "table:"):
 		return &tableTables{output: o}, nil
-	case slices.ContainsFunc(opt.Extensions, func(x Extension) bool {
+	case base == "parquet" || slices.ContainsFunc(opt.Extensions, func(x Extension) bool {
 		name, _, _ := strings.Cut(format, ":")
 		return x.Name == name
 	}):

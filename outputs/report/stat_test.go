@@ -2,8 +2,8 @@ package report
 
 import (
 	"bytes"
-	stdcsv "encoding/csv"
-	stdjson "encoding/json"
+	"encoding/csv"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -18,17 +18,17 @@ func TestStatisticsAreJSON(t *testing.T) {
 	file, opt := ourFile(t, nffile.None), Options{Location: time.UTC}
 	specs := []string{"srcip/bytes", "dstport:p/packets", "flags"}
 	var array, objects []map[string]any
-	if err := stdjson.Unmarshal([]byte(statistics(t, file, 5, "json", opt, specs...)), &array); err != nil {
+	if err := json.Unmarshal([]byte(statistics(t, file, 5, "json", opt, specs...)), &array); err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(statistics(t, file, 5, "ndjson", opt, specs...)) {
 		var object map[string]any
-		if err := stdjson.Unmarshal([]byte(line), &object); err != nil {
+		if err := json.Unmarshal([]byte(line), &object); err != nil {
 			t.Fatal(err)
 		}
 		objects = append(objects, object)
 	}
-	rows, err := stdcsv.NewReader(bytes.NewReader([]byte(statistics(t, file, 5, "csv", opt, specs...)))).ReadAll()
+	rows, err := csv.NewReader(bytes.NewReader([]byte(statistics(t, file, 5, "csv", opt, specs...)))).ReadAll()
 	if err != nil || len(array) != 15 || len(objects) != 15 || len(rows) != 15+3 {
 		t.Fatalf("%d rows in the array, %d on lines, %d in csv: %v", len(array), len(objects), len(rows), err)
 	}

@@ -1,0 +1,220 @@
+package report
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/outputs/query"
+)
+
+// writeParquet writes the flows of a file as Parquet and returns its path.
+func writeParquet(t *testing.T, file string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "flows.parquet")
+	data := printed(t, file, "parquet", Options{})
+	if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestParquet reads what has been written again: every flow is there, in order, with
+// what the lists have, and null where the flow lacks a field.
+func TestParquet(t *testing.T) {
+	file := everyKind(t)
+	data := []byte(printed(t, file, "parquet", Options{}))
+	f, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns := map[string]int{}
+	for i, column := range f.Schema().Columns() {
+		if parquetColumns[i].name != column[0] {
+			t.Fatalf("column %d is %s, want %s", i, column[0], parquetColumns[i].name)
+		}
+		columns[column[0]] = i
+	}
+	r := parquet.NewReader(f)
+	defer r.Close()
+	rows := make([]parquet.Row, 500)
+	n, _ := r.ReadRows(rows)
+	lines := strings.Split(strings.TrimSpace(printed(t, file,
+		"csv:%tsr,%sa,%da,%sp,%byt,%obyt,%fl,%in,%sas,%ismc,%uname,%iacl", Options{Quiet: true})), "\n")
+	if n != 400 || len(lines) != 400 {
+		t.Fatalf("%d rows of %d flows", n, len(lines))
+	}
+	at := func(i int, name string) parquet.Value { return rows[i][columns[name]] }
+	nulls := 0
+	for i, line := range lines {
+		first := at(i, "flow_start").Int64()
+		mac, acl := at(i, "in_src_mac").String(), at(i, "in_acl_id").String()
+		if at(i, "in_src_mac").IsNull() {
+			mac = "00:00:00:00:00:00"
+			nulls++
+		}
+		if at(i, "in_acl_id").IsNull() {
+			acl = "0x0/0x0/0x0"
+		}
+		user := at(i, "username").String()
+		if at(i, "username").IsNull() {
+			user = "<empty>"
+		}
+		number := func(name string) uint64 {
+			if v := at(i, name); !v.IsNull() {
+				return v.Uint64()
+			}
+			return 0
+		}
+		got := fmt.Sprintf("%d.%03d,%s,%s,%d,%d,%d,%d,%d,%d,%s,%s,%s", first/1000, first%1000, at(i, "src"), at(i, "dst"),
+			number("src_port"), number("in_bytes"), number("rev_bytes"), number("flows"), number("in_snmp"),
+			uint32(number("bgp_src_as")), mac, user, acl)
+		cells := strings.Split(line, ",")
+		cells[11] = strings.Join(strings.Fields(cells[11]), "/")
+		if want := strings.Join(cells, ","); got != want {
+			t.Fatalf("row %d is\n%s\nwant\n%s", i, got, want)
+		}
+	}
+	if nulls == 0 || nulls == 400 {
+		t.Errorf("%d rows without hardware addresses", nulls)
+	}
+}
+
+// TestParquetHostile: what is no UTF-8 is made some, as Parquet's text has to be.
+func TestParquetHostile(t *testing.T) {
+	var out bytes.Buffer
+	p, err := Open(&out, "parquet", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := p.Flow(hostile()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.End(&query.Totals{}, Usage{}); err != nil {
+		t.Fatal(err)
+	}
+	type named struct {
+		User string `parquet:"username,optional"`
+	}
+	rows, err := parquet.Read[named](bytes.NewReader(out.Bytes()), int64(out.Len()))
+	if err != nil || len(rows) != 3 || rows[2].User != "a\"b\\c\n\x00\ufffd\ufffd,\x1b[2J\u2028é" {
+		t.Errorf("%q %v", rows, err)
+	}
+}
+
+// TestParquetIsDocumented: PARQUET.md has a line for each column, in their order.
+func TestParquetIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile("PARQUET.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest := string(doc)
+	for _, c := range parquetColumns {
+		null := "null"
+		if !c.optional {
+			null = ""
+		}
+		line := fmt.Sprintf("\n| %s | %s | %s |", c.name, parquetType(c.node), null)
+		i := strings.Index(rest, strings.Replace(line, "|  |", "| |", 1))
+		if i < 0 {
+			t.Fatalf("PARQUET.md lacks %q, or has it in another place", line)
+		}
+		rest = rest[i+1:]
+	}
+}
+
+// parquetType returns the type of a column as PARQUET.md calls it.
+func parquetType(node parquet.Node) string {
+	text := strings.ToLower(node.Type().String())
+	switch {
+	case strings.HasPrefix(text, "timestamp"):
+		return "timestamp"
+	case strings.HasPrefix(text, "int("):
+		bits, _, _ := strings.Cut(text[len("int("):], ",")
+		return "uint" + bits
+	}
+	return text
+}
+
+// sums are what the engines are asked for.
+type sums struct {
+	Flows, Octets, Packets, Reverse uint64
+	First, Last                     int64
+	Sources                         uint64
+}
+
+// engineScript asks DuckDB and ClickHouse for the sums over a file.
+const engineScript = `
+import { DuckDBInstance } from '@duckdb/node-api';
+import { query } from 'chdb';
+const file = process.argv[2];
+const db = await (await DuckDBInstance.create(':memory:')).connect();
+const duck = await db.runAndReadAll("select count(*)::varchar as \"Flows\", sum(in_bytes)::varchar as \"Octets\", " +
+	"sum(in_packets)::varchar as \"Packets\", sum(rev_bytes)::varchar as \"Reverse\", " +
+	"epoch_ms(min(flow_start))::varchar as \"First\", epoch_ms(max(flow_end))::varchar as \"Last\", " +
+	"count(distinct src)::varchar as \"Sources\" from '" + file + "'");
+console.log(JSON.stringify(duck.getRowObjectsJson()[0]));
+console.log(query("select toString(count()) as Flows, toString(sum(in_bytes)) as Octets, toString(sum(in_packets)) as " +
+	"Packets, toString(sum(rev_bytes)) as Reverse, toString(toUnixTimestamp64Milli(min(flow_start))) as First, " +
+	"toString(toUnixTimestamp64Milli(max(flow_end))) as Last, toString(uniqExact(src)) as Sources from file('" + file +
+	"', Parquet) format JSONEachRow").trim());
+`
+
+// TestParquetInEngines: DuckDB and ClickHouse read the file, and their sums are ours.
+// "make engines" installs them and runs it.
+func TestParquetInEngines(t *testing.T) {
+	dir := os.Getenv("FLOWGRAF_ENGINES")
+	if dir == "" {
+		t.Skip("DuckDB and ClickHouse are not there: make engines installs them and runs this test")
+	}
+	script := filepath.Join(dir, "sums.mjs")
+	if err := os.WriteFile(script, []byte(engineScript), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{ourFile(t, nffile.LZ4), everyKind(t)} {
+		path, want, sources := writeParquet(t, file), sums{}, map[string]bool{}
+		totals, err := query.Input{Files: []string{file}}.List(context.Background(), func(f *query.Flow) error {
+			want.Octets, want.Packets, want.Reverse = want.Octets+f.Bytes, want.Packets+f.Packets, want.Reverse+f.RevBytes
+			sources[f.Src.String()] = true
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.Flows, want.First, want.Last = totals.Records, int64(totals.First), int64(totals.Last)
+		want.Sources = uint64(len(sources))
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		out, err := exec.CommandContext(ctx, "node", script, path).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
+		for i, engine := range []string{"DuckDB", "ClickHouse"} {
+			var answer map[string]string
+			if err := json.Unmarshal(lines[i], &answer); err != nil {
+				t.Fatalf("%s: %v\n%s", engine, err, lines[i])
+			}
+			got := fmt.Sprint(answer["Flows"], answer["Octets"], answer["Packets"], answer["Reverse"], answer["First"],
+				answer["Last"], answer["Sources"])
+			if s := fmt.Sprint(fmt.Sprint(want.Flows), fmt.Sprint(want.Octets), fmt.Sprint(want.Packets),
+				fmt.Sprint(want.Reverse), fmt.Sprint(want.First), fmt.Sprint(want.Last), fmt.Sprint(want.Sources)); got != s {
+				t.Errorf("%s says %s, want %s", engine, got, s)
+			} else {
+				t.Logf("%s: %s", engine, lines[i])
+			}
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,6 +34,9 @@ func (o *dumpOptions) prepareOutput(out io.Writer) error {
 			return fmt.Errorf("--tz %s: no such time zone, expected one as UTC or Europe/Berlin", o.timeZone)
 		}
 		o.report.Location = zone
+	}
+	if o.output == "parquet" && isTerminal(out) {
+		return errors.New("-o parquet is no text: put it into a file, as in -o parquet >flows.parquet")
 	}
 	if len(o.stats) > 0 {
 		return report.CheckTables(o.output, o.report)

@@ -179,7 +179,7 @@ func parquetUint(v uint64) parquet.Value { return parquet.Int64Value(int64(v)) }
 
 // parquetFile prints flows as an Apache Parquet file: see PARQUET.md.
 type parquetFile struct {
-	w     *parquet.Writer
+	w     *parquet.GenericWriter[any]
 	out   *bufio.Writer
 	rows  []parquet.Row
 	n     int    // rows in use
@@ -189,7 +189,7 @@ type parquetFile struct {
 func openParquet(w io.Writer, opt Options) (Printer, error) {
 	out := bufio.NewWriterSize(w, 1<<20)
 	p := &parquetFile{out: out, rows: make([]parquet.Row, parquetBatch)}
-	p.w = parquet.NewWriter(out, parquetSchema(), parquet.Compression(&parquet.Zstd), parquet.DataPageVersion(1),
+	p.w = parquet.NewGenericWriter[any](out, parquetSchema(), parquet.Compression(&parquet.Zstd), parquet.DataPageVersion(1),
 		parquet.MaxRowsPerRowGroup(parquetGroup), parquet.CreatedBy("flowgraf", "1", ""))
 	for i := range p.rows {
 		p.rows[i] = make(parquet.Row, len(parquetColumns))

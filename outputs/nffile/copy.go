@@ -31,6 +31,9 @@ func (c *Copier) Next(b *Block) bool {
 	d.begin(b)
 	for b.next() {
 		c.at = nil
+		if d.sieve.skips(b.rec) {
+			continue
+		}
 		if b.isFlow() && b.kind == recordFlow {
 			if o := c.x.outline(b.rec); o != nil && o.writers && o.unchanged(b.rec) {
 				o.read(b.rec, nil, &c.f)
@@ -46,6 +49,9 @@ func (c *Copier) Next(b *Block) bool {
 	d.end(b)
 	return false
 }
+
+// Sift is Decoder.Sift.
+func (c *Copier) Sift(s *Sieve) { c.x.dec.Sift(s) }
 
 // Flow returns the current flow in brief.
 func (c *Copier) Flow() *Brief { return &c.f }

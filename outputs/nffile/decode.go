@@ -19,6 +19,7 @@ type Decoder struct {
 	shapes    [1 << shapeBits]shape
 	want      uint64 // elements to read; all others are passed over
 	extra     Extra
+	sieve     *Sieve
 	exporters []Exporter // index sysid-1
 	stats     []ExporterStat
 	samplers  []Sampler
@@ -169,13 +170,16 @@ func (d *Decoder) Exporters() []Exporter { return d.exporters }
 func (d *Decoder) Next(b *Block) bool {
 	d.begin(b)
 	for b.next() {
-		if d.take(b) {
+		if !d.sieve.skips(b.rec) && d.take(b) {
 			return true
 		}
 	}
 	d.end(b)
 	return false
 }
+
+// Sift makes Next pass over flows that a Sieve does not keep, and count them there.
+func (d *Decoder) Sift(s *Sieve) { d.sieve = s }
 
 // begin prepares for records of b.
 func (d *Decoder) begin(b *Block) {

@@ -34,6 +34,9 @@ type Extractor struct {
 	// then; those that are not are passed over and counted likewise.
 	Keep func(*Decoder) bool
 
+	// Sieve may decide for Keep, where it knows a flow: both must be of the same filter.
+	Sieve *Sieve
+
 	dec      *Decoder
 	columns  []Column
 	decode   bool // some columns are known to a Decoder only
@@ -89,14 +92,18 @@ func (x *Extractor) Next(b *Block, f *Brief) bool {
 	d.begin(b)
 	for b.next() {
 		if b.isFlow() && b.kind == recordFlow {
-			if o := x.outline(b.rec); o != nil && x.Keep == nil && !x.decode {
-				if !x.within(o.times(b.rec)) {
+			if o := x.outline(b.rec); o != nil && !x.decode && (x.Keep == nil || x.Sieve != nil) {
+				if known, matches := x.sift(b.rec); known {
+					if within := x.within(o.times(b.rec)); within && matches {
+						o.read(b.rec, d.exporters, f)
+						f.Index = int(b.seen)
+						return true
+					} else if within {
+						x.Passed++
+					}
 					x.PassedFlows += o.flows(b.rec)
 					continue
 				}
-				o.read(b.rec, d.exporters, f)
-				f.Index = int(b.seen)
-				return true
 			}
 		}
 		if !d.take(b) {
@@ -114,6 +121,14 @@ func (x *Extractor) Next(b *Block, f *Brief) bool {
 	}
 	d.end(b)
 	return false
+}
+
+// sift asks the Sieve about a record; without one all are known to match.
+func (x *Extractor) sift(rec []byte) (known, matches bool) {
+	if x.Sieve == nil {
+		return true, true
+	}
+	return x.Sieve.decides(rec)
 }
 
 // within says whether a flow is wanted by its times, and counts it if not.
@@ -151,6 +166,7 @@ type outline struct {
 	heads   [outlineElements]uint32 // id and length, as in the record
 	values  []place                 // of the columns
 	writers bool                    // the elements are as the Writer writes them
+	present flow.Set                // the fields of the elements
 
 	generic, misc, count uint16 // offsets of their payloads, 0 without
 }
@@ -192,6 +208,12 @@ func (x *Extractor) outline(rec []byte) *outline {
 		o.values[i] = o.place(c)
 	}
 	o.writers = o.isWriters(rec)
+	o.present = flow.Set{}
+	for _, h := range o.heads[:o.n] {
+		if id := uint16(h); id < numElements {
+			o.present = o.present.Union(x.dec.present[id])
+		}
+	}
 	o.head = head
 	return o
 }

@@ -110,7 +110,7 @@ func (in Input) newCounter(stats []Stat, r *request, m *matcher, of int) *counte
 	}
 	c.x = nffile.NewExtractor(columns, m.fields())
 	if m != nil {
-		c.x.Keep = m.matches
+		c.x.Keep, c.x.Sieve = m.matches, m.sieve()
 		if m.filter.NeedsContext() {
 			c.x.ReadAll()
 		}

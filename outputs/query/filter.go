@@ -32,6 +32,15 @@ func (m *matcher) fields() flow.Set {
 	return m.filter.Fields()
 }
 
+// sieve returns what asks the filter before a flow is decoded; nil where that cannot be, and
+// without a filter.
+func (m *matcher) sieve() *nffile.Sieve {
+	if m == nil || m.filter.NeedsContext() {
+		return nil
+	}
+	return nffile.NewSieve(m.filter.Fields(), func(r *flow.Record) bool { return m.filter.Match(r, nil) })
+}
+
 // matches says whether the flow that d has decoded passes the filter.
 func (m *matcher) matches(d *nffile.Decoder) bool {
 	if d == nil {

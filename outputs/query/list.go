@@ -40,16 +40,31 @@ func (in Input) List(ctx context.Context, fn func(*Flow) error) (Totals, error) 
 // flowLister is a lister that counts records and files.
 type flowLister struct {
 	lister
+	sieve  *nffile.Sieve
 	number uint64
 	file   int
 }
 
+func (l *flowLister) Sift(s *nffile.Sieve) {
+	l.sieve = s
+	l.lister.Sift(s)
+}
+
 func (l *flowLister) Next(b *nffile.Block) bool {
-	if !l.lister.Next(b) {
-		return false
+	before := l.passed()
+	more := l.lister.Next(b)
+	if l.number += l.passed() - before; more {
+		l.number++
 	}
-	l.number++
-	return true
+	return more
+}
+
+// passed returns how many records have been passed over.
+func (l *flowLister) passed() uint64 {
+	if l.sieve == nil {
+		return 0
+	}
+	return l.sieve.Passed
 }
 
 func (l *flowLister) end() error {

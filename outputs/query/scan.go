@@ -149,6 +149,7 @@ type cursor interface {
 	decoded() *nffile.Decoder                          // has the flow, nil when it is damaged
 	use() error                                        // does it, for the flow
 	end() error                                        // is called behind each file
+	Sift(*nffile.Sieve)                                // Next passes over flows that it does not keep
 }
 
 // stepper is the user of a cursor.
@@ -156,6 +157,7 @@ type stepper struct {
 	cursor
 	window  Window
 	matcher *matcher
+	sieve   *nffile.Sieve // of the matcher, nil without
 	limit   uint64
 	totals  Totals
 }
@@ -165,8 +167,7 @@ func (s *stepper) sums() *Totals { return &s.totals }
 func (s *stepper) use(b *nffile.Block, _ uint64) (records, flows uint64, damage, err error) {
 	t := &s.totals
 	t.BytesRead += uint64(b.Size())
-	for s.Next(b) {
-		t.Read++
+	for err == nil && s.Next(b) {
 		first, last, n, packets, bytes := s.cursor.sums()
 		records++
 		flows += n
@@ -174,20 +175,28 @@ func (s *stepper) use(b *nffile.Block, _ uint64) (records, flows uint64, damage,
 			continue
 		}
 		t.add(first, last, n, packets, bytes)
-		if err := s.cursor.use(); err != nil {
-			return records, flows, nil, err
-		}
-		if t.Records == s.limit {
-			return records, flows, nil, ErrStop
+		if err = s.cursor.use(); err == nil && t.Records == s.limit {
+			err = ErrStop
 		}
 	}
-	return records, flows, s.Err(), nil
+	if s.sieve != nil {
+		records += s.sieve.Passed
+		flows += s.sieve.PassedFlows
+		s.sieve.Passed, s.sieve.PassedFlows = 0, 0
+	}
+	t.Read += records
+	if err == nil {
+		damage = s.Err()
+	}
+	return records, flows, damage, err
 }
 
 // each lets a cursor step through all flows of the input, in order.
 func (in Input) each(ctx context.Context, c cursor) (Totals, error) {
-	return in.scan(ctx, &stepper{cursor: c, window: in.Window, matcher: in.newMatcher(new(atomic.Uint64)),
-		limit: in.Limit})
+	m := in.newMatcher(new(atomic.Uint64))
+	s := &stepper{cursor: c, window: in.Window, matcher: m, sieve: m.sieve(), limit: in.Limit}
+	c.Sift(s.sieve)
+	return in.scan(ctx, s)
 }
 
 // progress tells how much has been read. nil does nothing.

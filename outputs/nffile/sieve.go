@@ -1,0 +1,121 @@
+package nffile
+
+import (
+	"net/netip"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// Sieve says of flows whether they match a filter, before they are decoded: of most
+// records of layout 2 it reads only the fields that the filter looks at. A nil *Sieve
+// keeps all.
+type Sieve struct {
+	// Passed counts the records that a Decoder has passed over, PassedFlows what they
+	// stand for.
+	Passed, PassedFlows uint64
+
+	x     *Extractor
+	brief Brief
+	rec   flow.Record
+	match func(*flow.Record) bool
+}
+
+// sieved are the fields that a Sieve knows: those that are at one place, and mean what is
+// there.
+var sieved = flow.SetOf(flow.Src, flow.Dst, flow.IPVersion, flow.SrcPort, flow.DstPort, flow.Proto, flow.TCPFlags, flow.FwdStatus,
+	flow.SrcTOS, flow.DstTOS, flow.Input, flow.Output, flow.SrcMask, flow.DstMask, flow.Direction, flow.SrcAS,
+	flow.DstAS, flow.NextAS, flow.PrevAS, flow.NextHop, flow.BGPNextHop, flow.SrcVLAN, flow.DstVLAN, flow.Packets,
+	flow.Bytes, flow.RevPackets, flow.RevBytes, flow.Flows, flow.FirstSeen, flow.LastSeen)
+
+// always are those that a Brief has besides its columns.
+var always = flow.SetOf(flow.IPVersion, flow.Packets, flow.Bytes, flow.RevPackets, flow.RevBytes, flow.Flows, flow.FirstSeen,
+	flow.LastSeen, flow.Proto, flow.TCPFlags)
+
+// NewSieve returns a Sieve for a filter that reads some fields, nil when it does not know
+// one of them.
+func NewSieve(fields flow.Set, match func(*flow.Record) bool) *Sieve {
+	if fields.Without(sieved) != (flow.Set{}) {
+		return nil
+	}
+	rest := fields.Without(always)
+	if fields.Has(flow.IPVersion) {
+		rest.Add(flow.Src)
+	}
+	var columns []Column
+	for f := range flow.Field(flow.NumFields) {
+		if rest.Has(f) {
+			columns = append(columns, Column(f))
+		}
+	}
+	s := &Sieve{x: NewExtractor(columns, flow.Set{}), match: match}
+	s.x.ReadAll() // what is damaged is for a Decoder
+	s.brief = s.x.NewBrief()
+	return s
+}
+
+// decides says whether the Sieve knows the flow in rec, and whether it matches.
+func (s *Sieve) decides(rec []byte) (known, matches bool) {
+	o := s.x.outline(rec)
+	if o == nil {
+		return false, true
+	}
+	o.read(rec, nil, &s.brief)
+	f, r := &s.brief, &s.rec
+	r.First, r.Last = flow.Milli(f.First), flow.Milli(f.Last)
+	r.Packets, r.Bytes, r.RevPackets, r.RevBytes, r.Flows = f.Packets, f.Bytes, f.RevPackets, f.RevBytes, 0
+	r.Proto, r.TCPFlags = f.Proto, uint16(f.TCPFlags)
+	if o.count != 0 {
+		r.Flows = f.Flows
+	}
+	r.Present = o.present
+	for i, c := range s.x.columns {
+		if v := f.Values[i]; c.IsAddr() {
+			setSieved(r, c, v, o.values[i].width)
+		} else {
+			r.SetNumber(flow.Field(c), v.Lo)
+		}
+	}
+	return true, s.match(r)
+}
+
+// setSieved sets an address of the record.
+func setSieved(r *flow.Record, c Column, v flow.Value, w width) {
+	var a netip.Addr
+	switch w {
+	case addrIPv4:
+		a = netip.AddrFrom4([4]byte{byte(v.Lo >> 24), byte(v.Lo >> 16), byte(v.Lo >> 8), byte(v.Lo)})
+	case addrIPv6:
+		var b [16]byte
+		be.PutUint64(b[:], v.Hi)
+		be.PutUint64(b[8:], v.Lo)
+		a = netip.AddrFrom16(b)
+	}
+	switch flow.Field(c) {
+	case flow.Src:
+		r.Src = a
+		r.IPVersion = 0
+		if a.IsValid() {
+			r.IPVersion = uint8(4 + 2*(w-addrIPv4))
+		}
+	case flow.Dst:
+		r.Dst = a
+	case flow.NextHop:
+		r.NextHop = a
+	default:
+		r.BGPNextHop = a
+	}
+}
+
+// skips says whether a Decoder may pass over a record, and counts it.
+func (s *Sieve) skips(rec []byte) bool {
+	if s == nil || le.Uint16(rec) != recordFlow {
+		return false
+	}
+	known, matches := s.decides(rec)
+	if !known || matches {
+		return false
+	}
+	s.Passed++
+	s.PassedFlows += s.brief.Flows
+	return true
+}

@@ -172,12 +172,13 @@ func (r *Relay) takeOver(old *Relay) (bool, error) {
 }
 
 // yield closes old's spool and gives its server, which goes on listening; clients wait
-// until it is reconfigured.
+// until it is reconfigured. A smarthost that has not answered the end of a mail may hold up
+// the sender's end: mails are taken meanwhile, and wait.
 func (r *Relay) yield() *smtpd.Server {
 	server := r.server
+	r.sender.Stop()
 	server.Suspend()
 	r.admin.Close()
-	r.sender.Stop()
 	if err := r.queue.Close(); err != nil {
 		r.opts.Monitor.Errorf("closing the spool: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flowgraf/flowgraf/relay/monitor"
 )
@@ -72,5 +73,48 @@ func TestTakenOverWithWaitingMail(t *testing.T) {
 	next := start(t, opts)
 	if next.server != server || next.Waiting() != 1 {
 		t.Errorf("not the same relay, %d mails wait", next.Waiting())
+	}
+}
+
+// A smarthost that does not answer the end of a mail holds up neither the clients of a
+// relay that is reloaded with other options nor those of one that is stopped.
+func TestSlowSmarthostHoldsUpNoClient(t *testing.T) {
+	for name, happen := range map[string]func(t *testing.T, r *Relay, opts *Options) *Relay{
+		"reload": reload, "stop": restart,
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newSink(t, "127.0.0.1:0")
+			k.hold = make(chan struct{})
+			opts := testOptions(t, k.addr)
+			opts.Listen, opts.Monitor = []string{activate(t)}, monitor.New(nil, nil)
+			r := start(t, opts)
+			c := dial(t, r)
+			c.mail("a@example.com", "ops@example.com", "Subject: 1\r\n\r\n")
+			k.await(t, 1)
+			opts.MaxMessageSize = 1 << 20
+			happened := make(chan struct{})
+			go func() {
+				happen(t, r, &opts)
+				close(happened)
+			}()
+			for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+				running.Lock()
+				begun := len(running.relays) == 0
+				running.Unlock()
+				if begun || time.Now().After(deadline) {
+					break
+				}
+			}
+			time.Sleep(20 * time.Millisecond)
+			c.mail("a@example.com", "ops@example.com", "Subject: 2\r\n\r\n")
+			select {
+			case <-happened:
+				t.Error("the answer came when all was over")
+			default:
+			}
+			close(k.hold)
+			<-happened
+			k.await(t, 2)
+		})
 	}
 }

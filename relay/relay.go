@@ -370,7 +370,7 @@ func (r *Relay) revive(id string) error {
 	return nil
 }
 
-// Stop ends the listeners, lets mails under way end, stops delivering and closes
+// Stop stops delivering, ends the listeners, lets mails under way end, and closes
 // the spool. It may be called twice, or after a failed Start.
 func (r *Relay) Stop() {
 	if claim(func(other *Relay) bool { return other == r }) != nil {
@@ -378,11 +378,12 @@ func (r *Relay) Stop() {
 	}
 }
 
-// halt ends a relay that the caller has claimed; endServer ends its server.
+// halt ends a relay that the caller has claimed; endServer ends its server. Mails are taken,
+// and wait, while the sender's end is held up by a smarthost that does not answer.
 func (r *Relay) halt(endServer func()) {
+	r.sender.Stop()
 	r.admin.Close()
 	endServer()
-	r.sender.Stop()
 	if err := r.queue.Close(); err != nil {
 		r.opts.Monitor.Errorf("closing the spool: %v", err)
 	}

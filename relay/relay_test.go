@@ -37,6 +37,7 @@ type sink struct {
 	mu     sync.Mutex
 	mails  []sunk
 	refuse map[string]*smtp.SMTPError // by recipient
+	hold   chan struct{}              // until it is closed, the end of a mail is not answered
 }
 
 type sunk struct {
@@ -94,8 +95,12 @@ func (s *sinkSession) Data(r io.Reader) error {
 		return err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.mails = append(s.mails, sunk{s.from, s.to, string(b)})
+	hold := s.hold
+	s.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
 	return nil
 }
 

@@ -68,7 +68,7 @@ func (b *body) grow(s *Server) error {
 	if b.places != nil || len(b.octets) <= largeMessage {
 		return nil
 	}
-	timer := time.NewTimer(min(largeWait, s.options().DataTimeout))
+	timer := time.NewTimer(min(s.options().largeWait, s.options().DataTimeout))
 	defer timer.Stop()
 	select {
 	case s.large <- struct{}{}:

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/flowgraf/flowgraf/relay/monitor"
 )
 
 // idlers is for the long run of TestIdleConnections: go test ./relay/smtpd -run Idle -idle 10000.
@@ -220,5 +222,21 @@ func TestIdleConnections(t *testing.T) {
 	}
 	if len(mails.got()) != 1 {
 		t.Error("the client that talks was not served")
+	}
+}
+
+// A large mail that finds no place within a minute is put off, told so, and counted.
+func TestLargeMailWithoutAPlace(t *testing.T) {
+	s, mails := serve(t, func(o *Options) { o.MaxMessageSize, o.largeWait = 4<<20, 10*time.Millisecond })
+	for range largeMessages {
+		s.large <- struct{}{}
+	}
+	p := dial(t, s)
+	p.begin()
+	p.data()
+	go io.WriteString(p, "Subject: x\r\n\r\n"+strings.Repeat(strings.Repeat("x", 98)+"\r\n", 3*largeMessage/100))
+	p.expect("451 4.3.2 too many large messages")
+	if n := s.options().Monitor.Get(monitor.Refused, "large messages"); n != 1 || len(mails.got()) != 0 {
+		t.Errorf("counted %d times, %d mails taken", n, len(mails.got()))
 	}
 }

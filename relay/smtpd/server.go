@@ -84,7 +84,7 @@ type Options struct {
 	// Open opens a listening socket; default net.Listen for TCP.
 	Open func(addr string) (net.Listener, error)
 
-	failureDelay, stopGrace, lingering time.Duration // shorter in tests
+	failureDelay, stopGrace, lingering, largeWait time.Duration // shorter in tests
 }
 
 // setDefaults gives what is zero its default.
@@ -99,6 +99,7 @@ func (o *Options) setDefaults() {
 	o.failureDelay = orDefault(o.failureDelay, failureDelay)
 	o.stopGrace = orDefault(o.stopGrace, stopGrace)
 	o.lingering = orDefault(o.lingering, lingering)
+	o.largeWait = orDefault(o.largeWait, largeWait)
 	if o.Open == nil {
 		o.Open = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
 	}

@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -83,6 +84,12 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 // its end; for BDAT the body comes through r.
 func (s *session) Data(r io.Reader) error {
 	b, err := s.readBody(r)
+	if errors.Is(err, errCrowded) {
+		s.srv.options().Monitor.Count(monitor.Refused, "large messages")
+		s.srv.options().Monitor.LimitedWarnf("large messages", "mail clients are put off: %v, each over %d octets", err,
+			largeMessage)
+		return reply(451, smtp.EnhancedCode{4, 3, 2}, "%v, try again later", err)
+	}
 	if err != nil {
 		s.srv.options().Monitor.Count(monitor.Refused, "cut short")
 		return reply(451, smtp.EnhancedCode{4, 4, 2}, "message cut short")

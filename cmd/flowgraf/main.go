@@ -138,6 +138,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`,
 		newRepairCommand(),
 		newReplayCommand(),
 		newSalvageCommand(),
+		newTraceCommand(),
 		newVerifyCommand(),
 		newVersionCommand(),
 	)

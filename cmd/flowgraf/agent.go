@@ -78,11 +78,17 @@ func (o *agentOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.quiet, "quiet", false, "log errors only")
 	f.StringVar(&o.pidfile, "pidfile", "", "write the process id to `file`")
 	o.addSecretFlags(f)
+	o.addEnvironmentFlags(cmd)
+	cmd.MarkFlagsMutuallyExclusive("once", "test")
+	cmd.MarkFlagsMutuallyExclusive("debug", "quiet")
+}
+
+// addEnvironmentFlags adds those about variables of the environment.
+func (o *agentOptions) addEnvironmentFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
 	f.BoolVar(&o.strictEnv, "strict-env-handling", false, "the default: variables of the environment in strings only")
 	f.BoolVar(&o.looseEnv, "non-strict-env-handling", false,
 		"variables of the environment anywhere in the configuration, as Telegraf before 1.38")
-	cmd.MarkFlagsMutuallyExclusive("once", "test")
-	cmd.MarkFlagsMutuallyExclusive("debug", "quiet")
 	cmd.MarkFlagsMutuallyExclusive("strict-env-handling", "non-strict-env-handling")
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -41,7 +42,11 @@ func run() int {
 	defer stop()
 	started := false
 	root := newRootCommand()
-	root.SetArgs(telegrafArguments(os.Args[1:]))
+	args := telegrafArguments(os.Args[1:])
+	if command := calledAs[strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")]; command != "" {
+		args = append([]string{command}, os.Args[1:]...)
+	}
+	root.SetArgs(args)
 	noteStart(root, &started)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
@@ -133,6 +138,9 @@ Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`,
 		newIndexCommand(),
 		newLicencesCommand(),
 		newManCommand(),
+		newNfcapdCommand("nfcapd", 9995),
+		newNfcapdCommand("sfcapd", 6343),
+		newPluginCommand(),
 		newQueueCommand(),
 		newRelayCommand(),
 		newRepairCommand(),

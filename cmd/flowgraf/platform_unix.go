@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// promptSignals are those with which inputs.execd can ask for a collection.
+var promptSignals = []os.Signal{syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2}
+
 // ownProcessGroup keeps the terminal's Ctrl-C from the agent: the demo stops
 // it when the exporters are silent.
 func ownProcessGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// promptSignals: Windows has no signals with which to ask for a collection.
+var promptSignals = []os.Signal{syscall.SIGHUP}
+
 // ownProcessGroup keeps the console's Ctrl-C from the agent: the demo stops it
 // when the exporters are silent.
 func ownProcessGroup() *syscall.SysProcAttr {

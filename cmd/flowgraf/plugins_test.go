@@ -137,13 +137,14 @@ func TestSecretStores(t *testing.T) {
 // TestMissingPlugin: the error about a plugin that is not linked tells which are.
 func TestMissingPlugin(t *testing.T) {
 	for text, want := range map[string]string{
-		"[[inputs.nosuch]]":                                "inputs.nosuch is not in flowgraf, which has the inputs cpu, disk,",
-		"[[outputs.sql]]":                                  "outputs.sql is not in flowgraf, which has the outputs file, http,",
-		"[[processors.nosuch]]":                            "which has the processors converter, date,",
-		"[[aggregators.nosuch]]":                           "which has the aggregators basicstats, final,",
-		"[[secretstores.vault]]\nid = \"vault\"":           "which has the secretstores docker,",
-		"[[outputs.file]]\ndata_format = \"nosuch\"":       "serializer nosuch is not in flowgraf, which has the serializers csv,",
-		"[[inputs.exec]]\ndata_format = \"xpath_msgpack\"": "parser xpath_msgpack is not in flowgraf, which has the parsers csv,",
+		"[[inputs.nosuch]]":     "inputs.nosuch is not in flowgraf, which has the inputs cpu, disk,",
+		"[[outputs.sql]]":       "outputs.sql is not in flowgraf, which has the outputs file, http,",
+		"[[processors.nosuch]]": "which has the processors converter, date,",
+
+		"[[aggregators.nosuch]]":                     "which has the aggregators basicstats, final,",
+		"[[secretstores.vault]]\nid = \"vault\"":     "which has the secretstores docker,",
+		"[[outputs.file]]\ndata_format = \"nosuch\"": "serializer nosuch is not in flowgraf, which has the serializers",
+		"[[inputs.exec]]\ndata_format = \"nosuch\"":  "parser nosuch is not in flowgraf, which has the parsers csv,",
 	} {
 		file := filepath.Join(t.TempDir(), "telegraf.conf")
 		if err := os.WriteFile(file, []byte("# a line\n"+text+"\n"), 0o600); err != nil {

@@ -40,6 +40,19 @@ type tagBlock struct {
 	ptrs [4]*telegraf.Tag
 }
 
+// New returns a metric with copies of the tags, which are sorted by key, and the fields,
+// whose values are of the types that metrics have.
+func New(name string, tags []telegraf.Tag, fields []telegraf.Field, at time.Time) *Metric {
+	m := newMetric(fields)
+	m.Measurement, m.At, m.Kind = name, at, telegraf.Untyped
+	slab := slices.Clone(tags)
+	m.TagPtrs = make([]*telegraf.Tag, len(slab), len(slab)+2)
+	for i := range slab {
+		m.TagPtrs[i] = &slab[i]
+	}
+	return m
+}
+
 // setTags sets the tags source and version.
 func (m *Metric) setTags(source, version string) {
 	b := &m.own

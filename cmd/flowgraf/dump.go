@@ -90,8 +90,20 @@ that version prints, byte for byte.
 Where a file has an index (flowgraf index), only the blocks are read that can hold the
 addresses, ports and AS numbers that the filter asks for; what is found is the same.
 
+-a sums flows of the same protocol, addresses and ports up into one, -A those of the
+same keys: ` + wrap(strings.Join(query.AggregationKeys(), " "), 70) + `
+The addresses srcip4, srcip6, dstip4 and dstip6 have a length, as in srcip4/24. -b puts
+both directions of a connection into one row, -B also guesses which side is the
+server. -O sorts flows or rows, -n keeps the first of them, -P those that match a
+filter, and -w writes them. -s record ranks such rows. Rows and sorted flows take at
+most --memory; what had no room then is told on standard error.
+
 Files that cannot be read, or are damaged, are named on standard error; what can
-be read of the others is printed, and the exit code is 1.`,
+be read of the others is printed, and so is what has been found when Ctrl-C ends it.
+
+Exit codes: 0 done, also when nothing matches; 254 the filter is wrong; 1 everything
+else, damaged and refused files too. They are nfdump 1.7's, which says 0 of a file that
+it refuses, and 255 of a damaged one; nfdump 1.8 has 1 for filters too.`,
 		Example: `  flowgraf dump -r nfcapd.202611221200
   flowgraf dump -R /var/lib/flowgraf/flows -s srcip/bytes -n 5
   flowgraf dump -R /var/lib/flowgraf/flows 'proto tcp and dst port in [80 443] and bytes > 1m'
@@ -100,7 +112,10 @@ be read of the others is printed, and the exit code is 1.`,
   flowgraf dump -M /var/lib/flowgraf/flows/rtr1:rtr2 -R . -I
   flowgraf dump -R /var/lib/flowgraf/flows --current -c 20
   flowgraf dump -R old -w nfcapd.202611220000 -z zstd
-  flowgraf dump -R /var/lib/flowgraf/flows -s dstport -s proto -n 20`,
+  flowgraf dump -R /var/lib/flowgraf/flows -s dstport -s proto -n 20
+  flowgraf dump -R /var/lib/flowgraf/flows -A srcip4/24,dstport -O bytes -n 20
+  flowgraf dump -r nfcapd.202611221200 -b -P 'bytes > 100m'
+  flowgraf dump -r nfcapd.202611221200 -O duration -n 5`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.verify != "" {
 				return verify(cmd, append([]string{o.verify}, args...), false)
@@ -254,16 +269,6 @@ func (o *dumpOptions) selected(warnings io.Writer) (archive.Selected, error) {
 			"read with --current", name, found.Current)
 	}
 	return found, errors.Join(append(found.Unreadable, fmt.Errorf("%s: no flow files here", name))...)
-}
-
-// finish prints the summary and passes on what was wrong with the files.
-func (o *dumpOptions) finish(out io.Writer, totals *query.Totals, started time.Time, readErr error) error {
-	if !o.report.Quiet {
-		if err := report.Summary(out, totals, usage(started), o.report); err != nil {
-			return err
-		}
-	}
-	return readErr
 }
 
 // usage returns what the command has cost since started.

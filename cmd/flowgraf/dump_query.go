@@ -242,9 +242,6 @@ func (o *dumpOptions) runQuery(ctx context.Context, out, warnings io.Writer, in 
 			totals, err = in.Write(ctx, o.write, opt)
 		}
 		done()
-		if err == nil || totals.Read > 0 {
-			err = o.finish(out, &totals, started, err)
-		}
 	case len(o.query.stats) > 0:
 		var tables []query.Table
 		tables, totals, err = in.Top(ctx, o.query.stats, o.top)

@@ -198,11 +198,11 @@ func parseKey(word string) (AggregationKey, error) {
 // another one: its tags, without "fmt:". An address that is cut in both families is
 // printed once.
 func (a *Aggregation) Format() string {
-	tags := []string{"%ts", "%td"}
+	var tags []string
 	for i := range a.Keys {
 		if tag := a.Keys[i].Tag; !slices.Contains(tags, tag) {
 			tags = append(tags, tag)
 		}
 	}
-	return strings.Join(append(tags, "%pkt", "%byt", "%bps", "%bpp", "%fl"), " ")
+	return "%ts %td  " + strings.Join(tags, " ") + "  %pkt %byt %bps %bpp %fl"
 }

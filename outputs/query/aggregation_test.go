@@ -16,7 +16,7 @@ func TestParseAggregation(t *testing.T) {
 	} {
 		a, err := ParseAggregation(text)
 		must(t, err)
-		if got := a.Format(); got != "%ts %td "+want+" %pkt %byt %bps %bpp %fl" {
+		if got := a.Format(); got != "%ts %td  "+want+"  %pkt %byt %bps %bpp %fl" {
 			t.Errorf("%q is printed as %q", text, got)
 		}
 	}
@@ -46,7 +46,7 @@ func FuzzParseAggregation(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		a, err := ParseAggregation(text)
-		if err == nil && (len(a.Keys) == 0 || len(a.Keys) > maxKeys || !strings.HasPrefix(a.Format(), "%ts %td %")) {
+		if err == nil && (len(a.Keys) == 0 || len(a.Keys) > maxKeys || !strings.HasPrefix(a.Format(), "%ts %td  %")) {
 			t.Errorf("%q is %+v", text, a)
 		}
 	})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/flowgraf/flowgraf/outputs/anonymise"
 	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/outputs/query"
@@ -31,7 +32,7 @@ type replayOptions struct {
 	port                           uint16
 	four, six                      bool
 	version, source, ident, window string
-	filterFile, syslog             string
+	filterFile, syslog, key        string
 	rate, speed                    float64
 	delayMicro                     int64
 	buffer                         int
@@ -62,7 +63,7 @@ with their own times; -v says which version instead. What a version has no place
 for is counted and named at the end. Counters that were estimated from samples go
 out as the estimates. The time of receipt is the collector's own.
 
-Datagrams of a capture go out byte for byte, unless -v or a filter asks for their
+Datagrams of a capture go out byte for byte, unless -v, -K or a filter asks for their
 flows: then they are decoded and sent as those of files.
 
 Who exported a flow stays who he was (--source keep): it is sent from his address,
@@ -109,6 +110,7 @@ The exit code is 1 when a file could not be read to its end, or sending failed, 
 	f.Uint64VarP(&o.count, "count", "c", 0, "end after so many flows, or datagrams of a capture, 0 is all")
 	f.StringVarP(&o.window, "time", "t", "", "only flows within a `window`: START[-END], +N, -N")
 	f.StringVarP(&o.filterFile, "filter-file", "f", "", "read the filter from a `file`")
+	f.StringVarP(&o.key, "key", "K", "", "replace addresses by this `key`, as flowgraf anonymise does")
 	f.StringVarP(&o.ident, "ident", "i", "", "only files with this `ident`")
 	f.Uint16Var(&o.capturePort, "capture-port", 0, "only datagrams of a capture that went to this `port`")
 	f.StringVarP(&o.syslog, "syslog", "L", "", "of nfreplay, and without effect: messages go to standard error")
@@ -131,7 +133,9 @@ type replaying struct {
 	sender   *replay.Sender
 	captures []string
 	files    []string
-	sent     uint64 // flows or datagrams, for count
+	sent     uint64             // flows or datagrams, for count
+	mapping  *anonymise.Mapping // of addresses, nil where they stay
+	rec      flow.Record
 	progress *progress
 	warnings io.Writer
 	damage   []error
@@ -145,6 +149,13 @@ func (o *replayOptions) run(cmd *cobra.Command, words []string) error {
 	var err error
 	if r.filter, err = readFilter(words, o.filterFile, nil, r.warnings); err != nil {
 		return err
+	}
+	if o.key != "" {
+		key, err := anonymise.ParseKey(o.key)
+		if err != nil {
+			return usageError{fmt.Errorf("-K: %w", err)}
+		}
+		r.mapping = anonymise.NewMapping(key)
 	}
 	selection := dumpOptions{files: o.files}
 	found, err := selection.selected(r.warnings)
@@ -301,7 +312,7 @@ func (r *replaying) hasIdent(path string) bool {
 }
 
 // decodes says whether captures are sent as flows.
-func (r *replaying) decodes() bool { return r.version != "" || r.filter != nil }
+func (r *replaying) decodes() bool { return r.version != "" || r.filter != nil || r.mapping != nil }
 
 // all sends everything.
 func (r *replaying) all(ctx context.Context) error {
@@ -334,6 +345,11 @@ func (r *replaying) all(ctx context.Context) error {
 
 // flow sends a flow, and ends the run with query.ErrStop when it was the last wanted.
 func (r *replaying) flow(ctx context.Context, rec *flow.Record, x *nffile.Extra) error {
+	if r.mapping != nil {
+		r.rec = *rec
+		r.mapping.Record(&r.rec)
+		rec = &r.rec
+	}
 	if err := r.sender.Flow(ctx, rec, x); err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
 // KeySize is the size of a key in bytes.
@@ -72,6 +74,14 @@ func (m *Mapping) Addr(a netip.Addr) netip.Addr {
 	}
 	m.known[a] = other
 	return other
+}
+
+// Record replaces all addresses of a flow.
+func (m *Mapping) Record(r *flow.Record) {
+	for _, a := range [...]*netip.Addr{&r.Src, &r.Dst, &r.NextHop, &r.BGPNextHop, &r.XlateSrc, &r.XlateDst, &r.TunSrc,
+		&r.TunDst, &r.Exporter} {
+		*a = m.Addr(*a)
+	}
 }
 
 // replace replaces the bits of an address, the first first: each is turned or not by an

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -120,10 +119,7 @@ func (w *Writer) Add(ctx context.Context, path string) error {
 func (w *Writer) flow(r *flow.Record, x *nffile.Extra) error {
 	w.rec, w.extra = *r, *x
 	c, e := &w.rec, &w.extra
-	for _, a := range [...]*netip.Addr{&c.Src, &c.Dst, &c.NextHop, &c.BGPNextHop, &c.XlateSrc, &c.XlateDst, &c.TunSrc,
-		&c.TunDst, &c.Exporter} {
-		*a = w.m.Addr(*a)
-	}
+	w.m.Record(c)
 	if !w.kept.AS {
 		c.SrcAS, c.DstAS, c.NextAS, c.PrevAS = 0, 0, 0, 0
 	}

@@ -209,7 +209,7 @@ func TestReloadLosesNeitherFlowsNorMails(t *testing.T) {
 	ended, sending := make(chan struct{}), sync.WaitGroup{}
 	again := func(do func()) {
 		sending.Go(func() {
-			for pace := time.NewTicker(10 * time.Millisecond); ; <-pace.C {
+			for pace := time.NewTicker(20 * time.Millisecond); ; <-pace.C {
 				select {
 				case <-ended:
 					return
@@ -221,7 +221,7 @@ func TestReloadLosesNeitherFlowsNorMails(t *testing.T) {
 	}
 	x := newExporterBooks(t, "udp", a.flows)
 	x.tell()
-	again(func() { x.send(2) })
+	again(func() { x.send(1) })
 	answered := map[string]bool{}
 	alert := kapacitor(t, a.relay, "until 1.6.2")
 	again(func() {
@@ -237,6 +237,10 @@ func TestReloadLosesNeitherFlowsNorMails(t *testing.T) {
 		a.cmd.Process.Signal(syscall.SIGHUP)
 		waitFor(t, 20*time.Second, "the reload",
 			func() bool { return strings.Count(a.out.String(), "takes mail on") == i+2 })
+	}
+	for range 6 { // a burst: one comes while the inputs of the one before are about to start
+		a.cmd.Process.Signal(syscall.SIGHUP)
+		time.Sleep(30 * time.Millisecond)
 	}
 	close(ended)
 	sending.Wait()

@@ -147,6 +147,7 @@ func (o *agentOptions) run(ctx context.Context) error {
 func (o *agentOptions) runUntilReload(
 	ctx context.Context, c *config.Config, before []*outlet, hangup <-chan os.Signal,
 ) (*config.Config, []*outlet, error) {
+	defer context.AfterFunc(ctx, handover.End)() // nothing is left behind a stop
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err := withoutDatagrams(c); err != nil {

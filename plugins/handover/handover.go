@@ -19,14 +19,22 @@ var (
 )
 
 // Begin starts a reload: what has one of the names may be left from now on. What was
-// left before, and not taken, is stopped.
+// left before, and not taken yet, stays when it has one of the names: one reload may come
+// while the inputs of the one before are about to start. The rest is stopped.
 func Begin(names ...string) {
-	End()
 	mu.Lock()
-	defer mu.Unlock()
+	before := left
 	expected, left = map[string]bool{}, map[string]Estate{}
 	for _, name := range names {
 		expected[name] = true
+		if e, waits := before[name]; waits {
+			left[name] = e
+			delete(before, name)
+		}
+	}
+	mu.Unlock()
+	for _, e := range before {
+		e.Stop()
 	}
 }
 
@@ -42,7 +50,7 @@ func Expected(name string) bool {
 func Leave(name string, e Estate) bool {
 	mu.Lock()
 	defer mu.Unlock()
-	if !expected[name] {
+	if _, waits := left[name]; waits || !expected[name] {
 		return false
 	}
 	delete(expected, name)

@@ -29,11 +29,18 @@ func TestHandover(t *testing.T) {
 	if a.stopped != 0 || b.stopped != 1 || Expected("b") || Take("b") != nil {
 		t.Errorf("a was stopped %d times, want 0; b %d times, want once", a.stopped, b.stopped)
 	}
-	Begin("a")
+	Begin("a", "b")
 	Leave("a", a)
+	Leave("b", b)
 	Begin("a")
-	if a.stopped != 1 || Take("a") != nil {
-		t.Error("a second reload does not stop what the first has left")
+	if a.stopped != 0 || b.stopped != 2 {
+		t.Error("a second reload stops what nobody had time to take, or keeps what it does not expect")
+	}
+	if Leave("a", b) || Take("a") != a {
+		t.Error("what the first reload has left is not there in the second")
+	}
+	if !Leave("a", a) || Take("a") != a || Leave("a", a) {
+		t.Error("who has taken it late can leave it again, once")
 	}
 	End()
 }

@@ -35,6 +35,9 @@ func (o *dumpOptions) prepareOutput(out io.Writer) error {
 		}
 		o.report.Location = zone
 	}
+	if a := &o.query.listing.Aggregation; o.output == "table" && o.query.keys != "" {
+		o.output = "table:" + a.Format()
+	}
 	if o.output == "parquet" && isTerminal(out) {
 		return errors.New("-o parquet is no text: put it into a file, as in -o parquet >flows.parquet")
 	}

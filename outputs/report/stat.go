@@ -105,6 +105,9 @@ func (p *textTables) table(t *query.Table, totals *query.Totals) error {
 			return err
 		}
 	}
+	if p.opt.Compat == Nfdump178 {
+		return nil
+	}
 	return p.w.WriteByte('\n')
 }
 
@@ -288,11 +291,11 @@ func (p *jsonTables) value(o *object, e query.Element, r *query.Row) {
 		name = "protocol"
 	}
 	o.member(name)
-	if e.IsAddr() || e.IsFlags() || p.opt.Compat == Nfdump178 {
-		o.b = append(appendValue(append(o.b, '"'), e, r), '"')
+	if k := e.Kind(); (k == query.KindNumber || k == query.KindLatency) && p.opt.Compat != Nfdump178 {
+		o.b = appendValue(o.b, e, r)
 		return
 	}
-	o.b = appendValue(o.b, e, r)
+	o.b = append(appendValue(append(o.b, '"'), e, r), '"')
 }
 
 func (p *jsonTables) end(*query.Totals, Usage) error {

@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/outputs/query"
 )
 
 // TestStatisticsAreJSON: the tables of several statistics are one array, or an object on
 // each line, with the counters that text has.
 func TestStatisticsAreJSON(t *testing.T) {
-	file, opt := ourFile(t, nffile.None), Options{Location: time.UTC}
+	file, opt := everyKind(t), Options{Location: time.UTC}
 	specs := []string{"srcip/bytes", "dstport:p/packets", "flags"}
 	var array, objects []map[string]any
 	if err := json.Unmarshal([]byte(statistics(t, file, 5, "json", opt, specs...)), &array); err != nil {
@@ -35,6 +36,11 @@ func TestStatisticsAreJSON(t *testing.T) {
 	for i, name := range []string{"srcip", "dstport", "flags"} {
 		if array[5*i][name] == nil || objects[5*i][name] != array[5*i][name] {
 			t.Errorf("%s: %v and %v", name, array[5*i], objects[5*i])
+		}
+	}
+	for _, e := range query.Elements() { // whatever their values are written like
+		if text := statistics(t, file, 2, "json", opt, e); e != "record" && !json.Valid([]byte(text)) {
+			t.Errorf("%s: no JSON: %s", e, text)
 		}
 	}
 	for _, format := range []string{"json", "ndjson"} {

@@ -342,3 +342,28 @@ func TestTopRecord(t *testing.T) {
 		t.Errorf("%d tables", len(tables))
 	}
 }
+
+// TestInterrupted: when the context ends, what has been read until then is handed out.
+func TestInterrupted(t *testing.T) {
+	files := tree(t)
+	for _, a := range []Aggregation{{}, Connections()} {
+		ctx, cancel := context.WithCancel(context.Background())
+		in, blocks := Input{Files: files}, 0
+		in.Progress = func(done, total int64) {
+			if blocks++; blocks == 2 {
+				cancel()
+			}
+			if done > total || total == 0 {
+				t.Errorf("%d of %d bytes", done, total)
+			}
+		}
+		rows := uint64(0)
+		totals, err := in.Rows(ctx, Listing{Aggregation: a, Sort: &Sort{By: ByBytes}}, func(*Flow) error {
+			rows++
+			return nil
+		})
+		if cancel(); !errors.Is(err, context.Canceled) || rows == 0 || rows > totals.Records || totals.Records >= 60000 {
+			t.Errorf("%d rows of %d flows, %v", rows, totals.Records, err)
+		}
+	}
+}

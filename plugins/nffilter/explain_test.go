@@ -29,3 +29,12 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+// TestSimilar: a word of three letters is not taken for another one of which it has one.
+func TestSimilar(t *testing.T) {
+	for word, want := range map[string]string{"foo": "", "gro": "geo", "prot": "proto", "icpm": "icmp", "xyzzy": ""} {
+		if got := Similar(word, []string{"geo", "proto", "icmp", "host"}); got != want {
+			t.Errorf("%q is near %q, expected %q", word, got, want)
+		}
+	}
+}

@@ -74,7 +74,8 @@ type Listener struct {
 	stop     atomic.Int64  // when Stop was called, in nanoseconds since 1970; 0 before
 	reported atomic.Uint32 // drops as SO_RXQ_OVFL reported them last
 
-	gate      sync.Mutex // held while handle runs
+	gate      sync.Mutex     // held while handle runs
+	adopting  sync.WaitGroup // handlers that Adopt has been given and that have not begun
 	handle    func([]Datagram)
 	parked    chan struct{} // nil when it is not; closed when it ends
 	kept      []Datagram    // while it is parked
@@ -223,6 +224,7 @@ func (l *Listener) Stop() {
 		return
 	}
 	if l.stop.CompareAndSwap(0, time.Now().UnixNano()) {
+		l.adopting.Wait() // who has adopted it gets what was kept
 		l.unpark(discard)
 		l.socket.interrupt()
 		l.wg.Wait()

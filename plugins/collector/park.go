@@ -19,6 +19,7 @@ func (l *Listener) give(list []Datagram) {
 // Park takes the handler away. When it returns the handler has returned for the last
 // time. What comes from then on is kept, in memory, until Adopt.
 func (l *Listener) Park() {
+	l.adopting.Wait() // it may not have begun
 	l.gate.Lock()
 	defer l.gate.Unlock()
 	if l.parked == nil {
@@ -57,7 +58,11 @@ func (l *Listener) Adopt(readBuffer int, handle func([]Datagram)) {
 		l.granted = l.socket.setReadBuffer(readBuffer)
 		l.mu.Unlock()
 	}
-	l.wg.Go(func() { l.unpark(handle) })
+	l.adopting.Add(1)
+	l.wg.Go(func() {
+		defer l.adopting.Done()
+		l.unpark(handle)
+	})
 }
 
 // unpark ends the parking: handle gets what was kept, and from then on what comes.

@@ -3,7 +3,9 @@ package collector
 import (
 	"encoding/binary"
 	"net"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -87,6 +89,33 @@ func TestParkedListenerKeepsAll(t *testing.T) {
 	l.Park()
 	send(3)
 	l.Stop() // does not wait for anybody
+}
+
+// A handler that was given right before the listener is parked again is not called behind
+// that: whoever parks it ends what handlers use.
+func TestParkedRightBehindAdopt(t *testing.T) {
+	l := NewListener(ListenerOptions{Address: "udp4://127.0.0.1:0"})
+	if err := l.Start(func([]Datagram) {}); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Stop()
+	l.Park()
+	for range 1000 {
+		l.gate.Lock()
+		l.keep(make([]Datagram, 3))
+		l.gate.Unlock()
+		var ended, late atomic.Bool
+		l.Adopt(0, func([]Datagram) { late.Store(late.Load() || ended.Load()) })
+		l.Park()
+		ended.Store(true)
+		runtime.Gosched()
+		if late.Load() {
+			t.Fatal("the handler was called behind Park")
+		}
+	}
+	if len(l.kept) != 0 {
+		t.Errorf("%d datagrams were given to nobody", len(l.kept))
+	}
 }
 
 // TestParkedStreamsWait: connections and what comes over them outlive parking.

@@ -221,7 +221,7 @@ func (c *nfcapd) set(option byte, value string) (err error) {
 	case 'I':
 		c.ident = value
 	case 'x':
-		c.command, err = shellWords(value)
+		c.command, err = commandWords(value)
 	case 'z':
 		c.compression = value
 	case 's':
@@ -304,8 +304,8 @@ func (c *nfcapd) directories() []string {
 	return list
 }
 
-// shellWords splits a command at blanks that stand in no quotes: there is no shell.
-func shellWords(text string) (words []string, err error) {
+// commandWords splits a command at blanks that stand in no quotes: there is no shell.
+func commandWords(text string) (words []string, err error) {
 	var word strings.Builder
 	var quote rune
 	inside := false

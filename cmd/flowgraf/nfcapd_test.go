@@ -53,7 +53,7 @@ func TestNfcapdLines(t *testing.T) {
 		"-w TMP/a -P TMP/pid -u nobody":  `directory = "TMP/a"`,
 	} {
 		line = strings.ReplaceAll(strings.ReplaceAll(line, "TMP", dir), "CMD", "/bin/ship")
-		args, err := shellWords(line)
+		args, err := commandWords(line)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +79,7 @@ func TestNfcapdLines(t *testing.T) {
 		if strings.Contains(line, "/bin/ship") {
 			continue // which is not there
 		}
-		loaded, err := trialConfig([]string{file}, true)
+		loaded, err := new(snapshot).load(trialConfig(), []string{file}, true)
 		if err == nil {
 			err = initPlugins(loaded)
 		}
@@ -120,12 +120,12 @@ func TestNfcapdRefused(t *testing.T) {
 		"-w TMP -n a,192.0.2.1,TMP ": "expected one of -w DIR",
 	} {
 		if want == "" {
-			if _, err := shellWords(line); err == nil {
+			if _, err := commandWords(line); err == nil {
 				t.Errorf("%s is taken", line)
 			}
 			continue
 		}
-		args, err := shellWords(strings.ReplaceAll(line, "TMP", dir))
+		args, err := commandWords(strings.ReplaceAll(line, "TMP", dir))
 		if err != nil {
 			t.Fatal(err)
 		}

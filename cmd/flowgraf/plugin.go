@@ -86,7 +86,7 @@ func (o *pluginOptions) run(ctx context.Context) error {
 	}
 	c := config.NewConfig()
 	c.Agent.OmitHostname = true // Telegraf adds its own
-	c, err := loadInto(c, o.agent.config, o.agent.quiet)
+	c, err := new(snapshot).load(c, o.agent.config, o.agent.quiet)
 	if err != nil {
 		return usageError{err}
 	}

@@ -54,7 +54,7 @@ func TestClockSteps(t *testing.T) {
 		}
 		before := lines
 		for i := range uint32(20) {
-			now = now.Add(10 * time.Second)
+			now, stepped.at = now.Add(10*time.Second), stepped.at.Add(10*time.Second)
 			dg := datagram(unknownSet(100+i, 300, 8))
 			dg.Received = stepped.at
 			_ = d.Decode(dg, h)

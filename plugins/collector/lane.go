@@ -43,7 +43,7 @@ type work struct {
 	uncounted uint64
 	repairs   uint64
 	plain     bool    // most of its records are only counted and given: see plain
-	sampled   bool    // its records tell how they were selected: see samples
+	sampled   bool    // its records tell how they were selected
 	doubts    uint64  // sampling rates that cannot be
 	doubted   float64 // the last of them
 	cardless  bool    // flows have no rate, as their line card is not known
@@ -73,7 +73,7 @@ func (l *lane) do(w *work) {
 	if w.m.base != &l.rec.Base {
 		l.rec.Base = *w.m.base
 	}
-	w.sampled = w.template != nil && samples(w.template)
+	w.sampled = w.template != nil && w.template.Selects()
 	w.plain = l.plain(w)
 	switch {
 	case w.template != nil:

@@ -2,11 +2,9 @@ package collector
 
 import (
 	"math"
-	"slices"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ie"
-	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
@@ -154,26 +152,6 @@ func (w *work) doubt(r *flow.Record, rate float64, most uint32) {
 		r.SamplingRate, r.SamplingSource = meant, flow.RateRecord
 		r.Present.Add(flow.SamplingRate)
 	}
-}
-
-// samples says whether the records of a template tell how they were selected, by other
-// elements than that with the rate itself.
-func samples(t *ipfix.Template) bool {
-	for i := range t.Fields {
-		f := &t.Fields[i]
-		if f.PEN != 0 {
-			continue
-		}
-		switch f.ID {
-		case ie.SamplingAlgorithm, ie.SamplerMode, ie.SelectorAlgorithm, ie.FlowSelectorAlgorithm:
-			return true
-		}
-		if f.ID > ie.SelectorAlgorithm && f.ID <= ie.FlowSamplingTimeSpacing &&
-			slices.Contains(paramElements[:], f.ID) {
-			return true
-		}
-	}
-	return false
 }
 
 // unsampled says whether r tells of each event there was: of a firewall, of an address

@@ -423,6 +423,13 @@ func (r *Record) Number(f Field) uint64 {
 		return macNumber(&r.OutDstMAC)
 	case InDstMAC:
 		return macNumber(&r.InDstMAC)
+	}
+	return r.number1(f)
+}
+
+// number1 has further fields.
+func (r *Record) number1(f Field) uint64 {
+	switch f {
 	case OutSrcMAC:
 		return macNumber(&r.OutSrcMAC)
 	case MPLS:
@@ -553,6 +560,14 @@ func (r *Record) SetNumber(f Field, v uint64) {
 		r.OutDstMAC = macOf(v)
 	case InDstMAC:
 		r.InDstMAC = macOf(v)
+	default:
+		r.setNumber1(f, v)
+	}
+}
+
+// setNumber1 has further fields.
+func (r *Record) setNumber1(f Field, v uint64) {
+	switch f {
 	case OutSrcMAC:
 		r.OutSrcMAC = macOf(v)
 	case MPLS:

@@ -175,6 +175,7 @@ type plan struct {
 	event    bool // state changes of a firewall or an address translator
 	section  bool // first bytes of a packet (see section.go)
 	lists    bool // structured data (see lists.go)
+	selects  bool // how the flow was selected
 
 	// steady says that a record of the template sets the same fields as the one
 	// before it, so that Next need not start from Base.
@@ -229,6 +230,7 @@ func compile(fields []FieldSpec, v9 bool) plan {
 		}
 		p.section = p.section || isSection(f)
 		p.lists = p.lists || isList(f)
+		p.selects = p.selects || selects(f)
 		moves[i] = c.moves(i)
 		for _, m := range moves[i] {
 			p.note(&m)

@@ -150,6 +150,26 @@ func (t *Template) CountsTotals() bool { return t.plan.totals != flow.Set{} }
 // (RFC 7012, section 3.2.4: totalCounter), and not from its last report.
 func (t *Template) Totals() flow.Set { return t.plan.totals }
 
+// Selects says whether t's records tell how their packets, or flows, were selected, by other
+// elements than that with the rate itself (RFC 5477, section 8.2; RFC 7014, section 4).
+func (t *Template) Selects() bool { return t.plan.selects }
+
+// selects says whether an element is one of these.
+func selects(f FieldSpec) bool {
+	if f.PEN != 0 {
+		return false
+	}
+	switch f.ID {
+	case ie.SamplingAlgorithm, ie.SamplerMode, ie.SelectorAlgorithm, ie.FlowSelectorAlgorithm,
+		ie.SamplingPacketInterval, ie.SamplingPacketSpace, ie.SamplingTimeInterval, ie.SamplingTimeSpace,
+		ie.SamplingSize, ie.SamplingPopulation, ie.SamplingProbability,
+		ie.HashOutputRangeMin, ie.HashOutputRangeMax, ie.HashSelectedRangeMin, ie.HashSelectedRangeMax,
+		ie.SamplingFlowInterval, ie.SamplingFlowSpacing, ie.FlowSamplingTimeInterval, ie.FlowSamplingTimeSpacing:
+		return true
+	}
+	return false
+}
+
 // Options says whether t is an options template.
 func (t *Template) Options() bool { return t.options }
 

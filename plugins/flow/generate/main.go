@@ -315,47 +315,87 @@ func uses(out *bytes.Buffer, fields []field) {
 	out.WriteString("}\n\n")
 }
 
+// maxCases is how many fields one of the functions that the generator writes has: it
+// divides the fields among several where there are more.
+const maxCases = 44
+
 // numbers writes Number and SetNumber.
 func numbers(out *bytes.Buffer, fields []field) {
-	out.WriteString("// Number returns the value of a field as a number: a time in milliseconds since 1970, a MAC\n" +
-		"// as its 48 bits, the first item of a list. It is 0 for other fields, and for those that r lacks.\n" +
-		"func (r *Record) Number(f Field) uint64 {\nswitch f {\n")
+	var list []*field
 	for i := range fields {
-		f := &fields[i]
-		switch {
-		case f.kind == "Timestamp":
-			fmt.Fprintf(out, "case %s:\nreturn r.%s.Milli()\n", f.name, f.member)
-		case f.kind == "MAC":
-			fmt.Fprintf(out, "case %s:\nreturn macNumber(&r.%s)\n", f.name, f.member)
-		case f.kind == "Label" || f.kind == "List":
-			fmt.Fprintf(out, "case %s:\nreturn uint64(r.%s[0])\n", f.name, f.member)
-		case f.typ == "uint64":
-			fmt.Fprintf(out, "case %s:\nreturn r.%s\n", f.name, f.member)
-		case strings.HasPrefix(f.typ, "uint"):
-			fmt.Fprintf(out, "case %s:\nreturn uint64(r.%s)\n", f.name, f.member)
+		if f := &fields[i]; f.getNumber() != "" {
+			list = append(list, f)
 		}
 	}
-	out.WriteString("}\nreturn 0\n}\n\n")
-	out.WriteString("// SetNumber sets a field to a number as Number returns it, of which it keeps as many bits\n" +
-		"// as it has. Present stays as it is.\nfunc (r *Record) SetNumber(f Field, v uint64) {\nswitch f {\n")
-	for i := range fields {
-		f := &fields[i]
+	divided(out, list, "// Number returns the value of a field as a number: a time in milliseconds since 1970, a MAC\n"+
+		"// as its 48 bits, the first item of a list. It is 0 for other fields, and for those that r lacks.\n",
+		"Number", "(f Field) uint64", "(f)", "return 0\n", (*field).getNumber)
+	divided(out, list, "// SetNumber sets a field to a number as Number returns it, of which it keeps as many bits\n"+
+		"// as it has. Present stays as it is.\n",
+		"SetNumber", "(f Field, v uint64)", "(f, v)", "", (*field).setNumber)
+}
+
+// divided writes a method of Record that has a case for each field, and ends with others
+// where there is none; of more than maxCases it calls a further method. Params and args are
+// those of each.
+func divided(out *bytes.Buffer, fields []*field, comment, method, params, args, others string, do func(*field) string) {
+	part := strings.ToLower(method[:1]) + method[1:]
+	for n := 0; len(fields) > 0; n++ {
+		here := fields[:min(len(fields), maxCases)]
+		fields = fields[len(here):]
+		if n == 0 {
+			fmt.Fprintf(out, "%sfunc (r *Record) %s%s {\nswitch f {\n", comment, method, params)
+		} else {
+			fmt.Fprintf(out, "// %s%d has further fields.\nfunc (r *Record) %s%d%s {\nswitch f {\n", part, n, part, n,
+				params)
+		}
+		for _, f := range here {
+			fmt.Fprintf(out, "case %s:\n%s\n", f.name, do(f))
+		}
 		switch {
-		case f.kind == "Timestamp":
-			fmt.Fprintf(out, "case %s:\nr.%s = Milli(v)\n", f.name, f.member)
-		case f.kind == "MAC":
-			fmt.Fprintf(out, "case %s:\nr.%s = macOf(v)\n", f.name, f.member)
-		case f.kind == "Label":
-			fmt.Fprintf(out, "case %s:\nr.%s[0] = uint32(v)\n", f.name, f.member)
-		case f.kind == "List":
-			fmt.Fprintf(out, "case %s:\nr.%s[0] = uint16(v)\n", f.name, f.member)
-		case f.typ == "uint64":
-			fmt.Fprintf(out, "case %s:\nr.%s = v\n", f.name, f.member)
-		case strings.HasPrefix(f.typ, "uint"):
-			fmt.Fprintf(out, "case %s:\nr.%s = %s(v)\n", f.name, f.member, f.typ)
+		case len(fields) == 0:
+			fmt.Fprintf(out, "}\n%s}\n\n", others)
+		case others == "":
+			fmt.Fprintf(out, "default:\nr.%s%d%s\n}\n}\n\n", part, n+1, args)
+		default:
+			fmt.Fprintf(out, "}\nreturn r.%s%d%s\n}\n\n", part, n+1, args)
 		}
 	}
-	out.WriteString("}\n}\n\n")
+}
+
+// getNumber returns the statement that returns a field as a number, "" where it is none.
+func (f *field) getNumber() string {
+	switch {
+	case f.kind == "Timestamp":
+		return "return r." + f.member + ".Milli()"
+	case f.kind == "MAC":
+		return "return macNumber(&r." + f.member + ")"
+	case f.kind == "Label" || f.kind == "List":
+		return "return uint64(r." + f.member + "[0])"
+	case f.typ == "uint64":
+		return "return r." + f.member
+	case strings.HasPrefix(f.typ, "uint"):
+		return "return uint64(r." + f.member + ")"
+	}
+	return ""
+}
+
+// setNumber returns the statement that sets such a field.
+func (f *field) setNumber() string {
+	to := "r." + f.member
+	switch {
+	case f.kind == "Timestamp":
+		return to + " = Milli(v)"
+	case f.kind == "MAC":
+		return to + " = macOf(v)"
+	case f.kind == "Label":
+		return to + "[0] = uint32(v)"
+	case f.kind == "List":
+		return to + "[0] = uint16(v)"
+	case f.typ == "uint64":
+		return to + " = v"
+	}
+	return to + " = " + f.typ + "(v)"
 }
 
 // others writes how addresses, and what has bytes, are read and set.

@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// pmacct starts pmacctd over a capture with the probe as its only plugin, which sends
-// to addr. The probe gets five seconds to start before the capture is read.
-func pmacct(t *testing.T, pcap, addr, probe, options string) *process {
+// pmacct runs pmacctd over a capture with the probe as its only plugin, which sends to
+// addr, and waits for its end. The probe gets five seconds to start before the capture is
+// read.
+func pmacct(t *testing.T, pcap, addr, probe, options string) {
 	t.Helper()
 	pmacctd := peer(t, "pmacctd")
 	conf := filepath.Join(t.TempDir(), "pmacctd.conf")
@@ -26,7 +27,10 @@ plugins: %s[p]
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return start(t, pmacctd, "-f", conf)
+	// At the end of the capture the probe exports what it has, and pmacctd ends with 0 or,
+	// when its plugin was faster, with 1.
+	p := start(t, pmacctd, "-f", conf)
+	waitFor(t, time.Minute, "the end of pmacctd", func() bool { return !p.running() })
 }
 
 // pmacct's nfprobe exports a capture in three protocols; addresses, ports,
@@ -44,10 +48,7 @@ func TestPmacctInEveryProtocol(t *testing.T) {
 			if c.version == "5" { // has no IPv6
 				want = conversations[:4]
 			}
-			p := pmacct(t, pcap, a.flows, "nfprobe", "nfprobe_version[p]: "+c.version)
-			// At the end of the capture the probe exports what it has, and pmacctd ends
-			// with 0 or, when its plugin was faster, with 1.
-			waitFor(t, time.Minute, "the end of pmacctd", func() bool { return !p.running() })
+			pmacct(t, pcap, a.flows, "nfprobe", "nfprobe_version[p]: "+c.version)
 			metrics := filepath.Join(a.dir, "metrics")
 			waitFor(t, 10*time.Second, "the flows",
 				func() bool { return len(points(t, metrics, "netflow")) >= len(want) })
@@ -75,8 +76,7 @@ func TestPmacctAsSFlow(t *testing.T) {
 	// all of it by then; what a probe leaves out is its own loss, and it gets another try.
 	for range 5 {
 		a = startAgent(t, t.TempDir(), agentConfig, nil)
-		p := pmacct(t, pcap, a.flows, "sfprobe", "sampling_rate: 1")
-		waitFor(t, time.Minute, "the end of pmacctd", func() bool { return !p.running() })
+		pmacct(t, pcap, a.flows, "sfprobe", "sampling_rate: 1")
 		a.stop(t)
 		if len(points(t, filepath.Join(a.dir, "metrics"), "netflow")) >= packets {
 			break

@@ -64,14 +64,15 @@ func replayFiles(t *testing.T) (dir, capture string) {
 	t.Helper()
 	dir = t.TempDir()
 	for i, ident := range []string{"a", "b"} {
-		w, err := nffile.Create(filepath.Join(dir, fmt.Sprintf("nfcapd.20261122120%d", i)), nffile.Options{Ident: ident})
+		path := filepath.Join(dir, fmt.Sprintf("nfcapd.20261122120%d", i))
+		w, err := nffile.Create(path, nffile.Options{Ident: ident})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for n := range 50 {
 			r := flow.Record{Exporter: netip.MustParseAddr("127.0.0.9"), Version: flow.V9, Domain: 3, Proto: 6,
-				Packets: 1, Bytes: 100, Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("10.0.0.2"), IPVersion: 4,
-				SrcPort: uint16(100*i + n), First: flow.TimeOf(alertAt), Last: flow.TimeOf(alertAt)}
+				Packets: 1, Bytes: 100, Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("10.0.0.2"),
+				IPVersion: 4, SrcPort: uint16(100*i + n), First: flow.TimeOf(alertAt), Last: flow.TimeOf(alertAt)}
 			r.Received = r.Last + flow.Time(i)*60e9
 			r.Present = flow.SetOf(flow.Src, flow.Dst)
 			if err := w.Append(&r); err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/flowgraf/flowgraf/relay/address"
+	"github.com/flowgraf/flowgraf/relay/policy"
 )
 
 // list parts a list of exim's as update-exim4.conf does: at semicolons when it has
@@ -84,13 +85,13 @@ func interfaceAddr(s string) (string, bool) {
 	return net.JoinHostPort(s[:dot], s[dot+1:]), err == nil && addr.Zone() == "" && validPort(s[dot+1:])
 }
 
-// network reads an address or network of dc_relay_nets.
+// network reads an address or network of dc_relay_nets. exim takes bits after the prefix.
 func network(s string) (string, bool) {
 	if prefix, err := netip.ParsePrefix(s); err == nil {
-		return prefix.Masked().String(), prefix.Bits() > 0 && !prefix.Addr().Is4In6()
+		s = prefix.Masked().String()
 	}
-	addr, err := netip.ParseAddr(s)
-	return s, err == nil && addr.Zone() == ""
+	_, err := policy.ParseNetwork(s)
+	return s, err == nil
 }
 
 // domain reads a domain of dc_relay_domains: "example.com", or "*.example.com" for

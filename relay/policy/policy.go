@@ -72,7 +72,7 @@ func (p *Policy) addNets(nets []string) error {
 		return nil
 	}
 	for _, s := range nets {
-		prefix, err := parseNet(s)
+		prefix, err := ParseNetwork(s)
 		if err != nil {
 			return fmt.Errorf("relay_nets: %w", err)
 		}
@@ -81,7 +81,9 @@ func (p *Policy) addNets(nets []string) error {
 	return nil
 }
 
-func parseNet(s string) (netip.Prefix, error) {
+// ParseNetwork reads a network or an address of relay_nets. It refuses what holds everyone,
+// and what has bits set after the prefix.
+func ParseNetwork(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil {
 		if addr.Zone() != "" {
 			return netip.Prefix{}, fmt.Errorf("%q: expected an address without a zone", s)

@@ -21,32 +21,8 @@ type account struct {
 // may have: one in so many.
 const addressShare = 2
 
-// largest is a heap of accounts: the one with most bytes first.
-type largest []*account
-
-func (l largest) Len() int           { return len(l) }
-func (l largest) Less(i, j int) bool { return l[i].bytes > l[j].bytes }
-
-func (l largest) Swap(i, j int) {
-	l[i], l[j] = l[j], l[i]
-	l[i].place, l[j].place = i, j
-}
-
-// Push implements heap.Interface.
-func (l *largest) Push(x any) {
-	a := x.(*account)
-	a.place = len(*l)
-	*l = append(*l, a)
-}
-
-// Pop implements heap.Interface.
-func (l *largest) Pop() any {
-	last := len(*l) - 1
-	a := (*l)[last]
-	(*l)[last] = nil
-	*l = (*l)[:last]
-	return a
-}
+func (a *account) weight() int { return a.bytes }
+func (a *account) at() *int    { return &a.place }
 
 // open returns the account of an address, new or known.
 func (d *Decoder) open(addr netip.Addr) *account {

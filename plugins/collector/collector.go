@@ -186,7 +186,7 @@ type Decoder struct {
 		config *ExporterConfig
 	}
 	accounts  map[netip.Addr]*account
-	largest   largest
+	largest   heaviest[*account]
 	strangers list.List // of *domain, by last use: no flow was decoded by their templates yet
 	proven    list.List // the others
 	newest    *domain   // the one used last

@@ -38,10 +38,10 @@ func (w *waiting) size() int { return len(w.body) + waitOverhead }
 // all, of its exporter, and of its template. Whatever is looked for is found without a
 // walk, so that a set costs the same however many wait.
 type waitingRoom struct {
-	limit  int       // bytes
-	bytes  int       // of all
-	all    list.List // of *waiting
-	greedy greediest
+	limit  int                 // bytes
+	bytes  int                 // of all
+	all    list.List           // of *waiting
+	greedy heaviest[*exporter] // those whose sets wait
 }
 
 // add takes a set in.
@@ -96,32 +96,8 @@ func oldest(l *list.List) *waiting {
 	return nil
 }
 
-// greediest is a heap of the exporters whose sets wait: the one with most bytes first.
-type greediest []*exporter
-
-func (g greediest) Len() int           { return len(g) }
-func (g greediest) Less(i, j int) bool { return g[i].waiting > g[j].waiting }
-
-func (g greediest) Swap(i, j int) {
-	g[i], g[j] = g[j], g[i]
-	g[i].place, g[j].place = i, j
-}
-
-// Push implements heap.Interface.
-func (g *greediest) Push(x any) {
-	exp := x.(*exporter)
-	exp.place = len(*g)
-	*g = append(*g, exp)
-}
-
-// Pop implements heap.Interface.
-func (g *greediest) Pop() any {
-	last := len(*g) - 1
-	exp := (*g)[last]
-	(*g)[last] = nil
-	*g = (*g)[:last]
-	return exp
-}
+func (exp *exporter) weight() int { return exp.waiting }
+func (exp *exporter) at() *int    { return &exp.place }
 
 // wait keeps a set until its template comes. Where there is no room, the oldest set of
 // the exporter goes that has most, which is this one when it is over its own bound.

@@ -93,7 +93,11 @@ func (x *Extractor) Next(b *Block, f *Brief) bool {
 	for b.next() {
 		if b.isFlow() && b.kind == recordFlow {
 			if o := x.outline(b.rec); o != nil && !x.decode && (x.Keep == nil || x.Sieve != nil) {
-				if known, matches := x.sift(b.rec); known {
+				known, matches := true, true
+				if x.Sieve != nil {
+					known, matches = x.Sieve.decides(b.rec)
+				}
+				if known {
 					if within := x.within(o.times(b.rec)); within && matches {
 						o.read(b.rec, d.exporters, f)
 						f.Index = int(b.seen)
@@ -121,14 +125,6 @@ func (x *Extractor) Next(b *Block, f *Brief) bool {
 	}
 	d.end(b)
 	return false
-}
-
-// sift asks the Sieve about a record; without one all are known to match.
-func (x *Extractor) sift(rec []byte) (known, matches bool) {
-	if x.Sieve == nil {
-		return true, true
-	}
-	return x.Sieve.decides(rec)
 }
 
 // within says whether a flow is wanted by its times, and counts it if not.

@@ -16,6 +16,9 @@ type values struct {
 	address bool  // the values are addresses: two words of a key
 	proto   bool  // the protocol is a part of the key, behind it
 	words   int
+
+	keys  [3 * aggregate.Batch]uint64
+	cells [aggregate.Batch]aggregate.Cell
 }
 
 // newValues prepares for a statistic, whose columns it adds to those that are read.
@@ -38,19 +41,17 @@ func newValues(s *Stat, columns *[]nffile.Column, memory int) *values {
 
 // add counts the flows of a batch.
 func (v *values) add(b *batch) {
-	var room [3 * aggregate.Batch]uint64
-	var cells [aggregate.Batch]aggregate.Cell
+	cells := &v.cells
 	flows := b.flows[:b.n]
+	keys := v.keys[:len(flows)*v.words]
 	for _, column := range v.columns {
-		keys := room[:0]
 		for i := range flows {
-			value := &flows[i].Values[column]
+			f, key := &flows[i], keys[i*v.words:(i+1)*v.words]
 			if v.address {
-				keys = append(keys, value.Hi)
+				key[0], key = f.Values[column].Hi, key[1:]
 			}
-			keys = append(keys, value.Lo)
-			if v.proto {
-				keys = append(keys, uint64(flows[i].Proto))
+			if key[0] = f.Values[column].Lo; v.proto {
+				key[1] = uint64(f.Proto)
 			}
 		}
 		v.table.Locate(keys, cells[:len(flows)])

@@ -128,6 +128,17 @@ func (t *Table) cell(p *part, i uint32) Cell {
 // key returns the key of a cell.
 func (t *Table) key(c Cell) []uint64 { return c[cellKey : cellKey+t.words] }
 
+// is says whether the cell has a key. Keys differ in their last words most.
+func (c Cell) is(key []uint64) bool {
+	have := c[cellKey : cellKey+len(key)]
+	for i := len(key) - 1; i >= 0; i-- {
+		if have[i] != key[i] {
+			return false
+		}
+	}
+	return true
+}
+
 // Own returns the caller's words of a cell.
 func (t *Table) Own(c Cell) []uint64 { return c[cellKey+t.words:] }
 
@@ -239,7 +250,7 @@ func (t *Table) Locate(keys []uint64, cells []Cell) {
 	t.parts[0].touched = touched // the loads above must not be optimised away
 	for i := range cells {
 		key := keys[i*t.words : (i+1)*t.words]
-		if c := cells[i]; c == nil || !slices.Equal(t.key(c), key) {
+		if c := cells[i]; c == nil || !c.is(key) {
 			p := &t.parts[hashes[i]>>(64-partBits)]
 			before := p.size
 			cells[i] = t.find(p, key, hashes[i], before+t.bound-t.size)
@@ -274,7 +285,7 @@ func (t *Table) find(p *part, key []uint64, hash uint64, limit int) Cell {
 	mask := uint32(len(p.index) - 1)
 	slot := uint32(hash) & mask
 	for ; p.index[slot] != 0; slot = (slot + 1) & mask {
-		if c := t.cell(p, p.index[slot]-1); slices.Equal(t.key(c), key) {
+		if c := t.cell(p, p.index[slot]-1); c.is(key) {
 			return c
 		}
 	}

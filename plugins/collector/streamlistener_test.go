@@ -312,10 +312,10 @@ func TestStreamRefusesAnExporter(t *testing.T) {
 // TestStopHandsOverWhatAConnectionHolds stops while messages lie in the kernel.
 func TestStopHandsOverWhatAConnectionHolds(t *testing.T) {
 	list, want := streamMessages(t)
-	hold := make(chan struct{})
+	hold, held := make(chan struct{}), make(chan struct{}, 100)
 	s := &streamed{d: NewDecoder(Options{})}
 	l := NewStreamListener(StreamOptions{Address: "tcp://127.0.0.1:0"})
-	if err := l.Start(func(list []Datagram) { <-hold; s.take(list) }); err != nil {
+	if err := l.Start(func(list []Datagram) { held <- struct{}{}; <-hold; s.take(list) }); err != nil {
 		t.Fatal(err)
 	}
 	conn := connect(t, l)
@@ -324,6 +324,7 @@ func TestStopHandsOverWhatAConnectionHolds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	<-held // else the connection may not have been accepted yet
 	stopped := make(chan struct{})
 	go func() { l.Stop(); close(stopped) }()
 	time.Sleep(50 * time.Millisecond)

@@ -157,7 +157,7 @@ func TestFewAbsentHostsMayBeThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for n := range 20000 {
+		for n := range 4000 {
 			k := nffilter.Key{Kind: nffilter.KeyAddress, Value: flow.ValueOf(host(1<<21 + n))}
 			asked++
 			if f.mayHave(hash(k)) {
@@ -218,10 +218,10 @@ func TestDamagedIndexesProveNothing(t *testing.T) {
 	}
 	try("as it was made", good, true)
 	try("of another file", foreign, false)
-	for n := 0; n < len(good); n += 1 + n/20 {
+	for n := 0; n < len(good); n += 1 + n/5 {
 		try(fmt.Sprintf("cut at %d", n), good[:n], false)
 	}
-	for n := 0; n < len(good); n += 1 + n/200 {
+	for n := 0; n < len(good); n += 1 + n/40 {
 		bad := append([]byte{}, good...)
 		bad[n] ^= 0x10
 		try(fmt.Sprintf("byte %d changed", n), bad, false)

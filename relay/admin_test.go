@@ -156,7 +156,7 @@ func TestCriticalFirst(t *testing.T) {
 	settled(t, opts.Spool)
 	r.Stop()
 	k := newSink(t, opts.Smarthosts[0][len("smtp://"):])
-	opts.HostConnections = 1
+	opts.Delivery.HostConnections = 1
 	start(t, opts)
 	for i, m := range k.await(t, 203) {
 		if critical := strings.Contains(m.body, "Subject: critical"); critical != (i < 3) {

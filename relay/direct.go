@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"sync/atomic"
 
-	"github.com/flowgraf/flowgraf/relay/delivery"
 	"github.com/flowgraf/flowgraf/relay/mtasts"
 	"github.com/flowgraf/flowgraf/relay/storage"
 )
@@ -20,11 +19,6 @@ const policyDir = "mta-sts"
 
 // configureDirect checks what concerns delivery to the recipients' own servers.
 func (r *Relay) configureDirect() error {
-	switch delivery.TLSMode(r.opts.MXTLS) {
-	case "", delivery.TLSRequired, delivery.TLSOpportunistic:
-	default:
-		return fmt.Errorf(`mx_tls is %q: expected "required" or "opportunistic"`, r.opts.MXTLS)
-	}
 	servers := make([]string, len(r.opts.DNSServers))
 	for i, s := range r.opts.DNSServers {
 		addr, err := netip.ParseAddr(s)
@@ -61,8 +55,8 @@ func (r *Relay) policies() *mtasts.Cache {
 			Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true,
 			DialContext: (&net.Dialer{Resolver: r.resolver}).DialContext,
 		}
-		if r.opts.TLSConfig != nil {
-			own.TLSClientConfig = r.opts.TLSConfig.Clone()
+		if r.opts.Delivery.TLSConfig != nil {
+			own.TLSClientConfig = r.opts.Delivery.TLSConfig.Clone()
 		}
 		transport = own
 	}

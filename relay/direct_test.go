@@ -23,6 +23,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/flowgraf/flowgraf/relay/delivery"
 	"github.com/flowgraf/flowgraf/relay/monitor"
 )
 
@@ -372,7 +373,8 @@ func TestMTASTS(t *testing.T) {
 				t.Fatal("a case that shows nothing")
 			}
 			opts := directOptions(t, s, port)
-			opts.MXTLS, opts.TLSConfig = tt.tls, &tls.Config{RootCAs: a.pool, MinVersion: tls.VersionTLS12}
+			opts.Delivery.MXTLS, opts.Delivery.TLSConfig = delivery.TLSMode(tt.tls),
+				&tls.Config{RootCAs: a.pool, MinVersion: tls.VersionTLS12}
 			opts.policyTransport = policySite(t, a, "example.net", tt.policy)
 			r := start(t, opts)
 			dial(t, r).mail("a@example.com", "ops@example.net", "Subject: direct\r\n\r\n")
@@ -402,7 +404,7 @@ func TestMTASTSIsKept(t *testing.T) {
 	cert := a.issue(t, "a.example.net", time.Now().Add(time.Hour))
 	k := newSinkWith(t, "127.0.0.2:"+port, &tls.Config{Certificates: []tls.Certificate{cert}})
 	opts := directOptions(t, s, port)
-	opts.TLSConfig = &tls.Config{RootCAs: a.pool, MinVersion: tls.VersionTLS12}
+	opts.Delivery.TLSConfig = &tls.Config{RootCAs: a.pool, MinVersion: tls.VersionTLS12}
 	opts.policyTransport = policySite(t, a, "example.net", enforcing)
 	r := start(t, opts)
 	dial(t, r).mail("a@example.com", "ops@example.net", "Subject: one\r\n\r\n")

@@ -20,7 +20,7 @@ func TestSuccessorOfASlowOwner(t *testing.T) {
 	c.mail("a@example.com", "ops@example.com", "Subject: 1\r\n\r\n")
 	BeginReload()
 	defer EndReload()
-	opts.MaxMessageSize = 1 << 20
+	opts.SMTPD.MaxMessageSize = 1 << 20
 	next := start(t, opts)
 	c.mail("a@example.com", "ops@example.com", "Subject: 2\r\n\r\n")
 	old.Leave()
@@ -91,7 +91,7 @@ func TestSlowSmarthostHoldsUpNoClient(t *testing.T) {
 			c := dial(t, r)
 			c.mail("a@example.com", "ops@example.com", "Subject: 1\r\n\r\n")
 			k.await(t, 1)
-			opts.MaxMessageSize = 1 << 20
+			opts.SMTPD.MaxMessageSize = 1 << 20
 			happened := make(chan struct{})
 			go func() {
 				happen(t, r, &opts)

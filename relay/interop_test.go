@@ -357,12 +357,12 @@ func theirSmarthost(t *testing.T, a *authority, s *server, mechanisms ...string)
 	for _, smarthost := range []string{"smtp://localhost:" + s.TLS, "smtps://localhost:" + s.TLSOn} {
 		for _, mechanism := range mechanisms {
 			opts := testOptions(t, "unused:25")
-			opts.RelayDomains, opts.Smarthosts, opts.SmarthostTLS = []string{"sink.example"}, []string{smarthost}, ""
-			opts.TLSConfig = &tls.Config{RootCAs: a.pool, MinVersion: tls.VersionTLS12}
+			opts.RelayDomains, opts.Smarthosts, opts.Delivery.TLS = []string{"sink.example"}, []string{smarthost}, ""
+			opts.Delivery.TLSConfig = &tls.Config{RootCAs: a.pool, MinVersion: tls.VersionTLS12}
 			cred := &delivery.Credentials{Username: "tim", Password: func() (string, error) { return "secret", nil },
 				Mechanism: mechanism}
 			if mechanism != "" {
-				opts.Credentials = func(delivery.Smarthost) (*delivery.Credentials, error) { return cred, nil }
+				opts.Delivery.Credentials = func(delivery.Smarthost) (*delivery.Credentials, error) { return cred, nil }
 			}
 			r := start(t, opts)
 			c := dial(t, r)
@@ -388,7 +388,7 @@ func theirSmarthost(t *testing.T, a *authority, s *server, mechanisms ...string)
 		}
 	}
 	opts := testOptions(t, "unused:25")
-	opts.RelayDomains, opts.Smarthosts, opts.SmarthostTLS = []string{"sink.example"},
+	opts.RelayDomains, opts.Smarthosts, opts.Delivery.TLS = []string{"sink.example"},
 		[]string{"smtp://localhost:" + s.TLS}, ""
 	r := start(t, opts)
 	dial(t, r).mail("a@example.com", "x@sink.example", awkward)
@@ -407,7 +407,7 @@ func ourSmarthost(t *testing.T, a *authority, s *server) {
 	opts.Listen = []string{"starttls://127.0.0.1:" + s.Relay}
 	opts.TLSCert, opts.TLSKey = filepath.Join(t.TempDir(), "cert"), filepath.Join(t.TempDir(), "key")
 	writePair(t, a.issue(t, "localhost", time.Now().Add(time.Hour)), opts.TLSCert, opts.TLSKey)
-	opts.Users = map[string]smtpd.Verifier{"tim": func(password []byte) bool { return string(password) == "secret" }}
+	opts.SMTPD.Users = map[string]smtpd.Verifier{"tim": func(password []byte) bool { return string(password) == "secret" }}
 	start(t, opts)
 	address := "127.0.0.1:" + s.Plain
 	for range 5 {

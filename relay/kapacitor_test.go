@@ -127,15 +127,15 @@ type event struct {
 }
 
 var events = []event{
-	{name: "session_timeout", edit: func(o *Options) { o.SessionTimeout = 200 * time.Millisecond },
+	{name: "session_timeout", edit: func(o *Options) { o.SMTPD.SessionTimeout = 200 * time.Millisecond },
 		silence: 100 * time.Millisecond, old: true},
-	{name: "command_timeout", edit: func(o *Options) { o.CommandTimeout = 200 * time.Millisecond },
+	{name: "command_timeout", edit: func(o *Options) { o.SMTPD.CommandTimeout = 200 * time.Millisecond },
 		silence: 300 * time.Millisecond, old: true},
 	{name: "refused recipients", refused: 250, old: true},
 	{name: "reload", happen: reload, times: 10, old: true},
 	{name: "reload with other options", old: true, times: 10,
 		happen: func(t *testing.T, r *Relay, opts *Options) *Relay {
-			opts.MaxMessageSize = 20<<20 + opts.MaxMessageSize%2 + 1
+			opts.SMTPD.MaxMessageSize = 20<<20 + opts.SMTPD.MaxMessageSize%2 + 1
 			return reload(t, r, opts)
 		}},
 	{name: "stop and start on the service manager's socket", times: 2, happen: restart},

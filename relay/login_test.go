@@ -35,7 +35,7 @@ func TestSwaksLogsIn(t *testing.T) {
 		opts := testOptions(t, k.addr)
 		opts.Listen = []string{mode + "://127.0.0.1:0"}
 		opts.TLSCert, opts.TLSKey = certificateFiles(t)
-		opts.Users = map[string]smtpd.Verifier{"kapacitor": verifier}
+		opts.SMTPD.Users = map[string]smtpd.Verifier{"kapacitor": verifier}
 		r := start(t, opts)
 		for _, mechanism := range []string{"PLAIN", "LOGIN"} {
 			common := []string{option, "--from", "a@example.com", "--to", "ops@example.com", "--auth", mechanism,

@@ -41,21 +41,15 @@ type Options struct {
 	Listen []string
 	// TLSCert and TLSKey are PEM files for listeners with TLS.
 	TLSCert, TLSKey string
-	// Users may log in over TLS. Auth is AuthRequired, the default with users, or
-	// AuthOptional.
-	Users map[string]smtpd.Verifier `json:"-"`
-	Auth  string
-	// Helo is a smtpd.HeloRule, default "any".
-	Helo string
+	// Auth says whether the users of SMTPD must log in: AuthRequired, the default with
+	// users, or AuthOptional.
+	Auth string
 	// SenderDomains are those that mail may come from, with "<>" for the null
 	// sender; none: all.
 	SenderDomains []string
-	// LongLines is smtpd's.
-	LongLines bool
-	// Limits are those of each client.
-	Limits smtpd.Limits
-	// CommandTimeout, DataTimeout and SessionTimeout are smtpd's.
-	CommandTimeout, DataTimeout, SessionTimeout time.Duration
+	// SMTPD are the listener's own options: users, HELO, lines, limits, times. What the
+	// other fields here say is set by this package.
+	SMTPD smtpd.Options
 	// Hostname is our name in greetings and trace fields.
 	Hostname string
 	// RelayNets and RelayDomains say who may send to whom, see package policy.
@@ -65,9 +59,9 @@ type Options struct {
 	// Smarthosts are next servers and places, see delivery.ParseSmarthost, tried in
 	// this order.
 	Smarthosts []string
-	// Credentials and AuthInClear are delivery's.
-	Credentials func(delivery.Smarthost) (*delivery.Credentials, error) `json:"-"`
-	AuthInClear bool
+	// Delivery are the sender's own options: TLS, credentials, connections, age. What
+	// the other fields here say is set by this package.
+	Delivery delivery.Options
 	// LocalDomains are names of this host, besides Hostname and "localhost", whose
 	// addresses Aliases and VisibleDomain are for, see package rewrite.
 	LocalDomains  []string
@@ -78,25 +72,9 @@ type Options struct {
 	LocalRecipients string
 	// DKIMDomain, DKIMSelector and DKIMKey, a PEM file, sign mails; none: unsigned.
 	DKIMDomain, DKIMSelector, DKIMKey string
-	// SmarthostTLS is "required" (the default), "opportunistic" or "none".
-	SmarthostTLS string
-	// MXTLS is "opportunistic" (the default) or "required": TLS towards servers of
-	// "mx://" without an MTA-STS policy.
-	MXTLS string
 	// DNSServers are asked for the servers of "mx://", "address" or "address:port";
 	// none: the system's.
 	DNSServers []string
-	// HostConnections and HostMails are delivery's.
-	HostConnections, HostMails int
-	// TLSConfig holds what verifying smarthosts needs.
-	TLSConfig *tls.Config `json:"-"`
-	// MaxMessageSize in octets, default 10 MiB; MaxHeaderSize, default 1 MiB;
-	// MaxConnections, default 100.
-	MaxMessageSize int64
-	MaxHeaderSize  int64
-	MaxConnections int
-	// ExpireAfter is the age at which a mail that waits has failed; default 24 h.
-	ExpireAfter time.Duration
 	// KeepConnections is how long the connections of clients stay open behind Stop, for a
 	// next process, see KeepConnections the function; 0: not.
 	KeepConnections time.Duration
@@ -105,8 +83,8 @@ type Options struct {
 	Recover func(waiting []queue.Envelope) error `json:"-"`
 	// Monitor counts and logs; may be nil.
 	Monitor *monitor.Monitor `json:"-"`
-	// Hidden stands for what Users, Credentials and TLSConfig hide in functions: it is
-	// the same only when they are the same. With it, a relay that a reload does not
+	// Hidden stands for what SMTPD's Users and Delivery's Credentials and TLSConfig hide in
+	// functions: it is the same only when they are the same. With it, a relay that a reload does not
 	// change goes on as it is.
 	Hidden string
 
@@ -170,16 +148,10 @@ func New(opts Options) (*Relay, error) {
 		}
 		r.hosts = append(r.hosts, h)
 	}
-	switch delivery.TLSMode(opts.SmarthostTLS) {
-	case "", delivery.TLSRequired, delivery.TLSOpportunistic, delivery.TLSNone:
-	default:
-		fail(fmt.Errorf(`smarthost_tls is %q: expected "required", "opportunistic" or "none"`, opts.SmarthostTLS))
-	}
-	if opts.HostConnections < 0 || opts.HostMails < 0 || opts.MaxMessageSize < 0 || opts.MaxHeaderSize < 0 ||
-		opts.MaxConnections < 0 || opts.ExpireAfter < 0 || opts.KeepConnections < 0 ||
-		opts.CommandTimeout < 0 || opts.DataTimeout < 0 || opts.SessionTimeout < 0 ||
-		opts.Limits.Connections < 0 || opts.Limits.Messages < 0 || opts.Limits.Recipients < 0 {
-		fail(errors.New("limits and times must not be negative: expected 0 for the default, or a positive value"))
+	fail(opts.SMTPD.Check())
+	fail(opts.Delivery.Check())
+	if opts.KeepConnections < 0 {
+		fail(errors.New("keep_connections must not be negative: expected 0 to end them, or a positive value"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -219,18 +191,13 @@ func (r *Relay) configureListeners() error {
 	}
 	switch opts.Auth {
 	case "", AuthRequired:
-		if len(opts.Users) > 0 && plain != "" {
+		if len(opts.SMTPD.Users) > 0 && plain != "" {
 			errs = append(errs, fmt.Errorf(
 				`listen: %q is plain text, where users cannot log in: expected "starttls://" or "smtps://", or auth = "optional"`, plain))
 		}
 	case AuthOptional:
 	default:
 		errs = append(errs, fmt.Errorf(`auth is %q: expected "required" or "optional"`, opts.Auth))
-	}
-	switch smtpd.HeloRule(opts.Helo) {
-	case "", smtpd.HeloAny, smtpd.HeloName, smtpd.HeloFQDN:
-	default:
-		errs = append(errs, fmt.Errorf(`helo is %q: expected "any", "name" or "fqdn"`, opts.Helo))
 	}
 	if len(opts.SenderDomains) > 0 {
 		var err error
@@ -334,27 +301,19 @@ func (r *Relay) open(ctx context.Context, server *smtpd.Server) error {
 }
 
 func (r *Relay) newSender(q *queue.Queue) *delivery.Sender {
-	return delivery.New(delivery.Options{
-		Queue: q, Hostname: r.opts.Hostname, Smarthosts: r.hosts,
-		TLS: delivery.TLSMode(r.opts.SmarthostTLS), TLSConfig: r.opts.TLSConfig,
-		Credentials: r.opts.Credentials, AuthInClear: r.opts.AuthInClear,
-		Resolver: r.resolver, MXTLS: delivery.TLSMode(r.opts.MXTLS), Policies: r.policies().Policy, Self: r.isSelf,
-		HostConnections: r.opts.HostConnections, HostMails: r.opts.HostMails,
-		ExpireAfter: r.opts.ExpireAfter, Allow: r.allow, Failed: r.bounce, Monitor: r.opts.Monitor,
-	})
+	o := r.opts.Delivery
+	o.Queue, o.Hostname, o.Smarthosts, o.Resolver, o.Monitor = q, r.opts.Hostname, r.hosts, r.resolver, r.opts.Monitor
+	o.Policies, o.Self, o.Allow, o.Failed = r.policies().Policy, r.isSelf, r.allow, r.bounce
+	return delivery.New(o)
 }
 
 func (r *Relay) serverOptions(q *queue.Queue) smtpd.Options {
-	return smtpd.Options{
-		Listen: r.listen, TLS: r.tls, Hostname: r.opts.Hostname, Policy: r.policy, Open: openListener,
-		Known: r.known, Unknown: r.unknown, Users: r.opts.Users, RequireAuth: len(r.opts.Users) > 0 &&
-			r.opts.Auth != AuthOptional,
-		Helo: smtpd.HeloRule(r.opts.Helo), Senders: r.senders, Limits: r.opts.Limits,
-		CommandTimeout: r.opts.CommandTimeout, DataTimeout: r.opts.DataTimeout, SessionTimeout: r.opts.SessionTimeout,
-		LongLines: r.opts.LongLines, MaxMessageSize: r.opts.MaxMessageSize, MaxHeaderSize: r.opts.MaxHeaderSize,
-		MaxConnections: r.opts.MaxConnections,
-		Instance:       q.Instance(), NewID: q.NewID, Submit: r.Submit, Monitor: r.opts.Monitor,
-	}
+	o := r.opts.SMTPD
+	o.Listen, o.TLS, o.Open, o.Hostname, o.Monitor = r.listen, r.tls, openListener, r.opts.Hostname, r.opts.Monitor
+	o.RequireAuth = len(o.Users) > 0 && r.opts.Auth != AuthOptional
+	o.Policy, o.Senders, o.Known, o.Unknown = r.policy, r.senders, r.known, r.unknown
+	o.Instance, o.NewID, o.Submit = q.Instance(), q.NewID, r.Submit
+	return o
 }
 
 // spoolPath gives a path in the spool.

@@ -25,6 +25,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"github.com/flowgraf/flowgraf/relay/delivery"
 	"github.com/flowgraf/flowgraf/relay/keeper"
 	"github.com/flowgraf/flowgraf/relay/monitor"
 )
@@ -134,7 +135,7 @@ func testOptions(t testing.TB, smarthost string) Options {
 	return Options{
 		Listen: []string{"127.0.0.1:0"}, Hostname: "relay.example.com",
 		RelayNets: []string{"127.0.0.0/8"}, RelayDomains: []string{"example.com", ".example.com"},
-		Spool: t.TempDir(), Smarthosts: []string{"smtp://" + smarthost}, SmarthostTLS: "none",
+		Spool: t.TempDir(), Smarthosts: []string{"smtp://" + smarthost}, Delivery: delivery.Options{TLS: delivery.TLSNone},
 		Monitor: monitor.New(testLog{t}, nil),
 	}
 }
@@ -328,8 +329,8 @@ func TestTLS(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			k := newSinkTLS(t, tt.server)
 			opts := testOptions(t, k.addr)
-			opts.SmarthostTLS = tt.mode
-			opts.TLSConfig = &tls.Config{RootCAs: tt.roots}
+			opts.Delivery.TLS = delivery.TLSMode(tt.mode)
+			opts.Delivery.TLSConfig = &tls.Config{RootCAs: tt.roots}
 			r := start(t, opts)
 			dial(t, r).mail("a@example.com", "ops@example.com", "Subject: x\r\n\r\n")
 			if tt.want {
@@ -424,7 +425,7 @@ func relayUntilKilled(args string) {
 	r, err := New(Options{
 		Listen: []string{"127.0.0.1:0"}, Hostname: "relay.example.com", RelayNets: []string{"any"},
 		RelayDomains: []string{"any"},
-		Spool:        spool, Smarthosts: []string{"smtp://" + smarthost}, SmarthostTLS: "none", Monitor: monitor.New(nil, nil),
+		Spool:        spool, Smarthosts: []string{"smtp://" + smarthost}, Delivery: delivery.Options{TLS: delivery.TLSNone}, Monitor: monitor.New(nil, nil),
 	})
 	if err == nil {
 		err = r.Start(context.Background())
@@ -511,7 +512,7 @@ func TestKill(t *testing.T) {
 	k = newSink(t, addr)
 	r := start(t, Options{
 		Hostname: "relay.example.com", RelayNets: []string{"any"}, RelayDomains: []string{"any"}, Spool: spool,
-		Smarthosts: []string{"smtp://" + addr}, SmarthostTLS: "none", Monitor: monitor.New(testLog{t}, nil),
+		Smarthosts: []string{"smtp://" + addr}, Delivery: delivery.Options{TLS: delivery.TLSNone}, Monitor: monitor.New(testLog{t}, nil),
 	})
 	for range 3000 {
 		if r.Waiting() == 0 {
@@ -575,14 +576,14 @@ func TestNewRefuses(t *testing.T) {
 		"relay_domains":  func(o *Options) { o.RelayDomains = nil },
 		"listen":         func(o *Options) { o.Listen = []string{"127.0.0.1"} },
 		"smarthosts":     func(o *Options) { o.Smarthosts = nil },
-		"smarthost_tls":  func(o *Options) { o.SmarthostTLS = "yes" },
+		"smarthost_tls":  func(o *Options) { o.Delivery.TLS = "yes" },
 		"dkim_key":       func(o *Options) { o.DKIMDomain, o.DKIMSelector = "example.com", "mail" },
 		"aliases":        func(o *Options) { o.Aliases = map[string][]string{"root": {"a@example.net"}} },
 		"auth":           func(o *Options) { o.Auth = "yes" },
-		"helo":           func(o *Options) { o.Helo = "yes" },
+		"helo":           func(o *Options) { o.SMTPD.Helo = "yes" },
 		"tls_cert":       func(o *Options) { o.Listen = []string{"smtps://127.0.0.1:0"} },
 		"sender_domains": func(o *Options) { o.SenderDomains = []string{"*"} },
-		"negative":       func(o *Options) { o.ExpireAfter = -1 },
+		"negative":       func(o *Options) { o.Delivery.ExpireAfter = -1 },
 	} {
 		opts := good
 		edit(&opts)

@@ -26,6 +26,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/outcome"
 	"github.com/flowgraf/flowgraf/relay"
 	"github.com/flowgraf/flowgraf/relay/alert"
+	"github.com/flowgraf/flowgraf/relay/delivery"
 	"github.com/flowgraf/flowgraf/relay/monitor"
 	"github.com/flowgraf/flowgraf/relay/queue"
 	"github.com/flowgraf/flowgraf/relay/smtpd"
@@ -118,25 +119,26 @@ func (p *SMTPRelay) options() (relay.Options, error) {
 	credentials, credentialsErr := p.credentials()
 	aliases, aliasesErr := p.allAliases()
 	return relay.Options{
-		Listen: p.Listen, TLSCert: p.TLSCert, TLSKey: p.TLSKey, Users: users, Auth: p.Auth,
-		Hostname: p.Hostname, RelayNets: p.RelayNets, RelayDomains: p.RelayDomains,
-		SenderDomains: p.SenderDomains, Helo: p.Helo,
-		Limits: smtpd.Limits{
-			Connections: p.MaxClientConnections, Messages: p.MaxClientMessages, Recipients: p.MaxClientRecipients,
+		Listen: p.Listen, TLSCert: p.TLSCert, TLSKey: p.TLSKey, Auth: p.Auth,
+		Hostname: p.Hostname, RelayNets: p.RelayNets, RelayDomains: p.RelayDomains, SenderDomains: p.SenderDomains,
+		SMTPD: smtpd.Options{
+			Users: users, Helo: smtpd.HeloRule(p.Helo), LongLines: p.LongLines == "relay",
+			MaxMessageSize: int64(p.MaxMessageSize), MaxHeaderSize: int64(p.MaxHeaderSize),
+			MaxConnections: p.MaxConnections, Limits: smtpd.Limits{Connections: p.MaxClientConnections,
+				Messages: p.MaxClientMessages, Recipients: p.MaxClientRecipients},
+			CommandTimeout: time.Duration(p.CommandTimeout), DataTimeout: time.Duration(p.DataTimeout),
+			SessionTimeout: time.Duration(p.SessionTimeout),
 		},
-		CommandTimeout: time.Duration(p.CommandTimeout), DataTimeout: time.Duration(p.DataTimeout),
-		SessionTimeout: time.Duration(p.SessionTimeout),
-		Spool:          p.Spool, Smarthosts: p.Smarthosts, SmarthostTLS: p.SmarthostTLS, TLSConfig: tlsConfig,
-		HostConnections: p.SmarthostConnections, HostMails: p.SmarthostMessages,
-		MXTLS: p.MXTLS, DNSServers: p.DNSServers,
-		Credentials: credentials, AuthInClear: p.SmarthostAuthOver == "any",
+		Spool: p.Spool, Smarthosts: p.Smarthosts, DNSServers: p.DNSServers,
+		Delivery: delivery.Options{
+			TLS: delivery.TLSMode(p.SmarthostTLS), TLSConfig: tlsConfig, MXTLS: delivery.TLSMode(p.MXTLS),
+			Credentials: credentials, AuthInClear: p.SmarthostAuthOver == "any",
+			HostConnections: p.SmarthostConnections, HostMails: p.SmarthostMessages,
+			ExpireAfter: time.Duration(p.ExpireAfter),
+		},
 		LocalDomains: p.LocalDomains, LocalRecipients: p.LocalRecipients, VisibleDomain: p.VisibleDomain,
-		Aliases:    aliases,
-		DKIMDomain: p.DKIMDomain, DKIMSelector: p.DKIMSelector, DKIMKey: p.DKIMKey,
-		LongLines: p.LongLines == "relay", MaxMessageSize: int64(p.MaxMessageSize),
-		MaxHeaderSize: int64(p.MaxHeaderSize), MaxConnections: p.MaxConnections,
-		KeepConnections: time.Duration(p.KeepConnections), ExpireAfter: time.Duration(p.ExpireAfter),
-		Monitor: p.monitor, Hidden: hidden,
+		Aliases: aliases, DKIMDomain: p.DKIMDomain, DKIMSelector: p.DKIMSelector, DKIMKey: p.DKIMKey,
+		KeepConnections: time.Duration(p.KeepConnections), Monitor: p.monitor, Hidden: hidden,
 	}, errors.Join(tlsErr, longLines, usersErr, hiddenErr, credentialsErr, aliasesErr)
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -19,7 +21,7 @@ import (
 // among them Resolver too.
 type Options struct {
 	// Queue is the spool.
-	Queue *queue.Queue
+	Queue *queue.Queue `json:"-"`
 	// Hostname is our name in EHLO.
 	Hostname string
 	// Smarthosts are tried in this order.
@@ -27,10 +29,10 @@ type Options struct {
 	// TLS says when connections are encrypted; default TLSRequired.
 	TLS TLSMode
 	// TLSConfig holds what verifying needs; ServerName is set by this package.
-	TLSConfig *tls.Config
+	TLSConfig *tls.Config `json:"-"`
 	// Credentials gives what a smarthost wants to know, nil when it wants nothing;
 	// may be nil.
-	Credentials func(Smarthost) (*Credentials, error)
+	Credentials func(Smarthost) (*Credentials, error) `json:"-"`
 	// AuthInClear allows to log in over connections that are not encrypted and
 	// verified.
 	AuthInClear bool
@@ -39,15 +41,15 @@ type Options struct {
 	// that.
 	ExpireAfter time.Duration
 	// Resolver finds the servers of KindMX.
-	Resolver Resolver
+	Resolver Resolver `json:"-"`
 	// MXTLS is TLS for servers of KindMX without an MTA-STS policy; default
 	// TLSOpportunistic.
 	MXTLS TLSMode
 	// Policies gives a domain's MTA-STS policy, nil when it has none; may be nil.
-	Policies func(ctx context.Context, domain string) *mtasts.Policy
+	Policies func(ctx context.Context, domain string) *mtasts.Policy `json:"-"`
 	// Self tells whether a name, or an address that is listened on, is ours; one of
 	// the two is given. May be nil.
-	Self func(name string, addr netip.AddrPort) bool
+	Self func(name string, addr netip.AddrPort) bool `json:"-"`
 	// HostConnections is the number of connections to one server at a time, default
 	// 2; HostMails that of mails on one connection, default 100.
 	HostConnections, HostMails int
@@ -55,18 +57,38 @@ type Options struct {
 	// with KindMX 20. One critical mail more may be.
 	Parallel int
 	// Allow is asked right before a recipient is put on the wire; nil allows.
-	Allow func(env *queue.Envelope, to address.Address) error
+	Allow func(env *queue.Envelope, to address.Address) error `json:"-"`
 	// Failed is called as soon as recipients of a mail have failed for good, with their
 	// results, once for each recipient unless the process is killed meanwhile; nil does
 	// nothing. An error is logged.
-	Failed func(mail *queue.Mail, failed []queue.Result) error
+	Failed func(mail *queue.Mail, failed []queue.Result) error `json:"-"`
 	// Monitor counts and logs; may be nil.
-	Monitor *monitor.Monitor
+	Monitor *monitor.Monitor `json:"-"`
 	// LookupHost gives the addresses of a smarthost's name, in the order in which to try
 	// them; default the system's.
-	LookupHost func(ctx context.Context, name string) ([]netip.Addr, error)
+	LookupHost func(ctx context.Context, name string) ([]netip.Addr, error) `json:"-"`
 	// Dial makes connections; default net.Dialer.
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error) `json:"-"`
+}
+
+// Check names what is wrong among the modes, limits and times.
+func (o *Options) Check() error {
+	var errs []error
+	switch o.TLS {
+	case "", TLSRequired, TLSOpportunistic, TLSNone:
+	default:
+		errs = append(errs, fmt.Errorf(`smarthost_tls is %q: expected "required", "opportunistic" or "none"`, o.TLS))
+	}
+	switch o.MXTLS {
+	case "", TLSRequired, TLSOpportunistic:
+	default:
+		errs = append(errs, fmt.Errorf(`mx_tls is %q: expected "required" or "opportunistic"`, o.MXTLS))
+	}
+	if min(o.HostConnections, o.HostMails, o.Parallel) < 0 || o.ExpireAfter < 0 {
+		errs = append(errs, errors.New("limits and times of delivery must not be negative: "+
+			"expected 0 for the default, or a positive value"))
+	}
+	return errors.Join(errs...)
 }
 
 const (

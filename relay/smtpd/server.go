@@ -27,27 +27,27 @@ type Options struct {
 	// Listen are the addresses to take mail on.
 	Listen []Listener
 	// TLS is needed by listeners with encryption, see TLSConfig.
-	TLS *tls.Config
+	TLS *tls.Config `json:"-"`
 	// Users may log in, over TLS only, by name.
-	Users map[string]Verifier
+	Users map[string]Verifier `json:"-"`
 	// RequireAuth refuses mail from who has not logged in.
 	RequireAuth bool
 	// Helo says which names clients may give; default HeloAny.
 	Helo HeloRule
 	// Senders are the domains that mail may come from; nil allows all.
-	Senders *policy.Domains
+	Senders *policy.Domains `json:"-"`
 	// Limits are those of each client.
 	Limits Limits
 	// Hostname is our name in the greeting and in Received fields.
 	Hostname string
 	// Policy decides about clients and recipients.
-	Policy *policy.Policy
+	Policy *policy.Policy `json:"-"`
 	// Known are recipients taken besides those of Policy, from clients that Policy
 	// allows; nil takes none.
-	Known func(recipient address.Address) bool
+	Known func(recipient address.Address) bool `json:"-"`
 	// Unknown are recipients refused although Policy allows them, because there is
 	// no such user; nil refuses none.
-	Unknown func(recipient address.Address) bool
+	Unknown func(recipient address.Address) bool `json:"-"`
 	// MaxMessageSize is the largest message in octets; default 10 MiB.
 	MaxMessageSize int64
 	// MaxHeaderSize is the largest header in octets; default 1 MiB. A larger one is
@@ -75,16 +75,33 @@ type Options struct {
 	// such an id means a loop.
 	Instance string
 	// NewID gives a mail's id.
-	NewID func() string
+	NewID func() string `json:"-"`
 	// Submit takes a mail over. When it returns nil the mail is safe.
-	Submit func(env *queue.Envelope, body []byte) error
+	Submit func(env *queue.Envelope, body []byte) error `json:"-"`
 	// Monitor counts and logs; may be nil.
-	Monitor *monitor.Monitor
+	Monitor *monitor.Monitor `json:"-"`
 
 	// Open opens a listening socket; default net.Listen for TCP.
-	Open func(addr string) (net.Listener, error)
+	Open func(addr string) (net.Listener, error) `json:"-"`
 
 	failureDelay, stopGrace, lingering, largeWait time.Duration // shorter in tests
+}
+
+// Check names what is wrong among the rules, limits and times.
+func (o *Options) Check() error {
+	var errs []error
+	switch o.Helo {
+	case "", HeloAny, HeloName, HeloFQDN:
+	default:
+		errs = append(errs, fmt.Errorf(`helo is %q: expected "any", "name" or "fqdn"`, o.Helo))
+	}
+	if min(o.MaxMessageSize, o.MaxHeaderSize) < 0 || min(o.MaxConnections, o.MaxRecipients) < 0 ||
+		min(o.CommandTimeout, o.DataTimeout, o.SessionTimeout) < 0 ||
+		min(o.Limits.Connections, o.Limits.Messages, o.Limits.Recipients) < 0 {
+		errs = append(errs, errors.New("limits and times of taking mail must not be negative: "+
+			"expected 0 for the default, or a positive value"))
+	}
+	return errors.Join(errs...)
 }
 
 // setDefaults gives what is zero its default.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
@@ -48,74 +49,7 @@ func newDumpCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dump -r FILE | -R DIR|FIRST:LAST [FILTER]",
 		Short: "List and rank the flows of nfdump files",
-		Long: `Dump reads files of flowgraf and of nfdump 1.6, 1.7 and 1.8 and prints as nfdump
-does: the flows, a line each, or with -s a table of the elements with most flows,
-packets or bytes. Its options are nfdump's.
-
--R takes a directory (all files of its tree), a file (it and those behind it in its
-directory), or FIRST:LAST, where LAST is a name beside FIRST. With sub-directories
-both have them, or they are guessed from the times in the names. -M base/a:b does
-the same in base/a and base/b. What one of them lacks, and a LAST that does not
-exist, are named on standard error; what is there is read. Symbolic links are
-followed, and each file is read once.
-
-Files that are being written (nfcapd.current.*) are left out of directories;
---current reads them too, up to the last block that has been written. A file that
-is named with -r is read in any case.
-
--t takes START or START-END, as 2026/11/22.13:30:00 or less of it, or +N or -N, the
-first or last N seconds of the files. Flows pass that overlap it; with --within those
-that begin and end in it, as with nfdump.
-
-FILTER is nfdump's filter language, that of 1.7.1, 1.7.8 and 1.8 at once: only the
-flows that match it are listed, ranked or written. It may be several words. -f reads
-it from a file, -Z only tells whether it is right. Beyond nfdump it knows '!=', a
-network behind 'ip', 'tcp and port https', 'scaled bytes', the names of fields in
-metrics (in_snmp 5), and vm, portgroup, app, user and 'if name' with a name. A filter
-that is wrong ends with exit code 254.
-
--w writes the flows into a new file that nfdump 1.7 reads, whatever the layout of
-those read; -I prints the sums that the files keep of themselves.
-
--s takes element[:p][/order...], as in srcip, dstport/bytes or ip:p/packets.
-Elements: ` + wrap(strings.Join(query.Elements(), " "), 70) + `
-
--o takes one of these formats; -o help also lists the tags of fmt: and csv:
-` + indent(report.FormatLines(formatsOfDump)) + `
-
-Where nfdump's versions differ, each format is printed as the version does that does
-it better (outputs/report/FORMATS.md says which); --compat 1.7.1 and 1.7.8 print what
-that version prints, byte for byte.
-
-Where a file has an index (flowgraf index), only the blocks are read that can hold the
-addresses, ports and AS numbers that the filter asks for; what is found is the same.
-
--a sums flows of the same protocol, addresses and ports up into one, -A those of the
-same keys: ` + wrap(strings.Join(query.AggregationKeys(), " "), 70) + `
-The addresses srcip4, srcip6, dstip4 and dstip6 have a length, as in srcip4/24. -b puts
-both directions of a connection into one row, -B also guesses which side is the
-server. -O sorts flows or rows, -n keeps the first of them, -P those that match a
-filter, and -w writes them. -s record ranks such rows. Rows and sorted flows take at
-most --memory; what had no room then is told on standard error.
-
-Files that cannot be read, or are damaged, are named on standard error; what can
-be read of the others is printed, and so is what has been found when Ctrl-C ends it.
-
-Exit codes: 0 done, also when nothing matches; 254 the filter is wrong; 1 everything
-else, damaged and refused files too. They are nfdump 1.7's, which says 0 of a file that
-it refuses, and 255 of a damaged one; nfdump 1.8 has 1 for filters too.`,
-		Example: `  flowgraf dump -r nfcapd.202611221200
-  flowgraf dump -R /var/lib/flowgraf/flows -s srcip/bytes -n 5
-  flowgraf dump -R /var/lib/flowgraf/flows 'proto tcp and dst port in [80 443] and bytes > 1m'
-  flowgraf dump -r nfcapd.202611221200 -s dstip/bytes 'src net 192.0.2.0/24'
-  flowgraf dump -R flows/nfcapd.202611221200:nfcapd.202611221255 -t 2026/11/22.12:30
-  flowgraf dump -M /var/lib/flowgraf/flows/rtr1:rtr2 -R . -I
-  flowgraf dump -R /var/lib/flowgraf/flows --current -c 20
-  flowgraf dump -R old -w nfcapd.202611220000 -z zstd
-  flowgraf dump -R /var/lib/flowgraf/flows -s dstport -s proto -n 20
-  flowgraf dump -R /var/lib/flowgraf/flows -A srcip4/24,dstport -O bytes -n 20
-  flowgraf dump -r nfcapd.202611221200 -b -P 'bytes > 100m'
-  flowgraf dump -r nfcapd.202611221200 -O duration -n 5`,
+		Long:  dumpHelp(), Example: dumpExamples,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.verify != "" {
 				return verify(cmd, append([]string{o.verify}, args...), false)
@@ -124,7 +58,15 @@ it refuses, and 255 of a damaged one; nfdump 1.8 has 1 for filters too.`,
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args, n, output)
 		},
 	}
-	f := cmd.Flags()
+	o.addFlags(cmd.Flags())
+	o.addQueryFlags(cmd)
+	cmd.MarkFlagsMutuallyExclusive("read", "tree")
+	cmd.MarkFlagsMutuallyExclusive("info", "write", "stat")
+	return cmd
+}
+
+// addFlags adds the flags of what is read, filtered and printed.
+func (o *dumpOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVarP(&o.files.File, "read", "r", "", "read one `file`, or a directory")
 	f.StringVarP(&o.files.Range, "tree", "R", "", "read all files of a `range`: a directory, FILE, or FIRST:LAST")
 	f.StringVarP(&o.files.Sources, "sources", "M", "", "look for -r or -R in each of `base/a:b:c`")
@@ -147,10 +89,6 @@ it refuses, and 255 of a damaged one; nfdump 1.8 has 1 for filters too.`,
 	f.BoolVarP(&o.report.Quiet, "quiet", "q", false, "no header and no summary")
 	f.BoolVarP(&o.report.Plain, "plain", "N", false, "plain numbers")
 	f.BoolVarP(&o.report.LongIPv6, "long-ipv6", "6", false, "IPv6 addresses in full")
-	o.addQueryFlags(cmd)
-	cmd.MarkFlagsMutuallyExclusive("read", "tree")
-	cmd.MarkFlagsMutuallyExclusive("info", "write", "stat")
-	return cmd
 }
 
 // dumpGCPercent makes garbage collections rarer than Go's 100 does. A query leaves

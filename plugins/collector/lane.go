@@ -297,7 +297,7 @@ func (d *Decoder) take(w *work) {
 		s.SamplingRate = w.rate
 	}
 	if w.doubts > 0 {
-		applied, _ := believe(w.doubted, d.opt.MaxRate)
+		applied, _ := believe(w.doubted, d.opt.MaxRate, m.dom.key.version)
 		d.doubtRate(m, w.doubts, w.doubted, applied)
 	}
 	if w.cardless {

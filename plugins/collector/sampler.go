@@ -285,17 +285,25 @@ func (s *sampler) span(from, to int) float64 {
 const defaultMaxRate = 1_000_000
 
 // believe returns a rate as a number that is applied, 0 when it is not to be; doubtful
-// rates are those beyond the bound. One that makes sense with its bytes in the other
-// order, as RouterOS sends it, is read so.
-func believe(rate float64, most uint32) (applied uint32, doubtful bool) {
+// rates are those beyond the bound.
+func believe(rate float64, most uint32, version flow.Version) (applied uint32, doubtful bool) {
 	rate = math.Round(rate)
 	switch {
 	case rate <= float64(most):
 		return uint32(rate), false
-	case rate <= math.MaxUint32:
-		if swapped := bits.ReverseBytes32(uint32(rate)); swapped <= most {
-			return swapped, true
-		}
+	case rate <= math.MaxUint32 && version != flow.SFlow:
+		return turned(uint32(rate), most), true
 	}
 	return 0, true
+}
+
+// turned returns a rate with its bytes in the other order, as RouterOS sends it, 0 where it
+// is not obvious that this is meant: what another router could send, though beyond the
+// bound, is not taken for a rate of more than two bytes.
+func turned(rate, most uint32) uint32 {
+	other := bits.ReverseBytes32(rate)
+	if other > most || rate < 1<<24 && other > math.MaxUint16 {
+		return 0
+	}
+	return other
 }

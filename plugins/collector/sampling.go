@@ -124,7 +124,7 @@ func (w *work) rateOf(r *flow.Record, most uint32) {
 		s.take(&r.Extra[i])
 	}
 	rate, valid := s.rate()
-	applied, doubtful := believe(rate, most)
+	applied, doubtful := believe(rate, most, w.m.dom.key.version)
 	switch {
 	case !valid && s.tells:
 		w.refuse(r, max(rate, float64(r.SamplingRate)))
@@ -148,7 +148,7 @@ func (w *work) refuse(r *flow.Record, rate float64) {
 // doubt does what refuse does, and sets the rate that was meant, where that is obvious.
 func (w *work) doubt(r *flow.Record, rate float64, most uint32) {
 	w.refuse(r, rate)
-	if meant, _ := believe(rate, most); meant != 0 {
+	if meant, _ := believe(rate, most, w.m.dom.key.version); meant != 0 {
 		r.SamplingRate, r.SamplingSource = meant, flow.RateRecord
 		r.Present.Add(flow.SamplingRate)
 	}

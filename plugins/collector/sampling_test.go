@@ -4,10 +4,15 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
+	"github.com/flowgraf/flowgraf/plugins/packet"
+	"github.com/flowgraf/flowgraf/plugins/sflow"
 )
 
 // number is an element of IANA's with a number of some bytes.
@@ -246,6 +251,37 @@ func TestLimitedRates(t *testing.T) {
 	}
 }
 
+// TestRatesOfSFlowBeyondTheBound: no agent of sFlow sends them with their bytes in the other
+// order, so none is read so; the flow stays, without a rate.
+func TestRatesOfSFlowBeyondTheBound(t *testing.T) {
+	for _, c := range []struct {
+		told    uint32
+		want    uint32
+		refused uint64
+	}{{1_000_000, 1_000_000, 0}, {1 << 20, 0, 1}, {1_049_088, 0, 1}, {0x050d0000, 0, 1}} {
+		var lines []string
+		d := NewDecoder(Options{Log: func(format string, args ...any) {
+			lines = append(lines, fmt.Sprintf(format, args...))
+		}})
+		rec := streamRecords(1)[0]
+		rec.SamplingRate = c.told
+		e := &sflow.Encoder{Agent: netip.MustParseAddr("192.0.2.1")}
+		e.Begin(nil, exported)
+		e.Flow(&rec, packet.ProtocolEthernet, packet.Append(nil, &rec), 100)
+		var got []uint32
+		h := Handler{Flow: func(r *flow.Record) { got = append(got, r.SamplingRate) }}
+		if err := d.Decode(Datagram{Exporter: from, Received: received, Payload: e.End()}, h); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, []uint32{c.want}) || only(t, d).SamplingRefused != c.refused {
+			t.Errorf("a rate of %d: got %d, %d refused", c.told, got, only(t, d).SamplingRefused)
+		}
+		if len(lines) != int(c.refused) || c.refused > 0 && !strings.Contains(lines[0], "cannot be one, and is not applied") {
+			t.Errorf("a rate of %d: got the lines %q", c.told, lines)
+		}
+	}
+}
+
 // TestRatesThatCannotBe: they are not applied and counted, once told, and the default of
 // the configuration holds.
 func TestRatesThatCannotBe(t *testing.T) {
@@ -259,6 +295,9 @@ func TestRatesThatCannotBe(t *testing.T) {
 		{"beyond the bound", [][]flow.Element{announce(number(34, 4, 1_000_001))}, 0, 1},
 		{"at the bound", [][]flow.Element{announce(number(34, 4, 1_000_000))}, 1_000_000, 0},
 		{"bytes in the other order", [][]flow.Element{announce(number(34, 4, 0x050d0000))}, 3333, 1},
+		{"bytes in the other order, more than two of them", [][]flow.Element{announce(number(34, 4, 0xa0860100))},
+			100_000, 1},
+		{"what a router could send", [][]flow.Element{announce(number(34, 4, 0x00100200))}, 0, 1},
 		{"a method that does not exist", [][]flow.Element{announce(number(34, 4, 67), number(35, 1, 131))}, 0, 1},
 		{"a sampler of no mode", [][]flow.Element{announce(number(48, 1, 1), number(49, 1, 77), number(50, 4, 10))}, 0,
 			1},

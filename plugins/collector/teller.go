@@ -100,7 +100,7 @@ func (d *Decoder) learnRate(m *message, s *sampler, template uint16) {
 		d.shrink(dom)
 	}
 	rate, valid := s.rate()
-	applied, doubtful := believe(rate, d.opt.MaxRate)
+	applied, doubtful := believe(rate, d.opt.MaxRate, dom.key.version)
 	if !valid || doubtful && applied == 0 {
 		a = announced{trust: wantedTrust}
 	} else {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ie"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
 )
@@ -77,7 +78,8 @@ func identifies(e *flow.Element) bool {
 		return false
 	}
 	switch e.ID {
-	case 8, 10, 27, 48, 95, 234, 302:
+	case ie.SourceIPv4Address, ie.IngressInterface, ie.SourceIPv6Address, ie.SamplerId, ie.ApplicationId,
+		ie.IngressVRFID, ie.SelectorId:
 		return true
 	}
 	return false

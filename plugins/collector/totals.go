@@ -2,16 +2,8 @@ package collector
 
 import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/ie"
 	"github.com/flowgraf/flowgraf/plugins/wire"
-)
-
-// The elements by which an exporter tells what it has sent
-// (RFC 5102, section 5.2; RFC 3954, section 8).
-const (
-	exportedMessages  = 41  // exportedMessageTotalCount
-	exportedFlows     = 42  // exportedFlowRecordTotalCount
-	notSentFlows      = 166 // notSentFlowTotalCount
-	observationDomain = 149 // observationDomainId, a scope
 )
 
 // total compares a counter of an exporter with what was received, from the first
@@ -42,7 +34,7 @@ func (t *total) take(count, have uint64) (sent, lost uint64) {
 // missing returns how much less than sent was received.
 func missing(sent, received uint64) uint64 { return sent - min(sent, received) }
 
-// compare takes the exporter's own totals from an option record. In IPFIX they are
+// compare takes the exporter's own totals (RFC 5102, section 5.2) from an option record. In IPFIX they are
 // those of the exporting process, so of all its domains, unless the record's scope
 // is a domain; in NetFlow v9 those of the domain (RFC 3954, section 8).
 func (d *Decoder) compare(m *message, o *flow.OptionRecord) {
@@ -51,7 +43,7 @@ func (d *Decoder) compare(m *message, o *flow.OptionRecord) {
 	known := dom.exporter.known
 	whole := o.Version == flow.IPFIX && !m.stream
 	for i := range o.Scope {
-		if e := &o.Scope[i]; e.PEN == 0 && e.ID == observationDomain {
+		if e := &o.Scope[i]; e.PEN == 0 && e.ID == ie.ObservationDomainId {
 			whole = false
 		}
 	}
@@ -60,15 +52,15 @@ func (d *Decoder) compare(m *message, o *flow.OptionRecord) {
 		if e.PEN != 0 || len(e.Value) == 0 || len(e.Value) > 8 {
 			continue
 		}
-		if whole && (e.ID == exportedMessages || e.ID == exportedFlows) {
+		if whole && (e.ID == ie.ExportedMessageTotalCount || e.ID == ie.ExportedFlowRecordTotalCount) {
 			datagrams, flows = known.datagrams.Load(), known.flows.Load()+uint64(m.flows)
 		}
 		switch e.ID {
-		case exportedMessages:
+		case ie.ExportedMessageTotalCount:
 			s.ExporterDatagrams, s.ExporterDatagramsLost = dom.messages.take(wire.Uint(e.Value), datagrams)
-		case exportedFlows:
+		case ie.ExportedFlowRecordTotalCount:
 			s.ExporterFlows, s.ExporterFlowsLost = dom.records.take(wire.Uint(e.Value), flows)
-		case notSentFlows:
+		case ie.NotSentFlowTotalCount:
 			s.ExporterFlowsUnsent = wire.Uint(e.Value)
 		}
 	}

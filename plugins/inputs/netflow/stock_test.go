@@ -75,6 +75,34 @@ func TestStockCases(t *testing.T) {
 	}
 }
 
+// TestDeviationsAreDocumented looks for every case and field of deviations in the README;
+// of a vendor's numbers it names the first and the last.
+func TestDeviationsAreDocumented(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(readme), "Of the stock plugin's own test cases")
+	text, _, _ = strings.Cut(text, "\nFlow times are")
+	for name, fields := range deviations {
+		_, item, found := strings.Cut(text, "`"+name+"`")
+		item, _, _ = strings.Cut(item, "\n- ")
+		if !found {
+			t.Errorf("the README does not name the case %s", name)
+		}
+		first, last, isRange := strings.Cut(strings.Join(strings.Fields(item), " "), "` to `")
+		_, last, _ = strings.Cut("`"+last, "`")
+		last, _, _ = strings.Cut(last, "`")
+		first = first[strings.LastIndexByte(first, '`')+1:]
+		for field := range fields {
+			within := isRange && strings.HasPrefix(field, "type_") && first <= field && field <= last
+			if !within && !strings.Contains(item, "`"+field+"`") {
+				t.Errorf("the README does not name the field %s of the case %s", field, name)
+			}
+		}
+	}
+}
+
 // replay decodes the datagrams of a folder in the order of their names.
 func replay(t *testing.T, n *NetFlow, folder string) []telegraf.Metric {
 	t.Helper()

@@ -52,8 +52,11 @@ func (r *Repairer) Repair(path string, progress nffile.Progress) (done Repaired,
 	if err != nil {
 		return done, err
 	}
-	if !info.Mode().IsRegular() {
+	switch {
+	case info.Mode()&os.ModeSymlink != 0:
 		return done, fmt.Errorf("%s is a link, which is not replaced: name the file itself", path)
+	case !info.Mode().IsRegular():
+		return done, fmt.Errorf("%s: expected a regular file", path)
 	}
 	if err := r.lock(path); err != nil {
 		return done, err

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -117,6 +118,9 @@ func openPredefined(w io.Writer, name, tags string, opt Options) (Printer, error
 
 // unknownFormat says that there is no format of a name.
 func unknownFormat(name string, extensions []Extension) error {
+	if name == "fmt" {
+		return errors.New("-o fmt without tags: expected some behind it, as in 'fmt:%ts %sa -> %da'")
+	}
 	text, all := fmt.Sprintf("there is no output format %q", name), Formats()
 	for _, x := range extensions {
 		all = append(all, x.Name)
@@ -124,7 +128,7 @@ func unknownFormat(name string, extensions []Extension) error {
 	if near := nffilter.Similar(name, all); near != "" {
 		text += fmt.Sprintf(", did you mean %s?", near)
 	}
-	return fmt.Errorf("%s '-o help' lists them", text)
+	return fmt.Errorf("%s; '-o help' lists them", text)
 }
 
 // Extension is a format that somebody else prints: one that needs packages which this

@@ -21,19 +21,40 @@ func TestUnknownFormats(t *testing.T) {
 	for _, c := range []struct{ format, want string }{
 		{"lnie", `no output format "lnie", did you mean line?`},
 		{"ndjosn", "did you mean ndjson?"},
-		{"xyzzy", "'-o help' lists them"},
+		{"xyzzy", `no output format "xyzzy"; '-o help' lists them`},
 		{"fmt:", "expected tags behind it"},
 		{"fmt:%ts %dsp", "unknown tag \"%dsp\" at character 5 of the format"},
 		{"fmt:%ts %pakt", "did you mean %pkt?"},
 		{"fmt:%ts %pakt", "\n  %ts %pakt\n      ^"},
 		{"fmt:100%", "a % without a tag at character 4"},
-		{"csv:", "without a format"},
+		{"csv:", "a format without tags"},
+		{"fmt", "-o fmt without tags: expected some behind it"},
 		{"csv:,", "without tags"},
 		{"csv:%ts -> %te", `got the text "->"`},
 		{"line66", "did you mean"},
 	} {
 		if _, err := Open(io.Discard, c.format, Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v; want %q", c.format, err, c.want)
+		}
+	}
+}
+
+// TestUnknownEnd: the end of a sum that is not among its keys is of the other's family.
+func TestUnknownEnd(t *testing.T) {
+	for src, want := range map[string]string{
+		"2001:db8::1": "::.443 ::",
+		"192.0.2.1":   "0.0.0.0:443 0.0.0.0",
+	} {
+		var out bytes.Buffer
+		text, err := NewText(&out, "%dap %da", Options{Quiet: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &flow.Record{Src: netip.MustParseAddr(src), DstPort: 443}
+		text.Flow(&query.Flow{Record: r, Extra: &noExtra})
+		text.End(&query.Totals{Records: 1}, Usage{})
+		if got := strings.Join(strings.Fields(out.String()), " "); got != want {
+			t.Errorf("%s: %q, expected %q", src, got, want)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package report
 
 import (
+	"net/netip"
+
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
@@ -204,7 +206,17 @@ func counter(field flow.Field) column {
 
 // address is a column of an address.
 func address(field flow.Field) column {
-	return func(t *Text, b []byte, f row) []byte { return t.opt.appendAddr(b, f.Addr(field), t.width) }
+	return func(t *Text, b []byte, f row) []byte { return t.opt.appendAddr(b, f.end(field), t.width) }
+}
+
+// end returns an address. The end that a sum does not know is of the family of the other,
+// as nfdump has it: :: beside an IPv6 address.
+func (f row) end(field flow.Field) netip.Addr {
+	a := f.Addr(field)
+	if a.IsValid() || field != flow.Src && field != flow.Dst || !f.Src.Is6() && !f.Dst.Is6() {
+		return a
+	}
+	return netip.IPv6Unspecified()
 }
 
 // geoAddress is a column of an address with its country, of which files know nothing.
@@ -217,7 +229,7 @@ func geoAddress(field flow.Field) column {
 // endpoint is a column of an address and its port.
 func endpoint(addr, port flow.Field, geo bool) column {
 	return func(t *Text, b []byte, f row) []byte {
-		a := f.Addr(addr)
+		a := f.end(addr)
 		b = t.opt.appendAddr(b, a, t.width)
 		if geo {
 			b = append(b, "(..)"...)

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -56,7 +57,7 @@ func newText(w io.Writer, opt Options) *Text {
 // longest is meant.
 func parseFormat(format string) ([]piece, error) {
 	if format == "" {
-		return nil, fmt.Errorf("-o fmt: without a format: expected tags behind it, as in 'fmt:%%ts %%sa -> %%da'")
+		return nil, errors.New("a format without tags: expected tags behind it, as in 'fmt:%ts %sa -> %da'")
 	}
 	var pieces []piece
 	for at := 0; at < len(format); {
@@ -144,7 +145,7 @@ func formatError(format string, at int) error {
 	if near := nffilter.Similar(name[1:], all); near != "" && len(name) > 1 {
 		text += fmt.Sprintf(", did you mean %%%s?", near)
 	}
-	return fmt.Errorf("%s '-o help' lists the tags\n  %s\n  %s^", text, format, strings.Repeat(" ", at))
+	return fmt.Errorf("%s; '-o help' lists the tags\n  %s\n  %s^", text, format, strings.Repeat(" ", at))
 }
 
 // Begin prints the names of the columns.

@@ -38,7 +38,7 @@ some of them. Ports, times, counters, VLANs and interface numbers stay.
 
 With -w all flows go into one new file. Without it each file is replaced, once it has
 been read to its end without damage: what was in it is gone then, and so is its
-index. Files that are being written are left alone.`,
+index; its compression stays. Files that are being written are left alone.`,
 		Example: `  flowgraf anonymise --key-file secret -r nfcapd.202611221200 -w to-give-away.nf
   flowgraf anonymise -K 0x$(xxd -l 32 -p -c 64 /dev/urandom) -r nfcapd.202611221200 -w x.nf
   flowgraf anonymise --key-file secret --keep as,mac -r /srv/copy-of-flows`,
@@ -51,7 +51,7 @@ index. Files that are being written are left alone.`,
 	f.StringVarP(&o.from, "read", "r", "", "a `file`, or a directory: all complete files in its tree")
 	f.StringVarP(&o.to, "write", "w", "", "write all flows into this new `file`, and change nothing else")
 	f.StringVar(&o.keep, "keep", "", "keep some of "+anonymise.KeptNames+" (a `list` with commas)")
-	f.StringVarP(&o.compression, "compression", "z", "lz4", "of the new file: lz4, none, lzo, bz2 or zstd")
+	f.StringVarP(&o.compression, "compression", "z", "lz4", "of the new file: lz4, none, lzo, bz2 or zstd; only with -w")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no line for each file")
 	cmd.MarkFlagsMutuallyExclusive("key", "key-file")
 	return cmd
@@ -64,6 +64,9 @@ type anonymiseOptions struct {
 }
 
 func (o *anonymiseOptions) run(cmd *cobra.Command) error {
+	if o.to == "" && cmd.Flags().Changed("compression") {
+		return usageError{errors.New("-z is for the new file of -w: files that are replaced keep their compression")}
+	}
 	key, err := o.readKey()
 	if err != nil {
 		return err

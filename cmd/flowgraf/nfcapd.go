@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
 )
 
 // calledAs are the commands that a link of these names to flowgraf is.
@@ -223,6 +225,9 @@ func (c *nfcapd) set(option byte, value string) (err error) {
 	case 'x':
 		c.command, err = commandWords(value)
 	case 'z':
+		if _, _, err = nffile.ParseCompression(value); err != nil {
+			return fmt.Errorf("-z: %w", err)
+		}
 		c.compression = value
 	case 's':
 		c.rate = number(-1<<30, 1<<30)
@@ -267,7 +272,8 @@ func (c *nfcapd) check() error {
 		}
 	}
 	if kinds != 1 {
-		return errors.New("expected one of -w DIR (-l DIR in nfcapd 1.6), -n IDENT,ADDRESS,DIR and -M DIR")
+		return errors.New("expected one of -w DIR (-l DIR in nfcapd 1.6), -n IDENT,ADDRESS,DIR and -M DIR, " +
+			"and one only")
 	}
 	for _, dir := range c.directories() {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {

@@ -108,6 +108,7 @@ func TestNfcapdRefused(t *testing.T) {
 		"-w TMP -p":                  "-p: expected a value",
 		"-w TMP -p -D":               "-p: expected a value",
 		"-w TMP -p x":                `-p is "x": expected a number from 1 to 65535`,
+		"-w TMP -z=gzip":             `-z: unknown compression "gzip": expected`,
 		"-w TMP -S 9":                "expected a number from 0 to 8",
 		"-w TMP -n x":                "-n is \"x\": expected IDENT,ADDRESS,DIRECTORY",
 		"-n a,host,TMP":              `"host" is neither an address nor a network`,

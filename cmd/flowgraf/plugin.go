@@ -27,7 +27,7 @@ type pluginOptions struct {
 func newPluginCommand() *cobra.Command {
 	var o pluginOptions
 	cmd := &cobra.Command{
-		Use:   "plugin",
+		Use:   "plugin --config FILE",
 		Short: "Run plugins inside a stock Telegraf, behind its execd plugins",
 		Long: `Run the plugins of a file as an external plugin of a Telegraf that you have: its
 inputs.execd, processors.execd or outputs.execd starts flowgraf plugin and talks
@@ -66,7 +66,8 @@ wrong command line or configuration.`,
 	f := cmd.Flags()
 	f.StringArrayVar(&o.agent.config, "config", nil, "configuration `file`, may be repeated")
 	f.DurationVar(&o.batchInterval, "batch-interval", 0,
-		"how `long` metrics wait for a batch to fill (default: flush_interval of the file, else 100ms, outputs 500ms)")
+		"most `time` that metrics wait for a batch to fill (default: flush_interval of the file, else 100ms, "+
+			"outputs 500ms)")
 	f.BoolVar(&o.agent.debug, "debug", false, "log more")
 	f.BoolVar(&o.agent.quiet, "quiet", false, "log errors only")
 	o.agent.addSecretFlags(f)

@@ -202,6 +202,8 @@ func (o *replayOptions) check() error {
 		return fmt.Errorf("-z is %g: expected times the original pace, as 1 or 20", o.speed)
 	case o.rate < 0 && o.rate != -1:
 		return fmt.Errorf("--rate is %g: expected flows per second, or 0 for as fast as possible", o.rate)
+	case o.port == 0:
+		return errors.New("-p is 0: expected the port of the collector, 1 to 65535")
 	case o.delayMicro < 0:
 		return fmt.Errorf("-d is %d: expected microseconds", o.delayMicro)
 	}

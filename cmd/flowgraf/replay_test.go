@@ -158,6 +158,7 @@ func TestReplayRefuses(t *testing.T) {
 	dir, _ := replayFiles(t)
 	for _, c := range []struct{ args, want string }{
 		{"", "what is to be sent?"}, {"-r " + dir + " -v 8", "expected 5, 9 or 10"},
+		{"-r " + dir + " -p 0", "expected the port of the collector"},
 		{"-r " + dir + " -S nobody", "expected keep, domain, own or an address"},
 		{"-r " + dir + " -z -1", "expected times the original pace"},
 		{"-r " + dir + " --rate -5", "expected flows per second"},

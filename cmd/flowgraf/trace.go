@@ -118,7 +118,10 @@ func (o *traceOptions) find(in io.Reader, name string) (t traced, err error) {
 			return t, err
 		}
 		defer f.Close()
-		return o.ofMail(f)
+		if t, err = o.ofMail(f); err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
+		return t, err
 	}
 	switch {
 	case queueID.FindString(name) == name:

@@ -144,7 +144,7 @@ func TestTraceOfNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for argument, want := range map[string]string{
-		other: "expected a mail of an alert", "nosuch": "no alert that is not OK: 1 are",
+		other: other + ": expected a mail of an alert", "nosuch": "no alert that is not OK: 1 are",
 		"alert-1@example.net": "no mail with the Message-ID",
 	} {
 		o := traceOptions{spool: spool}

@@ -88,7 +88,8 @@ var (
 		`(denied|prohibited|refused|rejected|forbidden|disallowed|not (allowed|permitted|authori[sz]ed))` +
 		`|rcpthosts|\b(helo|ehlo)\b|client host|reverse dns|\bptr\b` +
 		`|dnsbl|\brbl\b|spamhaus|black ?list|block ?list|your (ip|host|server|network)|starttls` +
-		`|\bauth(enticat(ion|e))? (is )?(required|first|needed)|must (first )?authenticate|not authenticated|log ?in first`)
+		`|\bauth(enticat(ion|e))? (is )?(required|first|needed)` +
+		`|must (first )?authenticate|not authenticated|log ?in first`)
 	// mailWords name what is of one mail.
 	mailWords = regexp.MustCompile(`(?i)sender|from|recipient|user|mailbox|address|account|list|group|member|post` +
 		`|content|message|e-?mail|spam|virus|malware|attachment|dmarc|spf|dkim|policy|quota|size|header|subject|url|domain`)

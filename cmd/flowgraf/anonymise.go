@@ -51,7 +51,7 @@ index; its compression stays. Files that are being written are left alone.`,
 	f.StringVarP(&o.from, "read", "r", "", "a `file`, or a directory: all complete files in its tree")
 	f.StringVarP(&o.to, "write", "w", "", "write all flows into this new `file`, and change nothing else")
 	f.StringVar(&o.keep, "keep", "", "keep some of "+anonymise.KeptNames+" (a `list` with commas)")
-	f.StringVarP(&o.compression, "compression", "z", "lz4", "of the new file: lz4, none, lzo, bz2 or zstd; only with -w")
+	f.StringVarP(&o.compression, "compression", "z", "lz4", "of the file of -w: lz4, none, lzo, bz2 or zstd")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no line for each file")
 	cmd.MarkFlagsMutuallyExclusive("key", "key-file")
 	return cmd

@@ -162,7 +162,8 @@ func TestLiveStat(t *testing.T) {
 	files := layout2(t, dir)
 	var specs []string
 	for _, e := range query.Elements() {
-		if slices.Contains(notIn171, e) {
+		// Of labels in these files 1.7.1 prints 12 of the 20 bits, of nbar other octets.
+		if slices.Contains(notIn171, e) || e == "nbar" || strings.HasPrefix(e, "mpls") {
 			continue
 		}
 		specs = append(specs, e, e+":p/bytes")

@@ -54,7 +54,7 @@ deps:
 # needs; elsewhere it says which are missing, and their tests are skipped.
 test: packages lint
 	@mkdir -p build
-	. tests/peers.env && { $(GO) test -race -v -timeout 20m ./... 2>&1; echo "go test: exit $$?"; } | \
+	. tests/peers.env && { $(GO) test -race -v -timeout 40m ./... 2>&1; echo "go test: exit $$?"; } | \
 		tee build/test.log | grep --line-buffered -E '^(ok|FAIL|panic|go test:)|^ *--- FAIL'
 	@tail -n 1 build/test.log | grep -q '^go test: exit 0$$' || { tests/failed.sh build/test.log; exit 1; }
 	$(GO) test -run '^TestOutputsThatAreDownCostNothing$$/^influxdb' ./cmd/flowgraf

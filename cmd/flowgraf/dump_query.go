@@ -262,8 +262,8 @@ func (o *dumpOptions) runQuery(ctx context.Context, out, warnings io.Writer, in 
 // noteRest says that a result is approximate.
 func (o *dumpOptions) noteRest(warnings io.Writer, t *query.Totals) {
 	if t.Rest.Flows > 0 {
-		fmt.Fprintf(warnings, "flowgraf: approximate: --memory %s has no room for more rows; %d flows of %d bytes with other "+
-			"keys are in none\n", &o.query.memory, t.Rest.Flows, t.Rest.Bytes)
+		fmt.Fprintf(warnings, "flowgraf: approximate: --memory %s has no room for more rows; "+
+			"%d flows of %d bytes with other keys are in none\n", &o.query.memory, t.Rest.Flows, t.Rest.Bytes)
 	}
 }
 

@@ -180,7 +180,8 @@ func newVersionCommand() *cobra.Command {
 		Example: `  flowgraf version`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "flowgraf version %s, with Telegraf %s\n", versionString(), telegrafVersion())
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "flowgraf version %s, with Telegraf %s\n", versionString(),
+				telegrafVersion())
 			return err
 		},
 	}

@@ -22,14 +22,14 @@ type Sieve struct {
 
 // sieved are the fields that a Sieve knows: those that are at one place, and mean what is
 // there.
-var sieved = flow.SetOf(flow.Src, flow.Dst, flow.IPVersion, flow.SrcPort, flow.DstPort, flow.Proto, flow.TCPFlags, flow.FwdStatus,
-	flow.SrcTOS, flow.DstTOS, flow.Input, flow.Output, flow.SrcMask, flow.DstMask, flow.Direction, flow.SrcAS,
-	flow.DstAS, flow.NextAS, flow.PrevAS, flow.NextHop, flow.BGPNextHop, flow.SrcVLAN, flow.DstVLAN, flow.Packets,
-	flow.Bytes, flow.RevPackets, flow.RevBytes, flow.Flows, flow.FirstSeen, flow.LastSeen)
+var sieved = flow.SetOf(flow.Src, flow.Dst, flow.IPVersion, flow.SrcPort, flow.DstPort, flow.Proto, flow.TCPFlags,
+	flow.FwdStatus, flow.SrcTOS, flow.DstTOS, flow.Input, flow.Output, flow.SrcMask, flow.DstMask, flow.Direction,
+	flow.SrcAS, flow.DstAS, flow.NextAS, flow.PrevAS, flow.NextHop, flow.BGPNextHop, flow.SrcVLAN, flow.DstVLAN,
+	flow.Packets, flow.Bytes, flow.RevPackets, flow.RevBytes, flow.Flows, flow.FirstSeen, flow.LastSeen)
 
 // always are those that a Brief has besides its columns.
-var always = flow.SetOf(flow.IPVersion, flow.Packets, flow.Bytes, flow.RevPackets, flow.RevBytes, flow.Flows, flow.FirstSeen,
-	flow.LastSeen, flow.Proto, flow.TCPFlags)
+var always = flow.SetOf(flow.IPVersion, flow.Packets, flow.Bytes, flow.RevPackets, flow.RevBytes, flow.Flows,
+	flow.FirstSeen, flow.LastSeen, flow.Proto, flow.TCPFlags)
 
 // NewSieve returns a Sieve for a filter that reads some fields, nil when it does not know
 // one of them.

@@ -247,20 +247,8 @@ func (g *groups) each(s *Sort, n int, post *nffilter.Filter, fn func(*Flow) erro
 		}
 		entries = append(entries, e)
 	}
-	f := Flow{Record: new(flow.Record), Extra: new(nffile.Extra)}
-	for e := range ordered(entries, s, n, post != nil) {
-		g.flow(aggregate.Ref(e.ref), &f)
-		if post != nil && !post.Match(f.Record, &nffilter.Context{Ident: f.Ident, SysID: f.SysID}) {
-			continue
-		}
-		if err := fn(&f); err != nil {
-			return err
-		}
-		if n--; n == 0 {
-			return nil
-		}
-	}
-	return nil
+	get := func(ref uint64, f *Flow) { g.flow(aggregate.Ref(ref), f) }
+	return handOut(ordered(entries, s, n, post != nil), get, n, post, fn)
 }
 
 // value returns what a row is sorted by.

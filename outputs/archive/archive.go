@@ -185,7 +185,7 @@ func (a *Archive) open(batch *[]*Archive) (err error) {
 		}
 	}()
 	slot := slotOf(time.Now(), a.opt.Interval)
-	if err := a.recover(slot); err != nil {
+	if err := a.noDescriptor(func() error { return a.recover(slot) }); err != nil {
 		return err
 	}
 	if err := a.advance(slot); err != nil {

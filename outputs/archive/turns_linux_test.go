@@ -53,9 +53,12 @@ func spread(g *Group, exporters, number int, fails error) error {
 
 // TestFewDescriptors: with fewer descriptors than exporters their archives have files
 // open in turns: all flows of all slots are kept, what a failed batch has written is
-// not, and somebody is told once or twice, not for each file.
+// not, and somebody is told once or twice, not for each file. With an even number of
+// them the last is taken by a file, with an odd one by a directory's lock, so that
+// nothing can be read in the directory.
 func TestFewDescriptors(t *testing.T) {
-	for _, syncBatch := range []bool{false, true} {
+	for i := range 4 {
+		syncBatch, more := i%2 == 1, 14+i/2
 		synctest.Test(t, func(t *testing.T) {
 			const exporters = 60
 			dir := t.TempDir()
@@ -66,7 +69,7 @@ func TestFewDescriptors(t *testing.T) {
 			g, err := NewGroup(opt)
 			must(t, err)
 			must(t, g.Open())
-			restore := fewDescriptors(t, 14)
+			restore := fewDescriptors(t, more)
 			must(t, spread(g, exporters, 1, nil))
 			if err := spread(g, exporters, 2, errors.New("no")); err == nil || nffile.NoDescriptors(err) {
 				t.Errorf("a batch that is to fail: %v", err)

@@ -348,14 +348,23 @@ func (r *Relay) halt(endServer func()) {
 	}
 }
 
-// Check tells whether the relay could start now: whether the listeners' ports are
-// free and the spool can be written. It opens nothing for longer than the check.
-func (r *Relay) Check() error {
-	errs := []error{queue.CheckWritable(r.opts.Spool)}
-	for _, listen := range r.listen {
-		l, err := openListener(listen.Addr)
+// CheckPlaces tells whether a relay with this spool and these listeners could start now:
+// whether the spool can be written and no other relay has it, and whether the listeners'
+// ports are free. What New refuses is passed over. It opens nothing for longer than the
+// check.
+func CheckPlaces(spool string, listen []string) error {
+	var errs []error
+	if spool != "" {
+		errs = append(errs, queue.CheckWritable(spool))
+	}
+	for _, s := range listen {
+		listener, err := smtpd.ParseListener(s)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("listening on %q for mail: %w", listen.Addr, err))
+			continue
+		}
+		l, err := openListener(listener.Addr)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("listening on %q for mail: %w", listener.Addr, err))
 			continue
 		}
 		l.Close()

@@ -17,7 +17,8 @@ import (
 )
 
 // checker is a plugin that can tell whether it could start now: whether its
-// port is free, its directory writable. It leaves everything as it was.
+// port is free, its directory writable. It leaves everything as it was. It is asked also
+// when Init has refused options, and then tells what it can of the rest.
 type checker interface {
 	Check() error
 }
@@ -64,19 +65,19 @@ func check(out io.Writer, files, directories []string) error {
 		if err := o.refuse(c, files); err != nil && len(mistakes) == 0 {
 			mistakes = append(mistakes, err)
 		}
-		var able []runningPlugin
-		for _, p := range runningPlugins(c) {
+		plugins := runningPlugins(c)
+		for i := range plugins {
+			p := &plugins[i]
 			if err := p.initialise(); err != nil {
+				p.wrong = true
 				mistakes = append(mistakes, each(withoutConsequences(err, p.label(), lost[p.source]))...)
-				continue
 			}
-			able = append(able, p)
 		}
-		mistakes = append(mistakes, conflicts(able)...)
+		mistakes = append(mistakes, conflicts(plugins)...)
 		if err := withoutDatagrams(c); err != nil {
 			mistakes = append(mistakes, err)
 		}
-		failed = checkPlugins(out, able)
+		failed = checkPlugins(out, plugins)
 	}
 	if err := errors.Join(mistakes...); err != nil {
 		return usageError{fmt.Errorf("the configuration is wrong:\n  %s",
@@ -95,16 +96,20 @@ func checkPlugins(out io.Writer, plugins []runningPlugin) (failed int) {
 	sort.SliceStable(plugins, func(i, j int) bool { return plugins[i].label() < plugins[j].label() })
 	for _, p := range plugins {
 		can, ok := p.plugin.(checker)
-		if !ok {
-			fmt.Fprintf(out, "ok      %s: options\n", p.label())
-			continue
+		var err error
+		if ok {
+			err = can.Check()
 		}
-		if err := can.Check(); err != nil {
+		switch {
+		case err != nil:
 			failed++
 			fmt.Fprintf(out, "failed  %s: %s\n", p.label(), strings.ReplaceAll(err.Error(), "\n", "\n        "))
-			continue
+		case p.wrong: // told as a mistake
+		case ok:
+			fmt.Fprintf(out, "ok      %s: options, ports, directories\n", p.label())
+		default:
+			fmt.Fprintf(out, "ok      %s: options\n", p.label())
 		}
-		fmt.Fprintf(out, "ok      %s: options, ports, directories\n", p.label())
 	}
 	return failed
 }
@@ -130,7 +135,9 @@ func conflicts(plugins []runningPlugin) (errs []error) {
 func claims(plugin any) (list []string) {
 	switch p := plugin.(type) {
 	case *netflow.NetFlow:
-		list = append(list, "the address "+p.ServiceAddress)
+		if p.ServiceAddress != "" {
+			list = append(list, "the address "+p.ServiceAddress)
+		}
 	case *nfdump.Nfdump:
 		if p.Directory != "" {
 			list = append(list, "the directory "+filepath.Clean(p.Directory))
@@ -144,7 +151,9 @@ func claims(plugin any) (list []string) {
 				list = append(list, "the address "+listen)
 			}
 		}
-		list = append(list, "the spool "+filepath.Clean(p.Spool))
+		if p.Spool != "" {
+			list = append(list, "the spool "+filepath.Clean(p.Spool))
+		}
 	}
 	return list
 }

@@ -115,6 +115,7 @@ type runningPlugin struct {
 	nth    int    // among those of the same kind, name and file, from 0
 	init   func() error
 	plugin any
+	wrong  bool // its options are refused
 }
 
 // label returns the name by which logs call the plugin.
@@ -132,7 +133,7 @@ func runningPlugins(c *config.Config) []runningPlugin {
 	count := map[string]int{}
 	add := func(kind, name, alias, source string, init func() error, plugin any) {
 		key := kind + "\x00" + name + "\x00" + source
-		list = append(list, runningPlugin{kind, name, alias, source, count[key], init, plugin})
+		list = append(list, runningPlugin{kind, name, alias, source, count[key], init, plugin, false})
 		count[key]++
 	}
 	for _, p := range c.Inputs {

@@ -92,44 +92,47 @@ func New(opt Options) (*Archive, error) {
 	if opt.Errorf == nil {
 		opt.Errorf = nop
 	}
-	switch {
-	case opt.Dir == "":
-		return nil, errors.New("no directory is given")
-	case opt.Interval < time.Second || opt.Interval%time.Second != 0:
-		return nil, fmt.Errorf("rotation interval %s: expected whole seconds, at least one", opt.Interval)
-	case opt.Layout < 0 || opt.Layout > MaxLayout:
-		return nil, fmt.Errorf("sub-directory layout %d: expected 0 to %d", opt.Layout, MaxLayout)
+	errs := []error{nffile.CheckCompression(opt.Compression, opt.Level), nffile.CheckIdent(opt.Ident)}
+	if opt.Dir == "" {
+		errs = append(errs, errors.New("no directory is given"))
 	}
-	if err := nffile.CheckCompression(opt.Compression, opt.Level); err != nil {
-		return nil, err
+	if opt.Interval < time.Second || opt.Interval%time.Second != 0 {
+		errs = append(errs, fmt.Errorf("rotation interval %s: expected whole seconds, at least one", opt.Interval))
 	}
-	if err := nffile.CheckIdent(opt.Ident); err != nil {
+	if opt.Layout < 0 || opt.Layout > MaxLayout {
+		errs = append(errs, fmt.Errorf("sub-directory layout %d: expected 0 to %d", opt.Layout, MaxLayout))
+	}
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	opt.Dir = filepath.Clean(opt.Dir)
 	return &Archive{opt: opt}, nil
 }
 
-// Check says why the archive could not be opened: the directory is no directory,
-// cannot be created or written, or another process writes it. It leaves everything
-// as it was.
-func (a *Archive) Check() error {
-	dir := a.opt.Dir
+// Check says why the archive could not be opened, see CheckDirectory.
+func (a *Archive) Check() error { return CheckDirectory(a.opt.Dir) }
+
+// CheckDirectory says why an archive in this directory could not be opened: it is no
+// directory, cannot be created or written, or another process writes it. It leaves
+// everything as it was.
+func CheckDirectory(wanted string) error {
+	wanted = filepath.Clean(wanted)
+	dir := wanted
 	info, err := os.Stat(dir)
 	for errors.Is(err, os.ErrNotExist) && filepath.Dir(dir) != dir {
 		dir = filepath.Dir(dir)
 		info, err = os.Stat(dir)
 	}
 	if err != nil {
-		return fmt.Errorf("directory %s: %w", a.opt.Dir, err)
+		return fmt.Errorf("directory %s: %w", wanted, err)
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("directory %s: %s is not a directory", a.opt.Dir, dir)
+		return fmt.Errorf("directory %s: %s is not a directory", wanted, dir)
 	}
 	if err := writable(dir); err != nil {
-		return fmt.Errorf("directory %s: cannot write in %s: %w", a.opt.Dir, dir, err)
+		return fmt.Errorf("directory %s: cannot write in %s: %w", wanted, dir, err)
 	}
-	if dir != a.opt.Dir {
+	if dir != wanted {
 		return nil // Open makes it
 	}
 	f, err := disk.Lock(dir)

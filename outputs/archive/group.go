@@ -72,11 +72,9 @@ type Group struct {
 // NewGroup returns a Group after checking its options. It touches nothing.
 func NewGroup(opt GroupOptions) (*Group, error) {
 	g := &Group{opt: opt}
-	if err := opt.Limits.Check(); err != nil {
-		return nil, err
-	}
 	var err error
-	if g.single, err = g.archive(opt.Dir, opt.Ident); err != nil {
+	g.single, err = g.archive(opt.Dir, opt.Ident)
+	if err = errors.Join(opt.Limits.Check(), err); err != nil {
 		return nil, err
 	}
 	g.opt.Location = g.single.opt.Location

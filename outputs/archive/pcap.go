@@ -60,13 +60,7 @@ type PcapOptions struct {
 }
 
 // Check says why it could not be opened. It leaves everything as it was.
-func (p *Pcap) Check() error {
-	a, err := New(Options{Dir: p.opt.Dir})
-	if err != nil {
-		return err
-	}
-	return a.Check()
-}
+func (p *Pcap) Check() error { return CheckDirectory(p.opt.Dir) }
 
 // The pcap format: magic of files with nanoseconds, sizes, link type.
 const (

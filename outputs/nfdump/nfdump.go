@@ -12,6 +12,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/influxdata/telegraf"
@@ -106,40 +107,30 @@ type statistics struct {
 // SampleConfig implements telegraf.PluginDescriber.
 func (*Nfdump) SampleConfig() string { return sampleConfig }
 
-// Init implements telegraf.Initializer: it checks the options and touches nothing.
+// Init implements telegraf.Initializer: it checks the options and touches nothing. The
+// error tells of all that are wrong.
 func (p *Nfdump) Init() error {
 	table := decoding.ExporterOptions{Protocol: p.Protocol, Exporters: p.Exporters, Unknown: p.Unknown,
 		MaxRate: p.MaxRate}
 	p.options = collector.Options{Log: p.warnf}
-	if err := table.Apply(&p.options); err != nil {
-		return err
-	}
+	errs := []error{table.Apply(&p.options)}
 	p.options.MaxExporters = 0 // the input has let through whom it takes
-	flows, err := p.initPcap()
-	if err != nil {
-		return err
-	}
-	if len(p.Command) > 0 {
-		if p.command, err = archive.NewCommand(p.Command, time.Duration(p.CommandTimeout), p.errorf); err != nil {
-			return err
-		}
-	}
-	if !flows {
-		p.register()
-		return nil
-	}
 	opt, err := p.groupOptions()
-	if err != nil {
-		return err
+	flows, pcapErr := p.initPcap(&opt)
+	errs = append(errs, err, pcapErr)
+	if len(p.Command) > 0 {
+		p.command, err = archive.NewCommand(p.Command, time.Duration(p.CommandTimeout), p.errorf)
+		errs = append(errs, err)
 	}
-	if p.pcap != nil {
-		opt.Also, opt.AlsoHeld = []string{p.pcapDirectory()}, p.pcap.Held
+	if flows {
+		if p.pcap != nil {
+			opt.Also, opt.AlsoHeld = []string{p.pcapDirectory()}, p.pcap.Held
+		}
+		p.syncEvery = opt.SyncEvery
+		p.archive, err = archive.NewGroup(opt)
+		errs = append(errs, err, p.besideArchives())
 	}
-	p.syncEvery = opt.SyncEvery
-	if p.archive, err = archive.NewGroup(opt); err != nil {
-		return err
-	}
-	if err := p.besideArchives(); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	p.register()
@@ -175,19 +166,35 @@ func (p *Nfdump) errorf(format string, args ...any) {
 	}
 }
 
-// Check says why Connect would fail. It changes nothing.
+// Check says why Connect would fail, also after Init has refused other options. It
+// changes nothing.
 func (p *Nfdump) Check() error {
-	var pcapErr, archiveErr error
-	if p.pcap != nil {
-		pcapErr = p.pcap.Check()
+	var errs []error
+	for _, dir := range p.directories() {
+		errs = append(errs, archive.CheckDirectory(dir))
 	}
-	if p.archive != nil {
-		archiveErr = errors.Join(p.archive.Check(), p.checkState())
+	if p.Format != "pcap" && p.Directory != "" {
+		errs = append(errs, p.checkState())
 	}
-	if err := errors.Join(pcapErr, archiveErr); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("%w%s", err, advice(err))
 	}
 	return nil
+}
+
+// directories are those that files are written to, as far as they are given.
+func (p *Nfdump) directories() []string {
+	var list []string
+	if p.Format != "pcap" {
+		list = append(list, p.Directory)
+		for _, s := range p.Sources {
+			list = append(list, s.Directory)
+		}
+	}
+	if p.Format == "pcap" || p.Format == "both" {
+		list = append(list, p.pcapDirectory())
+	}
+	return slices.DeleteFunc(list, func(dir string) bool { return dir == "" })
 }
 
 // Connect implements telegraf.Output: it takes the directory and makes whole what

@@ -1,6 +1,7 @@
 package nfdump
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -24,12 +25,11 @@ type Source struct {
 	Addresses []string `toml:"addresses"`
 }
 
-// groupOptions turns the options of the configuration into those of the archives.
+// groupOptions turns the options of the configuration into those of the archives. The
+// error tells of all that are wrong.
 func (p *Nfdump) groupOptions() (archive.GroupOptions, error) {
 	compression, level, err := nffile.ParseCompression(p.Compression)
-	if err != nil {
-		return archive.GroupOptions{}, err
-	}
+	errs := []error{err}
 	opt := archive.GroupOptions{
 		Options: archive.Options{
 			Dir:         p.Directory,
@@ -46,40 +46,31 @@ func (p *Nfdump) groupOptions() (archive.GroupOptions, error) {
 		},
 		Completed: p.completed,
 	}
-	if opt.Extended, err = choice("elements", p.Elements, "portable", "all"); err != nil {
-		return opt, err
+	choose := func(name, value, first, second string) bool {
+		chosen, err := choice(name, value, first, second)
+		errs = append(errs, err)
+		return chosen
 	}
-	if opt.PerAddress, err = choice("split", p.Split, "none", "address"); err != nil {
-		return opt, err
-	}
-	if opt.Dots, err = choice("split_names", p.SplitNames, "dashes", "dots"); err != nil {
-		return opt, err
-	}
-	if opt.Access, err = p.access(); err != nil {
-		return opt, err
-	}
-	utc, err := choice("names", p.Names, "local", "utc")
-	if err != nil {
-		return opt, err
-	}
-	if utc {
+	opt.Extended = choose("elements", p.Elements, "portable", "all")
+	opt.PerAddress = choose("split", p.Split, "none", "address")
+	opt.Dots = choose("split_names", p.SplitNames, "dashes", "dots")
+	if choose("names", p.Names, "local", "utc") {
 		opt.Location = time.UTC
 	}
-	if err := setSync(&opt.Options, p.Fsync); err != nil {
-		return opt, err
-	}
+	opt.Access, err = p.access()
+	errs = append(errs, err, setSync(&opt.Options, p.Fsync))
 	for _, s := range p.Sources {
 		source := archive.Source{Ident: s.Ident, Dir: s.Directory}
 		for _, text := range s.Addresses {
 			prefix, err := flow.ParseNetwork(text)
 			if err != nil {
-				return opt, fmt.Errorf("source %q: %w", s.Ident, err)
+				errs = append(errs, fmt.Errorf("source %q: %w", s.Ident, err))
 			}
 			source.Prefixes = append(source.Prefixes, prefix)
 		}
 		opt.Sources = append(opt.Sources, source)
 	}
-	return opt, nil
+	return opt, errors.Join(errs...)
 }
 
 // access reads the options file_mode and group.

@@ -18,35 +18,27 @@ const collectorPort = 2055
 
 // initPcap reads the options of raw datagrams. It returns whether flows are kept
 // too.
-func (p *Nfdump) initPcap() (flows bool, err error) {
+func (p *Nfdump) initPcap(opt *archive.GroupOptions) (flows bool, err error) {
 	switch p.Format {
 	case "", "nfdump":
 		return true, nil
 	case "pcap", "both":
 	default:
-		return false, fmt.Errorf("format is %q, expected \"nfdump\", \"pcap\" or \"both\"", p.Format)
+		return true, fmt.Errorf("format is %q, expected \"nfdump\", \"pcap\" or \"both\"", p.Format)
 	}
-	opt, err := p.groupOptions()
-	if err != nil {
-		return false, err
-	}
-	if flows = p.Format == "both"; !flows && (opt.PerAddress || len(opt.Sources) > 0) {
-		return false, errors.New("format \"pcap\" has one directory for all exporters: leave split and source out, or " +
-			"use \"both\"")
+	var errs []error
+	if flows = p.Format == "both"; !flows {
+		errs = append(errs, opt.Limits.Check()) // else the archive of flows sees to the limits
+		if opt.PerAddress || len(opt.Sources) > 0 {
+			errs = append(errs, errors.New("format \"pcap\" has one directory for all exporters: "+
+				"leave split and source out, or use \"both\""))
+		}
 	}
 	zstd, err := choice("pcap_compression", p.PcapCompression, "none", "zstd")
-	if err != nil {
-		return false, err
-	}
-	micro, err := choice("pcap_times", p.PcapTimes, "nanoseconds", "microseconds")
-	if err != nil {
-		return false, err
-	}
+	micro, timesErr := choice("pcap_times", p.PcapTimes, "nanoseconds", "microseconds")
+	errs = append(errs, err, timesErr)
 	dir := p.pcapDirectory()
 	limits, location := opt.Limits, opt.Location
-	if err := limits.Check(); err != nil {
-		return false, err
-	}
 	if location == nil {
 		location = time.Local
 	}
@@ -55,7 +47,7 @@ func (p *Nfdump) initPcap() (flows bool, err error) {
 		Access: opt.Access, Port: collectorPort,
 		Sync: opt.SyncBatch, SyncEvery: opt.SyncEvery, Ident: opt.Ident, Errorf: p.errorf, Completed: p.completed,
 	}
-	if !flows { // the archive of flows sees to the limits otherwise
+	if !flows {
 		p.expirePcap = func() {
 			if !p.pcap.Held() {
 				return
@@ -70,7 +62,7 @@ func (p *Nfdump) initPcap() (flows bool, err error) {
 		}
 	}
 	p.pcap, err = archive.NewPcap(pcap)
-	return flows, err
+	return flows, errors.Join(append(errs, err)...)
 }
 
 // pcapDirectory is where pcap files go: beside the flows, for nfdump -R stops at

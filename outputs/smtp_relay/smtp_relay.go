@@ -183,8 +183,9 @@ func (*SMTPRelay) SampleConfig() string { return sampleConfig }
 // Init implements telegraf.Initializer: it checks the configuration without writing.
 // The network is asked for this machine's name only, when none is configured.
 func (p *SMTPRelay) Init() error {
+	var idleErr error
 	if len(p.Listen) == 0 && len(p.Alerts) == 0 {
-		return errors.New(`nothing to do: expected "listen" to take mail, or an "alert" table, or both`)
+		idleErr = errors.New(`nothing to do: expected "listen" to take mail, or an "alert" table, or both`)
 	}
 	var log monitor.Logger
 	if p.Log != nil {
@@ -205,7 +206,7 @@ func (p *SMTPRelay) Init() error {
 		opts.Recover = p.recoverAlerts
 	}
 	p.relay, relayErr = relay.New(opts)
-	return errors.Join(optionsErr, alertErr, relayErr)
+	return errors.Join(idleErr, optionsErr, alertErr, relayErr)
 }
 
 func (p *SMTPRelay) tlsConfig() (*tls.Config, error) {
@@ -270,8 +271,9 @@ func (p *SMTPRelay) hold(mail *alert.Mail) (func(), error) {
 }
 
 // Check tells whether the plugin could start now: whether the listeners' ports are
-// free and the spool is writable. Init must have been called; nothing stays open.
-func (p *SMTPRelay) Check() error { return p.explain(p.relay.Check()) }
+// free and the spool is writable, also after Init has refused other options. Nothing stays
+// open.
+func (p *SMTPRelay) Check() error { return p.explain(relay.CheckPlaces(p.Spool, p.Listen)) }
 
 // Connect implements telegraf.Output: it opens the spool and the listeners and
 // begins to deliver.

@@ -1,6 +1,7 @@
 package decoding
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -40,41 +41,41 @@ type ExporterOptions struct {
 // Apply checks the options and sets those of the decoders.
 func (t *ExporterOptions) Apply(o *collector.Options) error {
 	var err error
-	if o.Protocols, err = protocols(t.Protocol); err != nil {
-		return err
-	}
+	o.Protocols, err = protocols(t.Protocol)
+	errs := []error{err}
 	switch t.Unknown {
 	case "", "allow":
 	case "refuse":
 		o.RefuseUnknown = true
 	default:
-		return fmt.Errorf("unknown_exporters: expected 'allow' or 'refuse', got %q", t.Unknown)
+		errs = append(errs, fmt.Errorf("unknown_exporters: expected 'allow' or 'refuse', got %q", t.Unknown))
 	}
 	switch t.TunnelView {
 	case "", "inner":
 	case "outer":
 		o.OuterFlows = true
 	default:
-		return fmt.Errorf("tunnel_view: expected 'inner' or 'outer', got %q", t.TunnelView)
+		errs = append(errs, fmt.Errorf("tunnel_view: expected 'inner' or 'outer', got %q", t.TunnelView))
 	}
 	if o.MaxExporters = t.MaxExporters; o.MaxExporters == 0 {
 		o.MaxExporters = defaultMaxExporters
 	}
 	if t.MaxExporters < 0 {
-		return fmt.Errorf("max_exporters: expected a number above 0, got %d", t.MaxExporters)
+		errs = append(errs, fmt.Errorf("max_exporters: expected a number above 0, got %d", t.MaxExporters))
 	}
 	if t.MaxRate < 0 || t.MaxRate > math.MaxUint32 {
-		return fmt.Errorf("max_sampling_rate: expected 1 to %d, got %d", uint32(math.MaxUint32), t.MaxRate)
+		errs = append(errs, fmt.Errorf("max_sampling_rate: expected 1 to %d, got %d", uint32(math.MaxUint32), t.MaxRate))
 	}
 	o.MaxRate = uint32(t.MaxRate)
 	for i := range t.Exporters {
 		c, err := t.Exporters[i].config()
 		if err != nil {
-			return fmt.Errorf("exporter %d (address %q): %w", i+1, t.Exporters[i].Address, err)
+			errs = append(errs, fmt.Errorf("exporter %d (address %q): %w", i+1, t.Exporters[i].Address, err))
+			continue
 		}
 		o.Exporters = append(o.Exporters, c)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // protocols returns the versions that the option protocol leaves; none is all.

@@ -71,14 +71,15 @@ func (p *Policy) addNets(nets []string) error {
 		p.anyNet = true
 		return nil
 	}
+	var errs []error
 	for _, s := range nets {
 		prefix, err := ParseNetwork(s)
 		if err != nil {
-			return fmt.Errorf("relay_nets: %w", err)
+			errs = append(errs, fmt.Errorf("relay_nets: %w", err))
 		}
 		p.nets = append(p.nets, prefix)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // ParseNetwork reads a network or an address of relay_nets. It refuses what holds everyone,
@@ -116,6 +117,7 @@ func NewDomains(option string, list []string) (*Domains, error) {
 		d.any = true
 		return d, nil
 	}
+	var errs []error
 	for _, s := range list {
 		if s == Null {
 			d.null = true
@@ -124,13 +126,17 @@ func NewDomains(option string, list []string) (*Domains, error) {
 		name, below := strings.CutPrefix(s, ".")
 		ascii, err := address.ConfiguredDomain(name)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %q: %w", option, s, err)
+			errs = append(errs, fmt.Errorf("%s: %q: %w", option, s, err))
+			continue
 		}
 		if below {
 			d.suffixes = append(d.suffixes, "."+ascii)
 		} else {
 			d.names[ascii] = true
 		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return d, nil
 }

@@ -103,20 +103,27 @@ func (n *NetFlow) newListener() (receiver, error) {
 // streamOptions returns the options of a listener for TCP.
 func (n *NetFlow) streamOptions() (collector.StreamOptions, error) {
 	c, err := n.tlsConfig()
+	var allow func(netip.Addr) bool
+	if n.pool != nil { // else Init has refused options, and only the port is looked at
+		allow = n.pool.Allows
+	}
 	return collector.StreamOptions{
 		Address:        n.ServiceAddress,
 		TLS:            c,
 		MaxConnections: n.MaxConnections,
 		MaxPerAddress:  n.MaxPerAddress,
 		IdleTimeout:    time.Duration(n.IdleTimeout),
-		Allow:          n.pool.Allows,
+		Allow:          allow,
 		Warn:           n.Log.Warnf,
 	}, err
 }
 
 // Check says whether the plugin could start: whether its port is free, and its
-// certificates can be read.
+// certificates can be read. It does so also after Init has refused other options.
 func (n *NetFlow) Check() error {
+	if _, _, err := collector.ParseAddress(n.ServiceAddress); err != nil {
+		return nil // Init has told
+	}
 	l, err := n.newListener()
 	if err != nil {
 		return err

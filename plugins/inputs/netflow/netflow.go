@@ -80,11 +80,11 @@ func (*NetFlow) SampleConfig() string { return sampleConfig }
 // Init checks the configuration. It reads the mapping files and asks nothing of
 // the network.
 func (n *NetFlow) Init() error {
+	var errs []error
 	if n.ServiceAddress == "" {
-		return errors.New("service_address required")
-	}
-	if _, _, err := collector.ParseAddress(n.ServiceAddress); err != nil {
-		return err
+		errs = append(errs, errors.New("service_address required"))
+	} else if _, _, err := collector.ParseAddress(n.ServiceAddress); err != nil {
+		errs = append(errs, err)
 	}
 	o := decoding.Options{
 		Workers: n.Workers, StateFile: n.StateFile, VCenter: n.VCenter, DatagramBytes: n.DatagramBytes,
@@ -94,30 +94,23 @@ func (n *NetFlow) Init() error {
 		Protocol: n.Protocol, Exporters: n.Exporters, Unknown: n.Unknown, MaxExporters: n.MaxExporters,
 		TunnelView: n.TunnelView, MaxRate: n.MaxRate,
 	}
-	if err := table.Apply(&o.Decoder); err != nil {
-		return err
-	}
-	if err := n.chooseMetrics(); err != nil {
-		return err
-	}
 	pen, err := flowmetric.LoadPEN(n.PENFiles...)
-	if err != nil {
-		return err
-	}
+	errs = append(errs, table.Apply(&o.Decoder), n.chooseMetrics(), err)
 	stock := false
 	switch n.Measurements {
 	case "", "separate":
 	case "stock":
 		stock = true
 	default:
-		return fmt.Errorf("measurements: expected 'separate' or 'stock', got %q", n.Measurements)
+		errs = append(errs, fmt.Errorf("measurements: expected 'separate' or 'stock', got %q", n.Measurements))
 	}
-	if err := n.listenerOptions(); err != nil {
-		return err
-	}
+	errs = append(errs, n.listenerOptions())
 	o.Decoder.Log, o.Decoder.SplitBiflows, o.Wants = n.Log.Warnf, !stock, n.wants
 	o.Metrics = flowmetric.Options{FlowTags: n.FlowTags, PEN: pen, Stock: stock, ExtraFields: n.ExtraFields}
-	n.pool, err = decoding.New(o)
+	pool, err := decoding.New(o)
+	if err = errors.Join(append(errs, err)...); err == nil {
+		n.pool = pool
+	}
 	return err
 }
 

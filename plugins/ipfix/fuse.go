@@ -130,6 +130,15 @@ var fusions = [...]struct {
 	{fuseAttrs, []op{fastIngressAttr, fastEgressAttr}},
 }
 
+// onlyFused are the operations that are in the loop together or not at all, with what is
+// done by the table of fields in their place: hardly a template has only one of the two.
+var onlyFused = map[op]op{
+	fastFirst8:      opMilliseconds,
+	fastLast8:       opMilliseconds,
+	fastFirstUptime: opUptime,
+	fastLastUptime:  opUptime,
+}
+
 // fuse returns steps that do the same in fewer turns of the loop. Those that look at
 // what is there come last, and stay in their order; all others set a place of their own,
 // whatever was there.
@@ -165,6 +174,11 @@ func fuse(steps []step) []step {
 		}
 		fused = append(fused, one)
 		fast = slices.DeleteFunc(fast, func(s step) bool { return slices.Contains(f.parts, s.op) })
+	}
+	for i := range fast {
+		if o, ok := onlyFused[fast[i].op]; ok {
+			fast[i].op = o
+		}
 	}
 	return slices.Concat(fused, fast, slow, orElse)
 }

@@ -157,45 +157,34 @@ func (d *RecordDecoder) run(r *flow.Record, steps []step, rec []byte) {
 		b := rec[s.off:]
 		switch s.op {
 		case fuseFlow4:
-			r.Src = netip.AddrFrom4([4]byte(b))
-			r.Dst = netip.AddrFrom4([4]byte(rec[s.more[0]:]))
-			r.SrcPort = binary.BigEndian.Uint16(rec[s.more[1]:])
-			r.DstPort = binary.BigEndian.Uint16(rec[s.more[2]:])
+			r.Src, r.Dst = netip.AddrFrom4([4]byte(b)), netip.AddrFrom4([4]byte(rec[s.more[0]:]))
+			r.SrcPort, r.DstPort = binary.BigEndian.Uint16(rec[s.more[1]:]), binary.BigEndian.Uint16(rec[s.more[2]:])
 			r.Proto = rec[s.more[3]]
 		case fuseFlow16:
-			r.Src = netip.AddrFrom16([16]byte(b))
-			r.Dst = netip.AddrFrom16([16]byte(rec[s.more[0]:]))
-			r.SrcPort = binary.BigEndian.Uint16(rec[s.more[1]:])
-			r.DstPort = binary.BigEndian.Uint16(rec[s.more[2]:])
+			r.Src, r.Dst = netip.AddrFrom16([16]byte(b)), netip.AddrFrom16([16]byte(rec[s.more[0]:]))
+			r.SrcPort, r.DstPort = binary.BigEndian.Uint16(rec[s.more[1]:]), binary.BigEndian.Uint16(rec[s.more[2]:])
 			r.Proto = rec[s.more[3]]
 		case fuseRoute:
-			r.Input = binary.BigEndian.Uint32(b)
-			r.Output = binary.BigEndian.Uint32(rec[s.more[0]:])
-			r.SrcAS = binary.BigEndian.Uint32(rec[s.more[1]:])
-			r.DstAS = binary.BigEndian.Uint32(rec[s.more[2]:])
+			r.Input, r.Output = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(rec[s.more[0]:])
+			r.SrcAS, r.DstAS = binary.BigEndian.Uint32(rec[s.more[1]:]), binary.BigEndian.Uint32(rec[s.more[2]:])
 			r.SrcMask, r.DstMask = rec[s.more[3]], rec[s.more[4]]
 		case fuseBits:
 			r.TCPFlags, r.SrcTOS = uint16(b[0]), rec[s.more[0]]
 		case fuseCounters8:
-			r.Bytes = binary.BigEndian.Uint64(b)
-			r.Packets = binary.BigEndian.Uint64(rec[s.more[0]:])
+			r.Bytes, r.Packets = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(rec[s.more[0]:])
 		case fuseCounters4:
-			r.Bytes = uint64(binary.BigEndian.Uint32(b))
-			r.Packets = uint64(binary.BigEndian.Uint32(rec[s.more[0]:]))
+			r.Bytes, r.Packets = uint64(binary.BigEndian.Uint32(b)), uint64(binary.BigEndian.Uint32(rec[s.more[0]:]))
 		case fuseInterfaces4:
-			r.Input = binary.BigEndian.Uint32(b)
-			r.Output = binary.BigEndian.Uint32(rec[s.more[0]:])
+			r.Input, r.Output = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(rec[s.more[0]:])
 		case fuseTimes8:
-			d.times.first = flow.Milli(binary.BigEndian.Uint64(b))
-			d.times.last = flow.Milli(binary.BigEndian.Uint64(rec[s.more[0]:]))
+			d.times.milliseconds(b, rec[s.more[0]:])
 		case fuseUptimes:
 			d.times.upFirst, d.times.upLast = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(rec[s.more[0]:])
 			d.times.hasUp = 3
 		case fuseReason:
 			r.Direction, r.EndReason = b[0], rec[s.more[0]]
 		case fuseAttrs:
-			r.IngressAttr = binary.BigEndian.Uint16(b)
-			r.EgressAttr = binary.BigEndian.Uint16(rec[s.more[0]:])
+			r.IngressAttr, r.EgressAttr = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(rec[s.more[0]:])
 		case fastSrc4:
 			r.Src = netip.AddrFrom4([4]byte(b))
 		case fastDst4:
@@ -243,14 +232,6 @@ func (d *RecordDecoder) run(r *flow.Record, steps []step, rec []byte) {
 			r.SrcMask = b[0]
 		case fastDstMask:
 			r.DstMask = b[0]
-		case fastFirst8:
-			d.times.first = flow.Milli(binary.BigEndian.Uint64(b))
-		case fastLast8:
-			d.times.last = flow.Milli(binary.BigEndian.Uint64(b))
-		case fastFirstUptime:
-			d.times.upFirst, d.times.hasUp = binary.BigEndian.Uint32(b), d.times.hasUp|1
-		case fastLastUptime:
-			d.times.upLast, d.times.hasUp = binary.BigEndian.Uint32(b), d.times.hasUp|2
 		case fastDirection:
 			r.Direction = b[0]
 		case fastEndReason:

@@ -1,6 +1,7 @@
 package ipfix
 
 import (
+	"encoding/binary"
 	"math"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -71,6 +72,11 @@ type times struct {
 	hasUp           uint8     // 1 upFirst, 2 upLast
 	duration        flow.Time
 	boot            uint64 // element 160, milliseconds
+}
+
+// milliseconds takes the times of a record that has both in 8 bytes.
+func (t *times) milliseconds(first, last []byte) {
+	t.first, t.last = flow.Milli(binary.BigEndian.Uint64(first)), flow.Milli(binary.BigEndian.Uint64(last))
 }
 
 // set takes one time of a record.

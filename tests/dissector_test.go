@@ -1,8 +1,11 @@
 package tests
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/xml"
+	"io"
+	"iter"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -58,9 +61,10 @@ func (d *dissected) find(names ...string) (found *dissected) {
 }
 
 // dissect lets one tshark read datagrams to port 2055 as protocol, its cflow or sflow,
-// and returns a tree for each of them. Each group is one exporter with an address of
-// its own, so that its templates are its own.
-func dissect(t testing.TB, protocol string, groups ...[][]byte) [][]dissected {
+// and yields a tree for each of them, a group at a time: the trees of many datagrams
+// are large. Each group is one exporter with an address of its own, so that its
+// templates are its own.
+func dissect(t testing.TB, protocol string, groups ...[][]byte) iter.Seq2[int, []dissected] {
 	t.Helper()
 	tshark := peer(t, "tshark")
 	var packets []timedPacket
@@ -71,24 +75,59 @@ func dissect(t testing.TB, protocol string, groups ...[][]byte) [][]dissected {
 	}
 	file := filepath.Join(t.TempDir(), "flows.pcap")
 	writePcap(t, file, packets)
-	out, err := exec.Command(tshark, "-n", "-r", file, "-d", "udp.port==2055,"+protocol, "-T", "pdml", "-o",
-		"ip.check_checksum:TRUE").Output()
-	if err != nil {
-		t.Fatalf("tshark: %v\n%s", err, tail(string(out), 2000))
+	return func(yield func(int, []dissected) bool) {
+		cmd := exec.Command(tshark, "-n", "-r", file, "-d", "udp.port==2055,"+protocol, "-T", "pdml", "-o",
+			"ip.check_checksum:TRUE")
+		var complaint bytes.Buffer
+		cmd.Stderr = &complaint
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatalf("tshark: %v", err)
+		}
+		defer func() {
+			_ = out.Close() // where the reader has stopped, tshark does, too
+			_ = cmd.Wait()
+		}()
+		packets := xml.NewDecoder(out)
+		for i, datagrams := range groups {
+			trees := make([]dissected, len(datagrams))
+			for n := range trees {
+				if err := nextPacket(packets, &trees[n]); err != nil {
+					t.Fatalf("group %d, datagram %d: what tshark writes: %v\n%s", i, n, err,
+						tail(complaint.String(), 2000))
+				}
+			}
+			if !yield(i, trees) {
+				return
+			}
+		}
+		if err := nextPacket(packets, new(dissected)); err != io.EOF {
+			t.Fatalf("tshark reads more packets than were given to it: %v", err)
+		}
 	}
-	var doc struct {
-		Packets []dissected `xml:"packet"`
+}
+
+// nextPacket reads the next packet of a document of tshark. At its end that is io.EOF.
+func nextPacket(doc *xml.Decoder, into *dissected) error {
+	for {
+		token, err := doc.Token()
+		if err != nil {
+			return err
+		}
+		if start, ok := token.(xml.StartElement); ok && start.Name.Local == "packet" {
+			return doc.DecodeElement(into, &start)
+		}
 	}
-	if err := xml.Unmarshal(out, &doc); err != nil {
-		t.Fatalf("what tshark writes: %v", err)
-	}
-	if len(doc.Packets) != len(packets) {
-		t.Fatalf("tshark reads %d packets, %d were given to it", len(doc.Packets), len(packets))
-	}
-	trees := make([][]dissected, len(groups))
-	for i, datagrams := range groups {
-		trees[i] = doc.Packets[:len(datagrams)]
-		doc.Packets = doc.Packets[len(datagrams):]
+}
+
+// dissectOne is dissect for one exporter.
+func dissectOne(t testing.TB, protocol string, datagrams [][]byte) (trees []dissected) {
+	t.Helper()
+	for _, all := range dissect(t, protocol, datagrams) {
+		trees = all
 	}
 	return trees
 }

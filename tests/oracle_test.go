@@ -424,7 +424,11 @@ func TestTsharkReadsGeneratedDatagrams(t *testing.T) {
 			groups[i] = generatedDatagrams(t, protocol, mix, count)
 		}
 		sflow := len(groups) - 1
-		trees := append(dissect(t, "cflow", groups[:sflow]...), dissect(t, "sflow", groups[sflow])...)
+		trees := make([][]dissected, len(groups))
+		trees[sflow] = dissectOne(t, "sflow", groups[sflow])
+		for i, of := range dissect(t, "cflow", groups[:sflow]...) {
+			trees[i] = of
+		}
 		for i, protocol := range generatedProtocols {
 			t.Run(mix+" "+protocol, func(t *testing.T) {
 				if i == sflow {
@@ -519,7 +523,7 @@ func TestTsharkReadsWhatExportersSend(t *testing.T) {
 				break
 			}
 		}
-		compareSamples(t, datagrams, dissect(t, "sflow", datagrams)[0], packets)
+		compareSamples(t, datagrams, dissectOne(t, "sflow", datagrams), packets)
 	})
 }
 
@@ -555,7 +559,7 @@ func TestTsharkReadsCapturedSamples(t *testing.T) {
 		}
 		datagrams = append(datagrams, b)
 	}
-	fields := compareSamples(t, datagrams, dissect(t, "sflow", datagrams)[0], 6)
+	fields := compareSamples(t, datagrams, dissectOne(t, "sflow", datagrams), 6)
 	if len(fields) < 20 {
 		t.Errorf("compared were only %v", fields)
 	}

@@ -42,6 +42,7 @@ type dumpOptions struct {
 	compat      string
 	timeZone    string
 	report      report.Options
+	habits      dumpHabits
 }
 
 func newDumpCommand() *cobra.Command {
@@ -51,6 +52,14 @@ func newDumpCommand() *cobra.Command {
 		Short: "List and rank the flows of nfdump files",
 		Long:  dumpHelp(), Example: dumpExamples,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.habits.version {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), "flowgraf", versionString())
+				return err
+			}
+			args, err := o.habits.apply(&o, cmd.Flags(), args)
+			if err != nil {
+				return err
+			}
 			if o.verify != "" {
 				return verify(cmd, append([]string{o.verify}, args...), false)
 			}
@@ -60,6 +69,7 @@ func newDumpCommand() *cobra.Command {
 	}
 	o.addFlags(cmd.Flags())
 	o.addQueryFlags(cmd)
+	o.habits.addFlags(cmd)
 	cmd.MarkFlagsMutuallyExclusive("read", "tree")
 	cmd.MarkFlagsMutuallyExclusive("info", "write", "stat")
 	return cmd
@@ -142,6 +152,9 @@ func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []s
 	found, err := o.selected(warnings)
 	if err != nil {
 		return err
+	}
+	if done, err := o.habits.run(ctx, out, o, found.Files); done {
+		return errors.Join(append(found.Unreadable, err)...)
 	}
 	in := query.Input{Files: found.Files, Filter: filter}
 	if o.window != "" {

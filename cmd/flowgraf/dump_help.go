@@ -24,9 +24,9 @@ Files that are being written (nfcapd.current.*) are left out of directories;
 --current reads them too, up to the last block that has been written. A file that
 is named with -r is read in any case.
 
--t takes START or START-END, as 2026/11/22.13:30:00 or less of it, or +N or -N, the
-first or last N seconds of the files. Flows pass that overlap it; with --within those
-that begin and end in it, as with nfdump.
+-t takes START or START-END, as 2026/11/22.13:30:00, 2026-11-22T13:30:00 or less of it,
+or +N or -N, the first or last N seconds of the files. Flows pass that overlap it; with
+--within those that begin and end in it, as with nfdump.
 
 FILTER is nfdump's filter language, that of 1.7.1, 1.7.8 and 1.8 at once: only the
 flows that match it are listed, ranked or written. It may be several words. -f reads
@@ -36,7 +36,9 @@ metrics (in_snmp 5), and vm, portgroup, app, user and 'if name' with a name. A f
 that is wrong ends with exit code 254.
 
 -w writes the flows into a new file that nfdump 1.7 reads, whatever the layout of
-those read; -I prints the sums that the files keep of themselves.
+those read; -I prints the sums that the files keep of themselves, -g those of each file
+on a line. -i gives a file another ident, and -J compresses files anew, where they are:
+nothing else of them changes, but that files of other layouts become those of 1.7.
 
 -s takes element[:p][/order...], as in srcip, dstport/bytes or ip:p/packets.
 Elements: ` + wrap(strings.Join(query.Elements(), " "), 70) + `

@@ -64,3 +64,20 @@ func TestDumpSaysHowFilesAreNamed(t *testing.T) {
 		t.Errorf("-Z needs no file: %v", err)
 	}
 }
+
+// A value that is no number is told in words, for every command.
+func TestFlagsSayWhatTheyExpect(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"dump -r a -n x", `--top is "x": expected a whole number`},
+		{"dump -r a -n 99999999999999999999", `--top is "99999999999999999999": expected a whole number, not so large`},
+		{"replay -r a -p -1", `--port is "-1": expected a whole number from 0`},
+		{"replay -r a -z fast", `--speed is "fast": expected a number`},
+		{"dump -r a --current=perhaps", `--current is "perhaps": expected true or false`},
+		{"dump -r a --aggregate-by=", "-A: expected keys"},
+	} {
+		err := commandError(newRootCommand(), strings.Fields(c.args)...)
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s: %v; want %s", c.args, err, c.want)
+		}
+	}
+}

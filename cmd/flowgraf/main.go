@@ -12,10 +12,12 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // version is set by the linker: -X main.version=v1.2.3.
@@ -124,6 +126,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`,
 			return agent.run(cmd.Context())
 		},
 	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return wrongValue(err) })
 	agent.addFlags(root)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
@@ -209,4 +212,27 @@ func versionString() string {
 		return info.Main.Version
 	}
 	return "(devel)"
+}
+
+// wrongValue says of a flag's value that is no number what was expected, where the library
+// only says how it has tried to read it.
+func wrongValue(err error) error {
+	var wrong *pflag.InvalidValueError
+	var number *strconv.NumError
+	if !errors.As(err, &wrong) || !errors.As(err, &number) {
+		return err
+	}
+	flag, expected := wrong.GetFlag(), "a number"
+	switch kind := flag.Value.Type(); {
+	case kind == "bool":
+		expected = "true or false"
+	case strings.HasPrefix(kind, "uint"):
+		expected = "a whole number from 0"
+	case strings.HasPrefix(kind, "int"):
+		expected = "a whole number"
+	}
+	if errors.Is(err, strconv.ErrRange) {
+		expected += ", not so large"
+	}
+	return fmt.Errorf("--%s is %q: expected %s", flag.Name, wrong.GetValue(), expected)
 }

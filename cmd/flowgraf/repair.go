@@ -82,7 +82,11 @@ func repair(cmd *cobra.Command, args []string, dryRun bool) error {
 			fmt.Fprintf(out, "  %v\n", gap)
 		}
 	}
-	fmt.Fprintf(out, "files: %d, sound %d, mended %d, not mended %d\n", len(paths), len(paths)-mended-left, mended,
+	did := "mended"
+	if dryRun {
+		did = "to be mended"
+	}
+	fmt.Fprintf(out, "files: %d, sound %d, %s %d, not mended %d\n", len(paths), len(paths)-mended-left, did, mended,
 		left)
 	if left > 0 || dryRun && mended > 0 {
 		return fmt.Errorf("%d of %d files are damaged", left+mended, len(paths))

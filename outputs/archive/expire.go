@@ -126,7 +126,7 @@ func missing(dir string, l Limits) (int64, error) {
 func storedIn(dir string, loc *time.Location) ([]stored, error) {
 	var files []stored
 	err := eachFile(dir, func(e Entry) error {
-		slot, ok := slotTime(e.Name(), loc)
+		slot, ok := SlotTime(e.Name(), loc)
 		if !ok || e.Outside {
 			return nil
 		}
@@ -146,8 +146,9 @@ func storedIn(dir string, loc *time.Location) ([]stored, error) {
 	return files, err
 }
 
-// slotTime reads the time in the name of a complete file, false when it is none.
-func slotTime(name string, loc *time.Location) (time.Time, bool) {
+// SlotTime reads the begin of the slot, in the time zone of the archive, in the name of a
+// complete file, false when it is none.
+func SlotTime(name string, loc *time.Location) (time.Time, bool) {
 	digits, ok := strings.CutPrefix(name, "nfcapd.")
 	if rest, pcap := strings.CutPrefix(name, "pcap."); pcap {
 		rest, ok = strings.CutSuffix(strings.TrimSuffix(rest, ".zst"), ".pcap")

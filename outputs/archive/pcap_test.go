@@ -220,7 +220,7 @@ func TestPcapRotates(t *testing.T) {
 		t.Errorf("writing when closed: %v", err)
 	}
 	for _, name := range []string{"pcap.202611221200.pcap", "pcap.20261122120000-3.pcap.zst"} {
-		if _, ok := slotTime(name, time.UTC); !ok {
+		if _, ok := SlotTime(name, time.UTC); !ok {
 			t.Errorf("%s does not expire", name)
 		}
 	}

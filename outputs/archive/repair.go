@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/index"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
@@ -48,25 +49,13 @@ func (r *Repairer) Repair(path string, progress nffile.Progress) (done Repaired,
 		done.Sound = true
 		return done, nil
 	}
-	info, err := os.Lstat(path)
+	info, err := r.take(path)
 	if err != nil {
 		return done, err
 	}
-	switch {
-	case info.Mode()&os.ModeSymlink != 0:
-		return done, fmt.Errorf("%s is a link, which is not replaced: name the file itself", path)
-	case !info.Mode().IsRegular():
-		return done, fmt.Errorf("%s: expected a regular file", path)
-	}
-	if err := r.lock(path); err != nil {
-		return done, err
-	}
-	aside, mended := Aside(path), filepath.Join(filepath.Dir(path), mendedPrefix+filepath.Base(path))
+	aside, mended := Aside(path), mendedName(path)
 	if _, err := os.Lstat(aside); err == nil {
 		return done, fmt.Errorf("%s is there, the file before an earlier repair: move it away first", aside)
-	}
-	if err := os.Remove(mended); err != nil && !errors.Is(err, os.ErrNotExist) { // of a run that was killed
-		return done, err
 	}
 	if done.Salvaged, err = nffile.Salvage(path, mended, progress); err != nil {
 		return done, err
@@ -74,13 +63,56 @@ func (r *Repairer) Repair(path string, progress nffile.Progress) (done Repaired,
 	if r.DryRun {
 		return done, os.Remove(mended)
 	}
-	if err = takePlace(mended, path, aside, info); err != nil {
-		return done, errors.Join(err, os.Remove(mended))
+	return done, takePlace(mended, path, aside, info)
+}
+
+// Replace puts what write makes of a file into its place, with its permissions and its
+// time, at once: a crash leaves the old or the new one. The old one must be whole, and is
+// not kept. It is done where Repair would mend a file. When an error is returned the file
+// is what it was, unless that says otherwise.
+func (r *Repairer) Replace(path string, write func(into string) error) error {
+	report, err := nffile.Verify(path, nil)
+	if err != nil {
+		return err
 	}
-	if err := os.Remove(index.Path(path)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return done, err
+	if !report.Sound() || report.Open {
+		return fmt.Errorf("%s is damaged or being written: flowgraf verify says how", path)
 	}
-	return done, disk.SyncDir(filepath.Dir(path))
+	info, err := r.take(path)
+	if err != nil {
+		return err
+	}
+	mended := mendedName(path)
+	if err := write(mended); err != nil {
+		return err
+	}
+	return takePlace(mended, path, "", info)
+}
+
+// take makes sure that a file may be replaced, and that no program does it besides.
+func (r *Repairer) take(path string) (os.FileInfo, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case info.Mode()&os.ModeSymlink != 0:
+		return nil, fmt.Errorf("%s is a link, which is not replaced: name the file itself", path)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: expected a regular file", path)
+	}
+	if err := r.lock(path); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(mendedName(path)); err != nil && !errors.Is(err, os.ErrNotExist) { // of a run that was killed
+		return nil, err
+	}
+	return info, nil
+}
+
+// mendedName is the name of a new file until it takes its place.
+func mendedName(path string) string {
+	return filepath.Join(filepath.Dir(path), mendedPrefix+filepath.Base(path))
 }
 
 // Aside returns the name that a file has once another one has taken its place.
@@ -91,14 +123,37 @@ func Aside(path string) string {
 // mendedPrefix begins the name of a new file until it takes its place.
 const mendedPrefix = "nfcapd.current.mended-"
 
-// takePlace puts a file in the place of another, which is kept, at once.
+// takePlace puts a file in the place of another at once, with its permissions. That is
+// kept as aside, unless this is empty: then the new one has its time, too. When an error
+// says that nothing was replaced the new file is gone.
 func takePlace(mended, path, aside string, like os.FileInfo) error {
+	if err := place(mended, path, aside, like); err != nil {
+		return errors.Join(err, os.Remove(mended))
+	}
+	err := os.Remove(index.Path(path))
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	if err = errors.Join(err, disk.SyncDir(filepath.Dir(path))); err != nil {
+		return fmt.Errorf("%s has been replaced, but: %w", path, err)
+	}
+	return nil
+}
+
+// place is takePlace up to the new name.
+func place(mended, path, aside string, like os.FileInfo) error {
 	f, err := os.OpenFile(mended, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	if err := errors.Join(f.Chmod(like.Mode().Perm()), f.Sync(), f.Close()); err != nil {
 		return err
+	}
+	if aside == "" {
+		if err := os.Chtimes(mended, time.Time{}, like.ModTime()); err != nil {
+			return err
+		}
+		return os.Rename(mended, path)
 	}
 	if err := os.Link(path, aside); err != nil {
 		return fmt.Errorf("keeping the damaged file: %w", err)

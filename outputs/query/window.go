@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -41,14 +42,28 @@ func (w Window) overlaps(f *nffile.File) bool {
 // windowForms are nfdump's forms of a time, which may be shortened from the right.
 var windowForms = []string{"2006/01/02.15:04:05", "2006/01/02.15:04", "2006/01/02.15", "2006/01/02", "2006/01", "2006"}
 
+// isoDay is a day of ISO 8601, and what stands between it and an hour.
+var isoDay = regexp.MustCompile(`(\d{4})-(\d\d)-(\d\d)(?:[T ](\d))?`)
+
+// nfdumpTimes writes the times of ISO 8601 in a window as nfdump's.
+func nfdumpTimes(text string) string {
+	return isoDay.ReplaceAllStringFunc(text, func(day string) string {
+		part := isoDay.FindStringSubmatch(day)
+		if part[4] != "" {
+			part[4] = "." + part[4]
+		}
+		return part[1] + "/" + part[2] + "/" + part[3] + part[4]
+	})
+}
+
 // ParseWindow reads a window as nfdump's -t has it: START or START-END, each as
-// 2026/11/22.13:30:00 and shortened from the right as wanted, in a location; or +N and
-// -N, the first and last N seconds of the files.
+// 2026/11/22.13:30:00 or 2026-11-22T13:30:00 and shortened from the right as wanted, in a
+// location; or +N and -N, the first and last N seconds of the files.
 func ParseWindow(text string, files []string, loc *time.Location) (Window, error) {
 	if strings.HasPrefix(text, "+") || strings.HasPrefix(text, "-") {
 		return relativeWindow(text, files)
 	}
-	from, to, two := strings.Cut(text, "-")
+	from, to, two := strings.Cut(nfdumpTimes(text), "-")
 	var w Window
 	var err error
 	if w.From, err = parseTime(from, loc); err == nil && two {

@@ -72,7 +72,16 @@ func TestWindow(t *testing.T) {
 			t.Errorf("%s: %d flows overlap it, expected %d", text, totals.Records, want)
 		}
 	}
-	for _, text := range []string{"", "yesterday", "+x", "2026/11/22-2026/11/21", "2026-11-22"} {
+	for iso, text := range map[string]string{"2026-11-22": "2026/11/22", "2026-11-22T02:05": "2026/11/22.02:05",
+		"2026-11-22 02:01:15-2026-11-22 02:02:10": "2026/11/22.02:01:15-2026/11/22.02:02:10",
+		"2026-11-21-2026/11/22.01":                "2026/11/21-2026/11/22.01"} {
+		w, err := ParseWindow(iso, files, time.UTC)
+		must(t, err)
+		if want, err := ParseWindow(text, files, time.UTC); err != nil || w != want {
+			t.Errorf("%s is %+v, expected what %s is, %+v: %v", iso, w, text, want, err)
+		}
+	}
+	for _, text := range []string{"", "yesterday", "+x", "2026/11/22-2026/11/21", "2026-11-22T", "2026-11"} {
 		if w, err := ParseWindow(text, files, time.UTC); err == nil {
 			t.Errorf("window %q is taken: %v", text, w)
 		}

@@ -172,15 +172,17 @@ func TestStopEndsUnderTraffic(t *testing.T) {
 	<-done
 }
 
-// TestListenerCountsDrops fills a small buffer while nobody reads.
+// TestListenerCountsDrops fills a small buffer while nobody reads: what is sent either
+// arrives or is counted.
 func TestListenerCountsDrops(t *testing.T) {
+	const sent = 500
 	hold := make(chan struct{})
 	l := NewListener(ListenerOptions{Address: "udp://127.0.0.1:0", ReadBuffer: 4096})
-	if err := l.Start(func([]Datagram) { <-hold }); err != nil {
+	var got atomic.Uint64
+	if err := l.Start(func(list []Datagram) { <-hold; got.Add(uint64(len(list))) }); err != nil {
 		t.Fatal(err)
 	}
 	defer l.Stop()
-	defer close(hold)
 	if _, ok := l.socket.drops(); !ok {
 		t.Skip("the system does not tell")
 	}
@@ -189,13 +191,20 @@ func TestListenerCountsDrops(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	for range 500 {
+	for range sent {
 		if _, err := conn.Write(make([]byte, 1400)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := l.Drops(); got < 400 || got > 500 {
-		t.Errorf("got %d drops, want most of 500", got)
+	drops := l.Drops()
+	if drops == 0 {
+		t.Error("nothing was dropped")
+	}
+	close(hold)
+	for deadline := time.Now().Add(time.Minute); got.Load()+drops != sent; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d datagrams came and %d were dropped, want %d together", got.Load(), drops, sent)
+		}
 	}
 }
 
@@ -222,8 +231,8 @@ func TestBothWaysToCountDropsAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if drops := l.Drops(); drops < 150 {
-		t.Errorf("got %d drops, want most of 200", drops)
+	if l.Drops() == 0 {
+		t.Error("nothing was dropped")
 	}
 	close(hold)
 	// A datagram that asks may itself be dropped, so both counts are read anew.

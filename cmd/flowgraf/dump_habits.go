@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/flowgraf/flowgraf/outputs/archive"
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/outputs/query"
+)
+
+// dumpHabits are options of nfdump that scripts have, beside the newer way to say the
+// same.
+type dumpHabits struct {
+	version, gnuplot, sorted bool
+	lz4, bz2                 bool
+	ident, recompress        string
+	refused                  map[string]*string
+}
+
+// refusedHabits are options of nfdump that are not here, and what to do instead.
+var refusedHabits = map[string]string{
+	"x": "the extension maps of nfdump 1.6 are not shown: nothing needs them, -v tells whether a file is whole",
+	"l": "rows are chosen by their sums with -P, as in -a -P 'packets > 100'",
+	"L": "rows are chosen by their sums with -P, as in -a -P 'bytes > 1m'",
+	"C": "there is no file of options to read",
+	"D": "names of hosts are not looked up",
+}
+
+// addFlags adds the options. They are short and hidden, as --help shows the newer ones.
+func (h *dumpHabits) addFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVarP(&h.version, "version", "V", false, "the version, and nothing else")
+	f.BoolVarP(&h.gnuplot, "gnuplot", "g", false, "the sums of each file on a line, for gnuplot")
+	f.StringVarP(&h.ident, "ident", "i", "", "give the file of -r this `ident`, and nothing else")
+	f.StringVarP(&h.recompress, "recompress", "J", "",
+		"compress the files anew where they are, by `method`: 0 none, 1 lzo, 2 bz2, 3 lz4, 4 zstd, or its name")
+	f.BoolVarP(&h.sorted, "sorted", "m", false, "as -O tstart")
+	f.BoolVarP(&h.lz4, "lz4", "y", false, "as -z lz4")
+	f.BoolVarP(&h.bz2, "bz2", "j", false, "as -z bz2")
+	h.refused = map[string]*string{}
+	for letter := range refusedHabits {
+		long := "nfdump-" + letter
+		h.refused[letter] = f.StringP(long, letter, "", "")
+		f.MarkHidden(long)
+	}
+	for _, name := range []string{"sorted", "lz4", "bz2"} {
+		f.MarkHidden(name)
+	}
+	f.Lookup("compression").NoOptDefVal = "lzo" // what a bare -z is in nfdump
+	cmd.MarkFlagsMutuallyExclusive("compression", "lz4", "bz2")
+	cmd.MarkFlagsMutuallyExclusive("order", "sorted")
+	cmd.MarkFlagsMutuallyExclusive("ident", "recompress", "write", "gnuplot", "info", "stat")
+}
+
+// apply sets what the options are short for, and returns the words that are not the value
+// of -z, which may stand behind it as a word of its own.
+func (h *dumpHabits) apply(o *dumpOptions, flags *pflag.FlagSet, args []string) ([]string, error) {
+	for _, letter := range slices.Sorted(func(yield func(string) bool) {
+		flags.Visit(func(f *pflag.Flag) {
+			if _, refused := h.refused[f.Shorthand]; refused {
+				yield(f.Shorthand)
+			}
+		})
+	}) {
+		return args, fmt.Errorf("-%s of nfdump: %s", letter, refusedHabits[letter])
+	}
+	if flags.Changed("aggregate-by") && o.query.keys == "" {
+		return args, errors.New("-A: expected keys, as in -A srcip4/24,dstport, or -a for connections")
+	}
+	switch {
+	case h.lz4:
+		o.compression = "lz4"
+	case h.bz2:
+		o.compression = "bz2"
+	case flags.Changed("compression") && o.compression == "lzo":
+		at := slices.IndexFunc(args, func(word string) bool {
+			_, _, err := nffile.ParseCompression(word)
+			return err == nil
+		})
+		if at >= 0 {
+			o.compression = args[at]
+			args = slices.Delete(slices.Clone(args), at, at+1)
+		}
+	}
+	if h.sorted {
+		o.query.order = "tstart"
+	}
+	return args, nil
+}
+
+// run does what takes the place of a list, and says whether there was something.
+func (h *dumpHabits) run(ctx context.Context, out io.Writer, o *dumpOptions, files []string) (done bool, err error) {
+	switch {
+	case h.gnuplot:
+		return true, plot(out, files)
+	case h.ident != "" || h.recompress != "":
+		return true, h.rewrite(ctx, out, o, files)
+	}
+	return false, nil
+}
+
+// compressions are nfdump's numbers of them.
+var compressions = []string{"none", "lzo", "bz2", "lz4", "zstd"}
+
+// rewrite gives files another ident, or compresses them anew, where they are.
+func (h *dumpHabits) rewrite(ctx context.Context, out io.Writer, o *dumpOptions, files []string) error {
+	opt := nffile.Options{Extended: true, Ident: h.ident}
+	if h.ident != "" && o.files.Range != "" {
+		return errors.New("-i: expected one file, named with -r")
+	}
+	if err := nffile.CheckIdent(h.ident); err != nil {
+		return fmt.Errorf("-i: %w", err)
+	}
+	var r archive.Repairer
+	defer r.Close()
+	for _, path := range files {
+		f, err := nffile.OpenFile(path)
+		if err != nil {
+			return err
+		}
+		was := f.Ident()
+		opt.Compression, opt.Level = f.Header().Compression, 0
+		f.Close()
+		if h.recompress != "" {
+			name := h.recompress
+			if i := strings.Index("01234", name); len(name) == 1 && i >= 0 {
+				name = compressions[i]
+			}
+			if opt.Compression, opt.Level, err = nffile.ParseCompression(name); err != nil {
+				return fmt.Errorf("-J: %w", err)
+			}
+		}
+		err = r.Replace(path, func(into string) error {
+			_, err := query.Input{Files: []string{path}}.Write(ctx, into, opt)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("%s is what it was: %w", path, err)
+		}
+		if h.ident != "" {
+			fmt.Fprintf(out, "%s ident: %s -> %s\n", path, was, h.ident)
+		} else {
+			fmt.Fprintf(out, "File %s compression changed\n", path)
+		}
+	}
+	return nil
+}
+
+// plot prints the sums of each file on a line, as nfdump's -g does: the time is that of
+// the file's name.
+func plot(out io.Writer, files []string) error {
+	fmt.Fprintln(out, "# yyyy-mm-dd HH:MM:SS,flows,packets,bytes")
+	var errs []error
+	for _, path := range files {
+		_, stat, err := query.Info([]string{path})
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		begin, ok := archive.SlotTime(filepath.Base(path), time.UTC) // printed as it stands there
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s: no time in its name, expected nfcapd.YYYYmmddHHMM", path))
+			continue
+		}
+		fmt.Fprintf(out, "%s,%d,%d,%d\n", begin.Format(time.DateTime), stat.Flows, stat.Packets, stat.Bytes)
+	}
+	return errors.Join(errs...)
+}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/flowgraf/flowgraf/relay/control"
@@ -178,13 +179,25 @@ func (a *admin) tell(request control.Request, ids []string) (response control.Re
 			mail.Due = time.Time{}
 			mail.Waits = []control.Wait{{Host: "this spool", Why: "no relay is running on it, so nothing is tried"}}
 		}
-		mail.Attempts = status.Attempts
+		mail.Attempts = max(status.Attempts, tries(m))
 		if request.Command == control.Show {
 			mail.Message = string(m.Body)
 		}
 		response.Mails = append(response.Mails, mail)
 	}
 	return response
+}
+
+// tries is how often the recipient that was asked for most has been asked for, as far as
+// the spool knows.
+func tries(m *queue.Mail) int {
+	count := make([]int, len(m.To))
+	for _, r := range m.Results {
+		if r.Host != "" && !r.Told { // else nobody was asked, or it is the note that the sender knows
+			count[r.Recipient]++
+		}
+	}
+	return slices.Max(count)
 }
 
 func describe(m *queue.Mail) control.Mail {
@@ -198,7 +211,7 @@ func describe(m *queue.Mail) control.Mail {
 	for _, r := range m.Results {
 		answer := r.Text
 		if r.Code != 0 {
-			answer = fmt.Sprintf("%d %s", r.Code, r.Text)
+			answer = fmt.Sprintf("%d %s", r.Code, strings.TrimSpace(r.Status+" "+r.Text))
 		}
 		if r.Host != "" {
 			answer = r.Host + ": " + answer

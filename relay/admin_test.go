@@ -194,7 +194,12 @@ func TestListOfPartlyFailed(t *testing.T) {
 	}
 	m := response.Mails[0]
 	if m.State != "waiting" || m.To[0].State != "failed" || m.To[1].State != "deferred" ||
-		!strings.Contains(m.To[0].Answer, "550 no such user") {
+		!strings.Contains(m.To[0].Answer, "550 5.1.1 no such user") || m.Attempts == 0 {
 		t.Errorf("%+v", m)
+	}
+	do(t, opts.Spool, control.Bounce, m.ID)
+	response, err = Control(opts.Spool, control.Request{Command: control.List, Failed: true})
+	if err != nil || len(response.Mails) != 1 || response.Mails[0].State != "failed" || response.Mails[0].Attempts == 0 {
+		t.Errorf("once it has failed: %+v, %v", response, err)
 	}
 }

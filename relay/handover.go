@@ -22,8 +22,8 @@ import (
 // unclaimed is how long a relay that was left runs without a successor.
 const unclaimed = time.Minute
 
-// recoverable is the number of waiting mails up to which a relay with a Recover function
-// is taken over whole.
+// recoverable is the number of waiting mails up to which a relay with alert rules is taken
+// over whole.
 const recoverable = 1000
 
 // running are the relays of this process.
@@ -142,7 +142,7 @@ func (r *Relay) identity() [sha256.Size]byte {
 	if err != nil { // options are plain values, their functions are left out
 		panic(err)
 	}
-	return sha256.Sum256(append(b, r.signer.Identity()...))
+	return sha256.Sum256(append(append(b, r.signer.Identity()...), r.hidden...))
 }
 
 // takeOver makes r the same relay as old, which goes on running. It tells whether it
@@ -151,7 +151,7 @@ func (r *Relay) takeOver(old *Relay) (bool, error) {
 	if old.identity() != r.identity() {
 		return false, nil
 	}
-	if r.opts.Recover != nil {
+	if r.alerts != nil {
 		waiting := old.sender.List()
 		if len(waiting) > recoverable {
 			return false, nil
@@ -162,7 +162,7 @@ func (r *Relay) takeOver(old *Relay) (bool, error) {
 				envelopes = append(envelopes, m.Envelope)
 			}
 		}
-		if err := r.opts.Recover(envelopes); err != nil {
+		if err := r.recoverAlerts(envelopes); err != nil {
 			return false, err
 		}
 	}

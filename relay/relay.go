@@ -44,10 +44,12 @@ type Options struct {
 	// Auth says whether the users of SMTPD must log in: AuthRequired, the default with
 	// users, or AuthOptional.
 	Auth string
+	// Users may log in there.
+	Users []User `json:"-"`
 	// SenderDomains are those that mail may come from, with "<>" for the null
 	// sender; none: all.
 	SenderDomains []string
-	// SMTPD are the listener's own options: users, HELO, lines, limits, times. What the
+	// SMTPD are the listener's own options: HELO, lines, limits, times. What the
 	// other fields here say is set by this package.
 	SMTPD smtpd.Options
 	// Hostname is our name in greetings and trace fields.
@@ -59,14 +61,20 @@ type Options struct {
 	// Smarthosts are next servers and places, see delivery.ParseSmarthost, tried in
 	// this order.
 	Smarthosts []string
-	// Delivery are the sender's own options: TLS, credentials, connections, age. What
-	// the other fields here say is set by this package.
+	// Login is for smarthosts; TLSCA a PEM file with the certificates that they are
+	// verified by, the system's when empty.
+	Login Login `json:"-"`
+	TLSCA string
+	// Delivery are the sender's own options: TLS, connections, age. What the other fields
+	// here say is set by this package.
 	Delivery delivery.Options
 	// LocalDomains are names of this host, besides Hostname and "localhost", whose
 	// addresses Aliases and VisibleDomain are for, see package rewrite.
 	LocalDomains  []string
 	VisibleDomain string
 	Aliases       map[string][]string
+	// AliasesFile, in the form of /etc/aliases, has more of them.
+	AliasesFile string
 	// LocalRecipients says who has a mailbox at these names: RecipientsAny (the
 	// default), RecipientsAliases or RecipientsUsers.
 	LocalRecipients string
@@ -78,15 +86,17 @@ type Options struct {
 	// KeepConnections is how long the connections of clients stay open behind Stop, for a
 	// next process, see KeepConnections the function; 0: not.
 	KeepConnections time.Duration
-	// Recover is called by Start with the mails that wait, before any is delivered;
-	// may be nil.
-	Recover func(waiting []queue.Envelope) error `json:"-"`
-	// Monitor counts and logs; may be nil.
+	// Alerts are rules on the samples of Apply, whose mails leave by this relay.
+	// RecipientMails and DigestInterval bound them, see package alert.
+	Alerts         []Rule        `json:"-"`
+	RecipientMails int           `json:"-"`
+	DigestInterval time.Duration `json:"-"`
+	// Log takes log lines, Count is called with every count and must not block; both may
+	// be nil.
+	Log   Logger                                    `json:"-"`
+	Count func(event Event, reason string, n int64) `json:"-"`
+	// Monitor counts and logs; nil: one is made of Log and Count.
 	Monitor *monitor.Monitor `json:"-"`
-	// Hidden stands for what SMTPD's Users and Delivery's Credentials and TLSConfig hide in
-	// functions: it is the same only when they are the same. With it, a relay that a reload does not
-	// change goes on as it is.
-	Hidden string
 
 	policyTransport http.RoundTripper // of MTA-STS, in tests
 }
@@ -101,6 +111,8 @@ type Relay struct {
 	hosts   []delivery.Smarthost
 	rules   *rewrite.Rules
 	signer  *dkim.Signer // nil without a key
+	alerts  *alerts      // nil without rules
+	hidden  string       // a sum of what the options do not show: secrets, contents of files
 
 	resolver *net.Resolver
 	addrs    []string // listened on
@@ -114,13 +126,31 @@ type Relay struct {
 	admin  *control.Server // nil when the socket could not be made
 }
 
-// New checks the options without touching network or disk. The error names each
-// option that is wrong.
+// ErrLocked is wrapped by the error of Start when another process has the spool.
+var ErrLocked = queue.ErrLocked
+
+// What Options of the packages below are made of.
+type (
+	// Logger takes log lines; a Telegraf logger is one.
+	Logger = monitor.Logger
+	// Event is what is counted.
+	Event = monitor.Event
+	// HeloRule says which names clients may give.
+	HeloRule = smtpd.HeloRule
+	// TLSMode says when connections are encrypted.
+	TLSMode = delivery.TLSMode
+)
+
+// New checks the options without touching the network; files that they name are read. The
+// error names each option that is wrong.
 func New(opts Options) (*Relay, error) {
 	r := &Relay{opts: opts}
 	var errs []error
 	fail := func(err error) { errs = append(errs, err) }
 	var err error
+	if opts.Monitor == nil {
+		r.opts.Monitor = monitor.New(opts.Log, opts.Count)
+	}
 	if r.opts.Hostname, err = address.ParseDomain(opts.Hostname); err != nil {
 		fail(fmt.Errorf("hostname: %w", err))
 	}
@@ -131,11 +161,13 @@ func New(opts Options) (*Relay, error) {
 		r.policy, err = policy.New(opts.RelayNets, opts.RelayDomains)
 		fail(err)
 	}
+	fail(r.configureUsers())
 	fail(r.configureListeners())
 	if len(opts.Smarthosts) == 0 {
 		fail(errors.New(`smarthosts is empty: expected at least one "smtp://host:port", ` +
 			`or "mx://" for the recipients' own servers`))
 	}
+	fail(r.readAliases())
 	if r.opts.Hostname != "" {
 		fail(r.configureRewriting())
 	}
@@ -149,7 +181,11 @@ func New(opts Options) (*Relay, error) {
 		r.hosts = append(r.hosts, h)
 	}
 	fail(opts.SMTPD.Check())
+	fail(r.configureLogin())
+	fail(r.configureTLS())
 	fail(opts.Delivery.Check())
+	fail(r.configureAlerts())
+	r.hideSecrets()
 	if opts.KeepConnections < 0 {
 		fail(errors.New("keep_connections must not be negative: expected 0 to end them, or a positive value"))
 	}
@@ -276,8 +312,8 @@ func (r *Relay) open(ctx context.Context, server *smtpd.Server) error {
 	if err != nil {
 		return abandon(server, fmt.Errorf("spool %q: %w", r.opts.Spool, err))
 	}
-	if r.opts.Recover != nil {
-		if err := r.opts.Recover(waiting); err != nil {
+	if r.alerts != nil {
+		if err := r.recoverAlerts(waiting); err != nil {
 			return abandon(server, errors.Join(err, q.Close()))
 		}
 	}

@@ -111,6 +111,8 @@ func judge(pkg, imported string) string {
 		return "plugins never imports outputs"
 	case toRelay && from > 1:
 		return "only outputs/smtp_relay and cmd know the relay"
+	case toRelay && pkg == "outputs/smtp_relay" && imported != "relay":
+		return "outputs/smtp_relay reaches no package below relay"
 	case !toRelay && layerOf(imported) < from:
 		return "imports point downwards"
 	}
@@ -128,7 +130,9 @@ func TestJudgeRefusesWhatTheDesignForbids(t *testing.T) {
 		{"plugins/decoding", "github.com/influxdata/telegraf", true},
 		{"outputs/nfdump", module + "plugins/decoding", true},
 		{"plugins/decoding", module + "plugins/inputs/netflow", false},
-		{"outputs/smtp_relay", module + "relay/alert", true},
+		{"outputs/smtp_relay", module + "relay", true},
+		{"outputs/smtp_relay", module + "relay/alert", false},
+		{"cmd/flowgraf", module + "relay/control", true},
 		{"plugins/ipfix", module + "plugins/packet", true},
 		{"plugins/ipfix", module + "plugins/sflow", false},
 		{"plugins/ipfix", module + "plugins/collector", false},

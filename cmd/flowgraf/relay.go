@@ -2,9 +2,7 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"runtime"
 	"strings"
@@ -12,9 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flowgraf/flowgraf/relay"
-	"github.com/flowgraf/flowgraf/relay/exim"
 	"github.com/flowgraf/flowgraf/relay/keeper"
-	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 func newRelayCommand() *cobra.Command {
@@ -71,24 +67,9 @@ func keepConnections() {
 }
 
 func importExim(out io.Writer, file string) error {
-	f, err := storage.Open(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s: no such file: expected exim4's settings, which Debian keeps in "+
-			"/etc/exim4/update-exim4.conf.conf", file)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s: this user may not read it: run it as root, or give it a copy", file)
-	case err != nil:
-		return err
-	}
-	defer f.Close()
-	settings, err := exim.Read(f)
+	text, err := relay.ImportExim(file)
 	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	text, err := settings.TOML()
-	if err != nil {
-		return fmt.Errorf("%s: not taken over:\n  %s", file, strings.ReplaceAll(err.Error(), "\n", "\n  "))
+		return errors.New(strings.ReplaceAll(err.Error(), "\n", "\n  "))
 	}
 	_, err = io.WriteString(out, text)
 	return err

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowgraf/flowgraf/relay/exim"
+	"github.com/flowgraf/flowgraf/relay"
 )
 
 // exim4 is Debian's exim with the configuration that update-exim4.conf has made of
@@ -146,11 +146,11 @@ func TestImportOpensNothing(t *testing.T) {
 				"dc_relay_nets='127.0.0.2/32'\ndc_relay_domains='relay.example'\ndc_smarthost='192.0.2.25::25'\n" +
 				"dc_readhost='relay.example'\ndc_hide_mailname='true'\ndc_use_split_config='false'\ndc_localdelivery='mail_spool'\n"
 			peer := newExim(t, settings)
-			read, err := exim.Read(strings.NewReader(settings))
-			if err != nil {
+			file := filepath.Join(t.TempDir(), "update-exim4.conf.conf")
+			if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			text, err := read.TOML()
+			text, err := relay.ImportExim(file)
 			if (err != nil) != (kind == "none") {
 				t.Fatalf("import: %v", err)
 			}

@@ -1,19 +1,15 @@
 // Package smtp_relay is the Telegraf output through which alerts leave: a mail
 // relay for monitoring systems, and alert rules on the metrics themselves. It holds
-// the configuration; the work is done by the packages below relay.
+// the configuration; the work is done by package relay, and it knows none below that.
 package smtp_relay
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -25,19 +21,10 @@ import (
 
 	"github.com/flowgraf/flowgraf/plugins/outcome"
 	"github.com/flowgraf/flowgraf/relay"
-	"github.com/flowgraf/flowgraf/relay/alert"
-	"github.com/flowgraf/flowgraf/relay/delivery"
-	"github.com/flowgraf/flowgraf/relay/monitor"
-	"github.com/flowgraf/flowgraf/relay/queue"
-	"github.com/flowgraf/flowgraf/relay/smtpd"
-	"github.com/flowgraf/flowgraf/relay/storage"
 )
 
 //go:embed sample.conf
 var sampleConfig string
-
-// stateFile is the name of the alerts' state in the spool.
-const stateFile = "alert.state"
 
 const (
 	waitingInterval = 5 * time.Second // the length of the queue is published
@@ -96,50 +83,76 @@ type SMTPRelay struct {
 	Log                  telegraf.Logger     `toml:"-"`
 	Statistics           *selfstat.Collector `toml:"-"`
 
-	monitor    *monitor.Monitor
 	statistics *statistics
 	relay      *relay.Relay
-	applying   sync.Mutex    // one call of engine at a time
-	engine     *alert.Engine // nil without alerts
 	cancel     context.CancelFunc
 	tasks      sync.WaitGroup
 }
 
 // options makes the relay's options of the plugin's.
 func (p *SMTPRelay) options() (relay.Options, error) {
-	var longLines error
+	var err error
 	switch p.LongLines {
 	case "", "refuse", "relay":
 	default:
-		longLines = fmt.Errorf(`long_lines is %q: expected "refuse" or "relay"`, p.LongLines)
+		err = fmt.Errorf(`long_lines is %q: expected "refuse" or "relay"`, p.LongLines)
 	}
-	tlsConfig, tlsErr := p.tlsConfig()
-	users, usersErr := p.verifiers()
-	hidden, hiddenErr := p.hidden()
-	credentials, credentialsErr := p.credentials()
-	aliases, aliasesErr := p.allAliases()
-	return relay.Options{
-		Listen: p.Listen, TLSCert: p.TLSCert, TLSKey: p.TLSKey, Auth: p.Auth,
+	o := relay.Options{
+		Listen: p.Listen, TLSCert: p.TLSCert, TLSKey: p.TLSKey, Auth: p.Auth, Users: p.users(),
 		Hostname: p.Hostname, RelayNets: p.RelayNets, RelayDomains: p.RelayDomains, SenderDomains: p.SenderDomains,
-		SMTPD: smtpd.Options{
-			Users: users, Helo: smtpd.HeloRule(p.Helo), LongLines: p.LongLines == "relay",
-			MaxMessageSize: int64(p.MaxMessageSize), MaxHeaderSize: int64(p.MaxHeaderSize),
-			MaxConnections: p.MaxConnections, Limits: smtpd.Limits{Connections: p.MaxClientConnections,
-				Messages: p.MaxClientMessages, Recipients: p.MaxClientRecipients},
-			CommandTimeout: time.Duration(p.CommandTimeout), DataTimeout: time.Duration(p.DataTimeout),
-			SessionTimeout: time.Duration(p.SessionTimeout),
-		},
-		Spool: p.Spool, Smarthosts: p.Smarthosts, DNSServers: p.DNSServers,
-		Delivery: delivery.Options{
-			TLS: delivery.TLSMode(p.SmarthostTLS), TLSConfig: tlsConfig, MXTLS: delivery.TLSMode(p.MXTLS),
-			Credentials: credentials, AuthInClear: p.SmarthostAuthOver == "any",
-			HostConnections: p.SmarthostConnections, HostMails: p.SmarthostMessages,
-			ExpireAfter: time.Duration(p.ExpireAfter),
-		},
+		Spool: p.Spool, Smarthosts: p.Smarthosts, DNSServers: p.DNSServers, TLSCA: p.TLSCA,
+		Login: relay.Login{Username: p.Username, Password: get(&p.Password), TokenFile: p.TokenFile,
+			PasswordFile: p.PasswordFile, Mechanism: p.SmarthostAuth, Over: p.SmarthostAuthOver},
 		LocalDomains: p.LocalDomains, LocalRecipients: p.LocalRecipients, VisibleDomain: p.VisibleDomain,
-		Aliases: aliases, DKIMDomain: p.DKIMDomain, DKIMSelector: p.DKIMSelector, DKIMKey: p.DKIMKey,
-		KeepConnections: time.Duration(p.KeepConnections), Monitor: p.monitor, Hidden: hidden,
-	}, errors.Join(tlsErr, longLines, usersErr, hiddenErr, credentialsErr, aliasesErr)
+		Aliases: p.Aliases, AliasesFile: p.AliasesFile,
+		DKIMDomain: p.DKIMDomain, DKIMSelector: p.DKIMSelector, DKIMKey: p.DKIMKey,
+		KeepConnections: time.Duration(p.KeepConnections),
+		RecipientMails:  p.RecipientMails, DigestInterval: time.Duration(p.DigestInterval),
+		Count: p.statistics.add,
+	}
+	if p.Log != nil {
+		o.Log = p.Log
+	}
+	for i := range p.Alerts {
+		o.Alerts = append(o.Alerts, p.Alerts[i].rule())
+	}
+	in := &o.SMTPD
+	in.Helo, in.LongLines = relay.HeloRule(p.Helo), p.LongLines == "relay"
+	in.MaxMessageSize, in.MaxHeaderSize = int64(p.MaxMessageSize), int64(p.MaxHeaderSize)
+	in.MaxConnections, in.Limits.Connections = p.MaxConnections, p.MaxClientConnections
+	in.Limits.Messages, in.Limits.Recipients = p.MaxClientMessages, p.MaxClientRecipients
+	in.CommandTimeout, in.DataTimeout = time.Duration(p.CommandTimeout), time.Duration(p.DataTimeout)
+	in.SessionTimeout = time.Duration(p.SessionTimeout)
+	out := &o.Delivery
+	out.TLS, out.MXTLS = relay.TLSMode(p.SmarthostTLS), relay.TLSMode(p.MXTLS)
+	out.HostConnections, out.HostMails = p.SmarthostConnections, p.SmarthostMessages
+	out.ExpireAfter = time.Duration(p.ExpireAfter)
+	return o, err
+}
+
+// users gives those who may log in.
+func (p *SMTPRelay) users() []relay.User {
+	var list []relay.User
+	for i := range p.Users {
+		u := &p.Users[i]
+		list = append(list, relay.User{Name: u.Name, PasswordHash: u.PasswordHash, Password: get(&u.Password)})
+	}
+	return list
+}
+
+// get reads a secret, anew each time; it is nil for none.
+func get(secret *config.Secret) func() (string, error) {
+	if secret.Empty() {
+		return nil
+	}
+	return func() (string, error) {
+		value, err := secret.Get()
+		if err != nil {
+			return "", err
+		}
+		defer value.Destroy()
+		return value.String(), nil
+	}
 }
 
 // User is somebody who may log in: a hash or a password is given.
@@ -168,8 +181,8 @@ type Alert struct {
 	MaxMails   int             `toml:"max_mails"`
 }
 
-func (a *Alert) rule() alert.Rule {
-	return alert.Rule{
+func (a *Alert) rule() relay.Rule {
+	return relay.Rule{
 		Name: a.Name, Where: a.Where, ID: a.ID, Message: a.Message,
 		Crit: a.Crit, Warn: a.Warn, Info: a.Info, CritReset: a.CritReset, WarnReset: a.WarnReset,
 		InfoReset: a.InfoReset,
@@ -187,87 +200,17 @@ func (p *SMTPRelay) Init() error {
 	if len(p.Listen) == 0 && len(p.Alerts) == 0 {
 		idleErr = errors.New(`nothing to do: expected "listen" to take mail, or an "alert" table, or both`)
 	}
-	var log monitor.Logger
-	if p.Log != nil {
-		log = p.Log
-	}
 	p.statistics = newStatistics(p.Statistics)
-	p.monitor = monitor.New(log, p.statistics.add)
 	if p.Hostname == "" {
 		var problem string
-		if p.Hostname, problem = relay.Hostname(); problem != "" {
-			p.monitor.Warnf("hostname: %s", problem)
+		if p.Hostname, problem = relay.Hostname(); problem != "" && p.Log != nil {
+			p.Log.Warnf("hostname: %s", problem)
 		}
 	}
-	opts, optionsErr := p.options()
-	var alertErr, relayErr error
-	if len(p.Alerts) > 0 {
-		p.engine, alertErr = p.newEngine()
-		opts.Recover = p.recoverAlerts
-	}
+	opts, err := p.options()
+	var relayErr error
 	p.relay, relayErr = relay.New(opts)
-	return errors.Join(idleErr, optionsErr, alertErr, relayErr)
-}
-
-func (p *SMTPRelay) tlsConfig() (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if p.TLSCA == "" {
-		return c, nil
-	}
-	pem, err := storage.ReadFile(p.TLSCA, maxPEM)
-	if err != nil {
-		return nil, fmt.Errorf("tls_ca: %w", err)
-	}
-	c.RootCAs = x509.NewCertPool()
-	if !c.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("tls_ca: %q has no certificate in PEM form", p.TLSCA)
-	}
-	return c, nil
-}
-
-func (p *SMTPRelay) newEngine() (*alert.Engine, error) {
-	rules := make([]alert.Rule, len(p.Alerts))
-	for i := range p.Alerts {
-		rules[i] = p.Alerts[i].rule()
-	}
-	return alert.New(alert.Options{
-		Rules: rules, Hostname: p.Hostname, StateFile: filepath.Join(p.Spool, stateFile),
-		Hold: p.hold, Monitor: p.monitor,
-		RecipientMails: p.RecipientMails, DigestInterval: time.Duration(p.DigestInterval),
-	})
-}
-
-// recoverAlerts completes the alerts' state from the mails that wait.
-func (p *SMTPRelay) recoverAlerts(waiting []queue.Envelope) error {
-	var changes []alert.Change
-	for _, env := range waiting {
-		if env.Origin != queue.OriginAlert {
-			continue
-		}
-		var c alert.Change
-		if err := json.Unmarshal(env.Note, &c); err != nil {
-			p.monitor.Warnf("mail %s: its change of level cannot be read: %v", env.ID, err)
-			continue
-		}
-		changes = append(changes, c)
-	}
-	return p.engine.Recover(changes)
-}
-
-// hold stores an alert mail in the spool.
-func (p *SMTPRelay) hold(mail *alert.Mail) (func(), error) {
-	note, err := json.Marshal(mail.Change)
-	if err != nil {
-		return nil, err
-	}
-	env := &queue.Envelope{
-		ID: p.relay.NewID(), From: mail.From, To: mail.To, Received: time.Now().UTC(),
-		Origin: queue.OriginAlert, Note: note, Critical: mail.Change.Level == alert.Critical,
-	}
-	if err := p.relay.Hold(env, mail.Message); err != nil {
-		return nil, err
-	}
-	return func() { p.relay.Release(env) }, nil
+	return errors.Join(idleErr, err, relayErr)
 }
 
 // Check tells whether the plugin could start now: whether the listeners' ports are
@@ -281,7 +224,7 @@ func (p *SMTPRelay) Connect() error {
 	if err := p.relay.Start(context.Background()); err != nil {
 		err = p.explain(err)
 		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL) ||
-			errors.Is(err, queue.ErrLocked) {
+			errors.Is(err, relay.ErrLocked) {
 			return &outcome.Startup{Err: err}
 		}
 		return err
@@ -289,13 +232,19 @@ func (p *SMTPRelay) Connect() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	for _, addr := range p.relay.Addrs() {
-		p.monitor.Infof("takes mail on %s", addr)
+		p.infof("takes mail on %s", addr)
 	}
 	p.tasks.Go(func() { p.publishWaiting(ctx) })
-	if p.engine != nil {
+	if len(p.Alerts) > 0 {
 		p.tasks.Go(func() { p.tickAlerts(ctx) })
 	}
 	return nil
+}
+
+func (p *SMTPRelay) infof(format string, args ...any) {
+	if p.Log != nil {
+		p.Log.Infof(format, args...)
+	}
 }
 
 // explain adds what to do to errors that an administrator can mend.
@@ -348,12 +297,7 @@ func (p *SMTPRelay) tickAlerts(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			p.applying.Lock()
-			err := p.engine.Tick(now)
-			p.applying.Unlock()
-			if err != nil {
-				p.monitor.LimitedWarnf("alert tick", "%v; tried again", err)
-			}
+			p.relay.Tick(now)
 		}
 	}
 }
@@ -374,17 +318,14 @@ func (p *SMTPRelay) Close() error {
 // Write implements telegraf.Output. It never waits for the network; when it
 // returns nil, the mails that the metrics caused are on disk.
 func (p *SMTPRelay) Write(metrics []telegraf.Metric) error {
-	if p.engine == nil {
+	if len(p.Alerts) == 0 {
 		return nil
 	}
-	samples := make([]alert.Sample, len(metrics))
+	samples := make([]relay.Sample, len(metrics))
 	for i, m := range metrics {
-		samples[i] = alert.Sample{Name: m.Name(), Tags: m.Tags(), Fields: m.Fields(), Time: m.Time()}
+		samples[i] = relay.Sample{Name: m.Name(), Tags: m.Tags(), Fields: m.Fields(), Time: m.Time()}
 	}
-	p.applying.Lock()
-	done, err := p.engine.Apply(samples)
-	p.applying.Unlock()
-	if err != nil {
+	if done, err := p.relay.Apply(samples); err != nil {
 		return &outcome.Partial{Err: err, Accepted: done}
 	}
 	return nil

@@ -1,13 +1,12 @@
 package smtp_relay
 
 import (
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/influxdata/telegraf/selfstat"
 
-	"github.com/flowgraf/flowgraf/relay/monitor"
+	"github.com/flowgraf/flowgraf/relay"
 )
 
 // statistics carries the relay's counters to Telegraf's statistics of itself, where
@@ -20,24 +19,17 @@ type statistics struct {
 }
 
 type statKey struct {
-	event  monitor.Event
+	event  relay.Event
 	reason string
 }
 
 func newStatistics(collector *selfstat.Collector) *statistics {
-	s := &statistics{collector: collector, stats: map[statKey]selfstat.Stat{}}
-	for _, event := range []monitor.Event{
-		monitor.Accepted, monitor.AcceptedBytes, monitor.Connections, monitor.Delivered, monitor.LatencyMS,
-		monitor.PutOff, monitor.Bounced,
-	} {
-		s.add(event, "", 0)
-	}
-	return s
+	return &statistics{collector: collector, stats: map[statKey]selfstat.Stat{}}
 }
 
-// add is a monitor's hook. Reasons are words of the relay and names of alerts, so
+// add counts. Reasons are words of the relay and names of alerts, so
 // their number is bounded.
-func (s *statistics) add(event monitor.Event, reason string, n int64) {
+func (s *statistics) add(event relay.Event, reason string, n int64) {
 	if stat := s.get(event, reason); stat != nil {
 		stat.Incr(n)
 	}
@@ -58,7 +50,7 @@ const maxSeries = 1000
 
 // get gives the statistic of an event, nil outside of an agent. The collector is
 // not safe for concurrent use by itself.
-func (s *statistics) get(event monitor.Event, reason string) selfstat.Stat {
+func (s *statistics) get(event relay.Event, reason string) selfstat.Stat {
 	if s.collector == nil {
 		return nil
 	}
@@ -70,20 +62,8 @@ func (s *statistics) get(event monitor.Event, reason string) selfstat.Stat {
 		if len(s.stats) >= maxSeries {
 			return nil
 		}
-		stat = s.collector.Register("smtp_relay", string(event), tagsOf(event, reason))
+		stat = s.collector.Register("smtp_relay", string(event), event.Labels(reason))
 		s.stats[key] = stat
 	}
 	return stat
-}
-
-// tagsOf makes tags of a reason.
-func tagsOf(event monitor.Event, reason string) map[string]string {
-	if event == monitor.Deferred {
-		host, code, _ := strings.Cut(reason, " ")
-		return map[string]string{"host": host, "code": code}
-	}
-	if reason == "" {
-		return nil
-	}
-	return map[string]string{"reason": reason}
 }

@@ -4,6 +4,7 @@ package monitor
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -78,12 +79,28 @@ const logEvery = time.Minute
 // maxLimited bounds the keys of rate-limited lines.
 const maxLimited = 1000
 
-// New makes a Monitor. log and hook may be nil; hook is called with every count
-// and must not block.
+// New makes a Monitor. log and hook may be nil; hook is called with every count, and with
+// 0 for each event that has no reason, and must not block.
 func New(log Logger, hook func(event Event, reason string, n int64)) *Monitor {
 	m := &Monitor{counts: map[counterKey]int64{}, limited: map[string]*limit{}}
 	m.to.Store(&target{log, hook})
+	for _, event := range []Event{Accepted, AcceptedBytes, Connections, Delivered, LatencyMS, PutOff, Bounced} {
+		m.Add(event, "", 0)
+	}
 	return m
+}
+
+// Labels takes a reason apart, as the labels of a series: "host" and "code" of Deferred, else
+// "reason"; nil without one.
+func (e Event) Labels(reason string) map[string]string {
+	switch {
+	case e == Deferred:
+		host, code, _ := strings.Cut(reason, " ")
+		return map[string]string{"host": host, "code": code}
+	case reason == "":
+		return nil
+	}
+	return map[string]string{"reason": reason}
 }
 
 // Redirect sends lines and counts to where they go from other. Both may be nil.

@@ -60,7 +60,8 @@ type part struct {
 	size    int
 	index   []uint32
 	reverse []counters
-	rest    Cell // of the keys beyond the bound
+	rest    Cell       // of the keys beyond the bound
+	heap    []standing // see Displace
 	touched uint64
 }
 

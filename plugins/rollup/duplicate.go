@@ -1,0 +1,147 @@
+package rollup
+
+import (
+	"fmt"
+	"math/bits"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// Deduplicate says how traffic that was seen at several places is counted once.
+type Deduplicate uint8
+
+// The ways.
+const (
+	DeduplicateOff     Deduplicate = iota
+	DeduplicateIngress             // flows that were seen going out are left out
+	DeduplicateRank                // see twins
+)
+
+var deduplicates = []string{DeduplicateOff: "off", DeduplicateIngress: "ingress", DeduplicateRank: "rank"}
+
+// ParseDeduplicate reads a name; "" is "off".
+func ParseDeduplicate(name string) (Deduplicate, error) {
+	if name == "" {
+		return DeduplicateOff, nil
+	}
+	if i := slices.Index(deduplicates, name); i >= 0 {
+		return Deduplicate(i), nil
+	}
+	return 0, fmt.Errorf("expected 'off', 'ingress' or 'rank', got %q%s", name, suggest(name, deduplicates))
+}
+
+// drops says whether a flow is left out.
+func (d Deduplicate) drops(r *flow.Record, twin bool) bool {
+	switch d {
+	case DeduplicateIngress:
+		return !flow.CountIngress.Counts(r)
+	case DeduplicateRank:
+		return twin
+	}
+	return false
+}
+
+// twins finds flows that another observer has told of: another exporter, or the same one
+// of the other direction. Of the flows of the same addresses, ports and protocol at a time
+// those of one observer count, of whom the first came; where one of a better rank tells of
+// them too, its flows count from the next on. It is safe for concurrent use.
+type twins struct {
+	rank   []netip.Prefix
+	seed   uint64
+	shards [twinShards]twinShard
+}
+
+const (
+	twinShards  = 64
+	twinBuckets = 1 << 9 // of a shard
+	twinWays    = 4      // entries of a bucket
+)
+
+// twinShard is the entries whose hashes begin alike: 24 bytes each, 3 MiB in all.
+type twinShard struct {
+	mu      sync.Mutex
+	entries []twinEntry // made when the first flow comes
+}
+
+// twinEntry is who tells of a flow.
+type twinEntry struct {
+	flow     uint64 // hash
+	last     uint64 // end of what has been counted, milliseconds since 1970
+	observer uint32 // hash
+	rank     uint32
+}
+
+// newTwins returns twins that prefer some exporters, the first most.
+func newTwins(rank []netip.Prefix) *twins { return &twins{rank: rank, seed: rand.Uint64()} }
+
+// mix adds a number to a hash.
+func mix(h, v uint64) uint64 {
+	high, low := bits.Mul64(h^v, 0x9E3779B97F4A7C15)
+	return high ^ low
+}
+
+// hash returns the hash of what makes a flow.
+func (t *twins) hash(r *flow.Record) uint64 {
+	src, dst := flow.ValueOf(r.Src), flow.ValueOf(r.Dst)
+	h := mix(mix(t.seed, src.Hi), src.Lo+1)
+	h = mix(mix(h, dst.Hi+2), dst.Lo+3)
+	return mix(h, uint64(r.SrcPort)<<32|uint64(r.DstPort)<<16|uint64(r.Proto)|1<<48)
+}
+
+// observer returns the hash of who saw a flow.
+func (t *twins) observer(r *flow.Record) uint32 {
+	a := flow.ValueOf(r.Exporter)
+	return uint32(mix(mix(mix(t.seed, a.Hi), a.Lo+1), uint64(r.Direction)+1))
+}
+
+// rankOf returns the place of an exporter in the rank, 0 the best.
+func (t *twins) rankOf(a netip.Addr) uint32 {
+	i := slices.IndexFunc(t.rank, func(p netip.Prefix) bool { return p.Contains(a) })
+	if i < 0 {
+		i = len(t.rank)
+	}
+	return uint32(i)
+}
+
+// is says whether another one has told of a flow.
+func (t *twins) is(r *flow.Record) bool {
+	h, observer, rank := t.hash(r), t.observer(r), t.rankOf(r.Exporter)
+	first, last := r.First.Milli(), r.Last.Milli()
+	shard := &t.shards[h>>58]
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if shard.entries == nil {
+		shard.entries = make([]twinEntry, twinBuckets*twinWays)
+	}
+	bucket := shard.entries[h%twinBuckets*twinWays:][:twinWays]
+	e := &bucket[0]
+	for i := range bucket {
+		if bucket[i].flow == h {
+			return bucket[i].twin(observer, rank, first, last)
+		}
+		if bucket[i].last < e.last {
+			e = &bucket[i]
+		}
+	}
+	*e = twinEntry{h, last, observer, rank}
+	return false
+}
+
+// twin says whether a flow is one of which the observer of e tells.
+func (e *twinEntry) twin(observer, rank uint32, first, last uint64) bool {
+	switch {
+	case e.observer == observer:
+		e.last, e.rank = max(e.last, last), rank
+		return false
+	case first > e.last: // another flow, later on
+		e.observer, e.rank, e.last = observer, rank, last
+		return false
+	case rank < e.rank:
+		e.observer, e.rank, e.last = observer, rank, max(e.last, last)
+	}
+	return true
+}

@@ -1,0 +1,196 @@
+package rollup
+
+import (
+	"math/bits"
+	"time"
+
+	"github.com/flowgraf/flowgraf/plugins/aggregate"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// Feeder gives flows to the roll-ups of a Set, for one goroutine. It gathers some before
+// it adds them, so that their look-ups wait for memory together.
+type Feeder struct {
+	set     *Set
+	lanes   []lane
+	values  [aggregate.Batch]value
+	n       int
+	scratch scratch
+}
+
+// value is what is summed of a flow.
+type value struct {
+	first, last                uint64 // milliseconds since 1970
+	flows, packets, bytes      uint64
+	scaledPackets, scaledBytes uint64
+	src, dst                   uint64 // hashes of the addresses
+}
+
+// scratch is what adding takes.
+type scratch struct {
+	cells  [aggregate.Batch]aggregate.Cell
+	missed [aggregate.Batch]uint8
+}
+
+// lane is the flows of a feeder that a roll-up takes: their keys, and numbers in values.
+type lane struct {
+	*rollup
+	set    *Set
+	keys   []uint64
+	values [aggregate.Batch]uint8
+	n      int
+	twins  uint64
+
+	// The numbers of texts, of this round.
+	asked   uint64
+	names   map[string]uint32
+	strings map[string]uint32
+}
+
+// NewFeeder returns a Feeder.
+func (s *Set) NewFeeder() *Feeder {
+	f := &Feeder{set: s, lanes: make([]lane, len(s.rollups))}
+	for i, r := range s.rollups {
+		f.lanes[i] = lane{rollup: r, set: s, keys: make([]uint64, aggregate.Batch*r.words),
+			names: map[string]uint32{}, strings: map[string]uint32{}}
+	}
+	return f
+}
+
+// Begin is called before flows are added, by any goroutine, End when their feeders are
+// flushed. No window closes in between.
+func (s *Set) Begin() { s.mu.RLock() }
+
+// End ends what Begin begins.
+func (s *Set) End() { s.mu.RUnlock() }
+
+// Add takes a flow, of which it keeps nothing. Events, which are no traffic, are the
+// caller's to leave out.
+func (f *Feeder) Add(r *flow.Record) {
+	if f.n == len(f.values) {
+		f.Flush()
+	}
+	f.values[f.n].set(f.set, r)
+	twin := f.set.twins != nil && f.set.twins.is(r)
+	for i := range f.lanes {
+		f.lanes[i].add(r, uint8(f.n), twin)
+	}
+	f.n++
+}
+
+// set takes the numbers of a flow.
+func (v *value) set(s *Set, r *flow.Record) {
+	v.first, v.last = r.First.Milli(), r.Last.Milli()
+	v.flows = max(1, r.Flows)
+	v.packets, v.bytes = r.Packets, r.Bytes
+	v.scaledPackets, v.scaledBytes = r.Packets, r.Bytes
+	if r.SamplingRate > 1 {
+		v.scaledPackets, v.scaledBytes = r.Scale(r.Packets), r.Scale(r.Bytes)
+	}
+	if s.distinct {
+		v.src, v.dst = s.hash(flow.ValueOf(r.Src)), s.hash(flow.ValueOf(r.Dst))
+	}
+}
+
+// hash returns the hash of an address, never 0.
+func (s *Set) hash(v flow.Value) uint64 {
+	high, low := bits.Mul64(v.Lo^s.seed, 0x9E3779B97F4A7C15)
+	h := high ^ low ^ v.Hi
+	h = (h ^ h>>33) * 0xff51afd7ed558ccd
+	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
+	return max(1, h^h>>33)
+}
+
+// overflow is the first word of the key of flows whose tags have no numbers left.
+const overflow = ^uint64(0)
+
+// add takes a flow where it matches.
+func (l *lane) add(r *flow.Record, number uint8, twin bool) {
+	if l.filter != nil && !l.filter.Match(r, nil) {
+		return
+	}
+	if l.Deduplicate != DeduplicateOff && (twin || r.Direction == 1) && l.Deduplicate.drops(r, twin) {
+		l.twins++
+		return
+	}
+	key := l.keys[l.n*l.words : (l.n+1)*l.words]
+	clear(key)
+	for i := range l.tags {
+		has, full := l.tags[i].put(key, r, l)
+		if full {
+			clear(key)
+			key[0] = overflow
+			break
+		}
+		if has {
+			key[0] |= 1 << i
+		}
+	}
+	l.values[l.n] = number
+	l.n++
+}
+
+// number returns the number of a text.
+func (l *lane) number(text string) uint32 {
+	l.refresh()
+	id, ok := l.names[text]
+	if !ok {
+		if id = l.texts.number(text, l.round); id != noText {
+			l.names[text] = id
+		}
+	}
+	return id
+}
+
+// octets returns the number of the text of a field.
+func (l *lane) octets(f flow.Field, r *flow.Record) uint32 {
+	l.refresh()
+	b := r.Octets(f)
+	id, ok := l.strings[string(b)]
+	if !ok {
+		if id = l.texts.number(l.set.textOf(r, f), l.round); id != noText {
+			l.strings[string(b)] = id
+		}
+	}
+	return id
+}
+
+// refresh forgets the numbers of a round that is over.
+func (l *lane) refresh() {
+	if l.asked != l.round {
+		clear(l.names)
+		clear(l.strings)
+		l.asked = l.round
+	}
+}
+
+// Flush adds what has been gathered.
+func (f *Feeder) Flush() {
+	for i := range f.lanes {
+		if l := &f.lanes[i]; l.n|int(l.twins) != 0 {
+			l.flush(f)
+		}
+	}
+	f.n = 0
+}
+
+// flush adds what a lane has gathered.
+func (l *lane) flush(f *Feeder) {
+	r := l.rollup
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.windows) == 0 { // before Start: nothing is lost
+		r.open(time.Now().Round(0))
+	}
+	r.counts.Twins += l.twins
+	l.twins = 0
+	r.counts.Flows += uint64(l.n)
+	if r.Spread > 0 {
+		for i := range l.n {
+			r.spread(l.keys[i*r.words:(i+1)*r.words], &f.values[l.values[i]])
+		}
+	} else if l.n > 0 {
+		r.windows[len(r.windows)-1].addAll(l, f)
+	}
+	l.n = 0
+}

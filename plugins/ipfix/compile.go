@@ -171,11 +171,12 @@ type plan struct {
 	uptime   bool     // first or last count from the start of the exporter
 	boot     bool     // the start of the exporter is told
 	hasICMP  bool
-	tunnel   bool // a flow inside another: see tunnel.go
-	event    bool // state changes of a firewall or an address translator
-	section  bool // first bytes of a packet (see section.go)
-	lists    bool // structured data (see lists.go)
-	selects  bool // how the flow was selected
+	tunnel   bool     // a flow inside another: see tunnel.go
+	once     flow.Set // of tunnel: the inner header's that come once
+	event    bool     // state changes of a firewall or an address translator
+	section  bool     // first bytes of a packet (see section.go)
+	lists    bool     // structured data (see lists.go)
+	selects  bool     // how the flow was selected
 
 	// steady says that a record of the template sets the same fields as the one
 	// before it, so that Next need not start from Base.
@@ -239,6 +240,7 @@ func compile(fields []FieldSpec, v9 bool) plan {
 	if p.hasICMP {
 		keepDstPort(moves)
 	}
+	p.once = c.toldOnce()
 	p.totals = c.totals()
 	p.divide(fields, moves)
 	p.steady = !p.section && !p.tunnel && !p.lists && p.steadyTails()

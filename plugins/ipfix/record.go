@@ -316,10 +316,15 @@ func orAddr(a netip.Addr, b []byte) netip.Addr {
 	return a
 }
 
-// The protocol numbers whose ports are type and code.
+// Protocol numbers; the ports of ICMP are type and code.
 const (
-	protoICMP   = 1
-	protoICMPv6 = 58
+	protoICMP    = 1
+	protoTCP     = 6
+	protoUDP     = 17
+	protoDCCP    = 33
+	protoICMPv6  = 58
+	protoSCTP    = 132
+	protoUDPLite = 136
 )
 
 // finish sets what depends on several fields of the record.
@@ -331,7 +336,7 @@ func (d *RecordDecoder) finish(t *Template, r *flow.Record) {
 		d.unfold(r)
 	}
 	if t.plan.tunnel {
-		d.inner.apply(r)
+		d.inner.apply(r, t.plan.once)
 	}
 	if t.plan.hasICMP && (r.Proto == protoICMP || r.Proto == protoICMPv6) {
 		r.DstPort = r.ICMP

@@ -88,6 +88,24 @@ func fieldOf(f FieldSpec) flow.Field {
 	return noField
 }
 
+// toldOnce returns the fields of a template with a flow inside another that no element tells
+// for the second time, and that stand behind an address of the inner header: they are of
+// that one.
+func (c *compiler) toldOnce() (once flow.Set) {
+	behind, again := false, flow.Set{}
+	for i, f := range c.fields {
+		of := fieldOf(f)
+		switch {
+		case c.inner[i]:
+			behind = behind || of == flow.Src || of == flow.Dst
+			again.Add(of)
+		case behind && (of == flow.Proto || of == flow.SrcPort || of == flow.DstPort):
+			once.Add(of)
+		}
+	}
+	return once.Without(again)
+}
+
 // set takes a value of the inner flow; of several the last one that is not zero, as
 // that is of the innermost.
 func (in *innerFlow) set(f flow.Field, b []byte) {
@@ -128,8 +146,9 @@ func (in *innerFlow) isTold() bool {
 	return in.src.IsValid() && !in.src.IsUnspecified() || in.dst.IsValid() && !in.dst.IsUnspecified()
 }
 
-// apply makes the inner flow the record's, and the outer addresses its tunnel.
-func (in *innerFlow) apply(r *flow.Record) {
+// apply makes the inner flow the record's, and the outer addresses its tunnel; once are
+// the fields that the template has once, for the inner header.
+func (in *innerFlow) apply(r *flow.Record, once flow.Set) {
 	if !in.isTold() {
 		return
 	}
@@ -139,14 +158,10 @@ func (in *innerFlow) apply(r *flow.Record) {
 	if !r.TunDst.IsValid() || r.TunDst.IsUnspecified() {
 		r.TunDst = r.Dst
 	}
-	if r.TunProto == 0 {
-		r.TunProto = r.Proto
-	}
-	r.Present = r.Present.Union(flow.SetOf(flow.TunSrc, flow.TunDst, flow.TunProto))
-	in.ports(r)
-	r.Src, r.Dst, r.Proto = in.src, in.dst, in.proto
+	r.Present = r.Present.Union(flow.SetOf(flow.TunSrc, flow.TunDst, flow.Src, flow.Dst))
+	in.transport(r, once)
+	r.Src, r.Dst = in.src, in.dst
 	r.IPVersion = 0
-	r.Present = r.Present.Union(endpoints)
 	if in.has.Has(flow.TCPFlags) {
 		r.TCPFlags = in.flags
 	}
@@ -161,6 +176,34 @@ func (in *innerFlow) apply(r *flow.Record) {
 	}
 }
 
+// transport exchanges the protocol and the ports. What the record tells once is of the
+// inner header where it stands behind that one's addresses, or where the outer one cannot
+// have it: a protocol that carries no tunnel, the ports of one without any.
+func (in *innerFlow) transport(r *flow.Record, once flow.Set) {
+	outer, told := r.Proto, r.Has(flow.Proto)
+	again := in.has.Has(flow.Proto)
+	switch {
+	case again:
+		r.Proto = in.proto
+		r.Present.Add(flow.Proto)
+	case told && (once.Has(flow.Proto) || !carriesTunnels(outer)):
+		outer, told = 0, false
+	default:
+		r.Proto = 0
+		r.Present.Remove(flow.Proto)
+	}
+	if told {
+		if r.TunProto == 0 {
+			r.TunProto = outer
+		}
+		r.Present.Add(flow.TunProto)
+	}
+	ports := flow.SetOf(flow.SrcPort, flow.DstPort)
+	if in.has.Meets(ports) || !once.Meets(ports) && told && outer == protoUDP {
+		in.ports(r)
+	}
+}
+
 // ports exchanges the ports. Those of the outer header are kept where there are any.
 func (in *innerFlow) ports(r *flow.Record) {
 	if r.TunSrcPort == 0 && r.TunDstPort == 0 && r.SrcPort|r.DstPort != 0 {
@@ -169,6 +212,18 @@ func (in *innerFlow) ports(r *flow.Record) {
 		r.Present.Add(flow.TunDstPort)
 	}
 	r.SrcPort, r.DstPort = in.srcPort, in.dstPort
+	r.Present.Add(flow.SrcPort)
+	r.Present.Add(flow.DstPort)
+}
+
+// carriesTunnels says whether a header of IP may follow one of the protocol (IANA's
+// protocol numbers): behind TCP, ICMP and their like there is none.
+func carriesTunnels(proto uint8) bool {
+	switch proto {
+	case protoICMP, protoTCP, protoICMPv6, protoDCCP, protoSCTP, protoUDPLite:
+		return false
+	}
+	return true
 }
 
 // outerUse returns the field that the outer header's element is written from, in a

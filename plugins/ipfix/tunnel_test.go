@@ -15,6 +15,7 @@ func TestFlowInsideAnother(t *testing.T) {
 	in4 := []ipfix.FieldSpec{f(8, 4), f(12, 4)}
 	ports := []ipfix.FieldSpec{f(7, 2), f(11, 2), f(4, 1)}
 	in6 := []ipfix.FieldSpec{f(27, 16), f(28, 16)}
+	proto := []ipfix.FieldSpec{f(4, 1)}
 	counts := []ipfix.FieldSpec{f(1, 4), f(2, 4)}
 	join := func(lists ...[]ipfix.FieldSpec) (all []ipfix.FieldSpec) {
 		for _, l := range lists {
@@ -30,13 +31,17 @@ func TestFlowInsideAnother(t *testing.T) {
 		fields       []ipfix.FieldSpec
 		outer, inner [2]netip.Addr
 		proto        uint8
+		once         bool // the ports come once
 	}{
-		{"SRv6, IPv4 inside", join(in6, ports, counts, in4, ports), outer6, inner4, 4},
-		{"SRv6, IPv6 inside", join(in6, ports, counts, in6, ports), outer6, inner6, 41},
-		{"IP in IP", join(in4, ports, in4, ports, counts), outer4, inner4, 4},
-		{"6in4", join(in4, ports, in6, ports, counts), outer4, inner6, 41},
-		{"only the addresses come again", join(in4, in4, ports, counts), outer4, inner4, 0},
-		{"either family inside", join(in6, ports, counts, in4, in6, ports), outer6, inner4, 4},
+		{"SRv6, IPv4 inside", join(in6, ports, counts, in4, ports), outer6, inner4, 4, false},
+		{"SRv6, IPv6 inside", join(in6, ports, counts, in6, ports), outer6, inner6, 41, false},
+		{"IP in IP", join(in4, ports, in4, ports, counts), outer4, inner4, 4, false},
+		{"6in4", join(in4, ports, in6, ports, counts), outer4, inner6, 41, false},
+		{"only the addresses come again", join(in4, in4, ports, counts), outer4, inner4, 0, true},
+		{"the ports come once, behind", join(in4, proto, counts, in4, ports), outer4, inner4, 4, true},
+		{"the ports come once, before", join(in6, ports, counts, in4, proto), outer6, inner4, 43, true},
+		{"the ports come once, behind a transport's", join(in4, proto, in4, ports, counts), outer4, inner4, 17, true},
+		{"either family inside", join(in6, ports, counts, in4, in6, ports), outer6, inner4, 4, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tunnelled := flow.Record{Src: c.inner[0], Dst: c.inner[1], SrcPort: 1111, DstPort: 2222, Proto: 17,
@@ -52,13 +57,11 @@ func TestFlowInsideAnother(t *testing.T) {
 			}
 			var got []flow.Record
 			decode(t, tmpl, e.End(), func(r *flow.Record) { got = append(got, *r) })
-			again := len(c.fields) > 9 // the ports and the protocol
+			if c.once {
+				tunnelled.TunSrcPort, tunnelled.TunDstPort = 0, 0
+			}
 			for i, want := range []flow.Record{tunnelled, plain, tunnelled} {
 				r := &got[i]
-				if !again && i != 1 { // told once: they are whose they are
-					want.SrcPort, want.DstPort, want.Proto = 0, 0, 0
-					r.SrcPort, r.DstPort, r.Proto, r.TunProto = 0, 0, 0, 0
-				}
 				if r.Src != want.Src || r.Dst != want.Dst || r.SrcPort != want.SrcPort || r.DstPort != want.DstPort ||
 					r.Proto != want.Proto ||
 					r.TunSrc != want.TunSrc || r.TunDst != want.TunDst || r.TunProto != want.TunProto ||
@@ -66,7 +69,7 @@ func TestFlowInsideAnother(t *testing.T) {
 					r.Has(flow.TunSrc) != want.TunSrc.IsValid() {
 					t.Errorf("record %d:\n got %+v\nwant %+v", i, *r, want)
 				}
-				if again && (r.TunSrcPort != want.TunSrcPort || r.TunDstPort != want.TunDstPort) {
+				if r.TunSrcPort != want.TunSrcPort || r.TunDstPort != want.TunDstPort {
 					t.Errorf("record %d: outer ports %d and %d, want %d and %d", i, r.TunSrcPort, r.TunDstPort,
 						want.TunSrcPort, want.TunDstPort)
 				}
@@ -88,5 +91,32 @@ func TestFramesOfATunnel(t *testing.T) {
 	if r.Src != netip.MustParseAddr("192.0.2.1") || r.InSrcMAC[5] != 3 || r.InDstMAC[5] != 4 ||
 		r.TunSrc != netip.MustParseAddr("198.51.100.1") {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// TestWhatATunnelTellsOnce holds whose the protocol and the ports are that a record with
+// two headers has once: of what stands before the inner addresses the protocol decides.
+func TestWhatATunnelTellsOnce(t *testing.T) {
+	outer, inner := "c6336401c6336402", "c0000201c0000202"
+	addrs := []ipfix.FieldSpec{f(8, 4), f(12, 4)}
+	head := append(append([]ipfix.FieldSpec{}, addrs...), f(4, 1), f(7, 2), f(11, 2))
+	for _, c := range []struct {
+		name           string
+		proto          string
+		port, tunPort  uint16
+		want, tunProto uint8
+	}{
+		{"TCP carries no tunnel", "06", 1111, 0, 6, 0},
+		{"nor does ICMP", "01", 1111, 0, 1, 0},
+		{"IP in IP has no ports", "04", 1111, 0, 0, 4},
+		{"a routing header neither", "2b", 1111, 0, 0, 43},
+		{"UDP carries tunnels", "11", 0, 1111, 0, 17},
+	} {
+		r := one(t, flow.Record{}, outer+c.proto+"0457"+"08ae"+inner, append(head, addrs...)...)
+		if r.Src != netip.MustParseAddr("192.0.2.1") || r.TunSrc != netip.MustParseAddr("198.51.100.1") ||
+			r.SrcPort != c.port || r.TunSrcPort != c.tunPort || r.Proto != c.want || r.TunProto != c.tunProto ||
+			r.Has(flow.Proto) != (c.want != 0) || r.Has(flow.TunProto) != (c.tunProto != 0) {
+			t.Errorf("%s: got %+v", c.name, r)
+		}
 	}
 }

@@ -159,6 +159,8 @@ func TestOutCounters(t *testing.T) {
 	more := flow.Record{Packets: 6, OutPackets: 10, Bytes: 530, OutBytes: 638}
 	less := flow.Record{Packets: 3, OutPackets: 2, Bytes: 265, OutBytes: 319}
 	same := flow.Record{Packets: 4, OutPackets: 4, Bytes: 90, OutBytes: 90}
+	large := flow.Record{Packets: 10, OutPackets: 8, Bytes: 600, OutBytes: 9000} // a download
+	tunnel := flow.Record{Packets: 2, OutPackets: 2, Bytes: 120, OutBytes: 220}  // 50 bytes are added to each
 	for _, c := range []struct {
 		name string
 		mode flow.OutCounters
@@ -170,7 +172,12 @@ func TestOutCounters(t *testing.T) {
 		{"ignore", flow.OutIgnore, []flow.Record{more}, []uint64{530}},
 		{"learned to be the other direction", flow.OutLearned, []flow.Record{same, more, less, same},
 			[]uint64{90, 530, 638, 265, 319, 90, 90}},
-		{"never learned", flow.OutLearned, []flow.Record{same, less}, []uint64{90, 265}},
+		{"some are dropped", flow.OutLearned, []flow.Record{same, less, same, tunnel, less},
+			[]uint64{90, 265, 90, 120, 265}},
+		{"most are fewer", flow.OutLearned, []flow.Record{less, same, less, less}, []uint64{265, 319, 90, 265, 319,
+			265, 319}},
+		{"more bytes than headers explain", flow.OutLearned, []flow.Record{same, same, large, same},
+			[]uint64{90, 90, 600, 9000, 90, 90}},
 	} {
 		o := Options{SplitBiflows: true,
 			Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32),

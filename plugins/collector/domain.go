@@ -60,6 +60,7 @@ type domain struct {
 	complained   bool            // an error has been logged
 	again        bool            // it reports flows with running totals again
 	outReverse   atomic.Bool     // what it counts as sent is the other direction
+	outFewer     atomic.Int32    // records that count fewer packets as sent, less those that count as many
 	doubted      bool            // a sampling rate that cannot be has been logged
 	cardless     bool            // flows whose line card is not known have been logged
 

@@ -23,10 +23,7 @@ func (dom *domain) outCounters(r *flow.Record) bool {
 	case flow.OutSame:
 		return false
 	case flow.OutLearned:
-		if differ(r) {
-			dom.outReverse.Store(true)
-		}
-		if !dom.outReverse.Load() {
+		if !dom.learnOut(r) {
 			return false
 		}
 	}
@@ -42,16 +39,55 @@ func (dom *domain) outCounters(r *flow.Record) bool {
 	return true
 }
 
-// differ says whether a record counts other packets behind the device than before it:
-// more of them, as fewer may have been dropped, and bytes alone may differ by headers.
-func differ(r *flow.Record) bool {
+// learnOut learns from a record whether its exporter counts the other direction behind the
+// device, and returns what it knows: once a record cannot be about the same packets, or
+// while more records count fewer of them than as many. A device that drops packets counts
+// fewer of them in a few records.
+func (dom *domain) learnOut(r *flow.Record) bool {
 	if r.OutBytes|r.OutPackets == 0 || sentNothing(r) {
-		return false
+		return dom.outReverse.Load() || dom.outFewer.Load() > 0
 	}
-	if r.Has(flow.OutPackets) && r.Has(flow.Packets) {
-		return r.OutPackets > r.Packets
+	if cannotBeTheSame(r) && !dom.outReverse.Load() {
+		dom.outReverse.Store(true)
 	}
-	return r.OutBytes/2 > r.Bytes
+	if dom.outReverse.Load() {
+		return true
+	}
+	balance := dom.outFewer.Load()
+	switch fewer := countsFewer(r); {
+	case fewer && balance < outRecords:
+		balance = dom.outFewer.Add(1)
+	case !fewer && balance > -outRecords:
+		balance = dom.outFewer.Add(-1)
+	}
+	return balance > 0
+}
+
+// outRecords is how many records of one kind outFewer remembers.
+const outRecords = 64
+
+// maxEncapsulation is how many bytes a device adds to a packet at most, in bytes.
+const maxEncapsulation = 128
+
+// cannotBeTheSame says whether a record counts more packets behind the device than before
+// it, or more bytes than headers of tunnels explain.
+func cannotBeTheSame(r *flow.Record) bool {
+	if !r.Has(flow.OutPackets) || !r.Has(flow.Packets) {
+		return r.OutBytes/2 > r.Bytes
+	}
+	if r.OutPackets > r.Packets {
+		return true
+	}
+	return r.Has(flow.OutBytes) && r.Has(flow.Bytes) && r.OutBytes > r.Bytes &&
+		(r.OutBytes-r.Bytes)/maxEncapsulation > r.OutPackets
+}
+
+// countsFewer says whether a record counts fewer packets behind the device than before it.
+func countsFewer(r *flow.Record) bool {
+	if !r.Has(flow.OutPackets) || !r.Has(flow.Packets) {
+		return r.OutBytes < r.Bytes/2
+	}
+	return r.OutPackets < r.Packets
 }
 
 // sentNothing says whether the counters before the device were 0, for which the decoder

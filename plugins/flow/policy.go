@@ -76,7 +76,7 @@ type OutCounters uint8
 
 // What is counted.
 const (
-	OutLearned OutCounters = iota // the other direction once more packets went out than came in, else the same
+	OutLearned OutCounters = iota // the other direction if more or mostly fewer packets go out, else the same
 	OutReverse                    // the other direction: nProbe, Cisco's Meraki MX
 	OutSame                       // the same packets: FortiGate
 	OutIgnore                     // nothing that is to be kept

@@ -245,8 +245,8 @@ func (s *Sender) sendTo(ctx context.Context, a *attempt, h *host, open []recipie
 	}
 	all := outcome{answers: make([]answer, len(open))}
 	var rest []int
-	for {
-		c, fresh, err := s.connection(ctx, a, h, patience)
+	for reuse := true; ; {
+		c, fresh, err := s.connection(ctx, a, h, patience, reuse)
 		if err != nil {
 			all.fault, all.err = faultHost, err
 			for _, i := range pending {
@@ -264,6 +264,7 @@ func (s *Sender) sendTo(ctx context.Context, a *attempt, h *host, open []recipie
 		if ctx.Err() != nil || out.afterDot {
 			return all
 		}
+		reuse = fresh // what an old one has not brought is tried on a fresh one, once
 		var half []int
 		pending, half = again(&out, pending, fresh, h.direct)
 		if rest = append(rest, half...); len(pending) == 0 {
@@ -296,13 +297,15 @@ func again(out *outcome, pending []int, fresh, direct bool) (now, then []int) {
 	return nil, nil
 }
 
-// connection gives a connection at hand, or a fresh one.
+// connection gives a fresh connection, or one at hand when it may be reused.
 func (s *Sender) connection(
-	ctx context.Context, a *attempt, h *host, patience time.Duration,
+	ctx context.Context, a *attempt, h *host, patience time.Duration, reuse bool,
 ) (c *client, fresh bool, err error) {
-	if c := s.take(h); c != nil {
-		s.setConnected(a)
-		return c, c.mails == 0, nil
+	if reuse {
+		if c := s.take(h); c != nil {
+			s.setConnected(a)
+			return c, c.mails == 0, nil
+		}
 	}
 	c, err = s.dialer.connect(ctx, h, patience)
 	if err != nil {
@@ -356,7 +359,7 @@ func (s *Sender) transact(
 	later := false // somebody was put off
 	for i := range out.answers {
 		answer := &out.answers[i]
-		later = later || answer.code()/100 == 4
+		later = later || judge(answer, h.direct).state == queue.Deferred
 		if answer.code() == 421 { // RFC 5321 section 3.8: it goes away
 			out.fault, out.err = faultMail, &stepError{step: answer.step, reply: answer.reply}
 		}

@@ -161,3 +161,33 @@ func TestNewConnectionAfterMails(t *testing.T) {
 		}
 	})
 }
+
+// A server that refuses this relay on a connection that has brought mails is asked once
+// more, on a fresh one, and then the mail waits.
+func TestRefusalOnAnOldConnection(t *testing.T) {
+	for verb, answer := range map[string]string{
+		"MAIL":                 "550 5.7.1 access denied for this host",
+		"RCPT <b@example.com>": "550 5.7.1 relaying denied",
+		"DATA":                 "530 5.7.0 Authentication required",
+	} {
+		bubble(t, 1, nil, func(b *bench) {
+			b.start()
+			b.add("x\r\n", "a@example.com")
+			time.Sleep(time.Second)
+			b.want(1, 1)
+			b.servers[0].set(verb, answer)
+			b.add("x\r\n", "b@example.com")
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if n := b.servers[0].count("MAIL"); n != 3 { // one that was taken, and two
+				t.Errorf("%s %q: MAIL was said %d times, want 3", verb, answer, n)
+			}
+			if n := b.servers[0].count("dial"); n != 2 {
+				t.Errorf("%s %q: %d connections, want 2", verb, answer, n)
+			}
+			if b.sender.Waiting() != 1 || len(b.failed()) != 0 {
+				t.Errorf("%s %q: %d wait, failed %v", verb, answer, b.sender.Waiting(), b.failed())
+			}
+		})
+	}
+}

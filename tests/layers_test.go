@@ -32,7 +32,7 @@ var importLayers = [][]string{
 // relayLayers are those inside of relay, from the top.
 var relayLayers = [][]string{
 	{"relay"},
-	{"relay/smtpd", "relay/delivery", "relay/alert", "relay/exim"},
+	{"relay/smtpd", "relay/delivery", "relay/alert", "relay/exim", "relay/sendmail"},
 	{"relay/policy", "relay/rewrite", "relay/dsn", "relay/dkim", "relay/mtasts"},
 	{"relay/queue", "relay/control"},
 	{"relay/address", "relay/maillog", "relay/message"},

@@ -84,6 +84,21 @@ func dropRights(userName, groupName string, owned ...string) error {
 	return nil
 }
 
+// becomeOwner gives up root's rights for those of a directory's owner, so that what is made
+// in it is the owner's. Without root's rights it changes nothing.
+func becomeOwner(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	owner, known := info.Sys().(*syscall.Stat_t)
+	if !known || owner.Uid == 0 {
+		return nil
+	}
+	return errors.Join(syscall.Setgroups([]int{int(owner.Gid)}), syscall.Setgid(int(owner.Gid)),
+		syscall.Setuid(int(owner.Uid)))
+}
+
 // logToSyslog has the log go to syslog, where there is one. It returns a function that
 // sends the rest.
 func logToSyslog() (restore func()) {

@@ -18,6 +18,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/flowgraf/flowgraf/relay/sendmail"
 )
 
 // version is set by the linker: -X main.version=v1.2.3.
@@ -45,8 +47,8 @@ func run() int {
 	started := false
 	root := newRootCommand()
 	args := telegrafArguments(os.Args[1:])
-	if command := calledAs[strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")]; command != "" {
-		args = append([]string{command}, os.Args[1:]...)
+	if command := calledAs[strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")]; command != nil {
+		args = append(slices.Clone(command), os.Args[1:]...)
 	}
 	root.SetArgs(args)
 	noteStart(root, &started)
@@ -57,6 +59,9 @@ func run() int {
 	fmt.Fprintln(os.Stderr, "flowgraf:", err)
 	if !started {
 		fmt.Fprintf(os.Stderr, "Try '%s --help'\n", cmd.CommandPath())
+	}
+	if coded := new(sendmail.Error); errors.As(err, &coded) {
+		return int(coded.Code)
 	}
 	if cmd.Name() == "dump" && !errors.As(err, new(filterError)) {
 		return exitFailure // nfdump's for all but filters
@@ -149,6 +154,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`,
 		newRepairCommand(),
 		newReplayCommand(),
 		newSalvageCommand(),
+		newSendmailCommand(),
 		newTraceCommand(),
 		newVerifyCommand(),
 		newVersionCommand(),

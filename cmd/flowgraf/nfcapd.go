@@ -18,8 +18,9 @@ import (
 )
 
 // calledAs are the commands that a link of these names to flowgraf is.
-var calledAs = map[string]string{
-	"nfcapd": "nfcapd", "sfcapd": "sfcapd", "nfdump": "dump", "nfreplay": "replay", "nfexpire": "expire",
+var calledAs = map[string][]string{
+	"nfcapd": {"nfcapd"}, "sfcapd": {"sfcapd"}, "nfdump": {"dump"}, "nfreplay": {"replay"}, "nfexpire": {"expire"},
+	"sendmail": {"sendmail"}, "mailq": {"sendmail", "-bp"}, "newaliases": {"sendmail", "-bi"},
 }
 
 func newNfcapdCommand(name string, port int) *cobra.Command {

@@ -15,6 +15,9 @@ import (
 	"github.com/flowgraf/flowgraf/relay/control"
 )
 
+// defaultSpool is where outputs.smtp_relay has its spool unless it is told otherwise.
+const defaultSpool = "/var/spool/flowgraf"
+
 // queueOptions are the flags of flowgraf queue.
 type queueOptions struct {
 	spool  string
@@ -40,7 +43,7 @@ moment. Run it as the user that the agent runs as.`,
 			return usageError{errors.New("expected queue list, show, retry, hold, release, remove or bounce")}
 		},
 	}
-	cmd.PersistentFlags().StringVar(&o.spool, "spool", "/var/spool/flowgraf", "the relay's `directory`")
+	cmd.PersistentFlags().StringVar(&o.spool, "spool", defaultSpool, "the relay's `directory`")
 	list := &cobra.Command{
 		Use:   "list",
 		Short: "List the mails that wait, oldest first",

@@ -218,6 +218,12 @@ func (p *SMTPRelay) Init() error {
 // open.
 func (p *SMTPRelay) Check() error { return p.explain(relay.CheckPlaces(p.Spool, p.Listen)) }
 
+// Deposit puts a mail of this host into the spool while no agent has it, see relay.Deposit.
+// Init must have been called.
+func (p *SMTPRelay) Deposit(from string, to []string, body []byte) (id string, refused []error, err error) {
+	return p.relay.Deposit(from, to, body)
+}
+
 // Connect implements telegraf.Output: it opens the spool and the listeners and
 // begins to deliver.
 func (p *SMTPRelay) Connect() error {

@@ -170,12 +170,25 @@ func (r *Rules) Message(m []byte) []byte {
 	if r == nil || r.visible == "" {
 		return m
 	}
+	return r.edit(m, "from", "sender", "reply-to")
+}
+
+// Qualify gives a message with a domain behind the names in its address fields that have
+// none, as RFC 6409 section 8.1 lets a submission agent do: cron writes "To: root". Lines end
+// with CRLF. The message given is not changed.
+func Qualify(m []byte, domain string) []byte {
+	r := &Rules{visible: domain}
+	return r.edit(m, "from", "sender", "reply-to", "to", "cc", "resent-from", "resent-sender", "resent-to", "resent-cc")
+}
+
+// edit edits the fields with these names.
+func (r *Rules) edit(m []byte, names ...string) []byte {
 	var out []byte
 	copied := 0
 	at := 0
 	for field := range message.Fields(m) {
 		end := at + len(field)
-		if message.Is(field, "from", "sender", "reply-to") {
+		if message.Is(field, names...) {
 			if edited := r.field(field); edited != nil {
 				out = append(append(out, m[copied:at]...), edited...)
 				copied = end

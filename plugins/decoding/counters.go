@@ -45,6 +45,9 @@ func (p *Pool) Count(fields map[string]any) {
 	if p.opt.VCenter != nil {
 		p.opt.VCenter.count(fields)
 	}
+	if p.opt.Enrichment != nil {
+		p.opt.Enrichment.count(fields)
+	}
 }
 
 // Exporters returns a copy of all counters, sorted.

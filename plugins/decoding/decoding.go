@@ -41,6 +41,9 @@ type Options struct {
 	// VCenter is where to look up the ports of VMware's switches; nil is nowhere.
 	VCenter *VCenter
 
+	// Enrichment is what files tell of addresses; nil is nothing.
+	Enrichment *Enrichment
+
 	// Relayed says that the datagrams come from another decoder, with the policies that it
 	// follows: those are kept in the state file too. Else the configuration alone counts.
 	Relayed bool
@@ -78,10 +81,16 @@ type Pool struct {
 func New(o Options) (*Pool, error) {
 	p := &Pool{opt: o}
 	if o.VCenter != nil {
-		if err := o.VCenter.init(o.Log, &p.opt.Decoder, &p.opt.Metrics); err != nil {
+		if err := o.VCenter.init(o.Log, &p.opt.Metrics); err != nil {
 			return nil, fmt.Errorf("vcenter: %w", err)
 		}
 	}
+	if o.Enrichment != nil {
+		if err := o.Enrichment.init(); err != nil {
+			return nil, fmt.Errorf("enrich: %w", err)
+		}
+	}
+	p.opt.Decoder.Enrich = enriching(o.VCenter, o.Enrichment)
 	p.opt.Metrics.Lost = &p.flowsLost
 	p.opt.Decoder.TemplatesOnly = !o.Wants.decoding()
 	count := o.Workers
@@ -134,11 +143,14 @@ func (p *Pool) Start(acc telegraf.Accumulator) {
 	}
 }
 
-// Keep begins what goes on beside decoding: vCenter is asked, and what is known of the
-// exporters is kept and sent again. It is called after Start, once datagrams come.
+// Keep begins what goes on beside decoding: vCenter is asked, files are looked at for
+// changes, and what is known of the exporters is kept and sent again. It is called after Start, once datagrams come.
 func (p *Pool) Keep() {
 	if p.opt.VCenter != nil {
 		p.opt.VCenter.client.Start()
+	}
+	if p.opt.Enrichment != nil {
+		p.opt.Enrichment.start(p.opt.Log)
 	}
 	if p.opt.StateFile == "" && !p.opt.Wants.Datagrams {
 		return
@@ -189,6 +201,9 @@ func (p *Pool) Stop() {
 	}
 	if p.opt.VCenter != nil {
 		p.opt.VCenter.client.Stop()
+	}
+	if p.opt.Enrichment != nil {
+		p.opt.Enrichment.end()
 	}
 	if p.done != nil {
 		close(p.done)

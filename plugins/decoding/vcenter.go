@@ -32,9 +32,9 @@ type VCenter struct {
 	client *vcenter.Client
 }
 
-// init checks the options, and adds the look-up to those of the decoders and of the
-// metrics. It asks nothing of the network.
-func (v *VCenter) init(log telegraf.Logger, o *collector.Options, metrics *flowmetric.Options) error {
+// init checks the options, and adds the names to those of the metrics. It asks nothing of
+// the network.
+func (v *VCenter) init(log telegraf.Logger, metrics *flowmetric.Options) error {
 	if v.URL == "" {
 		return errors.New("url required")
 	}
@@ -62,7 +62,6 @@ func (v *VCenter) init(log telegraf.Logger, o *collector.Options, metrics *flowm
 		URL: v.URL, Login: v.login, TLS: tls, Log: log.Warnf,
 		Interval: time.Duration(v.Interval), Timeout: time.Duration(v.Timeout),
 	})
-	o.Enrich = v.enrich
 	return err
 }
 

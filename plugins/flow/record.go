@@ -298,6 +298,12 @@ type Names struct {
 	OutputPortgroup string `flow:"out_portgroup"`
 	Host            string `flow:"esxi_host"` // ESXi host
 
+	// What files of the user tell of the addresses (package enrich).
+	SrcCountry string `flow:"src_country"` // two letters of ISO 3166-1
+	DstCountry string `flow:"dst_country"`
+	SrcNetwork string `flow:"src_network"`
+	DstNetwork string `flow:"dst_network"`
+
 	Port uint16 // source port of the exporter, where its ports are kept apart
 }
 

@@ -758,7 +758,7 @@ func (r *Record) Turn() {
 }
 
 // NumLabels is how many names Names has.
-const NumLabels = 13
+const NumLabels = 17
 
 var labels = [NumLabels]string{
 	"exporter_name",
@@ -774,6 +774,10 @@ var labels = [NumLabels]string{
 	"in_portgroup",
 	"out_portgroup",
 	"esxi_host",
+	"src_country",
+	"dst_country",
+	"src_network",
+	"dst_network",
 }
 
 // Label returns one of the names.
@@ -805,6 +809,14 @@ func (n *Names) Label(l Label) string {
 		return n.OutputPortgroup
 	case 12:
 		return n.Host
+	case 13:
+		return n.SrcCountry
+	case 14:
+		return n.DstCountry
+	case 15:
+		return n.SrcNetwork
+	case 16:
+		return n.DstNetwork
 	}
 	return ""
 }

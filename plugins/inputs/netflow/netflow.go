@@ -38,26 +38,27 @@ const (
 
 // NetFlow is the plugin. Its exported fields are its options.
 type NetFlow struct {
-	ServiceAddress string              `toml:"service_address"`
-	ReadBufferSize config.Size         `toml:"read_buffer_size"`
-	Protocol       string              `toml:"protocol"`
-	DumpPackets    bool                `toml:"dump_packets" deprecated:"1.35.0;use 'log_level' 'trace' instead"`
-	PENFiles       []string            `toml:"private_enterprise_number_files"`
-	Metrics        []string            `toml:"metrics"`
-	FlowTags       []string            `toml:"flow_tags"`
-	Measurements   string              `toml:"measurements"`
-	ExtraFields    []string            `toml:"extra_fields"`
-	StateFile      string              `toml:"state_file"`
-	Exporters      []decoding.Exporter `toml:"exporter"`
-	Unknown        string              `toml:"unknown_exporters"`
-	MaxExporters   int                 `toml:"max_exporters"`
-	MaxRate        int64               `toml:"max_sampling_rate"`
-	TunnelView     string              `toml:"tunnel_view"`
-	Workers        int                 `toml:"workers"`
-	MaxConnections int                 `toml:"max_connections"`
-	MaxPerAddress  int                 `toml:"max_connections_per_address"`
-	IdleTimeout    config.Duration     `toml:"idle_timeout"`
-	VCenter        *decoding.VCenter   `toml:"vcenter"`
+	ServiceAddress string               `toml:"service_address"`
+	ReadBufferSize config.Size          `toml:"read_buffer_size"`
+	Protocol       string               `toml:"protocol"`
+	DumpPackets    bool                 `toml:"dump_packets" deprecated:"1.35.0;use 'log_level' 'trace' instead"`
+	PENFiles       []string             `toml:"private_enterprise_number_files"`
+	Metrics        []string             `toml:"metrics"`
+	FlowTags       []string             `toml:"flow_tags"`
+	Measurements   string               `toml:"measurements"`
+	ExtraFields    []string             `toml:"extra_fields"`
+	StateFile      string               `toml:"state_file"`
+	Exporters      []decoding.Exporter  `toml:"exporter"`
+	Unknown        string               `toml:"unknown_exporters"`
+	MaxExporters   int                  `toml:"max_exporters"`
+	MaxRate        int64                `toml:"max_sampling_rate"`
+	TunnelView     string               `toml:"tunnel_view"`
+	Workers        int                  `toml:"workers"`
+	MaxConnections int                  `toml:"max_connections"`
+	MaxPerAddress  int                  `toml:"max_connections_per_address"`
+	IdleTimeout    config.Duration      `toml:"idle_timeout"`
+	VCenter        *decoding.VCenter    `toml:"vcenter"`
+	Enrich         *decoding.Enrichment `toml:"enrich"`
 	common_tls.ServerConfig
 	Log telegraf.Logger `toml:"-"`
 
@@ -87,7 +88,7 @@ func (n *NetFlow) Init() error {
 		errs = append(errs, err)
 	}
 	o := decoding.Options{
-		Workers: n.Workers, StateFile: n.StateFile, VCenter: n.VCenter, DatagramBytes: n.DatagramBytes,
+		Workers: n.Workers, StateFile: n.StateFile, VCenter: n.VCenter, Enrichment: n.Enrich, DatagramBytes: n.DatagramBytes,
 		Trace: n.DumpPackets, Log: n.Log,
 	}
 	table := decoding.ExporterOptions{

@@ -70,6 +70,8 @@ func TestSectionsWithoutLength(t *testing.T) {
 		{"PPPoE", slices.Concat(macs, []byte{0x88, 0x64, 0x11, 0, 0, 1, 1, 46, 0, 0x21}, ip), 322},
 		{"ARP-like", slices.Concat(macs, []byte{0x88, 0xb5, 0x45, 0, 9, 9, 9, 9, 9, 9}), 0},
 		{"a pseudowire", slices.Concat(macs, []byte{0x88, 0x47, 0, 1, 0x11, 64, 0, 0, 0, 0}, frame), 0},
+		{"no byte behind its length", frame[:14+6], 314},
+		{"a length that is cut off", frame[:14+5], 0},
 		{"labels that are cut off", slices.Concat(macs, []byte{0x88, 0x47, 0x49, 0x30, 0x50, 64, 0x49}), 0},
 	} {
 		tmpl, err := NewTemplate(256, []FieldSpec{{ID: frameSection, Length: Variable}})

@@ -25,6 +25,7 @@ import (
 	"github.com/flowgraf/flowgraf/outputs/waitlog"
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/decoding"
+	"github.com/flowgraf/flowgraf/plugins/disk"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 )
 
@@ -202,21 +203,33 @@ func (p *Nfdump) directories() []string {
 // run meanwhile; what comes stays in Telegraf's buffer.
 func (p *Nfdump) Connect() error {
 	if p.down = p.open(); p.down != nil {
-		p.errorf("cannot open, trying again every %s: %v%s", reopenAfter, p.down, advice(p.down))
+		p.errorf("cannot open, trying again every %s: %v%s", reopenPause(p.down), p.down, advice(p.down))
 		p.downSince = time.Now()
 	}
 	return nil
 }
 
-// reopenAfter is the time between two attempts to open.
-const reopenAfter = 10 * time.Second
+// The time between two attempts to open. Who holds a directory is mostly the agent that this
+// one takes over from, and lets go soon.
+const (
+	reopenAfter     = 10 * time.Second
+	reopenAfterHeld = time.Second
+)
+
+// reopenPause returns how long to wait before opening again what could not be opened.
+func reopenPause(err error) time.Duration {
+	if errors.Is(err, disk.ErrHeld) {
+		return reopenAfterHeld
+	}
+	return reopenAfter
+}
 
 // reopen tries again what Connect could not do.
 func (p *Nfdump) reopen() error {
 	if p.down == nil {
 		return nil
 	}
-	if time.Since(p.downSince) >= reopenAfter {
+	if time.Since(p.downSince) >= reopenPause(p.down) {
 		p.down, p.downSince = p.open(), time.Now()
 	}
 	if p.down != nil {

@@ -3,6 +3,7 @@ package nfdump
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/query"
+	"github.com/flowgraf/flowgraf/plugins/disk"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
@@ -275,6 +277,30 @@ func TestOpensLater(t *testing.T) {
 	must(t, p.Close())
 	if n := len(flowsOf(t, dir)); n != 1 {
 		t.Errorf("%d flows", n)
+	}
+}
+
+// TestOpensSoonAfterAnotherAgent: an archive whose directory the agent before it still
+// holds opens within a second of that one's end; what else is wrong is looked at less often.
+func TestOpensSoonAfterAnotherAgent(t *testing.T) {
+	dir := t.TempDir()
+	before, p := output(t, dir), output(t, dir)
+	must(t, before.Connect())
+	must(t, p.Connect())
+	batch := metricsOf(v9(true, true, 1))
+	p.downSince = time.Now().Add(-reopenAfterHeld)
+	if err := p.Write(batch); !errors.Is(err, disk.ErrHeld) {
+		t.Fatalf("writing while the directory is held: %v", err)
+	}
+	must(t, before.Close())
+	p.downSince = time.Now().Add(-reopenAfterHeld)
+	must(t, p.Write(batch))
+	must(t, p.Close())
+	if n := len(flowsOf(t, dir)); n != 1 {
+		t.Errorf("%d flows", n)
+	}
+	if wait := reopenPause(os.ErrPermission); wait != reopenAfter {
+		t.Errorf("a directory that may not be written is looked at again after %s", wait)
 	}
 }
 

@@ -69,11 +69,11 @@ func Replace(path string, write func(io.Writer) error) error {
 	return n.Close()
 }
 
+// ErrHeld is that somebody else has a directory.
+var ErrHeld = errors.New("is being written by another process or output: give each a directory of its own")
+
 // errHeld says that somebody else has a directory.
-func errHeld(dir string) error {
-	return fmt.Errorf("directory %s is being written by another process or output: give each a directory of its own",
-		dir)
-}
+func errHeld(dir string) error { return fmt.Errorf("directory %s %w", dir, ErrHeld) }
 
 // LockAgain takes a directory that has been made in the place of the one that is held
 // by Lock, if it was, and returns what is held then.

@@ -81,14 +81,14 @@ bench:
 fuzz:
 	tests/fuzz.sh $(GO) $(FUZZTIME)
 
-# What dump -o parquet writes, read by DuckDB and ClickHouse, and the countries of the
-# world (CC0) for [inputs.netflow.enrich]. They come from npm and have half a gigabyte,
+# What dump -o parquet writes, and the schema and questions of outputs/report/CLICKHOUSE.md,
+# in DuckDB and ClickHouse, and the countries of the world (CC0) for [inputs.netflow.enrich]. They come from npm and have half a gigabyte,
 # so that no other target asks for them.
 engines:
 	@mkdir -p build/engines
 	cd build/engines && npm install --no-save --no-audit --no-fund --prefix . @duckdb/node-api@1.5.6-r.1 chdb@3.4.0 \
 		@ip-location-db/geo-whois-asn-country @ip-location-db/geo-whois-asn-country-mmdb
-	FLOWGRAF_ENGINES=$(abspath build/engines) $(GO) test -count=1 -v -run '^(TestParquetInEngines|TestIPLocationDB)$$' \
+	FLOWGRAF_ENGINES=$(abspath build/engines) $(GO) test -count=1 -v -run '^(TestParquetInEngines|TestQuestionsInEngines|TestIPLocationDB)$$' \
 		./outputs/report ./plugins/enrich
 
 packages:

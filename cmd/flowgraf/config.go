@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -258,10 +259,21 @@ func quotesValue(text string, line []byte) bool {
 	return false
 }
 
+// namesBoth says whether text has an option's name in front of a colon, and the value
+// that stands behind the equals sign of line: of the tables inside a plugin's, this is it.
+func namesBoth(text, name string, line []byte) bool {
+	text, _, _ = strings.Cut(text, "; did you mean") // what it suggests may stand elsewhere
+	_, value, _ := bytes.Cut(line, []byte("="))
+	number := bytes.TrimSpace(value)
+	return strings.Contains(text, name+": ") && (quotesValue(text, line) ||
+		len(number) > 0 && strings.HasSuffix(text, "got "+string(number)))
+}
+
 // findLine returns the line of the first option in the nth table (any when nth
-// is negative) that the error names, else the line of the table, else 0.
+// is negative) that the error names, with its value rather than without, else the line of
+// the table, else 0.
 func findLine(data []byte, table string, nth int, text string, quoted map[string]bool) int {
-	inside, seen, tableAt := false, -1, 0
+	inside, seen, tableAt, named := false, -1, 0, 0
 	for i, line := range bytes.Split(data, []byte("\n")) {
 		if m := tableLine.FindSubmatch(line); m != nil {
 			name := string(m[1])
@@ -279,11 +291,14 @@ func findLine(data []byte, table string, nth int, text string, quoted map[string
 			continue
 		}
 		if m := optionLine.FindSubmatch(line); m != nil && inside {
-			if name := string(m[1]); quoted[name] || len(name) > 3 && strings.Contains(text, name) ||
-				quotesValue(text, line) {
+			name := string(m[1])
+			if namesBoth(text, name, line) {
 				return i + 1
+			}
+			if named == 0 && (quoted[name] || len(name) > 3 && strings.Contains(text, name) || quotesValue(text, line)) {
+				named = i + 1
 			}
 		}
 	}
-	return tableAt
+	return cmp.Or(named, tableAt)
 }

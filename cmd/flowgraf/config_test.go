@@ -22,6 +22,12 @@ const locateConfig = `[agent]
   metrics = ["flows", "nonsense"]
   [[inputs.netflow.exporter]]
     name = "border"
+  [[inputs.netflow.rollup]]
+    tags = ["src", "dst"]
+    top = 10
+  [[inputs.netflow.rollup]]
+    tags = ["src", "dts"]
+    top = 20
 
 [[outputs.file]]
   files = ["a"]
@@ -43,12 +49,14 @@ func TestLocate(t *testing.T) {
 			`f:9: inputs.netflow: expected a port in "udp://:2056"`},
 		{"first of two tables", "inputs.netflow", 0, "inputs.netflow: bad service_address",
 			"f:5: inputs.netflow: bad service_address"},
-		{"table only", "outputs.file", 0, "outputs.file: no", "f:14: outputs.file: no"},
+		{"table only", "outputs.file", 0, "outputs.file: no", "f:20: outputs.file: no"},
+		{"option and value", "inputs.netflow", 1, `tags: got "dts"; did you mean "dst"?`, "f:17: tags: got"},
+		{"option and number", "inputs.netflow", 1, `top: expected at most 5, got 20`, "f:18: top: "},
 		{"unknown option of the agent", "", 0,
 			`line 1: configuration specified the fields ["interval"], but they were not used`,
 			`f:2: configuration specified the fields ["interval"], but they were not used`},
 		{"unknown plugin", "", 0, "error parsing file, undefined but requested output: file",
-			"f:14: outputs.file is not in flowgraf, which has the outputs "},
+			"f:20: outputs.file is not in flowgraf, which has the outputs "},
 		{"nowhere", "outputs.nosuch", 0, "no idea", "f: no idea"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -76,3 +76,15 @@ func mark(r *flow.Record, f flow.Field, present bool) {
 		r.Present.Remove(f)
 	}
 }
+
+// SplitBiflow gives the flows of both directions of a record that counts both, as
+// Options.SplitBiflows does, and leaves the record as it is. It returns false for other
+// records. The flows share their slices with r.
+func SplitBiflow(r, forward, reverse *flow.Record) bool {
+	if !isBiflow(r) {
+		return false
+	}
+	*forward = *r
+	split(forward, reverse)
+	return true
+}

@@ -42,6 +42,7 @@ func (p *Pool) Count(fields map[string]any) {
 	if queues := p.queues; queues != nil {
 		fields["queue_full"] = queues.Full()
 	}
+	p.countRollups(fields)
 	if p.opt.VCenter != nil {
 		p.opt.VCenter.count(fields)
 	}

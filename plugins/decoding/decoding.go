@@ -17,19 +17,25 @@ import (
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+	"github.com/flowgraf/flowgraf/plugins/rollup"
 )
 
 // Wants are the metrics to make.
 type Wants struct{ Flows, Options, Exporters, Datagrams bool }
 
 // decoding says whether what is wanted takes a decoder.
-func (w Wants) decoding() bool { return w.Flows || w.Options || w.Exporters }
+func (o *Options) decoding() bool {
+	return o.Wants.Flows || o.Wants.Options || o.Wants.Exporters || o.Rollups != nil
+}
 
 // Options configures a Pool.
 type Options struct {
 	Decoder collector.Options
 	Metrics flowmetric.Options
 	Wants   Wants
+
+	// Rollups sum up flows between Start and Stop; nil does not.
+	Rollups *rollup.Set
 
 	// Workers is how many goroutines decode; 0 is as many as the machine has processors
 	// for.
@@ -72,6 +78,8 @@ type Pool struct {
 	// Metrics that Telegraf's outputs have lost: see flowmetric.Metric.Reject.
 	flowsLost, datagramsLost atomic.Uint64
 
+	rollups rollups
+
 	clockTold    atomic.Bool   // that timestamps have begun anew
 	stateErrors  atomic.Uint64 // failures to read or write the state file
 	stateFailing bool          // the last attempt to write it; of repeat, then of Stop
@@ -92,7 +100,7 @@ func New(o Options) (*Pool, error) {
 	}
 	p.opt.Decoder.Enrich = enriching(o.VCenter, o.Enrichment)
 	p.opt.Metrics.Lost = &p.flowsLost
-	p.opt.Decoder.TemplatesOnly = !o.Wants.decoding()
+	p.opt.Decoder.TemplatesOnly = !o.decoding()
 	count := o.Workers
 	switch {
 	case count == 0:
@@ -137,6 +145,7 @@ func (p *Pool) Inherit(ended *Pool) {
 // Start begins to take datagrams; their metrics go to acc.
 func (p *Pool) Start(acc telegraf.Accumulator) {
 	p.acc, p.queues = acc, nil
+	p.startRollups()
 	if len(p.workers) > 1 {
 		p.queues = collector.NewWorkers(len(p.workers), p.shard,
 			func(i int, list []collector.Datagram) { p.workers[i].receive(list) })
@@ -199,6 +208,7 @@ func (p *Pool) Stop() {
 	for _, w := range p.workers {
 		w.adding.Wait()
 	}
+	p.stopRollups()
 	if p.opt.VCenter != nil {
 		p.opt.VCenter.client.Stop()
 	}

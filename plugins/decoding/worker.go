@@ -73,6 +73,7 @@ type worker struct {
 type lane struct {
 	builder *flowmetric.Builder
 	metrics []telegraf.Metric
+	sums    *summed // nil without roll-ups
 }
 
 // newWorker returns a worker.
@@ -80,7 +81,7 @@ func (p *Pool) newWorker(d *collector.Decoder) (*worker, error) {
 	w := &worker{pool: p, decoder: d}
 	w.datagrams.Lost = &p.datagramsLost
 	count := 1
-	if p.opt.Wants.Flows {
+	if p.opt.Wants.Flows || p.opt.Rollups != nil {
 		count = min(runtime.GOMAXPROCS(0), maxLanes)
 	}
 	b := collector.BatchOptions{Joined: w.collect, Panicked: w.panicked}
@@ -90,6 +91,9 @@ func (p *Pool) newWorker(d *collector.Decoder) (*worker, error) {
 			return nil, err
 		}
 		l := &lane{builder: builder}
+		if p.opt.Rollups != nil {
+			l.sums = &summed{feeder: p.opt.Rollups.NewFeeder(), both: !p.opt.Decoder.SplitBiflows}
+		}
 		w.lanes = append(w.lanes, l)
 		b.Handlers = append(b.Handlers, p.handler(l))
 	}
@@ -99,8 +103,18 @@ func (p *Pool) newWorker(d *collector.Decoder) (*worker, error) {
 
 // handler returns what takes what a lane has decoded, as far as it is wanted.
 func (p *Pool) handler(l *lane) (h collector.Handler) {
-	if p.opt.Wants.Flows {
+	switch {
+	case p.opt.Wants.Flows && l.sums != nil:
+		h.Flow = func(r *flow.Record) {
+			l.sums.add(r)
+			l.flow(r)
+		}
+	case p.opt.Wants.Flows:
 		h.Flow = l.flow
+	case l.sums != nil:
+		h.Flow = l.sums.add
+	}
+	if p.opt.Wants.Flows {
 		h.Counter = l.counter
 	}
 	if p.opt.Wants.Options {
@@ -151,6 +165,10 @@ func (w *worker) decode(list []collector.Datagram) (metrics []telegraf.Metric, n
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.metrics, w.spare = w.spare[:0], w.metrics
+	if p := w.pool; p.opt.Rollups != nil {
+		p.opt.Rollups.Begin()
+		defer w.summed()
+	}
 	for size := 0; n < len(list) && w.held() < maxMetrics && size < maxBytes; n++ {
 		dg := list[n]
 		size += len(dg.Payload)
@@ -167,6 +185,14 @@ func (w *worker) decode(list []collector.Datagram) (metrics []telegraf.Metric, n
 			"and the times begin anew (clock_restarts counts on); let it be set by NTP before the agent starts")
 	}
 	return w.metrics, n
+}
+
+// summed ends what the lanes have summed up.
+func (w *worker) summed() {
+	for _, l := range w.lanes {
+		l.sums.feeder.Flush()
+	}
+	w.pool.opt.Rollups.End()
 }
 
 // held returns about how many metrics the datagrams at hand have and will have.
@@ -207,7 +233,7 @@ func (w *worker) add(dg collector.Datagram) {
 		w.datagrams.Bytes = w.pool.opt.DatagramBytes
 		w.metrics = append(w.metrics, w.datagrams.Metric(w.pool.opt.VCenter.tell(dg)))
 	}
-	if !wants.decoding() && !wants.Datagrams {
+	if !w.pool.opt.decoding() && !wants.Datagrams {
 		return
 	}
 	if err := w.batch.Add(dg); err != nil {

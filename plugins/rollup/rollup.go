@@ -25,6 +25,7 @@
 package rollup
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -147,8 +148,8 @@ type rollup struct {
 	counts  Counts
 }
 
-// New checks the definitions. Errors say which roll-up, which option, and what was
-// expected.
+// New checks the definitions. The error joins one for each roll-up that is wrong, which
+// says which option, and what was expected.
 func New(definitions []Definition, o Options) (*Set, error) {
 	s := &Set{text: o.Text, seed: rand.Uint64()}
 	if s.text == nil {
@@ -159,21 +160,22 @@ func New(definitions []Definition, o Options) (*Set, error) {
 		return nil, err
 	}
 	known := newServices()
+	var errs []error
 	for i, d := range definitions {
 		r, err := newRollup(d, internal, known)
-		if err != nil {
-			return nil, fmt.Errorf("rollup %d (%q): %w", i+1, d.Name, err)
+		if err == nil && slices.ContainsFunc(s.rollups, func(b *rollup) bool { return b.Name == d.Name }) {
+			err = fmt.Errorf("name: expected another one than that of a roll-up before it, got %q", d.Name)
 		}
-		if slices.ContainsFunc(s.rollups, func(b *rollup) bool { return b.Name == d.Name }) {
-			return nil, fmt.Errorf("rollup %d: name: expected another one than that of a roll-up before it, got %q",
-				i+1, d.Name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("rollup %d (%q): %w", i+1, d.Name, err))
+			continue
 		}
 		s.rollups, s.distinct = append(s.rollups, r), s.distinct || d.Distinct
 		if d.Deduplicate == DeduplicateRank && s.twins == nil {
 			s.twins = newTwins(o.Rank)
 		}
 	}
-	return s, nil
+	return s, errors.Join(errs...)
 }
 
 // newRollup checks a definition.
@@ -200,7 +202,7 @@ func newRollup(d Definition, internal *networks, known *services) (*rollup, erro
 	if d.Filter != "" {
 		f, err := nffilter.Parse(d.Filter, nffilter.Options{Location: time.UTC})
 		if err != nil {
-			return nil, err
+			return nil, filterError(d.Filter, err)
 		}
 		if f.NeedsContext() {
 			return nil, fmt.Errorf("filter: expected one that asks for what flows on the wire have, got %q", d.Filter)
@@ -209,6 +211,19 @@ func newRollup(d Definition, internal *networks, known *services) (*rollup, erro
 	}
 	r.texts.init(r.MaxSeries * max(1, len(r.tags)))
 	return r, nil
+}
+
+// filterError returns an error of a filter in one line, as those of the configuration are.
+func filterError(filter string, err error) error {
+	e, ok := errors.AsType[*nffilter.Error](err)
+	if !ok {
+		return fmt.Errorf("filter: %w", err)
+	}
+	text := fmt.Sprintf("filter: %s, at %d:%d of %q", e.Message, max(e.Line, 1), max(e.Column, 1), filter)
+	if e.Suggestion != "" {
+		text += "; " + e.Suggestion
+	}
+	return errors.New(text)
 }
 
 // defaults checks the numbers of a definition, and sets those that are not given.

@@ -29,6 +29,7 @@ const (
 	tagICMPCode
 	tagVNI
 	tagRole // of a port of a VMware switch
+	tagRate // of sampling, at least 1
 )
 
 // nameBit marks a number that is that of a text.
@@ -64,6 +65,7 @@ var derivedTags = []tag{
 	{name: "vni", kind: tagVNI},
 	{name: "ingress_role", kind: tagRole, field: flow.IngressAttr},
 	{name: "egress_role", kind: tagRole, field: flow.EgressAttr},
+	{name: "sampling_rate", kind: tagRate},
 	{name: "username", kind: tagUser, field: flow.User},
 }
 
@@ -184,6 +186,9 @@ func (t *tag) putRare(key []uint64, r *flow.Record, l *lane) (has, full bool) {
 			key[t.at] = n
 		}
 		return r.Has(t.field), false
+	case tagRate:
+		key[t.at] = r.Rate()
+		return true, false
 	case tagOctets:
 		return t.putOctets(key, r, l)
 	case tagUser:

@@ -19,6 +19,7 @@ import (
 	common_tls "github.com/influxdata/telegraf/plugins/common/tls"
 	"github.com/influxdata/telegraf/plugins/inputs"
 	"github.com/influxdata/telegraf/plugins/serializers/influx"
+	"github.com/influxdata/telegraf/selfstat"
 
 	"github.com/flowgraf/flowgraf/plugins/decoding"
 	"github.com/flowgraf/flowgraf/plugins/decoding/decodingtest"
@@ -81,6 +82,16 @@ func TestInit(t *testing.T) {
 		{"exporter interfaces", &NetFlow{ServiceAddress: ok,
 			Exporters: []decoding.Exporter{{Address: "::1", Interfaces: map[string]string{"eth0": "wan"}}}},
 			"interfaces: expected"},
+		{"roll-ups alone", &NetFlow{ServiceAddress: ok, Metrics: []string{}, Rollups: []decoding.Rollup{
+			{Name: "r", Tags: []string{"source", "service"}, Filter: "proto tcp", Top: 10}}}, ""},
+		{"tag of a roll-up", &NetFlow{ServiceAddress: ok,
+			Rollups: []decoding.Rollup{{Name: "r", Tags: []string{"scr"}}}},
+			`got "scr"; did you mean "src"?`},
+		{"filter of a roll-up", &NetFlow{ServiceAddress: ok, Rollups: []decoding.Rollup{{Name: "r", Filter: "prto 6"}}},
+			`at 1:1 of "prto 6"; did you mean "proto"?`},
+		{"interval of a roll-up", &NetFlow{ServiceAddress: ok, Rollups: []decoding.Rollup{{Name: "r", Interval: 1}}},
+			`interval: expected 1s to 24h0m0s, got "1ns"`},
+		{"internal networks", &NetFlow{ServiceAddress: ok, Internal: []string{"x"}}, "internal_networks: address"},
 		{"missing mapping file", &NetFlow{ServiceAddress: ok, PENFiles: []string{"nowhere.csv"}},
 			"private_enterprise_number_files"},
 	} {
@@ -117,6 +128,25 @@ func TestSampleConfig(t *testing.T) {
 	}
 	if inputs.Inputs["netflow"] == nil {
 		t.Error("inputs.netflow is not registered")
+	}
+}
+
+// TestSampleRollups: the roll-ups of the sample are good to run without the comment signs.
+func TestSampleRollups(t *testing.T) {
+	var n NetFlow
+	_, tables, _ := strings.Cut(n.SampleConfig(), "  # [[inputs.netflow.rollup]]")
+	tables, _, _ = strings.Cut("  # [[inputs.netflow.rollup]]"+tables, "\n  ## vCenter")
+	text := "[[inputs.netflow]]\n  service_address = \"udp://:2055\"\n  metrics = []\n" +
+		regexp.MustCompile("(?m)^  # ?").ReplaceAllString(tables, "")
+	cfg := config.NewConfig()
+	if err := cfg.LoadConfigData([]byte(text), config.EmptySourcePath); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	got := cfg.Inputs[0].Input.(*NetFlow)
+	got.Log = logger.New("inputs", "netflow", "")
+	if err := got.Init(); err != nil || len(got.Rollups) != 7 || got.Rollups[3].Top != 200 ||
+		*got.Rollups[0].Distinct || got.Rollups[1].Distinct != nil {
+		t.Errorf("%v: %+v", err, got.Rollups)
 	}
 }
 
@@ -271,6 +301,63 @@ func TestMetricsOption(t *testing.T) {
 		if err != nil || !bytes.Equal(dg.Payload, list[i]) || dg.Exporter.String() != conn.LocalAddr().String() {
 			t.Fatalf("datagram %d came back as %v from %s, %v", i, dg.Payload, dg.Exporter, err)
 		}
+	}
+}
+
+// TestRollupsAlone: with metrics = [] and roll-ups no other metric is made, the sums are
+// those of the flows, and the plugin counts itself.
+func TestRollupsAlone(t *testing.T) {
+	n, acc, conn := started(t, func(n *NetFlow) {
+		n.Metrics = []string{}
+		n.Statistics = selfstat.NewCollector(map[string]string{"input": "netflow", "alias": t.Name()})
+		n.Rollups = []decoding.Rollup{{Name: "by_dst", Tags: []string{"dst"}, Top: 2},
+			{Name: "by_service", Tags: []string{"service"}, Interval: config.Duration(time.Second)}}
+	})
+	var want uint64
+	for _, r := range decodingtest.Flows(0, 100) {
+		want += r.Bytes
+	}
+	for _, b := range decodingtest.Datagrams(t, 100) {
+		send(t, conn, b)
+	}
+	flows := func() (sum uint64) {
+		for _, c := range n.pool.RollupCounts() {
+			sum += c.Flows
+		}
+		return sum
+	}
+	for deadline := time.Now().Add(60 * time.Second); flows() < 200; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d flows are in the roll-ups, want 200", flows())
+		}
+	}
+	if err := n.Gather(acc); err != nil {
+		t.Fatal(err)
+	}
+	n.Stop()
+	sums := map[string]uint64{}
+	for _, m := range acc.List() {
+		bytes, _ := m.GetField("bytes")
+		sums[m.Name()] += bytes.(uint64)
+	}
+	if len(sums) != 2 || sums["by_dst"] != want || sums["by_service"] != want {
+		t.Errorf("got %v, want %d each", sums, want)
+	}
+	counted := 0
+	for _, m := range selfstat.Metrics() {
+		if v, _ := m.GetField("flows"); m.Name() == "internal_netflow_rollup" && m.Tags()["alias"] == t.Name() &&
+			v == int64(100) {
+			counted++
+		}
+	}
+	if counted != 2 {
+		t.Errorf("%d roll-ups tell of their flows in the statistics, want 2", counted)
+	}
+	n.Metrics = []string{"exporters"}
+	fields := map[string]any{}
+	n.pool.Count(fields)
+	if fields["rollup_flows"] != uint64(200) || fields["rollup_series_folded"] == uint64(0) {
+		t.Errorf("netflow_exporter has %v", fields)
 	}
 }
 

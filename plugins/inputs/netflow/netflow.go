@@ -18,6 +18,7 @@ import (
 	"github.com/influxdata/telegraf/config"
 	common_tls "github.com/influxdata/telegraf/plugins/common/tls"
 	"github.com/influxdata/telegraf/plugins/inputs"
+	"github.com/influxdata/telegraf/selfstat"
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/decoding"
@@ -59,12 +60,17 @@ type NetFlow struct {
 	IdleTimeout    config.Duration      `toml:"idle_timeout"`
 	VCenter        *decoding.VCenter    `toml:"vcenter"`
 	Enrich         *decoding.Enrichment `toml:"enrich"`
+	Rollups        []decoding.Rollup    `toml:"rollup"`
+	Internal       []string             `toml:"internal_networks"`
+	Rank           []string             `toml:"exporter_rank"`
 	common_tls.ServerConfig
-	Log telegraf.Logger `toml:"-"`
+	Log        telegraf.Logger     `toml:"-"`
+	Statistics *selfstat.Collector `toml:"-"`
 
 	listener receiver
 	pool     *decoding.Pool
 	wants    decoding.Wants
+	stats    decoding.RollupStatistics
 
 	// DatagramBytes leaves the payload of netflow_datagram bytes instead of base64. The
 	// agent sets it when these metrics go to outputs.nfdump of the same process alone.
@@ -107,6 +113,11 @@ func (n *NetFlow) Init() error {
 	}
 	errs = append(errs, n.listenerOptions())
 	o.Decoder.Log, o.Decoder.SplitBiflows, o.Wants = n.Log.Warnf, !stock, n.wants
+	rollups := decoding.RollupOptions{Rollups: n.Rollups, Internal: n.Internal, Rank: n.Rank}
+	if o.Rollups, err = rollups.New(); err != nil {
+		return err
+	}
+	n.stats.Register(n.Statistics, n.Rollups)
 	o.Metrics = flowmetric.Options{FlowTags: n.FlowTags, PEN: pen, Stock: stock, ExtraFields: n.ExtraFields}
 	pool, err := decoding.New(o)
 	if err = errors.Join(append(errs, err)...); err == nil {
@@ -187,6 +198,7 @@ func (n *NetFlow) Stop() {
 
 // Gather emits the counters of the exporters and of the port.
 func (n *NetFlow) Gather(acc telegraf.Accumulator) error {
+	n.stats.Set(n.pool.RollupCounts())
 	if !n.wants.Exporters || n.listener == nil {
 		return nil
 	}

@@ -14,8 +14,8 @@ const module = "github.com/flowgraf/flowgraf/"
 // whoever adds one says where it belongs.
 var importLayers = [][]string{
 	{"tests", "cmd"},
-	{"plugins/inputs/netflow", "plugins/inputs/selfstats", "plugins/inputs/smtp_relay", "outputs/nfdump",
-		"outputs/smtp_relay", "plugins/execd"},
+	{"plugins/inputs/netflow", "plugins/inputs/selfstats", "plugins/inputs/smtp_relay", "plugins/processors/netflow",
+		"outputs/nfdump", "outputs/smtp_relay", "plugins/execd"},
 	{"plugins/decoding", "plugins/decoding/decodingtest"},
 	{"plugins/flowmetric", "plugins/flowmetric/generate"},
 	{"plugins/collector", "plugins/exporter", "plugins/rollup", "plugins/vcenter", "plugins/vcenter/vcentertest",

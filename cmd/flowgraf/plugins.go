@@ -91,6 +91,7 @@ import (
 	_ "github.com/flowgraf/flowgraf/plugins/inputs/netflow"
 	_ "github.com/flowgraf/flowgraf/plugins/inputs/selfstats"
 	_ "github.com/flowgraf/flowgraf/plugins/inputs/smtp_relay"
+	_ "github.com/flowgraf/flowgraf/plugins/processors/netflow"
 )
 
 // undefinedPlugin is Telegraf's complaint about a plugin that is not linked.

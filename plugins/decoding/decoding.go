@@ -23,6 +23,45 @@ import (
 // Wants are the metrics to make.
 type Wants struct{ Flows, Options, Exporters, Datagrams bool }
 
+// The values of the option metrics.
+const (
+	MetricFlows     = "flows"
+	MetricOptions   = "options"
+	MetricExporters = "exporters"
+	MetricDatagrams = "datagrams"
+)
+
+// Parse reads the option metrics.
+func (w *Wants) Parse(list []string) error {
+	for _, name := range list {
+		switch name {
+		case MetricFlows:
+			w.Flows = true
+		case MetricOptions:
+			w.Options = true
+		case MetricExporters:
+			w.Exporters = true
+		case MetricDatagrams:
+			w.Datagrams = true
+		default:
+			return fmt.Errorf("metrics: expected 'flows', 'options', 'exporters' or 'datagrams', got %q", name)
+		}
+	}
+	return nil
+}
+
+// ParseMeasurements reads the option measurements, and says whether they are those of the
+// stock plugin.
+func ParseMeasurements(name string) (stock bool, err error) {
+	switch name {
+	case "", "separate":
+		return false, nil
+	case "stock":
+		return true, nil
+	}
+	return false, fmt.Errorf("measurements: expected 'separate' or 'stock', got %q", name)
+}
+
 // decoding says whether what is wanted takes a decoder.
 func (o *Options) decoding() bool {
 	return o.Wants.Flows || o.Wants.Options || o.Wants.Exporters || o.Rollups != nil

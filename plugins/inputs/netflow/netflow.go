@@ -11,7 +11,6 @@ package netflow
 import (
 	_ "embed"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/influxdata/telegraf"
@@ -28,14 +27,6 @@ import (
 
 //go:embed sample.conf
 var sampleConfig string
-
-// The values of the option metrics.
-const (
-	metricFlows     = "flows"
-	metricOptions   = "options"
-	metricExporters = "exporters"
-	metricDatagrams = "datagrams"
-)
 
 // NetFlow is the plugin. Its exported fields are its options.
 type NetFlow struct {
@@ -101,22 +92,18 @@ func (n *NetFlow) Init() error {
 		Protocol: n.Protocol, Exporters: n.Exporters, Unknown: n.Unknown, MaxExporters: n.MaxExporters,
 		TunnelView: n.TunnelView, MaxRate: n.MaxRate,
 	}
-	pen, err := flowmetric.LoadPEN(n.PENFiles...)
-	errs = append(errs, table.Apply(&o.Decoder), n.chooseMetrics(), err)
-	stock := false
-	switch n.Measurements {
-	case "", "separate":
-	case "stock":
-		stock = true
-	default:
-		errs = append(errs, fmt.Errorf("measurements: expected 'separate' or 'stock', got %q", n.Measurements))
+	list := n.Metrics
+	if list == nil {
+		list = []string{decoding.MetricFlows, decoding.MetricOptions, decoding.MetricExporters}
 	}
-	errs = append(errs, n.listenerOptions())
+	pen, err := flowmetric.LoadPEN(n.PENFiles...)
+	errs = append(errs, table.Apply(&o.Decoder), n.wants.Parse(list), err)
+	stock, err := decoding.ParseMeasurements(n.Measurements)
+	errs = append(errs, err, n.listenerOptions())
 	o.Decoder.Log, o.Decoder.SplitBiflows, o.Wants = n.Log.Warnf, !stock, n.wants
 	rollups := decoding.RollupOptions{Rollups: n.Rollups, Internal: n.Internal, Rank: n.Rank}
-	if o.Rollups, err = rollups.New(); err != nil {
-		return err
-	}
+	o.Rollups, err = rollups.New()
+	errs = append(errs, err)
 	n.stats.Register(n.Statistics, n.Rollups)
 	o.Metrics = flowmetric.Options{FlowTags: n.FlowTags, PEN: pen, Stock: stock, ExtraFields: n.ExtraFields}
 	pool, err := decoding.New(o)
@@ -124,29 +111,6 @@ func (n *NetFlow) Init() error {
 		n.pool = pool
 	}
 	return err
-}
-
-// chooseMetrics reads the option metrics.
-func (n *NetFlow) chooseMetrics() error {
-	list := n.Metrics
-	if list == nil {
-		list = []string{metricFlows, metricOptions, metricExporters}
-	}
-	for _, name := range list {
-		switch name {
-		case metricFlows:
-			n.wants.Flows = true
-		case metricOptions:
-			n.wants.Options = true
-		case metricExporters:
-			n.wants.Exporters = true
-		case metricDatagrams:
-			n.wants.Datagrams = true
-		default:
-			return fmt.Errorf("metrics: expected 'flows', 'options', 'exporters' or 'datagrams', got %q", name)
-		}
-	}
-	return nil
 }
 
 // Start opens the port and begins to receive. After a reload it takes over the port of

@@ -1,0 +1,182 @@
+// Package netflow is the Telegraf processor processors.netflow: it turns the datagrams of
+// metrics netflow_datagram into flows and roll-ups, with the decoder and the options of the
+// input of the same name. So edge collectors can send what exporters send through a
+// message queue, and any number of agents decode it.
+package netflow
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/influxdata/telegraf"
+	"github.com/influxdata/telegraf/config"
+	"github.com/influxdata/telegraf/plugins/processors"
+	"github.com/influxdata/telegraf/selfstat"
+
+	"github.com/flowgraf/flowgraf/plugins/collector"
+	"github.com/flowgraf/flowgraf/plugins/decoding"
+	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+)
+
+//go:embed sample.conf
+var sampleConfig string
+
+// defaultInterval is how often netflow_exporter is emitted.
+const defaultInterval = config.Duration(10 * time.Second)
+
+// NetFlow is the plugin. Its exported fields are its options.
+type NetFlow struct {
+	Datagrams    string               `toml:"datagrams"`
+	Metrics      []string             `toml:"metrics"`
+	Interval     config.Duration      `toml:"exporters_interval"`
+	Protocol     string               `toml:"protocol"`
+	PENFiles     []string             `toml:"private_enterprise_number_files"`
+	FlowTags     []string             `toml:"flow_tags"`
+	Measurements string               `toml:"measurements"`
+	ExtraFields  []string             `toml:"extra_fields"`
+	StateFile    string               `toml:"state_file"`
+	Exporters    []decoding.Exporter  `toml:"exporter"`
+	Unknown      string               `toml:"unknown_exporters"`
+	MaxExporters int                  `toml:"max_exporters"`
+	MaxRate      int64                `toml:"max_sampling_rate"`
+	TunnelView   string               `toml:"tunnel_view"`
+	Workers      int                  `toml:"workers"`
+	VCenter      *decoding.VCenter    `toml:"vcenter"`
+	Enrich       *decoding.Enrichment `toml:"enrich"`
+	Rollups      []decoding.Rollup    `toml:"rollup"`
+	Internal     []string             `toml:"internal_networks"`
+	Rank         []string             `toml:"exporter_rank"`
+	Log          telegraf.Logger      `toml:"-"`
+	Statistics   *selfstat.Collector  `toml:"-"`
+
+	pool    *decoding.Pool
+	wants   decoding.Wants
+	stats   decoding.RollupStatistics
+	parser  flowmetric.DatagramParser
+	bad     selfstat.Stat // metrics that are no datagrams
+	badOnce sync.Once
+	done    chan struct{}
+	wg      sync.WaitGroup
+}
+
+// SampleConfig returns the documented configuration.
+func (*NetFlow) SampleConfig() string { return sampleConfig }
+
+// Init checks the configuration. It reads the mapping files and asks nothing of the
+// network.
+func (n *NetFlow) Init() error {
+	var errs []error
+	if n.Datagrams != "" && n.Datagrams != "drop" && n.Datagrams != "pass" {
+		errs = append(errs, fmt.Errorf("datagrams: expected 'drop' or 'pass', got %q", n.Datagrams))
+	}
+	if n.Interval == 0 {
+		n.Interval = defaultInterval
+	}
+	if n.Interval < config.Duration(time.Second) {
+		errs = append(errs, fmt.Errorf("exporters_interval: expected at least 1s, got %q", time.Duration(n.Interval)))
+	}
+	o := decoding.Options{Workers: n.Workers, StateFile: n.StateFile, VCenter: n.VCenter, Enrichment: n.Enrich,
+		Relayed: true, Log: n.Log}
+	table := decoding.ExporterOptions{Protocol: n.Protocol, Exporters: n.Exporters, Unknown: n.Unknown,
+		MaxExporters: n.MaxExporters, TunnelView: n.TunnelView, MaxRate: n.MaxRate}
+	rollups := decoding.RollupOptions{Rollups: n.Rollups, Internal: n.Internal, Rank: n.Rank}
+	list := n.Metrics
+	if list == nil {
+		list = []string{decoding.MetricFlows, decoding.MetricOptions, decoding.MetricExporters}
+	}
+	stock, err := decoding.ParseMeasurements(n.Measurements)
+	pen, penErr := flowmetric.LoadPEN(n.PENFiles...)
+	errs = append(errs, err, penErr, table.Apply(&o.Decoder), n.wants.Parse(list))
+	if n.wants.Datagrams {
+		errs = append(errs, errors.New("metrics: expected datagrams = \"pass\" to have the datagrams too, "+
+			"got \"datagrams\""))
+	}
+	o.Decoder.Log, o.Decoder.SplitBiflows, o.Wants = n.Log.Warnf, !stock, n.wants
+	o.Metrics = flowmetric.Options{FlowTags: n.FlowTags, PEN: pen, Stock: stock, ExtraFields: n.ExtraFields}
+	o.Rollups, err = rollups.New()
+	pool, poolErr := decoding.New(o)
+	if err = errors.Join(append(errs, err, poolErr)...); err != nil {
+		return err
+	}
+	n.pool = pool
+	if n.Statistics != nil {
+		n.bad = n.Statistics.Register("netflow_processor", "malformed", nil)
+		n.stats.Register(n.Statistics, n.Rollups)
+	}
+	return nil
+}
+
+// Start begins to take metrics.
+func (n *NetFlow) Start(acc telegraf.Accumulator) error {
+	n.pool.Restore()
+	n.pool.Start(acc)
+	n.pool.Keep()
+	n.done = make(chan struct{})
+	done := n.done
+	n.wg.Go(func() { n.tell(acc, done) })
+	return nil
+}
+
+// Add decodes a datagram. What is none goes on as it is.
+func (n *NetFlow) Add(m telegraf.Metric, acc telegraf.Accumulator) error {
+	if m.Name() != flowmetric.DatagramMeasurement {
+		acc.AddMetric(m)
+		return nil
+	}
+	dg, err := n.parser.Parse(m)
+	if err != nil {
+		if n.bad != nil {
+			n.bad.Incr(1)
+		}
+		n.badOnce.Do(func() { n.Log.Warnf("A metric is no datagram and goes on as it is (further ones too): %v", err) })
+		acc.AddMetric(m)
+		return nil
+	}
+	n.pool.Receive([]collector.Datagram{dg})
+	if n.Datagrams == "pass" {
+		acc.AddMetric(m)
+	} else {
+		m.Drop()
+	}
+	return nil
+}
+
+// Stop waits until all is decoded and emitted, also what open windows have.
+func (n *NetFlow) Stop() {
+	if n.done == nil {
+		return
+	}
+	close(n.done)
+	n.wg.Wait()
+	n.done = nil
+	n.pool.Stop()
+	n.stats.Set(n.pool.RollupCounts())
+}
+
+// tell emits the counters of the exporters, at the interval.
+func (n *NetFlow) tell(acc telegraf.Accumulator, done <-chan struct{}) {
+	tick := time.NewTicker(time.Duration(n.Interval))
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case now := <-tick.C:
+			n.stats.Set(n.pool.RollupCounts())
+			if !n.wants.Exporters {
+				continue
+			}
+			n.pool.Gather(acc, now)
+			fields := map[string]any{}
+			n.pool.Count(fields)
+			acc.AddFields(flowmetric.ExporterMeasurement, fields, map[string]string{"listener": "processor"}, now)
+		}
+	}
+}
+
+func init() {
+	processors.AddStreaming("netflow", func() telegraf.StreamingProcessor { return &NetFlow{} })
+}

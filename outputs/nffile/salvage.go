@@ -102,6 +102,7 @@ type salvager struct {
 	got    Salvaged
 	strict bool
 
+	flows       uint64 // that what is copied stands for
 	lostRecords uint64 // of blocks that cannot be read, or not to their end
 }
 
@@ -123,7 +124,7 @@ func (s *salvager) run() error {
 	}
 	s.got.LostFlows = s.lostRecords
 	if f.haveStat {
-		s.got.LostFlows = f.stat.Flows - min(f.stat.Flows, s.got.Flows)
+		s.got.LostFlows = f.lostFlows(s.got.Flows, s.flows)
 	}
 	return err
 }
@@ -166,6 +167,7 @@ func (s *salvager) take(b *Block, wrong error) error {
 	if got := s.out.stat.Flows - before; got > 0 || wrong == nil {
 		s.got.Blocks++
 		s.got.Flows += got
+		s.flows += s.standFor
 	}
 	return err
 }

@@ -186,7 +186,7 @@ func (v *verifier) compare() {
 		return
 	}
 	if err := f.compareFlows(v.stat.Flows, v.flows); err != nil {
-		r.Lost = f.stat.Flows - min(f.stat.Flows, v.stat.Flows)
+		r.Lost = f.lostFlows(v.stat.Flows, v.flows)
 		r.problem(err)
 	}
 	if len(r.Problems) > 0 {
@@ -217,14 +217,27 @@ func (f *File) CompareFlows(records, flows uint64) error {
 
 func (f *File) compareFlows(records, flows uint64) error {
 	says := f.stat.Flows
-	switch {
-	case says == records || says == flows:
+	if says == records || says == flows {
 		return nil
-	case says > records:
-		return f.errorf(f.end, ErrCorrupt, "the statistics say %d flows, there are %d: %d are lost", says, records,
-			says-records)
+	}
+	if lost := f.lostFlows(records, flows); lost > 0 {
+		return f.errorf(f.end, ErrCorrupt, "the statistics say %d flows, there are %d: %d are lost", says, says-lost, lost)
 	}
 	return f.errorf(f.end, ErrCorrupt, "the statistics say %d flows, there are %d", says, records)
+}
+
+// lostFlows returns how many of the flows that the statistics count are not among those that
+// were read. Statistics of nfdump -w count what records stand for, others the records: the
+// first are taken to be so where they can.
+func (f *File) lostFlows(records, flows uint64) uint64 {
+	says := f.stat.Flows
+	if says == records || says == flows {
+		return 0
+	}
+	if flows > says {
+		flows = records
+	}
+	return says - min(says, flows)
 }
 
 // String is one line: what the file is, without its problems.

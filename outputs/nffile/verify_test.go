@@ -359,6 +359,40 @@ func expectDamaged(t *testing.T, name, path string, flows, lost uint64) {
 	}
 }
 
+// TestLostOfAggregated: statistics of nfdump -w count the flows that records stand for.
+// Verify and Salvage agree on how many of them are lost: none of a sound file.
+func TestLostOfAggregated(t *testing.T) {
+	w := mustCreate(t, Options{Compression: None})
+	first := w.Size()
+	for range 2 {
+		r := wideRecord(false)
+		r.Flows = 3
+		must(t, w.Append(r))
+		must(t, w.Flush())
+	}
+	must(t, w.Close())
+	content, err := os.ReadFile(w.Path())
+	must(t, err)
+	content[len(content)-statSize+4] = 6 // flows of the statistics
+	damaged := slices.Clone(content)
+	damaged[first+blockHeadSize+exporterSize+recordHeadSize+2] = 0xff // the size of an element
+	for _, c := range []struct {
+		name    string
+		content []byte
+		lost    uint64
+	}{{"sound", content, 0}, {"damaged", damaged, 3}} {
+		path := write(t, c.content)
+		r, err := Verify(path, nil)
+		must(t, err)
+		got, err := Salvage(path, filepath.Join(t.TempDir(), "out"), nil)
+		must(t, err)
+		if r.Sound() != (c.lost == 0) || r.Lost != c.lost || got.LostFlows != c.lost {
+			t.Errorf("%s: %v, verify says %d are lost, salvage %d, want %d: %v", c.name, r.Sound(), r.Lost,
+				got.LostFlows, c.lost, r.Problems)
+		}
+	}
+}
+
 // TestFindIsBounded: a file that is all headers of blocks, and no block, is searched
 // through in a time that its size bounds.
 func TestFindIsBounded(t *testing.T) {

@@ -17,6 +17,7 @@ type walker struct {
 
 	progress Progress
 	lost     uint32 // records of the block at hand that are damaged
+	standFor uint64 // flows that the others stand for
 	buf      []byte // of find
 	tried    int64  // bytes of what looked like a block and was none
 }
@@ -145,8 +146,10 @@ func (w *walker) check() error {
 	}
 	unknown := b.why
 	flows := uint32(0)
+	w.standFor = 0
 	for w.dec.Next(b) {
 		flows++
+		w.standFor += max(w.dec.Record().Flows, 1)
 	}
 	err := w.dec.Err()
 	if w.lost = b.lostRecords(); b.behindFlows() {

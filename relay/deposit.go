@@ -67,5 +67,6 @@ func (r *Relay) Deposit(from string, to []string, body []byte) (id string, refus
 	r.opts.Monitor.Count(monitor.Accepted, "")
 	maillog.Arrived(r.opts.Monitor, &maillog.Arrival{ID: env.ID, From: sender.String(), To: env.To, Protocol: "local",
 		Size: len(prepared)})
+	maillog.Named(r.opts.Monitor, env.ID, messageID(prepared))
 	return env.ID, refused, nil
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/flowgraf/flowgraf/relay/dkim"
 	"github.com/flowgraf/flowgraf/relay/dsn"
 	"github.com/flowgraf/flowgraf/relay/maillog"
+	"github.com/flowgraf/flowgraf/relay/message"
 	"github.com/flowgraf/flowgraf/relay/monitor"
 	"github.com/flowgraf/flowgraf/relay/policy"
 	"github.com/flowgraf/flowgraf/relay/queue"
@@ -422,9 +423,11 @@ func (r *Relay) NewID() string { return r.queue.NewID() }
 
 // Submit puts a mail on stable storage and begins to deliver it.
 func (r *Relay) Submit(env *queue.Envelope, body []byte) error {
-	if err := r.queue.Add(env, r.prepare(env, body)); err != nil {
+	body = r.prepare(env, body)
+	if err := r.queue.Add(env, body); err != nil {
 		return err
 	}
+	maillog.Named(r.opts.Monitor, env.ID, messageID(body))
 	r.sender.Add(env)
 	return nil
 }
@@ -439,7 +442,18 @@ func (r *Relay) Hold(env *queue.Envelope, body []byte) error {
 	maillog.Arrived(r.opts.Monitor, &maillog.Arrival{
 		ID: env.ID, From: env.From, To: env.To, Protocol: env.Origin, Size: len(body),
 	})
+	maillog.Named(r.opts.Monitor, env.ID, messageID(body))
 	return nil
+}
+
+// messageID gives a mail's Message-ID, "" without one.
+func messageID(body []byte) string {
+	for field := range message.Fields(body) {
+		if message.Is(field, "message-id") {
+			return string(message.Value(field))
+		}
+	}
+	return ""
 }
 
 // Release begins to deliver a mail that Hold has stored.

@@ -3,15 +3,20 @@ package relay
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/flowgraf/flowgraf/relay/maillog"
 	"github.com/flowgraf/flowgraf/relay/message"
+	"github.com/flowgraf/flowgraf/relay/monitor"
 	"github.com/flowgraf/flowgraf/relay/queue"
 	"github.com/flowgraf/flowgraf/relay/sendmail"
 )
@@ -87,6 +92,8 @@ func TestSendmailBesideExim(t *testing.T) {
 	eximSink := newSink(t, "127.0.0.1:"+theirs.Relay)
 	ourSink := newSink(t, "127.0.0.1:0")
 	opts.Smarthosts = []string{"smtp://" + ourSink.addr}
+	log := &keptLog{}
+	opts.Monitor = monitor.New(log, nil)
 	r := start(t, opts)
 	who, err := user.Current()
 	if err != nil {
@@ -116,6 +123,71 @@ func TestSendmailBesideExim(t *testing.T) {
 			want, got := eximSink.await(t, i+1)[i], ourSink.await(t, i+1)[i]
 			compareArrived(t, &got, &want)
 		})
+	}
+	compareLogs(t, theirs, log)
+}
+
+// keptLog keeps the lines of the default level.
+type keptLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (*keptLog) Errorf(string, ...any) {}
+func (*keptLog) Warnf(string, ...any)  {}
+func (*keptLog) Debugf(string, ...any) {}
+func (l *keptLog) Infof(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(&l.text, "2026-05-04T03:02:01Z I! [outputs.smtp_relay] "+format+"\n", args...)
+}
+
+func (l *keptLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// compareLogs compares what eximstats and exigrep find in exim's log of the same mails with
+// what ours gives of our own.
+func compareLogs(t *testing.T, theirs *server, log *keptLog) {
+	t.Helper()
+	file := filepath.Join(theirs.Dir, "log/mainlog")
+	tool := func(name string, args ...string) string {
+		args = append([]string{filepath.Join(theirs.Root, "usr/sbin", name)}, args...)
+		out, err := exec.Command("perl", args...).Output()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return string(out)
+	}
+	for range 2000 { // the last line is of the last mail's end
+		if strings.Count(log.String(), " completed ") == len(handedOver) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	var sum maillog.Summary
+	if err := sum.Read(strings.NewReader(log.String())); err != nil {
+		t.Fatal(err)
+	}
+	s := sum.Statistics()
+	report := tool("eximstats", "-nr", "-nt", "-h0", file)
+	received := regexp.MustCompile(`(?m)^\s*Received\s+\S+\s+(\d+)`).FindStringSubmatch(report)
+	sent := regexp.MustCompile(`(?m)^\s*Delivered\s+\S+\s+\d+\s+(\d+)`).FindStringSubmatch(report)
+	if received == nil || sent == nil || received[1] != fmt.Sprint(s.Arrived.Mails) ||
+		s.Arrived.Mails != len(handedOver) || sent[1] != fmt.Sprint(s.Delivered.Mails) || s.Completed != len(handedOver) {
+		t.Errorf("%+v, eximstats:\n%s", s, report)
+	}
+	for _, pattern := range []string{"b@example.com", "alerts@example.com", "nobody"} {
+		groups := strings.Count(tool("exigrep", "-l", pattern, file), " <= ")
+		ours := 0
+		search := maillog.Search{Match: func(line string) bool { return strings.Contains(line, pattern) },
+			Out: func([]string) error { ours++; return nil }}
+		err := errors.Join(search.Read(strings.NewReader(log.String())), search.Close())
+		if err != nil || ours != groups {
+			t.Errorf("%s: %d mails, exigrep: %d (%v)", pattern, ours, groups, err)
+		}
 	}
 }
 

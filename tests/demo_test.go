@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -8,14 +9,34 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
+
+// agentOfTheDemo runs the agent that the demo tells the user to try: the mail that it takes
+// has a mailbox, although the demo's own has ended.
+func agentOfTheDemo(t *testing.T, dir string) {
+	t.Helper()
+	config, err := os.ReadFile(filepath.Join(dir, "telegraf.conf"))
+	listen := regexp.MustCompile(`listen = \["(.*)"\]`).FindSubmatch(config)
+	if err != nil || listen == nil {
+		t.Fatalf("%v\n%s", err, config)
+	}
+	a := start(t, flowgraf, "agent", "--config", filepath.Join(dir, "telegraf.conf"))
+	waitFor(t, 20*time.Second, "the demo's agent", func() bool { return answers(string(listen[1])) })
+	program := sendmailLink(t, dir, `server = "`+string(listen[1])+`"`)
+	if code, out := exitCode(t, program, "Subject: behind the demo\n\n", "operator@example.com"); code != 0 {
+		t.Errorf("a mail to the demo's agent: %d\n%s", code, out)
+	}
+	waitFor(t, 20*time.Second, "the mail", func() bool { return len(delivered(t, filepath.Join(dir, "mail"))) > 0 })
+	a.stop(t)
+}
 
 // The first thing that a newcomer runs: flows in four protocols, metrics, an
 // archive, an alert and its recovery, without anything installed.
 func TestDemoShowsEverything(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
 	out := run(t, flowgraf, "demo", "--duration", "32s", "--directory", dir, "--rate", "2000")
-	sums := regexp.MustCompile(`(\d+) flows of \d+ bytes were sent; (\d+) became metrics, in (\d+) series; loss (\d+)`).FindStringSubmatch(out)
+	sums := regexp.MustCompile(`(\d+) flows of [\d.]+ [kMGT]B were sent; (\d+) became metrics, in (\d+) series; loss (\d+)`).FindStringSubmatch(out)
 	if sums == nil {
 		t.Fatalf("no sums:\n%s", out)
 	}
@@ -51,6 +72,17 @@ func TestDemoShowsEverything(t *testing.T) {
 			t.Errorf("no mail says %q, %d mails came:\n%s", want, len(mails), out)
 		}
 	}
+	for line := range strings.Lines(out) {
+		if n := utf8.RuneCountInString(strings.TrimSpace(line)); n > 80 && !strings.Contains(line, " | ") &&
+			!strings.Contains(line, dir) && !strings.Contains(line, flowgraf) {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if log, err := os.ReadFile(filepath.Join(dir, "agent.log")); err != nil || bytes.Contains(log, []byte(" W! ")) ||
+		bytes.Contains(log, []byte(" E! ")) {
+		t.Errorf("the demo's own log has complaints: %v\n%s", err, log)
+	}
+	agentOfTheDemo(t, dir)
 	// What it tells the user to try works.
 	if top := run(t, flowgraf, "dump", "-R", filepath.Join(dir, "archive"), "-s", "srcip", "-n",
 		"5"); !strings.Contains(top, "Top 5 Src IP Addr ordered by flows") {

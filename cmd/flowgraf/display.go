@@ -122,7 +122,7 @@ func (d *demo) watch(ctx context.Context, out io.Writer) error {
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	var before uint64
+	rate := rateOver{window: rateWindow}
 	for {
 		select {
 		case <-ctx.Done():
@@ -135,10 +135,29 @@ func (d *demo) watch(ctx context.Context, out io.Writer) error {
 		if err := d.metrics.read(); err != nil {
 			return err
 		}
-		rate := float64(d.metrics.flows-before) / every.Seconds()
-		before = d.metrics.flows
-		screen.show(d.status(rate))
+		screen.show(d.status(rate.add(time.Now(), d.metrics.flows)))
 	}
+}
+
+// rateWindow is what a rate is the mean of: metrics come in batches, and waves.
+const rateWindow = 10 * time.Second
+
+// rateOver gives the growth of a count a second, over a window that ends now.
+type rateOver struct {
+	window time.Duration
+	times  []time.Time
+	counts []uint64
+}
+
+func (r *rateOver) add(now time.Time, count uint64) (perSecond float64) {
+	r.times, r.counts = append(r.times, now), append(r.counts, count)
+	for len(r.times) > 2 && now.Sub(r.times[1]) >= r.window {
+		r.times, r.counts = r.times[1:], r.counts[1:]
+	}
+	if elapsed := now.Sub(r.times[0]).Seconds(); elapsed > 0 {
+		return float64(count-r.counts[0]) / elapsed
+	}
+	return 0
 }
 
 // sent returns how many flows the exporters have sent.
@@ -155,7 +174,7 @@ func (d *demo) status(rate float64) []string {
 	mails, subject, at := d.mailbox.last()
 	last := "none yet"
 	if mails > 0 {
-		last = fmt.Sprintf("%d, last at %s: %s", mails, at.Format("15:04:05"), subject)
+		last = fmt.Sprintf("%d, %s %s", mails, at.Format("15:04:05"), subject)
 	}
 	surge := ""
 	if d.surge.Load() {
@@ -164,9 +183,9 @@ func (d *demo) status(rate float64) []string {
 	return []string{
 		fmt.Sprintf("running   %s%s", time.Since(d.started).Truncate(time.Second), surge),
 		fmt.Sprintf("flows     %.0f/s, %d sent, %d as metrics", rate, d.sent(), d.metrics.flows),
-		fmt.Sprintf("series    %d", len(d.metrics.series)),
+		fmt.Sprintf("series    %d, each a name and its tags: what InfluxDB keeps an index of", len(d.metrics.series)),
 		fmt.Sprintf("loss      %d", d.metrics.loss()),
-		fmt.Sprintf("archive   %d files, %.1f MB%s", files, float64(size)/1e6, newest),
+		fmt.Sprintf("archive   %d files, %s%s", files, sizeOf(float64(size)), newest),
 		"mail      " + last,
 	}
 }
@@ -185,7 +204,7 @@ func archiveStatus(dir string) (files int, size int64, newest string) {
 }
 
 func (d *demo) printStart(out io.Writer) {
-	fmt.Fprintf(out, "flowgraf demo: everything is below %s\n\n", d.dir)
+	fmt.Fprintf(out, "flowgraf demo: everything is below\n  %s\n\n", d.dir)
 	for i, e := range demoExporters {
 		fmt.Fprintf(out, "  %-7s exporter %s\n", e.protocol, d.generators[i].source())
 	}
@@ -205,22 +224,22 @@ func (d *demo) printEnd(out io.Writer) {
 	files, _, _ := archiveStatus(filepath.Join(d.dir, "archive"))
 	mails, _, _ := d.mailbox.last()
 	fmt.Fprintf(out, `
-%d flows of %d bytes were sent; %d became metrics, in %d series; loss %d.
+%d flows of %s were sent; %d became metrics, in %d series; loss %d.
 
-  %s/metrics.influx   metrics in line protocol
-  %s/archive          %d nfdump files
-  %s/mail             %d mails
-  %s/telegraf.conf    the configuration
-  %s/agent.log        the agent's log
+D=%s
+  $D/metrics.influx   metrics in line protocol
+  $D/archive          %d nfdump files
+  $D/mail             %d mails
+  $D/telegraf.conf    the configuration
+  $D/agent.log        the agent's log
 
-Try:
-  %s dump -R %s/archive -s srcip/bytes -n 5
-  nfdump -R %s/archive -s srcip/bytes -n 5
-  %s agent --config %s/telegraf.conf
-  rm -r %s
-`, sums.Flows, sums.Bytes, d.metrics.flows, len(d.metrics.series), d.metrics.loss(),
-		d.dir, d.dir, files, d.dir, mails, d.dir, d.dir,
-		commandName(), d.dir, d.dir, commandName(), d.dir, d.dir)
+Try, after the line D=… above:
+  %[9]s dump -R $D/archive -s srcip/bytes -n 5
+  nfdump -R $D/archive -s srcip/bytes -n 5
+  %[9]s agent --config $D/telegraf.conf
+  rm -r $D
+`, sums.Flows, sizeOf(float64(sums.Bytes)), d.metrics.flows, len(d.metrics.series), d.metrics.loss(), d.dir,
+		files, mails, commandName())
 }
 
 // commandName returns how the user called this program: go run leaves no

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -42,6 +43,31 @@ func TestMetricsTailCountsWholeLinesOnce(t *testing.T) {
 	}
 	if tail.flows != 2 || len(tail.series) != 3 || tail.loss() != 6 {
 		t.Errorf("flows %d, series %d, loss %d; want 2, 3, 6", tail.flows, len(tail.series), tail.loss())
+	}
+}
+
+// Metrics come in batches: the rate is the mean of some seconds, and settles on what is sent.
+func TestRateDoesNotJump(t *testing.T) {
+	r := rateOver{window: 10 * time.Second}
+	now := time.Unix(0, 0)
+	for second := range 60 {
+		count := uint64(second) / 2 * 2000 // 2,000 every other second
+		rate := r.add(now.Add(time.Duration(second)*time.Second), count)
+		if second > 10 && (rate < 900 || rate > 1100) {
+			t.Errorf("second %d: %.0f/s, want about 1000", second, rate)
+		}
+	}
+	if len(r.times) > 12 {
+		t.Errorf("%d samples are kept", len(r.times))
+	}
+}
+
+func TestSizeOf(t *testing.T) {
+	for n, want := range map[float64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 999_960: "1.0 MB",
+		94_912_345_678: "94.9 GB", 2e21: "2000.0 EB"} {
+		if got := sizeOf(n); got != want {
+			t.Errorf("%g: %q, want %q", n, got, want)
+		}
 	}
 }
 

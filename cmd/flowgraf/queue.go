@@ -29,18 +29,20 @@ type queueOptions struct {
 func newQueueCommand() *cobra.Command {
 	var o queueOptions
 	cmd := &cobra.Command{
-		Use:   "queue list | show | retry | hold | release | remove | bounce",
+		Use:   "queue list | show | retry | hold | release | remove | bounce | log | stats",
 		Short: "Look at the mail relay's queue and change it",
 		Long: `Queue works on the spool of outputs.smtp_relay, while the agent runs: the agent
 carries the command out. When no agent has the spool, the spool is opened for a
-moment. Run it as the user that the agent runs as.`,
+moment. Run it as the user that the agent runs as. Log and stats read the log
+instead.`,
 		Example: `  flowgraf queue list
   flowgraf queue show 5c0ffee5-187a2b3c4d5e6f70
   flowgraf queue retry --all
   flowgraf queue list --failed --spool /var/spool/flowgraf`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usageError{errors.New("expected queue list, show, retry, hold, release, remove or bounce")}
+			return usageError{errors.New("expected queue list, show, retry, hold, release, remove, bounce, log or " +
+				"stats")}
 		},
 	}
 	cmd.PersistentFlags().StringVar(&o.spool, "spool", defaultSpool, "the relay's `directory`")
@@ -57,6 +59,7 @@ moment. Run it as the user that the agent runs as.`,
 	list.Flags().BoolVar(&o.failed, "failed", false,
 		"list the mails that could not be delivered, and those that wait while some recipients have failed")
 	list.Flags().BoolVar(&o.json, "json", false, "print JSON")
+	cmd.AddCommand(newQueueLogCommand(), newQueueStatsCommand())
 	cmd.AddCommand(list, o.change(control.Show, "Show mails: what was answered for whom, and the message"),
 		o.change(control.Retry, "Try mails now, also held and failed ones"),
 		o.change(control.Hold, "Keep mails until they are released; they do not expire"),

@@ -4,6 +4,7 @@
 // it by sender, recipient, client or server:
 //
 //	ID <= sender H=name [address] P=esmtps A=user S=octets for r1 r2 C="250 …" T=0.004s
+//	ID message <Message-ID of the header>
 //	ID => recipient F=<sender> H=host [address] X=TLS S=octets C="250 …" QT=1.2s DT=0.3s
 //	ID == recipient F=<sender> H=host [address] C="451 …" QT=… DT=… N=<time of the next try>
 //	ID ** recipient F=<sender> H=host [address] C="550 …" QT=… DT=…
@@ -66,6 +67,16 @@ func Arrived(mon *monitor.Monitor, a *Arrival) {
 	l.text("C", a.Answer)
 	l.seconds("T", a.Took)
 	l.log(mon)
+}
+
+// Named tells the Message-ID of a mail that was stored. One that holds the id is ours, and
+// tells nothing more.
+func Named(mon *monitor.Monitor, id, messageID string) {
+	if messageID != "" && !strings.Contains(messageID, id) {
+		var l line
+		l.mail(id, "message", clean(messageID))
+		l.log(mon)
+	}
 }
 
 // Refusal is a client, a command or a mail that was not taken.

@@ -21,13 +21,14 @@ import (
 )
 
 // Wants are the metrics to make.
-type Wants struct{ Flows, Options, Exporters, Datagrams bool }
+type Wants struct{ Flows, Options, Exporters, Quality, Datagrams bool }
 
 // The values of the option metrics.
 const (
 	MetricFlows     = "flows"
 	MetricOptions   = "options"
 	MetricExporters = "exporters"
+	MetricQuality   = "quality"
 	MetricDatagrams = "datagrams"
 )
 
@@ -41,10 +42,12 @@ func (w *Wants) Parse(list []string) error {
 			w.Options = true
 		case MetricExporters:
 			w.Exporters = true
+		case MetricQuality:
+			w.Quality = true
 		case MetricDatagrams:
 			w.Datagrams = true
 		default:
-			return fmt.Errorf("metrics: expected 'flows', 'options', 'exporters' or 'datagrams', got %q", name)
+			return fmt.Errorf("metrics: expected 'flows', 'options', 'exporters', 'quality' or 'datagrams', got %q", name)
 		}
 	}
 	return nil
@@ -64,7 +67,7 @@ func ParseMeasurements(name string) (stock bool, err error) {
 
 // decoding says whether what is wanted takes a decoder.
 func (o *Options) decoding() bool {
-	return o.Wants.Flows || o.Wants.Options || o.Wants.Exporters || o.Rollups != nil
+	return o.Wants.Flows || o.Wants.Options || o.Wants.Exporters || o.Wants.Quality || o.Rollups != nil
 }
 
 // Options configures a Pool.
@@ -118,6 +121,7 @@ type Pool struct {
 	flowsLost, datagramsLost atomic.Uint64
 
 	rollups rollups
+	quality *quality // nil when nobody wants it
 
 	clockTold    atomic.Bool   // that timestamps have begun anew
 	stateErrors  atomic.Uint64 // failures to read or write the state file
@@ -127,6 +131,9 @@ type Pool struct {
 // New checks the options and returns a pool that has not started. It reads nothing.
 func New(o Options) (*Pool, error) {
 	p := &Pool{opt: o}
+	if o.Wants.Quality {
+		p.quality = newQuality()
+	}
 	if o.VCenter != nil {
 		if err := o.VCenter.init(o.Log, &p.opt.Metrics); err != nil {
 			return nil, fmt.Errorf("vcenter: %w", err)

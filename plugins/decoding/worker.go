@@ -73,7 +73,8 @@ type worker struct {
 type lane struct {
 	builder *flowmetric.Builder
 	metrics []telegraf.Metric
-	sums    *summed // nil without roll-ups
+	sums    *summed  // nil without roll-ups
+	tallies *tallies // nil when nobody wants the quality
 }
 
 // newWorker returns a worker.
@@ -81,7 +82,7 @@ func (p *Pool) newWorker(d *collector.Decoder) (*worker, error) {
 	w := &worker{pool: p, decoder: d}
 	w.datagrams.Lost = &p.datagramsLost
 	count := 1
-	if p.opt.Wants.Flows || p.opt.Rollups != nil {
+	if p.opt.Wants.Flows || p.opt.Wants.Quality || p.opt.Rollups != nil {
 		count = min(runtime.GOMAXPROCS(0), maxLanes)
 	}
 	b := collector.BatchOptions{Joined: w.collect, Panicked: w.panicked}
@@ -91,6 +92,9 @@ func (p *Pool) newWorker(d *collector.Decoder) (*worker, error) {
 			return nil, err
 		}
 		l := &lane{builder: builder}
+		if p.quality != nil {
+			l.tallies = newTallies(p.quality.doubts)
+		}
 		if p.opt.Rollups != nil {
 			l.sums = &summed{feeder: p.opt.Rollups.NewFeeder(), both: !p.opt.Decoder.SplitBiflows}
 		}
@@ -117,8 +121,29 @@ func (p *Pool) handler(l *lane) (h collector.Handler) {
 	if p.opt.Wants.Flows {
 		h.Counter = l.counter
 	}
+	if l.tallies != nil {
+		h = l.tallying(h)
+	}
 	if p.opt.Wants.Options {
 		h.Option = l.option
+	}
+	return h
+}
+
+// tallying returns a handler that counts what the quality needs, besides.
+func (l *lane) tallying(h collector.Handler) collector.Handler {
+	flows, counters := h.Flow, h.Counter
+	h.Flow = func(r *flow.Record) {
+		l.tallies.flow(r)
+		if flows != nil {
+			flows(r)
+		}
+	}
+	h.Counter = func(o *flow.CounterRecord) {
+		l.tallies.counter(o)
+		if counters != nil {
+			counters(o)
+		}
 	}
 	return h
 }

@@ -39,6 +39,7 @@ const (
 	Measurement         = "netflow"
 	OptionsMeasurement  = "netflow_options"
 	ExporterMeasurement = "netflow_exporter"
+	QualityMeasurement  = "netflow_quality"
 	DatagramMeasurement = "netflow_datagram"
 	EventMeasurement    = "netflow_event"
 	CounterMeasurement  = "netflow_counters"

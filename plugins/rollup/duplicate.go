@@ -18,7 +18,7 @@ type Deduplicate uint8
 const (
 	DeduplicateOff     Deduplicate = iota
 	DeduplicateIngress             // flows that were seen going out are left out
-	DeduplicateRank                // see twins
+	DeduplicateRank                // see Twins
 )
 
 var deduplicates = []string{DeduplicateOff: "off", DeduplicateIngress: "ingress", DeduplicateRank: "rank"}
@@ -45,11 +45,11 @@ func (d Deduplicate) drops(r *flow.Record, twin bool) bool {
 	return false
 }
 
-// twins finds flows that another observer has told of: another exporter, or the same one
+// Twins finds flows that another observer has told of: another exporter, or the same one
 // of the other direction. Of the flows of the same addresses, ports and protocol at a time
 // those of one observer count, of whom the first came; where one of a better rank tells of
 // them too, its flows count from the next on. It is safe for concurrent use.
-type twins struct {
+type Twins struct {
 	rank   []netip.Prefix
 	seed   uint64
 	shards [twinShards]twinShard
@@ -75,8 +75,8 @@ type twinEntry struct {
 	rank     uint32
 }
 
-// newTwins returns twins that prefer some exporters, the first most.
-func newTwins(rank []netip.Prefix) *twins { return &twins{rank: rank, seed: rand.Uint64()} }
+// NewTwins returns Twins that prefer some exporters, the first most.
+func NewTwins(rank []netip.Prefix) *Twins { return &Twins{rank: rank, seed: rand.Uint64()} }
 
 // mix adds a number to a hash.
 func mix(h, v uint64) uint64 {
@@ -85,7 +85,7 @@ func mix(h, v uint64) uint64 {
 }
 
 // hash returns the hash of what makes a flow.
-func (t *twins) hash(r *flow.Record) uint64 {
+func (t *Twins) hash(r *flow.Record) uint64 {
 	src, dst := flow.ValueOf(r.Src), flow.ValueOf(r.Dst)
 	h := mix(mix(t.seed, src.Hi), src.Lo+1)
 	h = mix(mix(h, dst.Hi+2), dst.Lo+3)
@@ -93,13 +93,13 @@ func (t *twins) hash(r *flow.Record) uint64 {
 }
 
 // observer returns the hash of who saw a flow.
-func (t *twins) observer(r *flow.Record) uint32 {
+func (t *Twins) observer(r *flow.Record) uint32 {
 	a := flow.ValueOf(r.Exporter)
 	return uint32(mix(mix(mix(t.seed, a.Hi), a.Lo+1), uint64(r.Direction)+1))
 }
 
 // rankOf returns the place of an exporter in the rank, 0 the best.
-func (t *twins) rankOf(a netip.Addr) uint32 {
+func (t *Twins) rankOf(a netip.Addr) uint32 {
 	i := slices.IndexFunc(t.rank, func(p netip.Prefix) bool { return p.Contains(a) })
 	if i < 0 {
 		i = len(t.rank)
@@ -107,9 +107,25 @@ func (t *twins) rankOf(a netip.Addr) uint32 {
 	return uint32(i)
 }
 
-// is says whether another one has told of a flow.
-func (t *twins) is(r *flow.Record) bool {
-	h, observer, rank := t.hash(r), t.observer(r), t.rankOf(r.Exporter)
+// sampleBits is one flow in how many Sample looks at, as bits.
+const sampleBits = 4
+
+// Sample says whether another observer has told of a flow, of one in 16 flows, always the
+// same ones; examined is false for the others.
+func (t *Twins) Sample(r *flow.Record) (twin, examined bool) {
+	h := t.hash(r)
+	if h>>16&(1<<sampleBits-1) != 0 {
+		return false, false
+	}
+	return t.isHash(r, h), true
+}
+
+// is says whether another observer has told of a flow.
+func (t *Twins) is(r *flow.Record) bool { return t.isHash(r, t.hash(r)) }
+
+// isHash is is for a flow of a hash.
+func (t *Twins) isHash(r *flow.Record, h uint64) bool {
+	observer, rank := t.observer(r), t.rankOf(r.Exporter)
 	first, last := r.First.Milli(), r.Last.Milli()
 	shard := &t.shards[h>>58]
 	shard.mu.Lock()

@@ -122,7 +122,7 @@ type Options struct {
 type Set struct {
 	mu       sync.RWMutex // held for reading while flows are added, for writing to close windows
 	rollups  []*rollup
-	twins    *twins      // nil where no roll-up asks
+	twins    *Twins      // nil where no roll-up asks
 	closing  sync.Mutex  // held while windows are closed and told of
 	scratch  flow.Record // of Close
 	distinct bool        // a roll-up counts addresses
@@ -172,7 +172,7 @@ func New(definitions []Definition, o Options) (*Set, error) {
 		}
 		s.rollups, s.distinct = append(s.rollups, r), s.distinct || d.Distinct
 		if d.Deduplicate == DeduplicateRank && s.twins == nil {
-			s.twins = newTwins(o.Rank)
+			s.twins = NewTwins(o.Rank)
 		}
 	}
 	return s, errors.Join(errs...)

@@ -163,12 +163,16 @@ func (n *NetFlow) Stop() {
 // Gather emits the counters of the exporters and of the port.
 func (n *NetFlow) Gather(acc telegraf.Accumulator) error {
 	n.stats.Set(n.pool.RollupCounts())
-	if !n.wants.Exporters || n.listener == nil {
+	if n.listener == nil {
 		return nil
 	}
-	now := time.Now()
+	now, fields := time.Now(), n.listener.fields()
+	drops, _ := fields["kernel_drops"].(uint64)
+	n.pool.GatherQuality(acc, now, drops)
+	if !n.wants.Exporters {
+		return nil
+	}
 	n.pool.Gather(acc, now)
-	fields := n.listener.fields()
 	n.pool.Count(fields)
 	acc.AddFields(flowmetric.ExporterMeasurement, fields, map[string]string{"listener": n.ServiceAddress}, now)
 	return nil

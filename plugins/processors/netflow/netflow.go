@@ -166,6 +166,7 @@ func (n *NetFlow) tell(acc telegraf.Accumulator, done <-chan struct{}) {
 			return
 		case now := <-tick.C:
 			n.stats.Set(n.pool.RollupCounts())
+			n.pool.GatherQuality(acc, now, 0)
 			if !n.wants.Exporters {
 				continue
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/aggregate"
@@ -47,10 +48,15 @@ type counter struct {
 }
 
 // request is a list of rows: an aggregation, or without keys the flows themselves.
+// It may be a number of series instead.
 type request struct {
 	aggregation Aggregation
 	sort        *Sort
 	n           int
+
+	series  []Series
+	partial func(*counter, Totals) // is given what has been counted, every so often
+	every   time.Duration
 }
 
 // count counts the flows of the input for statistics, or for one request, and returns a
@@ -64,14 +70,28 @@ func (in Input) count(ctx context.Context, stats []Stat, r *request) (*counter, 
 		users[i] = counters[i]
 		counters[i].twin(counters[0], i)
 	}
-	totals, err := in.scan(ctx, users...)
 	sum := counters[0]
-	for i := range sum.kinds {
-		for _, c := range counters[1:] {
-			sum.kinds[i].merge(&c.kinds[i])
+	join := func(totals *Totals) {
+		for i := range sum.kinds {
+			for _, c := range counters[1:] {
+				sum.kinds[i].merge(&c.kinds[i])
+			}
+			sum.kinds[i].rest(&totals.Rest)
 		}
-		sum.kinds[i].rest(&totals.Rest)
 	}
+	var pause pause
+	if r != nil && r.partial != nil {
+		pause.every = r.every
+		pause.fn = func(totals Totals) {
+			join(&totals)
+			for i, c := range counters[1:] {
+				c.twin(sum, i+1)
+			}
+			r.partial(sum, totals)
+		}
+	}
+	totals, err := in.scan(ctx, pause, users...)
+	join(&totals)
 	for _, c := range counters {
 		if c.full() && err == nil {
 			err = ErrMemory
@@ -84,7 +104,11 @@ func (in Input) count(ctx context.Context, stats []Stat, r *request) (*counter, 
 func (in Input) newCounter(stats []Stat, r *request, m *matcher, of int) *counter {
 	c := &counter{limit: in.Limit}
 	var columns []nffile.Column
-	memory := int(in.Memory) / of / max(1, len(stats))
+	tables := len(stats)
+	if r != nil {
+		tables += len(r.series)
+	}
+	memory := int(in.Memory) / of / max(1, tables)
 	for i := range stats {
 		if stats[i].Element == Record {
 			a := stats[i].Rows
@@ -98,6 +122,10 @@ func (in Input) newCounter(stats []Stat, r *request, m *matcher, of int) *counte
 	}
 	switch {
 	case r == nil:
+	case len(r.series) > 0 || r.partial != nil:
+		for i := range r.series {
+			c.kinds = append(c.kinds, kind{groups: newSeries(&r.series[i], &columns, memory).groups})
+		}
 	case len(r.aggregation.Keys) > 0:
 		c.kinds = append(c.kinds, kind{groups: newGroups(&r.aggregation, &columns, memory)})
 	default:

@@ -27,13 +27,14 @@ type groups struct {
 	masks       [2]int // columns of the bits of networks
 
 	shelves
+	series *series // the groups are of slots too: the last word of a key; nil without
 	keys   [aggregate.Batch * maxWords]uint64
 	turned [aggregate.Batch]bool
 	cells  [aggregate.Batch]aggregate.Cell
 }
 
-// maxWords bounds the words of a key: an address has two.
-const maxWords = 2 * maxKeys
+// maxWords bounds the words of a key: an address has two, a slot one.
+const maxWords = 2*maxKeys + 1
 
 // keyPlan says where a key is, in what is read and in a table.
 type keyPlan struct {
@@ -52,6 +53,13 @@ type keyPlan struct {
 
 // newGroups prepares for an aggregation, whose columns it adds to those that are read.
 func newGroups(a *Aggregation, columns *[]nffile.Column, memory int) *groups {
+	g := planGroups(a, columns)
+	g.makeTable(memory)
+	return g
+}
+
+// planGroups says where the keys of an aggregation are, and adds its columns.
+func planGroups(a *Aggregation, columns *[]nffile.Column) *groups {
 	g := &groups{aggregation: a}
 	for i := range a.Keys {
 		g.planKey(&a.Keys[i], columns)
@@ -77,20 +85,24 @@ func newGroups(a *Aggregation, columns *[]nffile.Column, memory int) *groups {
 		p.word, p.shift = g.words-1, uint(used)
 		used += p.column.Bits()
 	}
-	o := aggregate.Options{Words: g.words, Own: ownMore, Joined: joinFirst}
-	more := 0
-	if a.Whole || g.nets {
-		o.Own++
-	}
-	if a.Whole {
-		more = flowSize
-	}
 	if g.nets {
 		g.masks = [2]int{columnIn(columns, nffile.Column(flow.SrcMask)), columnIn(columns, nffile.Column(flow.DstMask))}
 	}
+	return g
+}
+
+// makeTable makes the table of the groups.
+func (g *groups) makeTable(memory int) {
+	o := aggregate.Options{Words: g.words, Own: ownMore, Joined: joinFirst}
+	more := 0
+	if g.aggregation.Whole || g.nets {
+		o.Own++
+	}
+	if g.aggregation.Whole {
+		more = flowSize
+	}
 	o.Bound = boundOf(memory, o, more)
 	g.table = aggregate.New(o)
-	return g
 }
 
 // flowSize is about what a flow on a shelf takes, in bytes.
@@ -192,6 +204,9 @@ func (g *groups) add(b *batch) {
 	for i := range n {
 		key := keys[i*w : (i+1)*w]
 		g.key(&b.flows[i], key)
+		if g.series != nil {
+			key[w-1] = g.series.of(b, &b.flows[i])
+		}
 		g.turned[i] = g.aggregation.Bidirectional && turn(key)
 	}
 	g.table.Locate(keys, cells)

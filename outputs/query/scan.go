@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 )
@@ -25,10 +26,17 @@ type user interface {
 	sums() *Totals
 }
 
+// pause is what is done about every so often, while no user has a block: only where there
+// are several users. Without a function it is nothing.
+type pause struct {
+	every time.Duration
+	fn    func(Totals) // is given the sums so far
+}
+
 // scan lets users have all blocks of the input, each one of them: one user in order,
 // several as they come. It returns the sums of all, and what was wrong with the files; or
 // the error of a user, where ErrStop is none.
-func (in Input) scan(ctx context.Context, users ...user) (Totals, error) {
+func (in Input) scan(ctx context.Context, p pause, users ...user) (Totals, error) {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	src := &source{files: in.Files, limit: in.Window, omit: in.Omit, progress: newProgress(in.Files, in.Progress)}
@@ -36,12 +44,15 @@ func (in Input) scan(ctx context.Context, users ...user) (Totals, error) {
 	if len(users) == 1 {
 		err = src.inOrder(inner, users[0])
 	} else {
-		err = src.anyOrder(inner, cancel, users)
+		for more := true; more; {
+			src.pauseIn(p)
+			err = src.anyOrder(inner, cancel, users)
+			if more = err == nil && inner.Err() == nil && src.more(); more {
+				p.fn(sumsOf(users))
+			}
+		}
 	}
-	totals := *users[0].sums()
-	for _, u := range users[1:] {
-		totals.merge(u.sums())
-	}
+	totals := sumsOf(users)
 	if err != nil {
 		src.finish(context.Background(), &totals)
 		if errors.Is(err, ErrStop) {
@@ -50,6 +61,15 @@ func (in Input) scan(ctx context.Context, users ...user) (Totals, error) {
 		return totals, err
 	}
 	return totals, src.finish(ctx, &totals)
+}
+
+// sumsOf returns the sums of all users.
+func sumsOf(users []user) Totals {
+	totals := *users[0].sums()
+	for _, u := range users[1:] {
+		totals.merge(u.sums())
+	}
+	return totals
 }
 
 // anyOrder lets several users read, unpack and use blocks, each in a goroutine of its own.
@@ -196,7 +216,7 @@ func (in Input) each(ctx context.Context, c cursor) (Totals, error) {
 	m := in.newMatcher(new(atomic.Uint64))
 	s := &stepper{cursor: c, window: in.Window, matcher: m, sieve: m.sieve(), limit: in.Limit}
 	c.Sift(s.sieve)
-	return in.scan(ctx, s)
+	return in.scan(ctx, pause{}, s)
 }
 
 // progress tells how much has been read. nil does nothing.
@@ -238,7 +258,8 @@ type source struct {
 	limit    Window
 	omit     func(*nffile.File) (places []nffile.Place, records, flows uint64)
 	progress *progress
-	serial   uint64 // of the block that is read next
+	serial   uint64    // of the block that is read next
+	until    time.Time // no blocks are read from then on, until it is set anew; zero is never
 	cur      *nffile.File
 	tallies  map[*nffile.File]*tally
 	totals   Totals // window and damage only
@@ -257,7 +278,7 @@ type tally struct {
 func (s *source) next(ctx context.Context, b *nffile.Block) (serial uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && (s.until.IsZero() || time.Now().Before(s.until)) {
 		if s.cur == nil && !s.open() {
 			if len(s.files) == 0 {
 				return 0, false
@@ -284,6 +305,25 @@ func (s *source) next(ctx context.Context, b *nffile.Block) (serial uint64, ok b
 		s.cur = nil
 	}
 	return 0, false
+}
+
+// leastPause is how long blocks are read before a pause, at least.
+const leastPause = 50 * time.Millisecond
+
+// pauseIn lets blocks be read until it is time for p.
+func (s *source) pauseIn(p pause) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.fn != nil {
+		s.until = time.Now().Add(max(p.every, leastPause))
+	}
+}
+
+// more says whether there may be blocks that have not been read.
+func (s *source) more() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cur != nil || len(s.files) > 0
 }
 
 // open opens the next file, and says whether there is one to read: not one that cannot be

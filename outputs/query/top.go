@@ -107,6 +107,11 @@ func Top(ctx context.Context, files []string, stats []Stat, n int) ([]Table, Tot
 // what was wrong with files; the tables hold all that could be read.
 func (in Input) Top(ctx context.Context, stats []Stat, n int) ([]Table, Totals, error) {
 	sum, totals, err := in.count(ctx, stats, nil)
+	return tablesOf(sum, stats, n), totals, err
+}
+
+// tablesOf returns the tables of what has been counted for statistics.
+func tablesOf(sum *counter, stats []Stat, n int) []Table {
 	var tables []Table
 	for i, s := range stats {
 		for _, o := range s.Orders {
@@ -119,5 +124,5 @@ func (in Input) Top(ctx context.Context, stats []Stat, n int) ([]Table, Totals, 
 			tables = append(tables, t)
 		}
 	}
-	return tables, totals, err
+	return tables
 }

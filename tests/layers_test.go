@@ -18,6 +18,7 @@ var importLayers = [][]string{
 		"outputs/nfdump", "outputs/smtp_relay", "plugins/execd"},
 	{"plugins/decoding", "plugins/decoding/decodingtest"},
 	{"plugins/flowmetric", "plugins/flowmetric/generate"},
+	{"outputs/web"},
 	{"plugins/collector", "plugins/exporter", "plugins/rollup", "plugins/vcenter", "plugins/vcenter/vcentertest",
 		"outputs/anonymise", "outputs/archive", "outputs/query", "outputs/replay", "outputs/report", "outputs/waitlog"},
 	{"outputs/index"},

@@ -158,6 +158,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`,
 		newTraceCommand(),
 		newVerifyCommand(),
 		newVersionCommand(),
+		newWebCommand(),
 	)
 	return root
 }

@@ -1,5 +1,5 @@
 // Command notices writes the licences of all modules that are linked into flowgraf, on
-// any of the systems it is built for, into one text:
+// any of the systems it is built for, and of the modules in its page, into one text:
 //
 //	go generate ./cmd/flowgraf
 //
@@ -45,6 +45,11 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	scripts, err := vendored(filepath.Join(os.Args[1], "../../outputs/web/vendored"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	modules = append(modules, scripts...)
 	modules = append(modules, module{path: "go", version: "(runtime and standard library)",
 		dir: strings.TrimSpace(string(root))})
 	for i := range modules {
@@ -80,6 +85,24 @@ func linked(pkg string) ([]module, error) {
 		list = append(list, m)
 	}
 	slices.SortFunc(list, func(a, b module) int { return cmp.Compare(a.path, b.path) })
+	return list, nil
+}
+
+// vendored returns the modules of npm that are in the page of flowgraf web: those of
+// modules.txt, whose licences are below licences.
+func vendored(dir string) ([]module, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "modules.txt"))
+	if err != nil {
+		return nil, err
+	}
+	var list []module
+	for line := range strings.Lines(string(text)) {
+		name, version, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if !ok {
+			return nil, fmt.Errorf("%s/modules.txt: %q: expected a name and a version", dir, line)
+		}
+		list = append(list, module{path: "npm/" + name, version: "v" + version, dir: filepath.Join(dir, "licences", name)})
+	}
 	return list, nil
 }
 

@@ -1,0 +1,123 @@
+// The page: its state is the address, what it shows comes from the API.
+import { render, useEffect, useMemo, useReducer, useRef, useState, useCallback } from "./vendor.js";
+import { html, useGet, Problem, Choice } from "./parts.js";
+import { get, post } from "./api.js";
+import { parse, format } from "./state.js";
+import { setZone, zoneLabel, size, full } from "./format.js";
+import { Overview, Host, Exporters, Profiles, nameOf } from "./pages.js";
+import { Explorer } from "./explorer.js";
+
+const pages = { overview: ["Overview", Overview], explorer: ["Explorer", Explorer], host: ["Hosts", Host], exporters: ["Exporters", Exporters], profiles: ["Profiles", Profiles] };
+const setting = (name, usual) => { try { return localStorage.getItem("flowgraf-" + name) || usual; } catch { return usual; } };
+const store = (name, value) => { try { localStorage.setItem("flowgraf-" + name, value); } catch { /* a private window */ } };
+
+function useTheme() {
+	const [theme, set] = useState(setting("theme", "auto"));
+	useEffect(() => {
+		document.documentElement.dataset.theme = theme;
+		store("theme", theme);
+		window.dispatchEvent(new Event("flowgraf-theme"));
+		const media = matchMedia("(prefers-color-scheme: dark)");
+		const change = () => window.dispatchEvent(new Event("flowgraf-theme"));
+		media.addEventListener("change", change);
+		return () => media.removeEventListener("change", change);
+	}, [theme]);
+	return [theme, set];
+}
+
+// useLive counts the changes of the archive, and tells whether the server can be reached.
+function useLive(on) {
+	const [turn, more] = useReducer(n => n + 1, 0);
+	const [reached, setReached] = useState(true);
+	useEffect(() => {
+		if (!on) return undefined;
+		const events = new EventSource("api/v1/events");
+		let last;
+		events.addEventListener("change", e => { if (last !== undefined && last !== e.data) more(); last = e.data; });
+		events.onopen = () => { setReached(true); more(); };
+		events.onerror = () => setReached(false);
+		return () => events.close();
+	}, [on]);
+	return { turn, reached };
+}
+
+function Login({ onDone }) {
+	const [error, set] = useState();
+	const [busy, setBusy] = useState(false);
+	const submit = async e => {
+		e.preventDefault();
+		const form = new FormData(e.target);
+		setBusy(true);
+		try { await post("login", { name: form.get("name"), password: form.get("password") }); onDone(); } catch (x) { set(x); } finally { setBusy(false); }
+	};
+	return html`<main class="login"><form class="card" onSubmit=${submit}><h1>flowgraf</h1>
+		<label>name <input name="name" autocomplete="username" required autofocus /></label>
+		<label>password <input name="password" type="password" autocomplete="current-password" required /></label>
+		<${Problem} error=${error} /><button class="primary" disabled=${busy}>log in</button></form></main>`;
+}
+
+function App() {
+	const [state, setState] = useState(() => parse(location.hash));
+	const [theme, setTheme] = useTheme();
+	const [asked, ask] = useReducer(n => n + 1, 0);
+	const { data: status, error } = useGet("status", {}, asked);
+	const known = !!status?.known;
+	const { turn, reached } = useLive(known);
+	const [clockTurn, tick] = useReducer(n => n + 1, 0);
+	useEffect(() => {
+		const back = () => setState(parse(location.hash));
+		window.addEventListener("hashchange", back);
+		window.addEventListener("popstate", back);
+		window.addEventListener("flowgraf-login", ask);
+		const timer = setInterval(tick, 30000);
+		return () => { window.removeEventListener("hashchange", back); window.removeEventListener("popstate", back); window.removeEventListener("flowgraf-login", ask); clearInterval(timer); };
+	}, []);
+	useEffect(() => { if (known && !status.ready) { const t = setTimeout(ask, 1000); return () => clearTimeout(t); } return undefined; }, [status]);
+	const go = useCallback(change => {
+		const now = parse(location.hash);
+		const hash = format(now.page, { ...now, ...change });
+		if (hash !== location.hash) history.pushState(null, "", hash);
+		setState(parse(hash));
+	}, []);
+	const tz = state.tz || setting("tz", "browser");
+	setZone(tz, status);
+	const sources = useGet("sources", {}, turn, known);
+	const words = useGet("words", {}, 0, known);
+	const profiles = useGet("profiles", {}, 0, known);
+	const skew = useRef(0);
+	const seen = useRef();
+	if (status && status !== seen.current) { seen.current = status; skew.current = status.now - Date.now() / 1000; }
+	const now = useMemo(() => Math.floor(Date.now() / 1000 + skew.current), [turn, clockTurn, status, state]);
+	const list = sources.data || [];
+	const profileNames = useMemo(() => [...new Set(list.map(s => s.profile))], [list]);
+	const profileName = state.profile || profileNames.find(p => /(^|\/)live$/.test(p)) || (list[0] && list[0].profile) || "";
+	const profile = (profiles.data?.profiles || []).find(p => nameOf(p) === profileName || profileName.endsWith("/" + nameOf(p)));
+	const app = {
+		state, go, status, turn, now, sources: list, words: words.data, profile, profileName, profileNames, profiles: profiles.data?.profiles || [],
+		profileProblems: profiles.data?.problems || [], profilesError: profiles.error,
+		interval: Math.max(1, ...list.filter(s => s.profile === profileName).map(s => s.interval)),
+		signs: () => Object.fromEntries((profile?.channels || []).map(c => [(list.find(s => s.profile === profileName && s.name.split("/").pop() === c.name) || {}).name, c.sign])),
+	};
+	if (error && !status) return html`<main class="login"><${Problem} error=${"The server cannot be reached: " + error.message} /><button type="button" onClick=${ask}>try again</button></main>`;
+	if (!status) return html`<p class="loading">flowgraf</p>`;
+	if (!known) return status.login ? html`<${Login} onDone=${ask} />` : html`<main class="login"><${Problem} error="Your proxy has not said who you are." /></main>`;
+	const [, Page] = pages[state.page];
+	const keep = p => format(p, { range: state.range, end: state.end, profile: state.profile, source: state.source, unit: state.unit, tz: state.tz, ...(p === state.page ? state : {}) });
+	return html`<header><a class="skip" href="#main" onClick=${e => { e.preventDefault(); document.querySelector("main").focus(); }}>to the content</a>
+		<a class="brand" href=${format("overview", {})}><img src="assets/icon.svg" alt="" width="22" height="22" />flowgraf</a>
+		<nav aria-label="pages">${Object.entries(pages).map(([p, [title]]) => html`<a href=${keep(p)} aria-current=${p === state.page ? "page" : undefined}>${title}</a>`)}</nav>
+		<span class="tools">${!reached && html`<span class="badge warn" role="status">not connected</span>`}
+			${status.reading > 0 && html`<span class="badge" role="status">reading ${full(status.reading)} files</span>`}
+			${app.profileNames.length > 1 && html`<select aria-label="profile" value=${profileName} onChange=${e => go({ profile: e.target.value, source: [] })}>${app.profileNames.map(p => html`<option value=${p}>${p}</option>`)}</select>`}
+			<select aria-label="time zone" title=${zoneLabel(tz, status)} value=${tz} onChange=${e => { store("tz", e.target.value); go({ tz: e.target.value }); }}><option value="browser">browser's time</option><option value="collector">collector's time</option><option value="utc">UTC</option></select>
+			<select aria-label="theme" value=${theme} onChange=${e => setTheme(e.target.value)}><option value="auto">auto</option><option value="light">light</option><option value="dark">dark</option></select>
+			${status.user && html`<span class="dim">${status.user}</span>`}
+			${status.login && status.user && html`<button type="button" onClick=${async () => { await post("logout", {}); ask(); }}>log out</button>`}</span></header>
+		<main id="main" tabindex="-1" data-page=${state.page} data-turn=${turn}>
+			${state.wrong && html`<p class="problem" role="alert">This address is of another version of the page: what it asked for is not known here.</p>`}
+			<${Problem} error=${status.problem ? `Not all of the archive can be read: ${status.problem}` : sources.error} />
+			<${Page} app=${app} /></main>
+		<footer class="dim">${status.archive} · ${full(list.reduce((n, s) => n + s.files, 0))} files, ${size(list.reduce((n, s) => n + s.bytes, 0))} · times in ${zoneLabel(tz, status)} · flowgraf ${status.version} · <a href="api/v1/openapi.json">API</a></footer>`;
+}
+
+render(html`<${App} />`, document.getElementById("app"));

@@ -1,0 +1,167 @@
+package web
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
+
+// ExporterInfo is what the newest complete file of a source tells of an exporter.
+type ExporterInfo struct {
+	Source    string     `json:"source"`
+	File      string     `json:"file"`  // below the archive
+	Start     int64      `json:"start"` // of its slot
+	Interval  int64      `json:"interval"`
+	Address   netip.Addr `json:"address"`
+	Version   uint32     `json:"version"` // 5, 9, 10 is IPFIX
+	Domain    uint32     `json:"domain"`
+	Flows     uint64     `json:"flows"`
+	Datagrams uint64     `json:"datagrams"`
+	Failures  uint64     `json:"failures"` // of the sequence
+	Rates     []uint64   `json:"rates"`    // of sampling, 1 in so many
+	Inputs    []InUse    `json:"interfaces"`
+}
+
+// InUse is an interface, with what went through it in the file.
+type InUse struct {
+	Index uint32   `json:"index"`
+	Name  string   `json:"name"`
+	In    Counters `json:"in"`
+	Out   Counters `json:"out"`
+}
+
+// exporterCache keeps what the newest files tell, by their paths.
+type exporterCache struct {
+	mu   sync.Mutex
+	kept map[string][]ExporterInfo
+}
+
+// exporters returns what the newest complete file of each source tells, at most maxExporterFiles.
+func (a *Archive) exporters(ctx context.Context, cache *exporterCache, sources []*Source) ([]ExporterInfo, []string) {
+	cache.mu.Lock()
+	defer cache.mu.Unlock()
+	list, wrong := []ExporterInfo{}, []string{}
+	kept := map[string][]ExporterInfo{}
+	for _, s := range sources[:min(len(sources), maxExporterFiles)] {
+		i := len(s.files) - 1
+		for i >= 0 && s.files[i].open {
+			i--
+		}
+		if i < 0 || ctx.Err() != nil {
+			continue
+		}
+		f := &s.files[i]
+		infos, ok := cache.kept[f.path]
+		if !ok {
+			var err error
+			if infos, err = readExporters(ctx, f.path); err != nil {
+				wrong = append(wrong, err.Error())
+			}
+			for i := range infos {
+				infos[i].Source, infos[i].File, infos[i].Start = s.Name, a.name(f.path), f.start
+				infos[i].Interval = s.Interval
+			}
+		}
+		kept[f.path] = infos
+		list = append(list, infos...)
+	}
+	cache.kept = kept
+	return list, wrong
+}
+
+// maxExporterFiles bounds the files that are read.
+const maxExporterFiles = 200
+
+// readExporters reads what a file tells of its exporters and their interfaces.
+func readExporters(ctx context.Context, path string) ([]ExporterInfo, error) {
+	f, err := nffile.OpenFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	d := nffile.NewDecoder()
+	use := map[uint32]map[uint32]*InUse{} // by exporter and index
+	var b nffile.Block
+	for ctx.Err() == nil {
+		if err = f.ReadBlock(&b); err != nil {
+			break
+		}
+		if b.Unpack() != nil {
+			continue
+		}
+		for d.Next(&b) {
+			countInterfaces(use, d)
+		}
+	}
+	names := d.Names()
+	if len(d.Exporters()) > 1 {
+		names = nil // they do not say whose they are
+	}
+	stats := d.ExporterStats()
+	var list []ExporterInfo
+	for i, e := range d.Exporters() {
+		if !e.Addr.IsValid() {
+			continue
+		}
+		info := ExporterInfo{Address: e.Addr, Version: uint32(e.Version), Domain: e.Domain, Rates: []uint64{},
+			Flows: stats[i].Flows, Datagrams: stats[i].Datagrams, Failures: stats[i].Failures, Inputs: []InUse{}}
+		for _, s := range d.Samplers() {
+			if s.Exporter == e && !slices.Contains(info.Rates, s.Rate()) {
+				info.Rates = append(info.Rates, s.Rate())
+			}
+		}
+		info.Inputs = interfaces(use[uint32(i)+1], names)
+		list = append(list, info)
+	}
+	return list, nil
+}
+
+// maxInterfaces bounds the interfaces of one exporter.
+const maxInterfaces = 1000
+
+// countInterfaces counts a flow for its interfaces.
+func countInterfaces(use map[uint32]map[uint32]*InUse, d *nffile.Decoder) {
+	r := d.Record()
+	if !r.Has(flow.Input) && !r.Has(flow.Output) {
+		return
+	}
+	of := use[d.SysID()]
+	if of == nil {
+		of = map[uint32]*InUse{}
+		use[d.SysID()] = of
+	}
+	c := Counters{1, r.Packets + r.RevPackets, r.Bytes + r.RevBytes}
+	for i, index := range [...]uint32{r.Input, r.Output} {
+		u := of[index]
+		if u == nil && len(of) < maxInterfaces {
+			u = &InUse{Index: index}
+			of[index] = u
+		}
+		switch {
+		case u == nil:
+		case i == 0:
+			u.In.add(c)
+		default:
+			u.Out.add(c)
+		}
+	}
+}
+
+// interfaces puts the interfaces of an exporter in order, with their names.
+func interfaces(use map[uint32]*InUse, names []nffile.Name) []InUse {
+	list := []InUse{}
+	for _, u := range use {
+		for _, n := range names {
+			if n.Kind == nffile.InterfaceName && n.ID == u.Index {
+				u.Name = n.Name
+			}
+		}
+		list = append(list, *u)
+	}
+	slices.SortFunc(list, func(a, b InUse) int { return int(a.Index) - int(b.Index) })
+	return list
+}

@@ -22,7 +22,8 @@ type User struct {
 	Password func() (string, error)
 }
 
-// Login is how the relay logs in at smarthosts. It is empty for those that want none.
+// Login is how the relay logs in at Options.Smarthosts; at those of routes it does with a
+// PasswordFile that has their names. It is empty for those that want none.
 type Login struct {
 	Username string
 	// Password gives the password, anew for each connection; nil with a file.
@@ -110,7 +111,12 @@ func (r *Relay) configureLogin() error {
 	case l.Username != "":
 		cred := &delivery.Credentials{Username: l.Username, Password: l.Password, TokenFile: l.TokenFile,
 			Mechanism: mechanism}
-		r.opts.Delivery.Credentials = func(delivery.Smarthost) (*delivery.Credentials, error) { return cred, nil }
+		r.opts.Delivery.Credentials = func(h delivery.Smarthost) (*delivery.Credentials, error) {
+			if h.Routed { // it is not the one that the login is for
+				return nil, nil
+			}
+			return cred, nil
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -62,6 +62,8 @@ type Options struct {
 	// Smarthosts are next servers and places, see delivery.ParseSmarthost, tried in
 	// this order.
 	Smarthosts []string
+	// Routes give mail for some domains to others; the first that has a recipient's counts.
+	Routes []Route
 	// Login is for smarthosts; TLSCA a PEM file with the certificates that they are
 	// verified by, the system's when empty.
 	Login Login `json:"-"`
@@ -164,23 +166,13 @@ func New(opts Options) (*Relay, error) {
 	}
 	fail(r.configureUsers())
 	fail(r.configureListeners())
-	if len(opts.Smarthosts) == 0 {
-		fail(errors.New(`smarthosts is empty: expected at least one "smtp://host:port", ` +
-			`or "mx://" for the recipients' own servers`))
-	}
+	fail(r.configureRoutes())
 	fail(r.readAliases())
 	if r.opts.Hostname != "" {
 		fail(r.configureRewriting())
 	}
 	fail(r.checkLocalRecipients())
 	fail(r.configureDirect())
-	for _, s := range opts.Smarthosts {
-		h, err := delivery.ParseSmarthost(s)
-		if err != nil {
-			fail(fmt.Errorf("smarthosts: %w", err))
-		}
-		r.hosts = append(r.hosts, h)
-	}
 	fail(opts.SMTPD.Check())
 	fail(r.configureLogin())
 	fail(r.configureTLS())

@@ -79,6 +79,7 @@ type SMTPRelay struct {
 	RecipientMails       int                 `toml:"max_recipient_mails"`
 	DigestInterval       config.Duration     `toml:"digest_interval"`
 	Users                []User              `toml:"user"`
+	Routes               []Route             `toml:"route"`
 	Alerts               []Alert             `toml:"alert"`
 	Log                  telegraf.Logger     `toml:"-"`
 	Statistics           *selfstat.Collector `toml:"-"`
@@ -115,6 +116,10 @@ func (p *SMTPRelay) options() (relay.Options, error) {
 	}
 	for i := range p.Alerts {
 		o.Alerts = append(o.Alerts, p.Alerts[i].rule())
+	}
+	for _, r := range p.Routes {
+		o.Routes = append(o.Routes, relay.Route{Domains: r.Domains, Smarthosts: r.Smarthosts,
+			TLS: relay.TLSMode(r.SmarthostTLS)})
 	}
 	in := &o.SMTPD
 	in.Helo, in.LongLines = relay.HeloRule(p.Helo), p.LongLines == "relay"
@@ -153,6 +158,13 @@ func get(secret *config.Secret) func() (string, error) {
 		defer value.Destroy()
 		return value.String(), nil
 	}
+}
+
+// Route is another way for some domains.
+type Route struct {
+	Domains      []string `toml:"domains"`
+	Smarthosts   []string `toml:"smarthosts"`
+	SmarthostTLS string   `toml:"smarthost_tls"`
 }
 
 // User is somebody who may log in: a hash or a password is given.

@@ -92,12 +92,16 @@ func (s *Sender) status(e *entry, now time.Time) Status {
 // waits gives what keeps a mail's destination from being asked. The caller holds mu.
 func (s *Sender) waits(e *entry, now time.Time) []Wait {
 	var all []Wait
-	for _, p := range s.places {
+	d := s.destination(e.destination)
+	places := s.places
+	if d.way != nil {
+		places = d.way.places
+	}
+	for _, p := range places {
 		if p.lookups.err != nil {
 			all = append(all, p.lookups.wait(p.Host))
 		}
 	}
-	d := s.destination(e.destination)
 	if d.lookups.err != nil {
 		all = append(all, d.lookups.wait(d.domain))
 	}

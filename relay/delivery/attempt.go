@@ -69,7 +69,7 @@ func (s *Sender) attempt(ctx context.Context, a *attempt) {
 
 // groups parts recipients by destination, in the order of the envelope.
 func (s *Sender) groups(open []recipient) [][]recipient {
-	if !s.mx {
+	if !s.parted {
 		if len(open) == 0 {
 			return nil
 		}
@@ -78,10 +78,11 @@ func (s *Sender) groups(open []recipient) [][]recipient {
 	var all [][]recipient
 	at := map[string]int{}
 	for _, r := range open {
-		i, seen := at[r.Domain]
+		key := s.keyOf(r.Address)
+		i, seen := at[key]
 		if !seen {
 			i = len(all)
-			at[r.Domain] = i
+			at[key] = i
 			all = append(all, nil)
 		}
 		all[i] = append(all[i], r)

@@ -48,7 +48,7 @@ func final(code int, status, format string, args ...any) *finalError {
 // findExchangers gives a domain's servers in the order in which to try them (RFC 5321
 // section 5.1), as far as its MTA-STS policy allows them. A *finalError means that
 // the domain takes no mail; any other error that its servers are not known now.
-func (s *Sender) findExchangers(ctx context.Context, domain string) ([]exchanger, error) {
+func (s *Sender) findExchangers(ctx context.Context, domain string, port uint16) ([]exchanger, error) {
 	dns, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	names, err := s.exchangerNames(dns, domain)
@@ -67,7 +67,7 @@ func (s *Sender) findExchangers(ctx context.Context, domain string) ([]exchanger
 		if i > 0 && mx.Pref > names[i-1].Pref {
 			nearer = all
 		}
-		found, err := s.exchangersAt(dns, mx.Host, policy)
+		found, err := s.exchangersAt(dns, mx.Host, port, policy)
 		if s.isOurs(mx.Host, found) { // what is no nearer to the domain would send it back
 			all = nearer
 			if len(all)+len(problems) == 0 {
@@ -147,7 +147,9 @@ func (s *Sender) mustExist(ctx context.Context, domain string) error {
 
 // exchangersAt gives one server's addresses, IPv6 and IPv4 in turns, and how to speak
 // to it.
-func (s *Sender) exchangersAt(ctx context.Context, name string, policy *mtasts.Policy) ([]exchanger, error) {
+func (s *Sender) exchangersAt(
+	ctx context.Context, name string, port uint16, policy *mtasts.Policy,
+) ([]exchanger, error) {
 	x := exchanger{name: name, tls: s.opts.MXTLS}
 	if policy != nil {
 		matches := policy.Matches(name)
@@ -173,7 +175,7 @@ func (s *Sender) exchangersAt(ctx context.Context, name string, policy *mtasts.P
 	}
 	var found []exchanger
 	for _, addr := range inTurns(addrs) {
-		x.addr = netip.AddrPortFrom(addr, s.mxPort)
+		x.addr = netip.AddrPortFrom(addr, port)
 		found = append(found, x)
 	}
 	return found, nil

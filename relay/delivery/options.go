@@ -26,6 +26,8 @@ type Options struct {
 	Hostname string
 	// Smarthosts are tried in this order.
 	Smarthosts []Smarthost
+	// Routes are asked for recipients before Smarthosts, the first that takes one counts.
+	Routes []Route
 	// TLS says when connections are encrypted; default TLSRequired.
 	TLS TLSMode
 	// TLSConfig holds what verifying needs; ServerName is set by this package.

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -30,11 +31,11 @@ type place struct {
 const placeTimeout = 20 * time.Second
 
 // newPlace makes a place; a name is looked up when the first mail needs it.
-func (s *Sender) newPlace(h Smarthost) *place {
+func (s *Sender) newPlace(w *way, h Smarthost) *place {
 	p := &place{Smarthost: h, known: map[netip.Addr]*host{}}
 	if h.Kind == KindMX {
 		port, _ := strconv.ParseUint(strings.TrimPrefix(h.Addr, ":"), 10, 16) // ParseSmarthost has
-		s.mx, s.mxPort = true, uint16(port)
+		w.mx, w.mxPort = true, uint16(port)
 		return p
 	}
 	_, port, _ := net.SplitHostPort(h.Addr)
@@ -42,7 +43,7 @@ func (s *Sender) newPlace(h Smarthost) *place {
 		p.port = uint16(n)
 	}
 	if _, err := netip.ParseAddr(h.Host); err == nil || h.local() {
-		p.hosts = []*host{{Smarthost: h, tls: s.opts.TLS, limit: s.opts.HostConnections}}
+		p.hosts = []*host{{Smarthost: h, tls: cmp.Or(h.TLS, s.opts.TLS), limit: s.opts.HostConnections}}
 	}
 	return p
 }
@@ -50,13 +51,13 @@ func (s *Sender) newPlace(h Smarthost) *place {
 // named tells whether a place is a name that is looked up.
 func (p *place) named() bool { return p.port != 0 && (len(p.hosts) == 0 || len(p.known) > 0) }
 
-// lookUpPlaces makes sure that the addresses of all names were asked for within the
+// lookUpPlaces makes sure that the addresses of all names of a way were asked for within the
 // last minute. Known ones are asked again beside the work.
-func (s *Sender) lookUpPlaces(ctx context.Context) {
+func (s *Sender) lookUpPlaces(ctx context.Context, w *way) {
 	var now, later []*place
 	s.mu.Lock()
 	at := time.Now()
-	for _, p := range s.places {
+	for _, p := range w.places {
 		if !p.named() || p.looking || at.Sub(p.found) < routeFor || at.Before(p.lookups.until) {
 			continue
 		}
@@ -119,7 +120,7 @@ func (s *Sender) lookUp(ctx context.Context, p *place) {
 func (s *Sender) hostAt(p *place, addr netip.Addr, several bool) *host {
 	h := p.known[addr]
 	if h == nil {
-		h = &host{Smarthost: p.Smarthost, tls: s.opts.TLS, limit: s.opts.HostConnections}
+		h = &host{Smarthost: p.Smarthost, tls: cmp.Or(p.TLS, s.opts.TLS), limit: s.opts.HostConnections}
 		h.Addr = netip.AddrPortFrom(addr, p.port).String()
 		p.known[addr] = h
 	}
@@ -130,11 +131,11 @@ func (s *Sender) hostAt(p *place, addr netip.Addr, several bool) *host {
 // hostsOf gives a destination's servers in their order: those of all places, the domain's
 // own in the place of KindMX. The caller holds mu.
 func (s *Sender) hostsOf(d *destination) []*host {
-	if s.mx && d.domain == "" { // several domains, each with its own
+	if d.way == nil { // several, each with its own
 		return nil
 	}
 	var all []*host
-	for _, p := range s.places {
+	for _, p := range d.way.places {
 		if p.Kind == KindMX {
 			all = append(all, d.exchangers...)
 		} else {

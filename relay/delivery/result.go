@@ -121,7 +121,7 @@ func (s *Sender) conclude(a *attempt, deferred []queue.Result) {
 			s.warnOfSpool(a, err)
 		}
 		s.putBack(e, open, s.dueAfter(a))
-	case s.mx && s.destinationOf(open) == "":
+	case s.destinationOf(open) == several:
 		s.putBack(e, open, s.nextTry(e))
 	default:
 		s.putBack(e, open, e.due)

@@ -11,11 +11,12 @@ import (
 	"github.com/flowgraf/flowgraf/relay/queue"
 )
 
-// A destination is where mails go that have the same servers: one for all mails when
-// there are smarthosts only; one for each domain with KindMX, and one for mails to
-// several domains, which waits for none of them.
+// A destination is where mails go that have the same servers: one for all mails of a way
+// that has smarthosts only; one for each domain with KindMX, and one for mails to
+// several, which waits for none of them.
 type destination struct {
-	domain string // "" for all, or several
+	domain string // with KindMX, else the way's name, or several
+	way    *way   // nil for several
 
 	// Guarded by Sender.mu.
 	lanes      [2]entryHeap // critical mails, and the others
@@ -58,20 +59,21 @@ const (
 
 // destinationOf gives the name of the destination of these recipients.
 func (s *Sender) destinationOf(open []recipient) string {
-	if !s.mx || len(open) == 0 {
+	if !s.parted || len(open) == 0 {
 		return ""
 	}
+	key := s.keyOf(open[0].Address)
 	for _, r := range open[1:] {
-		if r.Domain != open[0].Domain {
-			return ""
+		if s.keyOf(r.Address) != key {
+			return several
 		}
 	}
-	return open[0].Domain
+	return key
 }
 
 // domainOf is destinationOf for an envelope.
 func (s *Sender) domainOf(env *queue.Envelope) string {
-	if !s.mx {
+	if !s.parted {
 		return ""
 	}
 	var all []recipient
@@ -91,7 +93,7 @@ func (s *Sender) destination(name string) *destination {
 			s.dropUnused()
 			s.dropAt = max(minDestinations, 2*len(s.destinations))
 		}
-		d = &destination{domain: name}
+		d = &destination{domain: name, way: s.wayTo(name)}
 		d.hosts = s.hostsOf(d)
 		s.destinations[name] = d
 	}
@@ -129,10 +131,10 @@ func (s *Sender) wait(d *destination, now time.Time, e *entry) time.Duration {
 		return forNews
 	case now.Before(d.lookups.until):
 		return d.lookups.until.Sub(now)
-	case s.mx && d.routed.IsZero():
+	case d.way == nil || d.way.mx && d.routed.IsZero():
 		return 0
 	case len(d.hosts) == 0:
-		return s.waitForNames(now)
+		return d.way.waitForNames(now)
 	}
 	wait := forNews
 	for _, h := range d.hosts {
@@ -150,9 +152,9 @@ func (s *Sender) wait(d *destination, now time.Time, e *entry) time.Duration {
 }
 
 // waitForNames is wait while no server is known. The caller holds mu.
-func (s *Sender) waitForNames(now time.Time) time.Duration {
+func (w *way) waitForNames(now time.Time) time.Duration {
 	wait := forNews
-	for _, p := range s.places {
+	for _, p := range w.places {
 		switch {
 		case !p.named():
 			return 0 // the servers of a domain, which are asked for
@@ -215,11 +217,11 @@ func (s *Sender) pick(now time.Time) (*attempt, time.Duration) {
 // route makes sure that d's servers are known. final is the answer for a domain that
 // takes no mail; ok is false when the mail must wait.
 func (s *Sender) route(ctx context.Context, d *destination) (final *reply, ok bool) {
-	s.lookUpPlaces(ctx)
+	s.lookUpPlaces(ctx, d.way)
 	s.mu.Lock()
 	now := time.Now()
 	switch {
-	case !s.mx, now.Sub(d.routed) < routeFor:
+	case !d.way.mx, now.Sub(d.routed) < routeFor:
 		defer s.mu.Unlock()
 		return d.final, true
 	case d.routing || now.Before(d.lookups.until):
@@ -229,7 +231,7 @@ func (s *Sender) route(ctx context.Context, d *destination) (final *reply, ok bo
 	d.routing = true
 	s.mu.Unlock()
 
-	found, err := s.findExchangers(ctx, d.domain)
+	found, err := s.findExchangers(ctx, d.domain, d.way.mxPort)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,9 +10,9 @@ import (
 type Sender struct {
 	opts    Options
 	dialer  dialer
-	places  []*place // as configured
-	mx      bool     // KindMX is among them
-	mxPort  uint16
+	ways    []*way   // the last one takes all recipients
+	places  []*place // of all ways
+	parted  bool     // there may be several destinations
 	started time.Time
 	cancel  context.CancelFunc // breaks attempts off that are not past the final dot
 	last    context.Context    // its end breaks these off too
@@ -43,12 +43,10 @@ func New(opts Options) *Sender {
 		known: map[string]*entry{}, wake: make(chan struct{}),
 		destinations: map[string]*destination{}, dropAt: minDestinations, exchangers: map[exchanger]*host{},
 	}
-	for _, h := range opts.Smarthosts {
-		s.places = append(s.places, s.newPlace(h))
-	}
+	s.addWays()
 	if s.opts.Parallel == 0 {
 		s.opts.Parallel = opts.HostConnections
-		if s.mx {
+		if s.parted {
 			s.opts.Parallel = max(opts.HostConnections, defaultDirectParallel)
 		}
 	}

@@ -30,6 +30,10 @@ type Smarthost struct {
 	// Path is a place's file or directory; {user} and {domain} stand for parts of
 	// the recipient's address.
 	Path string
+	// TLS is for this server alone; Options.TLS when empty.
+	TLS TLSMode
+	// Routed is one of a Route's.
+	Routed bool
 }
 
 func (h *Smarthost) local() bool { return h.Path != "" }

@@ -57,6 +57,7 @@ func (r *Relay) policies() *mtasts.Cache {
 		}
 		if r.opts.Delivery.TLSConfig != nil {
 			own.TLSClientConfig = r.opts.Delivery.TLSConfig.Clone()
+			own.TLSClientConfig.GetClientCertificate = nil // it is for smarthosts
 		}
 		transport = own
 	}

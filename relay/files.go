@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -23,18 +24,66 @@ func (r *Relay) configureTLS() error {
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	r.opts.Delivery.TLSConfig = c
+	certErr := r.clientCertificate(c)
 	if r.opts.TLSCA == "" {
-		return nil
+		return certErr
 	}
 	pem, err := storage.ReadFile(r.opts.TLSCA, maxPEM)
 	if err != nil {
-		return fmt.Errorf("tls_ca: %w", err)
+		return errors.Join(certErr, fmt.Errorf("tls_ca: %w", err))
 	}
 	c.RootCAs = x509.NewCertPool()
 	if !c.RootCAs.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("tls_ca: %q has no certificate in PEM form", r.opts.TLSCA)
+		return errors.Join(certErr, fmt.Errorf("tls_ca: %q has no certificate in PEM form", r.opts.TLSCA))
 	}
 	r.hide(string(pem))
+	return certErr
+}
+
+// clientCertificate makes the relay show its certificate to smarthosts that ask for one.
+func (r *Relay) clientCertificate(c *tls.Config) error {
+	cert, key := r.opts.SmarthostCert, r.opts.SmarthostKey
+	switch {
+	case cert == "" && key == "":
+		return nil
+	case cert == "" || key == "":
+		return errors.New("smarthost_tls_cert and smarthost_tls_key: expected both, or none")
+	}
+	read := func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, fmt.Errorf("smarthost_tls_cert %q and smarthost_tls_key %q: %w", cert, key, err)
+		}
+		return &pair, nil
+	}
+	for _, name := range []string{cert, key} { // before they are read, which a FIFO would block
+		if _, err := storage.ReadFile(name, maxPEM); err != nil {
+			return fmt.Errorf("smarthost_tls_cert, smarthost_tls_key: %w", err)
+		}
+	}
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return read() }
+	_, err := read()
+	return err
+}
+
+// readSenders adds the users' addresses of the file to those of the options, which win.
+func (r *Relay) readSenders() error {
+	if r.opts.SenderAddressesFile == "" {
+		return nil
+	}
+	f, err := storage.Open(r.opts.SenderAddressesFile)
+	if err != nil {
+		return fmt.Errorf("sender_addresses_file: %w", err)
+	}
+	defer f.Close()
+	all, err := rewrite.ReadSenders(f)
+	if err != nil {
+		return fmt.Errorf("sender_addresses_file: %s: %w", r.opts.SenderAddressesFile, err)
+	}
+	for user, a := range r.opts.SenderAddresses {
+		all[strings.ToLower(user)] = a
+	}
+	r.opts.SenderAddresses = all
 	return nil
 }
 

@@ -23,7 +23,6 @@ import (
 	"github.com/flowgraf/flowgraf/relay/control"
 	"github.com/flowgraf/flowgraf/relay/delivery"
 	"github.com/flowgraf/flowgraf/relay/dkim"
-	"github.com/flowgraf/flowgraf/relay/dsn"
 	"github.com/flowgraf/flowgraf/relay/maillog"
 	"github.com/flowgraf/flowgraf/relay/message"
 	"github.com/flowgraf/flowgraf/relay/monitor"
@@ -50,6 +49,9 @@ type Options struct {
 	// SenderDomains are those that mail may come from, with "<>" for the null
 	// sender; none: all.
 	SenderDomains []string
+	// DeniedNets are those that nothing is taken from although RelayNets has them,
+	// DeniedSenders addresses and domains that no mail may come from.
+	DeniedNets, DeniedSenders []string
 	// SMTPD are the listener's own options: HELO, lines, limits, times. What the
 	// other fields here say is set by this package.
 	SMTPD smtpd.Options
@@ -68,6 +70,9 @@ type Options struct {
 	// verified by, the system's when empty.
 	Login Login `json:"-"`
 	TLSCA string
+	// SmarthostCert and SmarthostKey are PEM files of a certificate that is shown to
+	// smarthosts that ask for one; they are read for each connection.
+	SmarthostCert, SmarthostKey string
 	// Delivery are the sender's own options: TLS, connections, age. What the other fields
 	// here say is set by this package.
 	Delivery delivery.Options
@@ -76,6 +81,13 @@ type Options struct {
 	LocalDomains  []string
 	VisibleDomain string
 	Aliases       map[string][]string
+	// ArchiveCopy is an address that gets a copy of all mail; it need not be in
+	// RelayDomains.
+	ArchiveCopy string
+	// SenderAddresses are the addresses that users of this host send with, by their names;
+	// SenderAddressesFile, in the form of /etc/email-addresses, has more of them.
+	SenderAddresses     map[string]string
+	SenderAddressesFile string
 	// AliasesFile, in the form of /etc/aliases, has more of them.
 	AliasesFile string
 	// LocalRecipients says who has a mailbox at these names: RecipientsAny (the
@@ -106,16 +118,20 @@ type Options struct {
 
 // Relay is inert until Start.
 type Relay struct {
-	opts    Options
-	policy  *policy.Policy // nil without Listen and lists
-	senders *policy.Domains
-	listen  []smtpd.Listener
-	tls     *tls.Config // of listeners
-	hosts   []delivery.Smarthost
-	rules   *rewrite.Rules
-	signer  *dkim.Signer // nil without a key
-	alerts  *alerts      // nil without rules
-	hidden  string       // a sum of what the options do not show: secrets, contents of files
+	opts          Options
+	policy        *policy.Policy // nil without Listen and lists
+	senders       *policy.Domains
+	listen        []smtpd.Listener
+	tls           *tls.Config // of listeners
+	hosts         []delivery.Smarthost
+	rules         *rewrite.Rules
+	signer        *dkim.Signer // nil without a key
+	alerts        *alerts      // nil without rules
+	archiveCopy   string
+	deniedNets    *policy.Networks
+	deniedSenders *policy.Senders
+
+	hidden string // a sum of what the options do not show: secrets, contents of files
 
 	resolver *net.Resolver
 	addrs    []string // listened on
@@ -168,6 +184,15 @@ func New(opts Options) (*Relay, error) {
 	fail(r.configureListeners())
 	fail(r.configureRoutes())
 	fail(r.readAliases())
+	fail(r.readSenders())
+	fail(r.configureDenials())
+	if opts.ArchiveCopy != "" {
+		a, err := address.ParseConfigured(opts.ArchiveCopy)
+		if err != nil {
+			fail(fmt.Errorf("archive_copy: %w", err))
+		}
+		r.archiveCopy = a.String()
+	}
 	if r.opts.Hostname != "" {
 		fail(r.configureRewriting())
 	}
@@ -237,6 +262,14 @@ func (r *Relay) configureListeners() error {
 	return errors.Join(errs...)
 }
 
+// configureDenials checks what is taken from nobody.
+func (r *Relay) configureDenials() error {
+	var netsErr, sendersErr error
+	r.deniedNets, netsErr = policy.NewNetworks("denied_nets", r.opts.DeniedNets)
+	r.deniedSenders, sendersErr = policy.NewSenders("denied_senders", r.opts.DeniedSenders)
+	return errors.Join(netsErr, sendersErr)
+}
+
 // configureRewriting checks what concerns changes to mails. What an alias leads to
 // must be in relay_domains: an alias opens no way that the policy closes.
 func (r *Relay) configureRewriting() error {
@@ -244,7 +277,7 @@ func (r *Relay) configureRewriting() error {
 	var err error
 	r.rules, err = rewrite.New(rewrite.Options{
 		LocalDomains:  append([]string{r.opts.Hostname, "localhost"}, opts.LocalDomains...),
-		VisibleDomain: opts.VisibleDomain, Aliases: opts.Aliases,
+		VisibleDomain: opts.VisibleDomain, Aliases: opts.Aliases, Senders: opts.SenderAddresses,
 	})
 	if err != nil {
 		return err
@@ -270,7 +303,8 @@ func (r *Relay) known(a address.Address) bool { return r.rules.Lookup(a) != nil 
 // prepare makes of a mail what is kept and sent: aliases expanded, the sender's
 // domain rewritten, signed. A mail that cannot be signed leaves without.
 func (r *Relay) prepare(env *queue.Envelope, body []byte) []byte {
-	env.To = r.rules.Expand(env.To)
+	r.expand(env)
+	r.addArchiveCopy(env)
 	env.From = r.rules.Sender(env.From)
 	body = r.rules.Message(body)
 	signed, err := r.signer.Sign(body)
@@ -333,6 +367,7 @@ func (r *Relay) newSender(q *queue.Queue) *delivery.Sender {
 	o := r.opts.Delivery
 	o.Queue, o.Hostname, o.Smarthosts, o.Resolver, o.Monitor = q, r.opts.Hostname, r.hosts, r.resolver, r.opts.Monitor
 	o.Policies, o.Self, o.Allow, o.Failed = r.policies().Policy, r.isSelf, r.allow, r.bounce
+	o.Delayed, o.Reached = r.delayed, r.reached
 	return delivery.New(o)
 }
 
@@ -341,6 +376,7 @@ func (r *Relay) serverOptions(q *queue.Queue) smtpd.Options {
 	o.Listen, o.TLS, o.Open, o.Hostname, o.Monitor = r.listen, r.tls, openListener, r.opts.Hostname, r.opts.Monitor
 	o.RequireAuth = len(o.Users) > 0 && r.opts.Auth != AuthOptional
 	o.Policy, o.Senders, o.Known, o.Unknown = r.policy, r.senders, r.known, r.unknown
+	o.DeniedNets, o.DeniedSenders = r.deniedNets, r.deniedSenders
 	o.Instance, o.NewID, o.Submit = q.Instance(), q.NewID, r.Submit
 	return o
 }
@@ -451,38 +487,11 @@ func messageID(body []byte) string {
 // Release begins to deliver a mail that Hold has stored.
 func (r *Relay) Release(env *queue.Envelope) { r.sender.Add(env) }
 
-// allow is the policy at the moment of delivery. The recipients of alert mails come
-// from the administrator's configuration, not from a client.
+// allow is the policy at the moment of delivery. The recipients of alert mails and of the
+// archive copy come from the administrator's configuration, not from a client.
 func (r *Relay) allow(env *queue.Envelope, to address.Address) error {
-	if env.Origin == queue.OriginAlert || (r.policy != nil && r.policy.AllowRecipient(to)) {
+	if env.Origin == queue.OriginAlert || to.String() == r.archiveCopy || (r.policy != nil && r.policy.AllowRecipient(to)) {
 		return nil
 	}
 	return fmt.Errorf("the domain of %q is not in relay_domains", to)
-}
-
-// bounce queues a notification for recipients that failed, when one is due and allowed.
-func (r *Relay) bounce(mail *queue.Mail, failed []queue.Result) error {
-	from, err := address.ParseReverse(mail.From)
-	if mail.Origin != queue.OriginSMTP || err != nil || from.IsNull() {
-		r.opts.Monitor.Count(monitor.BouncesWithheld, "sender")
-		return nil
-	}
-	if r.policy == nil || (!r.policy.AllowRecipient(from) && !r.known(from)) {
-		r.opts.Monitor.Count(monitor.BouncesWithheld, "policy")
-		r.opts.Monitor.LimitedWarnf("bounce",
-			"mail %s has failed; its sender %q is not told: that domain is not in relay_domains", mail.ID, mail.From)
-		return nil
-	}
-	now := time.Now()
-	env := &queue.Envelope{
-		ID: r.queue.NewID(), To: []string{from.String()}, Received: now.UTC(), Origin: queue.OriginDSN,
-	}
-	body := r.prepare(env, dsn.Failed(mail, failed, r.opts.Hostname, env.ID, now))
-	if err := r.queue.Add(env, body); err != nil {
-		return err
-	}
-	maillog.Bounced(r.opts.Monitor, &maillog.Bounce{ID: env.ID, About: mail.ID, To: env.To, Size: len(body)})
-	r.opts.Monitor.Count(monitor.Bounced, "")
-	r.sender.Add(env)
-	return nil
 }

@@ -40,6 +40,8 @@ type SMTPRelay struct {
 	RelayNets            []string            `toml:"relay_nets"`
 	RelayDomains         []string            `toml:"relay_domains"`
 	SenderDomains        []string            `toml:"sender_domains"`
+	DeniedNets           []string            `toml:"denied_nets"`
+	DeniedSenders        []string            `toml:"denied_senders"`
 	Helo                 string              `toml:"helo"`
 	Auth                 string              `toml:"auth"`
 	Spool                string              `toml:"spool"`
@@ -56,11 +58,16 @@ type SMTPRelay struct {
 	PasswordFile         string              `toml:"smarthost_password_file"`
 	SmarthostAuth        string              `toml:"smarthost_auth"`
 	SmarthostAuthOver    string              `toml:"smarthost_auth_over"`
+	SmarthostTLSCert     string              `toml:"smarthost_tls_cert"`
+	SmarthostTLSKey      string              `toml:"smarthost_tls_key"`
+	ArchiveCopy          string              `toml:"archive_copy"`
 	LocalDomains         []string            `toml:"local_domains"`
 	LocalRecipients      string              `toml:"local_recipients"`
 	VisibleDomain        string              `toml:"visible_domain"`
 	AliasesFile          string              `toml:"aliases_file"`
 	Aliases              map[string][]string `toml:"aliases"`
+	SenderAddressesFile  string              `toml:"sender_addresses_file"`
+	SenderAddresses      map[string]string   `toml:"sender_addresses"`
 	DKIMDomain           string              `toml:"dkim_domain"`
 	DKIMSelector         string              `toml:"dkim_selector"`
 	DKIMKey              string              `toml:"dkim_key"`
@@ -76,6 +83,7 @@ type SMTPRelay struct {
 	SessionTimeout       config.Duration     `toml:"session_timeout"`
 	KeepConnections      config.Duration     `toml:"keep_connections"`
 	ExpireAfter          config.Duration     `toml:"expire_after"`
+	DelayWarning         config.Duration     `toml:"delay_warning"`
 	RecipientMails       int                 `toml:"max_recipient_mails"`
 	DigestInterval       config.Duration     `toml:"digest_interval"`
 	Users                []User              `toml:"user"`
@@ -101,11 +109,14 @@ func (p *SMTPRelay) options() (relay.Options, error) {
 	o := relay.Options{
 		Listen: p.Listen, TLSCert: p.TLSCert, TLSKey: p.TLSKey, Auth: p.Auth, Users: p.users(),
 		Hostname: p.Hostname, RelayNets: p.RelayNets, RelayDomains: p.RelayDomains, SenderDomains: p.SenderDomains,
+		DeniedNets: p.DeniedNets, DeniedSenders: p.DeniedSenders, ArchiveCopy: p.ArchiveCopy,
 		Spool: p.Spool, Smarthosts: p.Smarthosts, DNSServers: p.DNSServers, TLSCA: p.TLSCA,
 		Login: relay.Login{Username: p.Username, Password: get(&p.Password), TokenFile: p.TokenFile,
 			PasswordFile: p.PasswordFile, Mechanism: p.SmarthostAuth, Over: p.SmarthostAuthOver},
 		LocalDomains: p.LocalDomains, LocalRecipients: p.LocalRecipients, VisibleDomain: p.VisibleDomain,
 		Aliases: p.Aliases, AliasesFile: p.AliasesFile,
+		SenderAddresses: p.SenderAddresses, SenderAddressesFile: p.SenderAddressesFile,
+		SmarthostCert: p.SmarthostTLSCert, SmarthostKey: p.SmarthostTLSKey,
 		DKIMDomain: p.DKIMDomain, DKIMSelector: p.DKIMSelector, DKIMKey: p.DKIMKey,
 		KeepConnections: time.Duration(p.KeepConnections),
 		RecipientMails:  p.RecipientMails, DigestInterval: time.Duration(p.DigestInterval),
@@ -131,7 +142,7 @@ func (p *SMTPRelay) options() (relay.Options, error) {
 	out := &o.Delivery
 	out.TLS, out.MXTLS = relay.TLSMode(p.SmarthostTLS), relay.TLSMode(p.MXTLS)
 	out.HostConnections, out.HostMails = p.SmarthostConnections, p.SmarthostMessages
-	out.ExpireAfter = time.Duration(p.ExpireAfter)
+	out.ExpireAfter, out.DelayAfter = time.Duration(p.ExpireAfter), time.Duration(p.DelayWarning)
 	return o, err
 }
 
@@ -352,6 +363,6 @@ func (p *SMTPRelay) Write(metrics []telegraf.Metric) error {
 func init() {
 	outputs.Add("smtp_relay", func() telegraf.Output {
 		return &SMTPRelay{Spool: "/var/spool/flowgraf", SmarthostTLS: "required", MaxClientConnections: 50,
-			KeepConnections: config.Duration(30 * time.Second)}
+			KeepConnections: config.Duration(30 * time.Second), DelayWarning: config.Duration(4 * time.Hour)}
 	})
 }

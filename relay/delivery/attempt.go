@@ -195,6 +195,7 @@ func (s *Sender) tryHosts(
 		for i, r := range open {
 			v := judge(&out.answers[i], h.direct)
 			result := toResult(h.name(), r.index, &out.answers[i], v.state)
+			result.Passed = v.state == queue.Delivered && out.notifies
 			if line := s.tellAttempt(a, h, &out, &result, took); line != nil {
 				told = append(told, line)
 			}
@@ -261,7 +262,7 @@ func (s *Sender) sendTo(ctx context.Context, a *attempt, h *host, open []recipie
 		for n, i := range pending {
 			all.answers[i] = out.answers[n]
 		}
-		all.fault, all.err, all.afterDot, all.tls = out.fault, out.err, out.afterDot, out.tls
+		all.fault, all.err, all.afterDot, all.tls, all.notifies = out.fault, out.err, out.afterDot, out.tls, out.notifies
 		if ctx.Err() != nil || out.afterDot {
 			return all
 		}
@@ -354,7 +355,7 @@ func (s *Sender) transact(
 			"it is not sent again while the connection lives, at most %s",
 			h.title(), a.mail.ID, dotTimeout, dotTimeout+lateTimeout)
 	}
-	out := c.send(a.from, some, a.mail.Body)
+	out := c.send(a.from, some, a.mail)
 	stop()
 	stopLast()
 	later := false // somebody was put off

@@ -158,6 +158,9 @@ func (d *dialer) startTLS(ctx context.Context, c *client, h *host) error {
 func (d *dialer) handshake(ctx context.Context, c *client, h *host) error {
 	config := d.tls.Clone()
 	config.ServerName = h.Host
+	if h.direct {
+		config.GetClientCertificate = nil // as logins, it is for smarthosts
+	}
 	if h.tls == TLSOpportunistic {
 		config.InsecureSkipVerify = true
 		config.VerifyConnection = func(state tls.ConnectionState) error {

@@ -33,6 +33,7 @@ type server struct {
 	tooMany                    string // the answer to more recipients
 	times                      map[string][]time.Time
 	mails                      []string
+	lines                      []string // that it was told, but for messages
 	conns                      int
 }
 
@@ -115,6 +116,12 @@ func (s *server) count(verb string) int {
 	return len(s.times[verb])
 }
 
+func (s *server) said() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.lines)
+}
+
 func (s *server) got() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,6 +176,9 @@ func (s *server) serve(c net.Conn) {
 		if err != nil {
 			return
 		}
+		s.mu.Lock()
+		s.lines = append(s.lines, strings.TrimSpace(line))
+		s.mu.Unlock()
 		verb, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		ok := true
 		switch verb {

@@ -60,6 +60,15 @@ type Options struct {
 	Parallel int
 	// Allow is asked right before a recipient is put on the wire; nil allows.
 	Allow func(env *queue.Envelope, to address.Address) error `json:"-"`
+	// Delayed is called with recipients that wait when a mail is older than DelayAfter, once
+	// in its life, and when it is given up at the earliest; nil, or no DelayAfter: nothing
+	// is told. An error is logged.
+	Delayed    func(mail *queue.Mail, waiting []queue.Result, until time.Time) error `json:"-"`
+	DelayAfter time.Duration
+	// Reached is called with recipients that have the mail, where the sender has asked to
+	// hear of that and the next server does not tell; nil does nothing. It is not called
+	// again after a kill. An error is logged.
+	Reached func(mail *queue.Mail, reached []queue.Result) error `json:"-"`
 	// Failed is called as soon as recipients of a mail have failed for good, with their
 	// results, once for each recipient unless the process is killed meanwhile; nil does
 	// nothing. An error is logged.
@@ -86,7 +95,7 @@ func (o *Options) Check() error {
 	default:
 		errs = append(errs, fmt.Errorf(`mx_tls is %q: expected "required" or "opportunistic"`, o.MXTLS))
 	}
-	if min(o.HostConnections, o.HostMails, o.Parallel) < 0 || o.ExpireAfter < 0 {
+	if min(o.HostConnections, o.HostMails, o.Parallel) < 0 || min(o.ExpireAfter, o.DelayAfter) < 0 {
 		errs = append(errs, errors.New("limits and times of delivery must not be negative: "+
 			"expected 0 for the default, or a positive value"))
 	}

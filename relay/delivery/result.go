@@ -34,6 +34,7 @@ func (s *Sender) settle(a *attempt, results []queue.Result) {
 	}
 	a.mail.Results = append(a.mail.Results, results...)
 	s.count(a, results)
+	s.tellReached(a, results)
 	more := len(stillOpen(a.mail)) > 0
 	if !more && !hasFailed(a.mail) {
 		return // conclude drops the mail, which says all
@@ -43,6 +44,23 @@ func (s *Sender) settle(a *attempt, results []queue.Result) {
 		return
 	}
 	s.tellSender(a, untold(a.mail), more)
+}
+
+// tellReached has a notification made of recipients that have the mail, when the sender has
+// asked to hear of that and the next server does not tell.
+func (s *Sender) tellReached(a *attempt, results []queue.Result) {
+	var reached []queue.Result
+	for _, r := range results {
+		if r.State == queue.Delivered && !r.Passed && a.mail.Notify[a.mail.To[r.Recipient]].Wants("SUCCESS") {
+			reached = append(reached, r)
+		}
+	}
+	if len(reached) == 0 || s.opts.Reached == nil {
+		return
+	}
+	if err := s.opts.Reached(a.mail, reached); err != nil {
+		s.opts.Monitor.Errorf("mail %s: notifying %q of the delivery: %v", a.mail.ID, a.mail.From, err)
+	}
 }
 
 // warnOfSpool says that the spool does not take a result: what is delivered may be

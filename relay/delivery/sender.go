@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -218,7 +219,7 @@ func (s *Sender) next(ctx context.Context) *attempt {
 // sweep gives up mails that have waited for too long for any server, and closes idle
 // connections.
 func (s *Sender) sweep(ctx context.Context) {
-	ticker := time.NewTicker(min(sweepInterval, s.opts.ExpireAfter))
+	ticker := time.NewTicker(min(sweepInterval, s.opts.ExpireAfter, cmp.Or(s.opts.DelayAfter, sweepInterval)))
 	idle := time.NewTicker(idleConnection / 2)
 	defer ticker.Stop()
 	defer idle.Stop()
@@ -234,6 +235,7 @@ func (s *Sender) sweep(ctx context.Context) {
 			for _, a := range s.takeStranded() {
 				s.attempt(ctx, a)
 			}
+			s.tellDelays()
 			s.mu.Lock()
 			s.dropUnused()
 			s.mu.Unlock()

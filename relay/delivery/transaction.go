@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/relay/address"
+	"github.com/flowgraf/flowgraf/relay/queue"
 )
 
 // answer is what one recipient of a transaction got: a reply, or err for none.
@@ -41,6 +42,7 @@ type outcome struct {
 	err      error  // the fault
 	afterDot bool   // it broke when the mail may have been taken
 	tls      string // the version, "" in clear
+	notifies bool   // the server sends notifications itself (RFC 3461)
 }
 
 // answered tells whether the server has answered for anybody.
@@ -86,8 +88,9 @@ const (
 
 // send gives a mail to the server. Recipients and sender must have passed package
 // address right before.
-func (c *client) send(from address.Address, to []address.Address, body []byte) outcome {
-	out := outcome{answers: make([]answer, len(to)), tls: c.tlsVersion()}
+func (c *client) send(from address.Address, to []address.Address, mail *queue.Mail) outcome {
+	_, notifies := c.ext["DSN"]
+	out := outcome{answers: make([]answer, len(to)), tls: c.tlsVersion(), notifies: notifies}
 	if c.dirty {
 		if _, err := c.command("RSET", "RSET", 2); err != nil {
 			out.lost("RSET", err)
@@ -96,7 +99,7 @@ func (c *client) send(from address.Address, to []address.Address, body []byte) o
 	}
 	c.dirty = true
 	c.mails++
-	if !c.envelope(&out, from, to, body) {
+	if !c.envelope(&out, from, to, mail) {
 		return out
 	}
 	c.deadline(dataTimeout)
@@ -112,7 +115,7 @@ func (c *client) send(from address.Address, to []address.Address, body []byte) o
 		out.all("DATA", r)
 		return out
 	}
-	if err := c.writeBody(body); err != nil {
+	if err := c.writeBody(mail.Body); err != nil {
 		c.conn.Close() // a QUIT or RSET would complete half a mail
 		out.lost("message", err)
 		return out
@@ -155,24 +158,24 @@ func (c *client) dot() (*reply, error) {
 
 // envelope sends MAIL and the RCPTs, in one go when the server can (RFC 2920), and tells
 // whether a recipient was accepted.
-func (c *client) envelope(out *outcome, from address.Address, to []address.Address, body []byte) bool {
+func (c *client) envelope(out *outcome, from address.Address, to []address.Address, mail *queue.Mail) bool {
 	_, pipelining := c.ext["PIPELINING"]
 	c.deadline(commandTimeout)
-	c.w.WriteString(c.mailCommand(from, body))
+	c.w.WriteString(c.mailCommand(from, mail))
 	if pipelining {
 		for _, a := range to {
-			fmt.Fprintf(c.w, "RCPT TO:<%s>\r\n", a)
+			c.w.WriteString(c.rcptCommand(a, mail))
 		}
 	}
 	c.w.Flush() // a failure shows when the answer is read
-	mail, err := c.reply()
+	taken, err := c.reply()
 	if err != nil {
 		out.lost("MAIL", err)
 		return false
 	}
-	if mail.code/100 != 2 {
+	if taken.code/100 != 2 {
 		for i := range out.answers {
-			out.answers[i] = answer{step: "MAIL", reply: mail}
+			out.answers[i] = answer{step: "MAIL", reply: taken}
 			if pipelining && !c.broken {
 				c.deadline(commandTimeout)
 				_, err := c.reply()
@@ -185,7 +188,7 @@ func (c *client) envelope(out *outcome, from address.Address, to []address.Addre
 	for i, a := range to {
 		c.deadline(commandTimeout)
 		if !pipelining {
-			fmt.Fprintf(c.w, "RCPT TO:<%s>\r\n", a)
+			c.w.WriteString(c.rcptCommand(a, mail))
 			c.w.Flush()
 		}
 		r, err := c.reply()
@@ -199,13 +202,35 @@ func (c *client) envelope(out *outcome, from address.Address, to []address.Addre
 	return accepted
 }
 
-func (c *client) mailCommand(from address.Address, body []byte) string {
+func (c *client) mailCommand(from address.Address, mail *queue.Mail) string {
 	line := "MAIL FROM:<" + from.String() + ">"
 	if _, ok := c.ext["SIZE"]; ok {
-		line += " SIZE=" + strconv.Itoa(len(body))
+		line += " SIZE=" + strconv.Itoa(len(mail.Body))
 	}
-	if _, ok := c.ext["8BITMIME"]; ok && !isASCII(body) {
+	if _, ok := c.ext["8BITMIME"]; ok && !isASCII(mail.Body) {
 		line += " BODY=8BITMIME"
+	}
+	if _, ok := c.ext["DSN"]; ok { // RFC 3461 section 4
+		if mail.Return != "" {
+			line += " RET=" + mail.Return
+		}
+		if mail.EnvelopeID != "" {
+			line += " ENVID=" + mail.EnvelopeID
+		}
+	}
+	return line + "\r\n"
+}
+
+func (c *client) rcptCommand(a address.Address, mail *queue.Mail) string {
+	line := "RCPT TO:<" + a.String() + ">"
+	if _, ok := c.ext["DSN"]; ok {
+		n := mail.Notify[a.String()]
+		if n.On != "" {
+			line += " NOTIFY=" + n.On
+		}
+		if n.Original != "" {
+			line += " ORCPT=" + n.Original
+		}
 	}
 	return line + "\r\n"
 }

@@ -33,7 +33,7 @@ func TestOpensNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, err := s.TOML()
+			out, err := s.TOML(nil)
 			if err == nil || !strings.Contains(err.Error(), tt.want) || out != "" {
 				t.Errorf("error %v, want one with %q and no configuration, got\n%s", err, tt.want, out)
 			}
@@ -43,7 +43,7 @@ func TestOpensNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.TOML()
+	_, err = s.TOML(nil)
 	for _, want := range []string{"dc_smarthost", "dc_relay_nets", "dc_other_hostnames"} {
 		if err == nil || strings.Count(err.Error(), want) != 1 {
 			t.Errorf("error %v, want %s told once", err, want)
@@ -60,6 +60,37 @@ func TestSmarthost(t *testing.T) {
 	} {
 		if got, err := smarthost(text); got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: %q, %v, want %q", text, got, err, want)
+		}
+	}
+}
+
+// What of the further files cannot be taken over and would let in more, or send mail
+// elsewhere, is an error that names the file; what closes is a comment.
+func TestFilesOpenNothing(t *testing.T) {
+	s := Settings{"dc_eximconfig_configtype": "smarthost", "dc_smarthost": "mail.example.com", "dc_relay_domains": "example.com"}
+	for name, tt := range map[string]struct {
+		files Files
+		want  string // of the error; empty: of the text
+		text  string
+	}{
+		"host name":       {Files{HostBlacklist: "bad.example.com\n"}, "local_host_blacklist: \"bad.example.com\"", ""},
+		"sender pattern":  {Files{SenderBlacklist: "^spam.*@example.com\n"}, "local_sender_blacklist: \"^spam", ""},
+		"hub without":     {Files{HubbedHosts: "hub.example.com:\n"}, "hubbed_hosts: \"hub.example.com:\"", ""},
+		"hub expanded":    {Files{HubbedHosts: "hub.example.com: $domain\n"}, "hubbed_hosts: ", ""},
+		"hub no domain":   {Files{HubbedHosts: "a_b: hub.example.com\n"}, "hubbed_hosts: \"a_b", ""},
+		"acl":             {Files{LocalMacros: "CHECK_RCPT_LOCAL_ACL_FILE = /x\n"}, "exim4.conf.localmacros: \"CHECK_RCPT", ""},
+		"include":         {Files{LocalMacros: ".include /x\n"}, "exim4.conf.localmacros: \".include", ""},
+		"exception":       {Files{SenderBlacklist: "!a@example.com\n"}, "", "exceptions are refused here too: \"!a@example.com\""},
+		"white list":      {Files{"local_host_whitelist": "192.0.2.1\n"}, "", "Not taken over: local_host_whitelist"},
+		"other macro":     {Files{LocalMacros: "MAIN_LOG_SELECTOR = +all\n"}, "", "Not taken over from exim4.conf.localmacros"},
+		"addresses wrong": {Files{EmailAddresses: "tim\n"}, "", "Not taken over: /etc/email-addresses, line 1"},
+	} {
+		text, err := s.TOML(tt.files)
+		switch {
+		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || text != ""):
+			t.Errorf("%s: error %v, want %q", name, err, tt.want)
+		case tt.want == "" && (err != nil || !strings.Contains(text, tt.text)):
+			t.Errorf("%s: %v, want %q in\n%s", name, err, tt.text, text)
 		}
 	}
 }

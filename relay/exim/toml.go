@@ -53,9 +53,9 @@ var taken = []string{
 // unneeded are settings that mean nothing here.
 var unneeded = []string{"dc_minimaldns", "dc_mailname_in_oh", "CFILEMODE", "ue4c_keepcomments"}
 
-// TOML gives the configuration. The error tells of every setting that cannot be
-// taken over and would leave more open than exim did.
-func (s Settings) TOML() (string, error) {
+// TOML gives the configuration that settings and further files make. The error tells of all
+// that cannot be taken over and would leave more open than exim did, or send mail elsewhere.
+func (s Settings) TOML(files Files) (string, error) {
 	w := &writer{kind: strings.ToLower(s["dc_eximconfig_configtype"])}
 	switch w.kind {
 	case internet, smart, satellite, local:
@@ -71,9 +71,16 @@ func (s Settings) TOML() (string, error) {
 	s.listeners(w)
 	s.networks(w)
 	s.domains(w)
+	files.denials(w)
 	s.places(w)
+	files.macros(w)
 	s.names(w)
+	files.senderAddresses(w)
+	w.note("exim tries for four days, and tells the sender after one.")
+	w.setOne("expire_after", "96h")
+	w.setOne("delay_warning", "24h")
 	s.rest(w)
+	files.routes(w)
 	if len(w.errs) > 0 {
 		return "", errors.Join(w.errs...)
 	}

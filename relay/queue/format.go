@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -48,8 +50,31 @@ type Envelope struct {
 	Client string `json:"client,omitempty"`
 	// Critical mails are delivered before others.
 	Critical bool `json:"critical,omitempty"`
+	// Return and EnvelopeID are the sender's RET and ENVID (RFC 3461), the latter as xtext;
+	// empty: none.
+	Return     string `json:"ret,omitempty"`
+	EnvelopeID string `json:"envid,omitempty"`
+	// Notify is what the sender wants to hear of a recipient, by its address in To.
+	Notify map[string]Notify `json:"notify,omitempty"`
 	// Note belongs to the origin; the queue carries it along.
 	Note json.RawMessage `json:"note,omitempty"`
+}
+
+// Notify is what RFC 3461 lets a sender say of a recipient.
+type Notify struct {
+	// On is "NEVER", or what the sender wants to hear of: "SUCCESS", "FAILURE" and
+	// "DELAY", with commas; empty: failures and delays.
+	On string `json:"on,omitempty"`
+	// Original is ORCPT, "rfc822;" and an address as xtext; empty: none.
+	Original string `json:"orcpt,omitempty"`
+}
+
+// Wants tells whether the sender wants to hear of "SUCCESS", "FAILURE" or "DELAY".
+func (n Notify) Wants(event string) bool {
+	if n.On == "" {
+		return event != "SUCCESS"
+	}
+	return slices.Contains(strings.Split(n.On, ","), event)
 }
 
 // The origins of a mail.
@@ -91,7 +116,9 @@ type Result struct {
 	// Said is the reply as the server said it, printable, its lines ended by LF, at most
 	// 4096 octets.
 	Said string `json:"said,omitempty"`
-	// Told means that the sender has been notified of this failure.
+	// Passed means that the next server notifies the sender of what becomes of it.
+	Passed bool `json:"passed,omitempty"`
+	// Told means that the sender has been notified of this failure, or of the delay.
 	Told bool `json:"told,omitempty"`
 }
 

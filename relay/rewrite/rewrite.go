@@ -1,11 +1,13 @@
 // Package rewrite changes who a mail is from and for, as the administrator wrote it:
-// aliases of local names, and one visible domain instead of the names of hosts. It
-// reads /etc/aliases (aliases(5), addresses and names only: no pipes, files or
-// includes) and edits the fields From, Sender and Reply-To (RFC 5322 section 3.6.2).
-// It decides nothing about who may send.
+// aliases of local names, addresses that local users have elsewhere, and one visible
+// domain instead of the names of hosts. It reads /etc/aliases (aliases(5), addresses and
+// names only: no pipes, files or includes) and /etc/email-addresses, and edits the fields
+// From, Sender and Reply-To (RFC 5322 section 3.6.2). It decides nothing about who may
+// send.
 //
 // It promises that rewriting twice is rewriting once, that the number of lines
-// stays, and that nothing but domains after an "@" changes, or comes to a name without.
+// stays, and that nothing changes but the addresses of local users and the domains of
+// local addresses, which also come to names without.
 package rewrite
 
 import (
@@ -28,6 +30,9 @@ type Options struct {
 	LocalDomains []string
 	// VisibleDomain replaces them in sender addresses; empty: they stay.
 	VisibleDomain string
+	// Senders are, by local part, the addresses that local users send with, before
+	// VisibleDomain. They are no local ones.
+	Senders map[string]string
 	// Aliases are, by local part or whole address, the addresses or further aliases
 	// that get the mail.
 	Aliases map[string][]string
@@ -38,6 +43,7 @@ type Rules struct {
 	local   map[string]bool
 	visible string
 	aliases map[string][]address.Address
+	senders map[string]address.Address
 }
 
 // New checks and resolves the options. The error names the option.
@@ -56,6 +62,9 @@ func New(opts Options) (*Rules, error) {
 			return nil, fmt.Errorf("visible_domain: %w", err)
 		}
 	}
+	if err := r.addSenders(opts.Senders); err != nil {
+		return nil, err
+	}
 	table := map[string][]string{}
 	for name, targets := range opts.Aliases {
 		table[strings.ToLower(name)] = targets
@@ -68,6 +77,24 @@ func New(opts Options) (*Rules, error) {
 		r.aliases[name] = targets
 	}
 	return r, nil
+}
+
+// addSenders reads the addresses of local users.
+func (r *Rules) addSenders(senders map[string]string) error {
+	r.senders = map[string]address.Address{}
+	var errs []error
+	for _, user := range slices.Sorted(maps.Keys(senders)) {
+		a, err := address.ParseConfigured(senders[user])
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("sender_addresses: %q: %w", user, err))
+		case r.local[a.Domain]:
+			errs = append(errs, fmt.Errorf("sender_addresses: %q: %q is an address of this host: expected another one",
+				user, a))
+		}
+		r.senders[strings.ToLower(user)] = a
+	}
+	return errors.Join(errs...)
 }
 
 // maxTargets bounds what one alias may lead to.
@@ -152,22 +179,27 @@ func (r *Rules) Expand(recipients []string) []string {
 	return out
 }
 
-// Sender gives an envelope's sender with the visible domain. What is no address
-// stays.
+// Sender gives an envelope's sender with a user's own address, or the visible domain.
+// What is no address stays.
 func (r *Rules) Sender(from string) string {
 	a, err := address.Parse(from)
-	if r == nil || r.visible == "" || err != nil || !r.local[a.Domain] {
+	if r == nil || err != nil || !r.local[a.Domain] {
 		return from
 	}
-	a.Domain = r.visible
+	if own, ok := r.senders[strings.ToLower(a.Local)]; ok {
+		return own.String()
+	}
+	if r.visible != "" {
+		a.Domain = r.visible
+	}
 	return a.String()
 }
 
-// Message gives a message with the visible domain in From, Sender and Reply-To: instead
-// of local domains, and behind names that have no domain, as cron's "root (Cron Daemon)".
-// Lines end with CRLF. The message given is not changed.
+// Message gives a message with users' own addresses and the visible domain in From, Sender
+// and Reply-To: instead of local addresses and domains, and of names that have no domain,
+// as cron's "root (Cron Daemon)". Lines end with CRLF. The message given is not changed.
 func (r *Rules) Message(m []byte) []byte {
-	if r == nil || r.visible == "" {
+	if r == nil || r.visible == "" && len(r.senders) == 0 {
 		return m
 	}
 	return r.edit(m, "from", "sender", "reply-to")
@@ -213,7 +245,12 @@ func (r *Rules) field(field []byte) []byte {
 		if m.domain < m.end {
 			domain = strings.ToLower(string(field[m.domain:m.end]))
 		}
+		own, has := r.senders[strings.ToLower(string(field[m.local:m.localEnd]))]
 		switch {
+		case has && (m.bare || r.local[domain]):
+			out = append(append(out, field[copied:m.local]...), own.String()...)
+		case r.visible == "":
+			continue
 		case m.bare:
 			out = append(append(append(out, field[copied:m.end]...), '@'), r.visible...)
 		case r.local[domain]:
@@ -227,6 +264,28 @@ func (r *Rules) field(field []byte) []byte {
 		return nil
 	}
 	return append(out, field[copied:]...)
+}
+
+// ReadSenders reads a file in the form of /etc/email-addresses: lines "user: address". The
+// error names the line.
+func ReadSenders(in io.Reader) (map[string]string, error) {
+	senders := map[string]string{}
+	scanner := bufio.NewScanner(in)
+	for number := 1; scanner.Scan(); number++ {
+		line := strings.TrimSpace(scanner.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		user, a, found := strings.Cut(line, ":")
+		user, a = strings.ToLower(strings.TrimSpace(user)), strings.TrimSpace(a)
+		if !found || user == "" || a == "" || strings.ContainsAny(user+a, " \t,\"") {
+			return nil, fmt.Errorf("line %d: expected \"user: address\", found %q", number, line)
+		}
+		if _, twice := senders[user]; !twice { // as exim's lookup, the first one counts
+			senders[user] = a
+		}
+	}
+	return senders, scanner.Err()
 }
 
 func isDomainOctet(c byte) bool {

@@ -158,3 +158,53 @@ func FuzzMessage(f *testing.F) {
 		}
 	})
 }
+
+// Users of this host send with addresses that they have elsewhere, all others with the
+// visible domain or, without one, as they are.
+func TestSenders(t *testing.T) {
+	for visible, want := range map[string]string{
+		"": "From: Tim <tim@provider.example>, x@localhost\r\nSender: tim@provider.example (Cron Daemon)\r\n" +
+			"Reply-To: \"tim\"@localhost, tim@other.example, tim@provider.example\r\nTo: tim@localhost\r\n\r\nFrom: tim@localhost\r\n",
+		"example.com": "From: Tim <tim@provider.example>, x@example.com\r\nSender: tim@provider.example (Cron Daemon)\r\n" +
+			"Reply-To: \"tim\"@example.com, tim@other.example, tim@provider.example\r\nTo: tim@localhost\r\n\r\n" +
+			"From: tim@localhost\r\n",
+	} {
+		r, err := New(Options{LocalDomains: []string{"localhost", "db1.internal"}, VisibleDomain: visible,
+			Senders: map[string]string{"Tim": "tim@provider.example"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := "From: Tim <TIM@db1.internal>, x@localhost\r\nSender: tim (Cron Daemon)\r\n" +
+			"Reply-To: \"tim\"@localhost, tim@other.example, tim@localhost\r\nTo: tim@localhost\r\n\r\nFrom: tim@localhost\r\n"
+		got := r.Message([]byte(in))
+		if string(got) != want {
+			t.Errorf("visible %q: got\n%s\nwant\n%s", visible, got, want)
+		}
+		if again := r.Message(got); !bytes.Equal(again, got) {
+			t.Errorf("visible %q: rewritten twice it is\n%s", visible, again)
+		}
+		if s := r.Sender("tim@db1.internal"); s != "tim@provider.example" {
+			t.Errorf("the envelope's sender is %q", s)
+		}
+		if s := r.Sender("tim@other.example"); s != "tim@other.example" {
+			t.Errorf("a foreign sender becomes %q", s)
+		}
+	}
+	_, err := New(Options{LocalDomains: []string{"localhost"}, Senders: map[string]string{"a": "x", "b": "b@localhost"}})
+	if err == nil || strings.Count(err.Error(), "sender_addresses: ") != 2 {
+		t.Errorf("error %v", err)
+	}
+}
+
+// The file is exim's /etc/email-addresses.
+func TestReadSenders(t *testing.T) {
+	got, err := ReadSenders(strings.NewReader("# comment\n\nTim: tim@provider.example\nroot:ops@example.com\nroot: second@example.com\n"))
+	if err != nil || len(got) != 2 || got["tim"] != "tim@provider.example" || got["root"] != "ops@example.com" {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, text := range []string{"tim\n", "tim:\n", ": a@b\n", "tim: a@b, c@d\n", "a b: c@d\n"} {
+		if _, err := ReadSenders(strings.NewReader("x: x@y\n" + text)); err == nil || !strings.Contains(err.Error(), "line 2") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

@@ -2,6 +2,8 @@ package rewrite
 
 // place is what a field holds where a domain is, or is missing.
 type place struct {
+	local, localEnd int // what stands before it, when that is one atom
+
 	domain, end int  // the domain, or where it belongs
 	bare        bool // it is missing
 }
@@ -12,6 +14,7 @@ type scanner struct {
 	field []byte
 	at    int
 
+	begin   int  // of the last atom
 	words   int  // atoms and quoted strings of the address so far
 	last    int  // end of the last one, when it was an atom
 	has     bool // it has a domain, or brackets that are read already
@@ -49,6 +52,7 @@ func (s *scanner) next() *place {
 			s.at++
 			s.words, s.last = 0, 0
 		case isAtext(c):
+			s.begin = s.at
 			for s.at < len(s.field) && (isAtext(s.field[s.at]) || s.field[s.at] == '.') {
 				s.at++
 			}
@@ -67,17 +71,22 @@ func (s *scanner) missing() *place {
 		return nil
 	}
 	s.has = true
-	return &place{domain: s.last, end: s.last, bare: true}
+	return &place{local: s.begin, localEnd: s.last, domain: s.last, end: s.last, bare: true}
 }
 
 // domain reads what stands behind an "@".
 func (s *scanner) domain() *place {
+	var p place
+	if s.last == s.at && s.last > 0 {
+		p.local, p.localEnd = s.begin, s.last
+	}
 	s.at++
-	begin := s.at
+	p.domain = s.at
 	for s.at < len(s.field) && isDomainOctet(s.field[s.at]) {
 		s.at++
 	}
-	return &place{domain: begin, end: s.at}
+	p.end = s.at
+	return &p
 }
 
 // quoted skips a quoted string, comment one with those inside of it.

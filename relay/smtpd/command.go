@@ -13,6 +13,7 @@ import (
 	"github.com/flowgraf/flowgraf/relay/address"
 	"github.com/flowgraf/flowgraf/relay/maillog"
 	"github.com/flowgraf/flowgraf/relay/monitor"
+	"github.com/flowgraf/flowgraf/relay/queue"
 )
 
 // command looks at one line. It passes a canonical command on to the library, or
@@ -228,6 +229,10 @@ func (c *conn) mail(line []byte, arg string) {
 		c.refuse("550 5.7.1 no mail is taken from this sender: not in sender_domains", "sender")
 		return
 	}
+	if c.srv.options().DeniedSenders.Contains(from) {
+		c.refuse("550 5.7.1 no mail is taken from this sender: in denied_senders", "sender")
+		return
+	}
 	body, problem, reason := c.mailParams(params)
 	if problem != "" {
 		c.refuse(problem, reason)
@@ -243,6 +248,7 @@ func (c *conn) mail(line []byte, arg string) {
 // mailParams checks the parameters of MAIL and gives those for the library.
 func (c *conn) mailParams(params []string) (pass, problem, reason string) {
 	seen := map[string]bool{}
+	c.asked = asked{}
 	for _, param := range params {
 		key, value, _ := strings.Cut(param, "=")
 		key = strings.ToUpper(key)
@@ -266,6 +272,10 @@ func (c *conn) mailParams(params []string) (pass, problem, reason string) {
 				return "", "501 5.5.4 BODY must be 7BIT or 8BITMIME", "syntax"
 			}
 			pass = " BODY=" + value
+		case "RET", "ENVID":
+			if problem := c.asked.mailParam(key, value); problem != "" {
+				return "", problem, "syntax"
+			}
 		case "AUTH": // RFC 4954 section 5: who submitted it; nobody is trusted to tell
 			if !c.mayAuth() {
 				return "", "555 5.5.4 MAIL parameter not supported", "syntax"
@@ -314,15 +324,22 @@ func (c *conn) rcpt(arg string) {
 		c.badAddress("recipient")
 		return
 	}
-	if len(params) > 0 {
+	notify, problem := recipientParams(params)
+	if problem != "" {
 		c.trans.failed = true
-		c.refuse("555 5.5.4 RCPT parameter not supported", "syntax")
+		c.refuse(problem, "syntax")
 		return
 	}
 	if !c.srv.limiter.recipient(c.remote) {
 		c.trans.failed = true
 		c.tooMany("recipients", c.srv.options().Limits.Recipients, "recipient rate")
 		return
+	}
+	if notify != (queue.Notify{}) {
+		if c.asked.notify == nil {
+			c.asked.notify = map[string]queue.Notify{}
+		}
+		c.asked.notify[to.String()] = notify
 	}
 	c.pass("RCPT", fmt.Sprintf("RCPT TO:<%s>", to))
 }

@@ -60,6 +60,7 @@ type conn struct {
 	greeted bool   // EHLO or HELO accepted
 	mailed  bool   // it has come to a MAIL
 	trans   transaction
+	asked   asked // of the mail at hand
 	idle    int
 	errors  int
 

@@ -1,5 +1,5 @@
 // Package smtpd receives mail: an SMTP server (RFC 5321 with PIPELINING, 8BITMIME,
-// ENHANCEDSTATUSCODES, CHUNKING, SIZE, STARTTLS and AUTH) that takes mail for
+// ENHANCEDSTATUSCODES, CHUNKING, SIZE, DSN, STARTTLS and AUTH) that takes mail for
 // relaying from allowed networks to allowed domains and hands it over before it
 // answers 250.
 //

@@ -36,6 +36,10 @@ type Options struct {
 	Helo HeloRule
 	// Senders are the domains that mail may come from; nil allows all.
 	Senders *policy.Domains `json:"-"`
+	// DeniedNets and DeniedSenders take nothing from whom the other lists let in; nil
+	// denies nobody.
+	DeniedNets    *policy.Networks `json:"-"`
+	DeniedSenders *policy.Senders  `json:"-"`
 	// Limits are those of each client.
 	Limits Limits
 	// Hostname is our name in the greeting and in Received fields.
@@ -102,6 +106,11 @@ func (o *Options) Check() error {
 			"expected 0 for the default, or a positive value"))
 	}
 	return errors.Join(errs...)
+}
+
+// allows tells whether a client may send.
+func (o *Options) allows(client netip.Addr) bool {
+	return o.Policy.AllowClient(client) && !o.DeniedNets.Contains(client)
 }
 
 // setDefaults gives what is zero its default.
@@ -192,6 +201,7 @@ func New(opts Options) *Server {
 	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
 	s.smtp.Domain = opts.Hostname
 	s.smtp.MaxRecipients = opts.MaxRecipients
+	s.smtp.EnableDSN = true  // said in the answer to EHLO; the parameters are read by the guard
 	s.smtp.MaxLineLength = 0 // the guard limits command lines; bodies have no limit of their own
 	s.smtp.ErrorLog = errorLog{s}
 	return s
@@ -319,7 +329,7 @@ func (s *Server) Reconfigure(opts Options) error {
 	s.gates = gates
 	s.serve(opened)
 	for c := range s.conns {
-		if mode, kept := modes[c.gate]; !kept || mode != c.mode || !opts.Policy.AllowClient(c.remote) {
+		if mode, kept := modes[c.gate]; !kept || mode != c.mode || !opts.allows(c.remote) {
 			c.dismiss()
 		}
 	}
@@ -402,6 +412,11 @@ func (g *gate) Accept() (net.Conn, error) {
 // admit checks a new client and makes its guard, or sends it away and gives nil.
 func (s *Server) admit(nc net.Conn, g *gate) *conn {
 	remote, opts := remoteAddr(nc), s.options()
+	if opts.DeniedNets.Contains(remote) {
+		s.turnAway(nc, remote, "network", fmt.Sprintf("554 5.7.1 %s takes no mail from %s: in its denied_nets",
+			opts.Hostname, remote))
+		return nil
+	}
 	if !opts.Policy.AllowClient(remote) {
 		s.turnAway(nc, remote, "network", fmt.Sprintf("554 5.7.1 %s takes no mail from %s: not in its relay_nets",
 			opts.Hostname, remote))

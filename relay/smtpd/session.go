@@ -64,7 +64,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		return reply(553, smtp.EnhancedCode{5, 1, 3}, "recipient address not accepted")
 	}
 	opts := s.srv.options()
-	known := opts.Known != nil && opts.Known(a) && opts.Policy.AllowClient(s.conn.remote)
+	known := opts.Known != nil && opts.Known(a) && opts.allows(s.conn.remote)
 	if !known && !opts.Policy.Allow(s.conn.remote, a) {
 		opts.Monitor.Count(monitor.Refused, "domain")
 		return reply(550, smtp.EnhancedCode{5, 7, 1}, "%s takes no mail for %s: not in its relay_domains",
@@ -152,6 +152,7 @@ func (s *session) accept(b *body) error {
 	env := &queue.Envelope{
 		ID: opts.NewID(), From: s.from.String(), To: slices.Clone(s.to),
 		Received: now.UTC(), Origin: queue.OriginSMTP, Client: s.conn.remote.String(), Critical: isUrgent(m),
+		Return: s.conn.asked.ret, EnvelopeID: s.conn.asked.envelopeID, Notify: s.conn.asked.of(s.to),
 	}
 	trace := traceInfo{
 		helo: s.smtp.Hostname(), client: s.conn.remote, hostname: opts.Hostname,

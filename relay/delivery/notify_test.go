@@ -2,6 +2,8 @@ package delivery
 
 import (
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,11 +24,11 @@ func asking(to ...string) *queue.Envelope {
 // A server that sends notifications itself is told what the sender wants; for another one
 // the sender is told here that the mail was handed over, once for each recipient.
 func TestSuccessIsTold(t *testing.T) {
-	for extension, told := range map[string]int{"DSN": 0, "SIZE 1000": 2} {
-		var reached []queue.Result
+	for extension, told := range map[string]int64{"DSN": 0, "SIZE 1000": 2} {
+		var reached atomic.Int64 // recipients
 		bubble(t, 1, func(o *Options) {
 			o.Reached = func(_ *queue.Mail, results []queue.Result) error {
-				reached = append(reached, results...)
+				reached.Add(int64(len(results)))
 				return nil
 			}
 		}, func(b *bench) {
@@ -40,8 +42,8 @@ func TestSuccessIsTold(t *testing.T) {
 			lines := b.servers[0].said()
 			passed := slices.Contains(lines, "MAIL FROM:<a@example.com> RET=HDRS ENVID=QQ1") &&
 				slices.Contains(lines, "RCPT TO:<x@example.com> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;orig@example.com")
-			if passed != (extension == "DSN") || len(reached) != told {
-				t.Errorf("%s: %d recipients are told of; the server heard %q", extension, len(reached), lines)
+			if passed != (extension == "DSN") || reached.Load() != told {
+				t.Errorf("%s: %d recipients are told of; the server heard %q", extension, reached.Load(), lines)
 			}
 		})
 	}
@@ -50,11 +52,19 @@ func TestSuccessIsTold(t *testing.T) {
 // A sender is told once that the mail waits, also over a restart, for those recipients of
 // which he wants to hear.
 func TestDelayIsTold(t *testing.T) {
+	var mu sync.Mutex
 	var delayed []queue.Result
 	var until time.Time
+	told := func() ([]queue.Result, time.Time) {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(delayed), until
+	}
 	edit := func(o *Options) {
 		o.DelayAfter, o.ExpireAfter = time.Hour, 10*time.Hour
 		o.Delayed = func(_ *queue.Mail, results []queue.Result, at time.Time) error {
+			mu.Lock()
+			defer mu.Unlock()
 			delayed, until = append(delayed, results...), at
 			return nil
 		}
@@ -68,21 +78,21 @@ func TestDelayIsTold(t *testing.T) {
 		id := b.submit(env, "x\r\n")
 		time.Sleep(59 * time.Minute)
 		synctest.Wait()
-		if len(delayed) != 0 {
+		if list, _ := told(); len(list) != 0 {
 			t.Fatal("the sender is told too early")
 		}
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if len(delayed) != 1 || delayed[0].Recipient != 0 || !until.Equal(begin.Add(10*time.Hour)) {
-			t.Fatalf("told are %+v, until %v", delayed, until)
+		if list, at := told(); len(list) != 1 || list[0].Recipient != 0 || !at.Equal(begin.Add(10*time.Hour)) {
+			t.Fatalf("told are %+v, until %v", list, at)
 		}
 		b.sender.mu.Lock()
 		b.sender.known[id].told = false // as after a restart
 		b.sender.mu.Unlock()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if len(delayed) != 1 {
-			t.Errorf("the sender is told again: %+v", delayed)
+		if list, _ := told(); len(list) != 1 {
+			t.Errorf("the sender is told again: %+v", list)
 		}
 		b.servers[0].clear()
 		time.Sleep(time.Hour)

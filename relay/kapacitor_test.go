@@ -140,7 +140,7 @@ var events = []event{
 		}},
 	{name: "stop and start on the service manager's socket", times: 2, happen: restart},
 	{name: "stop and start", times: 5, old: true, happen: restart,
-		edit: func(o *Options) { o.KeepConnections = time.Minute }},
+		edit: func(o *Options) { o.KeepConnections = 5 * time.Minute }},
 }
 
 // restart does what an init script does, but within one process: a helper process has the

@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	firstFile    = 3                // the first inherited descriptor: the listening socket
-	takePatience = 30 * time.Second // for one step of a transfer, on a machine that is busy
-	lingering    = time.Second      // after the end of our half
+	firstFile    = 3           // the first inherited descriptor: the listening socket
+	takePatience = time.Minute // for one step of a transfer, on a machine that is busy
+	lingering    = time.Second // after the end of our half
 	lingerOctets = 1 << 20
 )
 

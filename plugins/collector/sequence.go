@@ -24,6 +24,7 @@ type sequence struct {
 	way     uint8  // of the protocol's RFC
 	misses  uint32 // datagrams whose number did not fit
 	votes   [numWays]uint32
+	refuted [numWays]uint8  // fits of a way that do not count, as numbers were below what it expects
 	pending [numWays]uint64 // what is missing, by the ways of counting; not yet counted as lost
 	gaps    uint64          // times
 	unsure  uint64          // part of ExporterStats.SequenceUnsure
@@ -61,6 +62,7 @@ const (
 	maxLateRun    = 16      // so many late datagrams in a row are a restart
 	manyMisses    = 32      // without any that fits: the way of the protocol's RFC is believed
 	mostVotes     = 16      // of the leading way, so that another one can overtake it
+	refutation    = 64      // fits that one number below what a way expects weighs
 )
 
 // expect returns the numbers that a datagram has by the ways of counting, and a bit for
@@ -134,6 +136,8 @@ func (s *sequence) compare(st *ExporterStats, seq uint32, now sent) bool {
 			fit |= 1 << i
 		}
 	}
+	s.refute(seq, numbers, can)
+	fit = s.believed(fit, leaders)
 	switch {
 	case fit&leaders != 0:
 		s.vote(fit)
@@ -176,6 +180,32 @@ func (s *sequence) compare(st *ExporterStats, seq uint32, now sent) bool {
 	return true
 }
 
+// refute notes the ways that expect a larger number than a datagram has: loss makes numbers
+// larger, never smaller.
+func (s *sequence) refute(seq uint32, numbers [numWays]uint32, can uint8) {
+	step := int32(seq - s.last)
+	if step <= 0 || step > restartStep {
+		return // late, or begun anew
+	}
+	for i, n := range numbers {
+		if can&(1<<i) != 0 && int32(n-seq) > 0 {
+			s.refuted[i] = uint8(min(int(s.refuted[i])+refutation, math.MaxUint8))
+		}
+	}
+}
+
+// believed returns those ways that fit and are believed: one that has been refuted may fit
+// by chance, as where every second datagram is lost, unless it has fitted best until now.
+func (s *sequence) believed(fit, leaders uint8) uint8 {
+	for i := range s.refuted {
+		if bit := uint8(1) << i; fit&bit != 0 && s.refuted[i] > 0 && (s.votes[i] == 0 || leaders&bit == 0) {
+			s.refuted[i]--
+			fit &^= bit
+		}
+	}
+	return fit
+}
+
 // least returns the smallest of the numbers of some ways.
 func (s *sequence) least(numbers [numWays]uint32, ways uint8) uint32 {
 	least := int32(math.MaxInt32)
@@ -190,6 +220,7 @@ func (s *sequence) least(numbers [numWays]uint32, ways uint8) uint32 {
 // restart counts that the exporter's numbers begin anew.
 func (s *sequence) restart(st *ExporterStats) {
 	st.SequenceRestarts++
+	s.refuted = [numWays]uint8{}
 	s.forget(st)
 }
 

@@ -135,3 +135,28 @@ func TestPassingPorts(t *testing.T) {
 		t.Errorf("two ports that stay: %d lost, %d unsure, %d late", s.SequenceLost, s.SequenceUnsure, s.SequenceLate)
 	}
 }
+
+// TestLossThatLooksLikeCounting loses every second datagram of an exporter that counts
+// datagrams, each of as many records as make its numbers those of one that counts records.
+// It has told before that it does not.
+func TestLossThatLooksLikeCounting(t *testing.T) {
+	for records := uint32(1); records < 6; records++ {
+		s, st := sequence{way: rfcWay(flow.V9)}, ExporterStats{}
+		lost := uint64(0)
+		for seq := range uint32(200) {
+			if seq > 3 && seq%records != 0 {
+				lost++
+				continue
+			}
+			s.take(&st, seq, sent{flows: records})
+		}
+		if records == 1 {
+			lost = 0
+		}
+		behind := uint64(199 % records) // no datagram has come after these
+		if st.SequenceLost != lost-behind || st.SequenceLate+st.SequenceRestarts != 0 {
+			t.Errorf("%d records: %d lost, %d unsure, %d late, %d restarts; want %d lost", records, st.SequenceLost,
+				st.SequenceUnsure, st.SequenceLate, st.SequenceRestarts, lost-behind)
+		}
+	}
+}

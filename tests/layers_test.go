@@ -25,7 +25,7 @@ var importLayers = [][]string{
 	{"outputs/nffile", "plugins/nffilter"},
 	{"plugins/netflow", "plugins/sflow"},
 	{"plugins/ipfix"},
-	{"plugins/packet", "plugins/aggregate", "plugins/ie/generate", "plugins/flow/generate"},
+	{"plugins/packet", "plugins/aggregate", "plugins/enrich", "plugins/ie/generate", "plugins/flow/generate"},
 	{"plugins/disk", "plugins/flow", "plugins/handover", "plugins/ie", "plugins/outcome", "plugins/wire",
 		"tests/peers"},
 }

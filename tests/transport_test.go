@@ -13,8 +13,8 @@ import (
 // stream is a JetStream server with a stream of datagrams and a consumer that workers share.
 type stream struct{ url string }
 
-// startStream starts one.
-func startStream(t *testing.T) (s stream, left func() uint64) {
+// startStream starts one. What is not acknowledged after a time is given out again.
+func startStream(t *testing.T, again time.Duration) (s stream, left func() uint64) {
 	t.Helper()
 	addr := freePort(t, "tcp")
 	host, port, _ := strings.Cut(addr, ":")
@@ -35,7 +35,7 @@ func startStream(t *testing.T) (s stream, left func() uint64) {
 	}
 	// A consumer that a worker makes itself goes when that worker does, for all of them.
 	if _, err := js.AddConsumer("FLOWS", &nats.ConsumerConfig{Durable: "workers", DeliverGroup: "workers",
-		DeliverSubject: "flows.to.workers", AckPolicy: nats.AckExplicitPolicy, AckWait: 5 * time.Second,
+		DeliverSubject: "flows.to.workers", AckPolicy: nats.AckExplicitPolicy, AckWait: again,
 		MaxAckPending: 1000}); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func sum(flows map[string]int) (n int) {
 // workers in no order; one is killed under load and comes back, and another one is added.
 // Every flow is in some worker's archive, and what was given out twice is counted.
 func TestWorkersOfAStream(t *testing.T) {
-	s, left := startStream(t)
+	s, left := startStream(t, 5*time.Second)
 	data := map[string]string{"NATS": s.url}
 	edge := startAgent(t, t.TempDir(), edgeConfig, data)
 	dirs := make([]string, 4)
@@ -189,4 +189,87 @@ func TestWorkersOfAStream(t *testing.T) {
 		}
 	}
 	t.Logf("%d flows were sent, %d of them are kept twice", want, twice)
+}
+
+// summingConfig makes roll-ups of what comes out of the stream.
+const summingConfig = `
+[agent]
+  flush_interval = "100ms"
+  omit_hostname = true
+[[inputs.nats_consumer]]
+  servers = ["{{ .NATS }}"]
+  subjects = []
+  jetstream_subjects = ["flows"]
+  jetstream_stream = "FLOWS"
+  queue_group = "workers"
+  data_format = "influx"
+[[processors.netflow]]
+  metrics = ["exporters"]
+  exporters_interval = "1s"
+  [[processors.netflow.rollup]]
+    name = "by_service"
+    tags = ["service", "protocol"]
+    interval = "2s"
+    top = 20
+[[outputs.file]]
+  files = ["{{ .Dir }}/metrics"]
+  data_format = "influx"
+  influx_uint_support = true
+`
+
+// TestRollupsOverWorkers: the roll-ups of workers that share a stream add up to what was
+// sent, with bounded series each, and one that comes later takes part.
+func TestRollupsOverWorkers(t *testing.T) {
+	s, left := startStream(t, 5*time.Minute)
+	data := map[string]string{"NATS": s.url}
+	edge := startAgent(t, t.TempDir(), edgeConfig, data)
+	var workers []*agent
+	begin := func() { workers = append(workers, startAgent(t, t.TempDir(), summingConfig, data)) }
+	begin()
+	begin()
+	var flows, octets, packets uint64
+	burst := func(count string) {
+		sent := generate(t, "--to", edge.flows, "--protocol", "ipfix", "--mix", "realistic", "--exporters", "2", "--rate",
+			"2000", "--count", count)
+		flows, octets, packets = flows+sent.flows, octets+sent.bytes, packets+sent.packets
+	}
+	burst("3000")
+	begin()
+	burst("3000")
+	waitFor(t, time.Minute, "all templates in all workers", func() bool {
+		burst("100")
+		waitFor(t, 20*time.Second, "the end of the stream", func() bool { return left() == 0 })
+		written := time.Now()
+		return !slices.ContainsFunc(workers, func(w *agent) bool {
+			var waiting uint64
+			waitFor(t, 20*time.Second, "the counters of a worker", func() bool {
+				var last time.Time
+				waiting = 0
+				for _, p := range points(t, filepath.Join(w.dir, "metrics"), "netflow_exporter") {
+					if last = p.time; last.After(written) {
+						waiting += p.uint("sets_waiting")
+					}
+				}
+				return last.After(written)
+			})
+			return waiting > 0
+		})
+	})
+	edge.stop(t)
+	for i, w := range workers {
+		w.stop(t)
+		series, before := map[string]bool{}, flows
+		for _, p := range points(t, filepath.Join(w.dir, "metrics"), "by_service") {
+			series[p.series()] = true
+			flows, octets, packets = flows-p.uint("flows"), octets-p.uint("bytes"), packets-p.uint("packets")
+		}
+		t.Logf("worker %d: %d flows in %d series", i+1, before-flows, len(series))
+		if before == flows {
+			t.Errorf("worker %d has no flow", i+1)
+		}
+	}
+	if flows != 0 || octets != 0 || packets != 0 {
+		t.Errorf("sent and not in the roll-ups are %d flows, %d packets and %d bytes", int64(flows), int64(packets),
+			int64(octets))
+	}
 }

@@ -14,9 +14,9 @@ import (
 // collector, until the exporter sends its templates again.
 const (
 	waitTime     = flow.Time(60e9)
-	waitExporter = 256 << 10 // bytes
-	waitAll      = 16 << 20  // bytes
-	waitOverhead = 1024      // bytes that a set takes besides its own
+	waitExporter = 4 << 20  // bytes: of an exporter with 1,000 datagrams a second, three seconds
+	waitAll      = 16 << 20 // bytes
+	waitOverhead = 1024     // bytes that a set takes besides its own
 )
 
 // waiting is a data set whose template is not known yet, with what is needed to

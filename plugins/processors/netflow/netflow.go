@@ -8,6 +8,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,8 +59,12 @@ type NetFlow struct {
 	parser  flowmetric.DatagramParser
 	bad     selfstat.Stat // metrics that are no datagrams
 	badOnce sync.Once
-	done    chan struct{}
-	wg      sync.WaitGroup
+
+	dropping sync.Mutex
+	dropped  []telegraf.Metric // those that are to be dropped soon
+	older    int               // of these, those that have been kept for long enough
+	done     chan struct{}
+	wg       sync.WaitGroup
 }
 
 // SampleConfig returns the documented configuration.
@@ -139,9 +144,40 @@ func (n *NetFlow) Add(m telegraf.Metric, acc telegraf.Accumulator) error {
 	if n.Datagrams == "pass" {
 		acc.AddMetric(m)
 	} else {
-		m.Drop()
+		n.drop(m)
 	}
 	return nil
+}
+
+// dropInterval is how long a metric of an input that waits for its delivery is kept before
+// it is dropped. inputs.nats_consumer of Telegraf v1.39 notes what it has given away after
+// that: what is dropped at once it may never acknowledge, and gets again.
+const dropInterval = 100 * time.Millisecond
+
+// drop drops a metric, soon where its input waits for that.
+func (n *NetFlow) drop(m telegraf.Metric) {
+	if _, waits := m.(telegraf.TrackingMetric); !waits {
+		m.Drop()
+		return
+	}
+	n.dropping.Lock()
+	defer n.dropping.Unlock()
+	n.dropped = append(n.dropped, m)
+}
+
+// dropAll drops what has been kept; younger keeps what has come since the call before.
+func (n *NetFlow) dropAll(younger bool) {
+	n.dropping.Lock()
+	list := n.dropped[:n.older]
+	if !younger {
+		list = n.dropped
+	}
+	n.dropped = slices.Clone(n.dropped[len(list):])
+	n.older = len(n.dropped)
+	n.dropping.Unlock()
+	for _, m := range list {
+		m.Drop()
+	}
 }
 
 // Stop waits until all is decoded and emitted, also what open windows have.
@@ -153,17 +189,21 @@ func (n *NetFlow) Stop() {
 	n.wg.Wait()
 	n.done = nil
 	n.pool.Stop()
+	n.dropAll(false)
 	n.stats.Set(n.pool.RollupCounts())
 }
 
-// tell emits the counters of the exporters, at the interval.
+// tell emits the counters of the exporters, at the interval, and drops what has been taken.
 func (n *NetFlow) tell(acc telegraf.Accumulator, done <-chan struct{}) {
-	tick := time.NewTicker(time.Duration(n.Interval))
+	tick, drop := time.NewTicker(time.Duration(n.Interval)), time.NewTicker(dropInterval)
 	defer tick.Stop()
+	defer drop.Stop()
 	for {
 		select {
 		case <-done:
 			return
+		case <-drop.C:
+			n.dropAll(true)
 		case now := <-tick.C:
 			n.stats.Set(n.pool.RollupCounts())
 			n.pool.GatherQuality(acc, now, 0)

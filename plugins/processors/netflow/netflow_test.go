@@ -123,7 +123,7 @@ func TestDataBeforeTheirTemplate(t *testing.T) {
 func TestOthersGoOn(t *testing.T) {
 	n, acc := started(t, &NetFlow{Metrics: []string{"exporters"}, Interval: config.Duration(time.Second),
 		Statistics: selfstat.NewCollector(map[string]string{"processor": "netflow", "alias": t.Name()})})
-	now := time.Now()
+	now, badBefore := time.Now(), n.bad.Get() // the counter is the process's
 	list := []telegraf.Metric{
 		metric.New("cpu", nil, map[string]any{"usage": 1.0}, now),
 		metric.New(flowmetric.DatagramMeasurement, map[string]string{"source": "x"}, map[string]any{"payload": "!"},
@@ -137,8 +137,8 @@ func TestOthersGoOn(t *testing.T) {
 	if got := acc.List(); len(got) < 2 || got[0] != list[0] || got[1] != list[1] {
 		t.Errorf("got %v", got)
 	}
-	if n.bad.Get() != 1 {
-		t.Errorf("%d are counted as malformed", n.bad.Get())
+	if bad := n.bad.Get() - badBefore; bad != 1 {
+		t.Errorf("%d are counted as malformed", bad)
 	}
 	for acc.Count(flowmetric.ExporterMeasurement) == 0 {
 		if time.Since(now) > 60*time.Second {
@@ -192,5 +192,46 @@ func TestSample(t *testing.T) {
 	cfg := config.NewConfig()
 	if err := cfg.LoadConfigData([]byte(sampleConfig), config.EmptySourcePath); err != nil || len(cfg.Processors) != 1 {
 		t.Errorf("%v: %d processors", err, len(cfg.Processors))
+	}
+}
+
+// TestDroppedSoon: an input that waits for the delivery of what it has given away hears of it,
+// but not before its own call has returned, and of all of it at the latest when the plugin
+// stops.
+func TestDroppedSoon(t *testing.T) {
+	n, acc := started(t, &NetFlow{Metrics: []string{}})
+	delivered := make(chan telegraf.DeliveryInfo, 10)
+	add := func() {
+		m, _ := metric.WithTracking(datagrams(t, decodingtest.V5(1))[0], func(info telegraf.DeliveryInfo) { delivered <- info })
+		n.dropping.Lock() // the plugin's own clock must wait
+		defer n.dropping.Unlock()
+		done := make(chan error)
+		go func() { done <- n.Add(m, acc) }()
+		select {
+		case <-delivered:
+			t.Error("the metric was dropped within the call")
+		case <-time.After(10 * time.Millisecond):
+		}
+		n.dropping.Unlock()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		n.dropping.Lock()
+	}
+	add()
+	select {
+	case info := <-delivered:
+		if !info.Delivered() {
+			t.Error("the metric counts as not delivered")
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the metric has not been dropped")
+	}
+	add()
+	n.Stop()
+	select {
+	case <-delivered:
+	default:
+		t.Error("the end has not dropped the metric")
 	}
 }

@@ -75,6 +75,9 @@ func (f Files) denials(w *writer) {
 			w.note("Not taken over: %s; who is in it is refused here too.", name)
 		}
 	}
+	if len(nets)+len(senders) > 0 {
+		w.note("exim asks these lists of clients outside of dc_relay_nets only, here they count.")
+	}
 	if len(nets) > 0 {
 		w.set("denied_nets", nets)
 	}

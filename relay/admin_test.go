@@ -199,7 +199,8 @@ func TestListOfPartlyFailed(t *testing.T) {
 	}
 	do(t, opts.Spool, control.Bounce, m.ID)
 	response, err = Control(opts.Spool, control.Request{Command: control.List, Failed: true})
-	if err != nil || len(response.Mails) != 1 || response.Mails[0].State != "failed" || response.Mails[0].Attempts == 0 {
+	if err != nil || len(response.Mails) != 1 || response.Mails[0].State != "failed" ||
+		response.Mails[0].Attempts == 0 {
 		t.Errorf("once it has failed: %+v, %v", response, err)
 	}
 }

@@ -28,7 +28,8 @@ func TestArchiveCopy(t *testing.T) {
 	c.say(550, "RCPT TO:<archive@keep.example.net>")
 	c.say(250, "RSET")
 	k.mu.Lock()
-	k.refuse["archive@keep.example.net"] = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "full"}
+	k.refuse["archive@keep.example.net"] = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1},
+		Message: "full"}
 	k.mu.Unlock()
 	c.mail("a@example.com", "b@example.com", "Subject: y\r\n\r\n")
 	k.await(t, 2)
@@ -44,7 +45,8 @@ func TestArchiveCopy(t *testing.T) {
 // address that he wrote to.
 func TestNotificationsAreAsAsked(t *testing.T) {
 	k := newSink(t, "")
-	k.refuse["bad@example.com"] = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
+	k.refuse["bad@example.com"] = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1},
+		Message: "no such user"}
 	opts := testOptions(t, k.addr)
 	opts.Aliases = map[string][]string{"team@example.com": {"bad@example.com", "good@example.com"}}
 	r := start(t, opts)
@@ -91,7 +93,8 @@ func TestNotificationsAreAsAsked(t *testing.T) {
 // Mail from programs and lists gets no warning, unless it asked for one.
 func TestAutomaticMail(t *testing.T) {
 	for header, want := range map[string]bool{
-		"Subject: x": false, "Auto-Submitted: no": false, "Auto-Submitted: auto-generated": true, "List-Id: <a.b>": true,
+		"Subject: x": false, "Auto-Submitted: no": false, "Auto-Submitted: auto-generated": true,
+		"List-Id: <a.b>":   true,
 		"Precedence: bulk": true, "Precedence: first-class": false,
 	} {
 		if got := isAutomatic([]byte(header + "\r\n\r\nList-Id: body\r\n")); got != want {
@@ -103,7 +106,8 @@ func TestAutomaticMail(t *testing.T) {
 // eximWithDSN sends notifications itself, and takes mail from clients with a certificate of
 // the authority only.
 var eximWithDSN = strings.NewReplacer(
-	"acl_smtp_rcpt = rcpt", "exim_path = {{ .Root }}/usr/sbin/exim4\nacl_smtp_rcpt = rcpt\ndsn_advertise_hosts = *\ntls_try_verify_hosts = *\n"+
+	"acl_smtp_rcpt = rcpt",
+	"exim_path = {{ .Root }}/usr/sbin/exim4\nacl_smtp_rcpt = rcpt\ndsn_advertise_hosts = *\ntls_try_verify_hosts = *\n"+
 		"tls_verify_certificates = {{ .CA }}",
 	"authenticated = *", "verify = certificate").Replace(eximConfig)
 
@@ -135,7 +139,8 @@ func TestEximTakesOverNotifications(t *testing.T) {
 	}
 	r.Stop()
 
-	opts.Spool, opts.SmarthostCert, opts.SmarthostKey = t.TempDir(), filepath.Join(dir, "own"), filepath.Join(dir, "ownkey")
+	opts.Spool, opts.SmarthostCert, opts.SmarthostKey = t.TempDir(), filepath.Join(dir, "own"), filepath.Join(dir,
+		"ownkey")
 	if _, err := New(opts); err == nil || !strings.Contains(err.Error(), "smarthost_tls_cert") {
 		t.Errorf("a certificate that is not there: %v", err)
 	}
@@ -153,13 +158,15 @@ func TestEximTakesOverNotifications(t *testing.T) {
 		t.Errorf("exim has %q", text)
 	}
 	m := k.await(t, 1)[0]
-	for _, want := range []string{"Action: delivered", "Original-Envelope-ID: QQ+2B314159", "Reporting-MTA: dns; exim.example.com",
+	for _, want := range []string{"Action: delivered", "Original-Envelope-ID: QQ+2B314159",
+		"Reporting-MTA: dns; exim.example.com",
 		"Original-Recipient: rfc822;first@example.com"} {
 		if !strings.Contains(strings.ToLower(m.body), strings.ToLower(want)) {
 			t.Errorf("%q is not in exim's notification:\n%s", want, m.body)
 		}
 	}
 	if m.from != "" || len(k.got()) != 1 || opts.Monitor.Total(monitor.Bounced) != 0 {
-		t.Errorf("a notification from %q, %d mails, %d of ours", m.from, len(k.got()), opts.Monitor.Total(monitor.Bounced))
+		t.Errorf("a notification from %q, %d mails, %d of ours", m.from, len(k.got()),
+			opts.Monitor.Total(monitor.Bounced))
 	}
 }

@@ -490,7 +490,8 @@ func (r *Relay) Release(env *queue.Envelope) { r.sender.Add(env) }
 // allow is the policy at the moment of delivery. The recipients of alert mails and of the
 // archive copy come from the administrator's configuration, not from a client.
 func (r *Relay) allow(env *queue.Envelope, to address.Address) error {
-	if env.Origin == queue.OriginAlert || to.String() == r.archiveCopy || (r.policy != nil && r.policy.AllowRecipient(to)) {
+	if env.Origin == queue.OriginAlert || to.String() == r.archiveCopy || (r.policy != nil &&
+		r.policy.AllowRecipient(to)) {
 		return nil
 	}
 	return fmt.Errorf("the domain of %q is not in relay_domains", to)

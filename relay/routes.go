@@ -41,7 +41,8 @@ func (r *Relay) configureRoutes() error {
 		for k := range hosts {
 			hosts[k].TLS, hosts[k].Routed = route.TLS, true
 		}
-		r.opts.Delivery.Routes = append(r.opts.Delivery.Routes, delivery.Route{Takes: domains.Contains, Smarthosts: hosts})
+		r.opts.Delivery.Routes = append(r.opts.Delivery.Routes, delivery.Route{Takes: domains.Contains,
+			Smarthosts: hosts})
 	}
 	return errors.Join(errs...)
 }

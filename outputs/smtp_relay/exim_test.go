@@ -247,7 +247,8 @@ func TestImportOfFiles(t *testing.T) {
 			t.Errorf("from %s, which local_host_blacklist has, is taken", client)
 		}
 	}
-	for _, domain := range []string{"hub.example", "a.hub.example", "deep.hub.example", "x.deep.hub.example", "example.net",
+	for _, domain := range []string{"hub.example", "a.hub.example", "deep.hub.example", "x.deep.hub.example",
+		"example.net",
 		"a.b.example.net", "other.example"} {
 		if got, want := nextHop(p, domain), peer.nextHop(t, domain); got != want {
 			t.Errorf("mail for %s goes to %q, exim's to %q", domain, got, want)

@@ -76,7 +76,8 @@ func TestEveryStep(t *testing.T) {
 					s := sample(0, int64(v))
 					got, err := r.nextLevel(current, s.vars())
 					if want := p.next(current, v); err != nil || got != want {
-						t.Errorf("levels from %v, resets below %v: %s with %d becomes %s, %v, want %s", p.at, p.leave, current, v,
+						t.Errorf("levels from %v, resets below %v: %s with %d becomes %s, %v, want %s", p.at, p.leave,
+							current, v,
 							got, err, want)
 					}
 					steps++

@@ -55,8 +55,10 @@ func TestReadWhatIsWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 		level, since := []string{"CRITICAL", "OK"}[i], []time.Time{{}, at}[i]
-		if told.Rule != "r" || told.ID != oneLine(m.Change.ID) || told.Level != level || told.Measurement != "netflow" ||
-			!told.Time.Equal(m.Change.Time) || !told.Since.Equal(since) || len(told.Received) != 2 || told.Fields != 2 ||
+		if told.Rule != "r" || told.ID != oneLine(m.Change.ID) || told.Level != level ||
+			told.Measurement != "netflow" ||
+			!told.Time.Equal(m.Change.Time) || !told.Since.Equal(since) || len(told.Received) != 2 ||
+			told.Fields != 2 ||
 			told.MessageID != m.Change.messageID("h.example.com") {
 			t.Errorf("mail %d is read as %+v", i, told)
 		}
@@ -73,23 +75,27 @@ func TestReadRefuses(t *testing.T) {
 		mail string
 		ok   bool
 	}{
-		"plain":            {"Subject: x\n\ntext\n\n" + table, true},
-		"nothing":          {"", false},
-		"no header":        {"text", false},
-		"no table":         {"Subject: x\n\ntext\n", false},
-		"no time":          {"Subject: x\n\nalert: a\nmeasurement: m\n", false},
-		"no measurement":   {"Subject: x\n\nalert: a\ntime: 2026-11-22T12:00:00Z\n", false},
-		"time is none":     {"Subject: x\n\nalert: a\ntime: yesterday\nmeasurement: m\n", false},
-		"HTML only":        {"Content-Type: text/html\n\n" + table, false},
-		"inside a line":    {"Subject: x\n\ntext\n" + table, false},
-		"base64":           {"Content-Transfer-Encoding: base64\n\n" + base64.StdEncoding.EncodeToString([]byte(table)), true},
-		"base64 is none":   {"Content-Transfer-Encoding: base64\n\n!!!\n", false},
-		"quoted-printable": {"Content-Transfer-Encoding: Quoted-Printable\n\n" + strings.ReplaceAll(table, "alert", "=61lert"), true},
-		"parts without plain": {"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/html\n\n" + table +
+		"plain":          {"Subject: x\n\ntext\n\n" + table, true},
+		"nothing":        {"", false},
+		"no header":      {"text", false},
+		"no table":       {"Subject: x\n\ntext\n", false},
+		"no time":        {"Subject: x\n\nalert: a\nmeasurement: m\n", false},
+		"no measurement": {"Subject: x\n\nalert: a\ntime: 2026-11-22T12:00:00Z\n", false},
+		"time is none":   {"Subject: x\n\nalert: a\ntime: yesterday\nmeasurement: m\n", false},
+		"HTML only":      {"Content-Type: text/html\n\n" + table, false},
+		"inside a line":  {"Subject: x\n\ntext\n" + table, false},
+		"base64": {"Content-Transfer-Encoding: base64\n\n" +
+			base64.StdEncoding.EncodeToString([]byte(table)), true},
+		"base64 is none": {"Content-Transfer-Encoding: base64\n\n!!!\n", false},
+		"quoted-printable": {"Content-Transfer-Encoding: Quoted-Printable\n\n" + strings.ReplaceAll(table, "alert",
+			"=61lert"), true},
+		"parts without plain": {"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/html\n\n" +
+			table +
 			"--b--\n", false},
 		"nested": {"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/alternative; boundary=c\n\n" +
 			"--c\nContent-Type: text/plain\n\n" + table + "--c--\n--b--\n", true},
-		"the last table counts": {"Subject: x\n\nalert: first\ntime: 2026-11-22T12:00:00Z\nmeasurement: m\n\n" + table, true},
+		"the last table counts": {"Subject: x\n\nalert: first\ntime: 2026-11-22T12:00:00Z\nmeasurement: m\n\n" +
+			table, true},
 	} {
 		told, err := ReadMail(strings.NewReader(tt.mail))
 		if (err == nil) != tt.ok || tt.ok && (told.Rule != "a" || told.Measurement != "m") {

@@ -16,7 +16,8 @@ import (
 // come from the mails that wait.
 func TestDamagedState(t *testing.T) {
 	for name, text := range map[string]string{
-		"cut": `{"version": 1, "seq": 3, "alight": [{"rule`, "empty": "", "other version": `{"version": 2}`, "no JSON": "\x00\x01",
+		"cut": `{"version": 1, "seq": 3, "alight": [{"rule`, "empty": "", "other version": `{"version": 2}`,
+		"no JSON":    "\x00\x01",
 		"wrong kind": `{"version": 1, "alight": 7}`,
 	} {
 		path := filepath.Join(t.TempDir(), "alert.state")
@@ -112,16 +113,20 @@ func TestStateOfOtherRules(t *testing.T) {
 // When the spool takes nothing, the samples up to the failure have had their effect, and
 // those behind it none.
 func TestSpoolFailsInTheMiddle(t *testing.T) {
-	d := newDesk(t, "", testRule(func(r *Rule) { r.MaxMails = 1 }))
+	d := newDesk(t, "", testRule(nil))
 	d.apply(sample(1, int64(90)))
 	d.fail = errors.New("no space")
 	n, err := d.engine.Apply([]Sample{sample(2, int64(95)), sample(3, int64(1)), sample(4, int64(1))})
-	if err != nil && (n != 1 || !strings.Contains(err.Error(), `alert "r": storing the mail for "m:host=a": no space`)) {
+	if n != 1 || err == nil ||
+		!strings.Contains(err.Error(), `alert "r": storing the mail for "m:host=a": no space`) {
 		t.Fatalf("Apply: %d, %v", n, err)
 	}
 	d.fail = nil
 	d.apply([]Sample{sample(2, int64(95)), sample(3, int64(1)), sample(4, int64(1))}[n:]...)
 	if s := d.engine.alight[key{"r", "m:host=a"}]; s != nil {
 		t.Errorf("the id is still %v", s.level)
+	}
+	if got := d.levels(); got != "CRITICAL OK" {
+		t.Errorf("told is %q", got)
 	}
 }

@@ -262,7 +262,8 @@ func (s *Sender) sendTo(ctx context.Context, a *attempt, h *host, open []recipie
 		for n, i := range pending {
 			all.answers[i] = out.answers[n]
 		}
-		all.fault, all.err, all.afterDot, all.tls, all.notifies = out.fault, out.err, out.afterDot, out.tls, out.notifies
+		all.fault, all.err, all.afterDot = out.fault, out.err, out.afterDot
+		all.tls, all.notifies = out.tls, out.notifies
 		if ctx.Err() != nil || out.afterDot {
 			return all
 		}

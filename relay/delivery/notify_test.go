@@ -41,7 +41,8 @@ func TestSuccessIsTold(t *testing.T) {
 			b.want(2, 1)
 			lines := b.servers[0].said()
 			passed := slices.Contains(lines, "MAIL FROM:<a@example.com> RET=HDRS ENVID=QQ1") &&
-				slices.Contains(lines, "RCPT TO:<x@example.com> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;orig@example.com")
+				slices.Contains(lines,
+					"RCPT TO:<x@example.com> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;orig@example.com")
 			if passed != (extension == "DSN") || reached.Load() != told {
 				t.Errorf("%s: %d recipients are told of; the server heard %q", extension, reached.Load(), lines)
 			}

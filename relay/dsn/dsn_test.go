@@ -30,7 +30,8 @@ func TestFailed(t *testing.T) {
 		},
 		Body: []byte("Subject: original\r\nFrom: x\r\n\r\nbody that stays\r\n"),
 	}
-	text := string((&Report{Mail: m, Results: []queue.Result{m.Results[2], m.Results[3]}, Hostname: "relay.example.com", ID: "0-2", Now: when}).Message())
+	text := string((&Report{Mail: m, Results: []queue.Result{m.Results[2], m.Results[3]},
+		Hostname: "relay.example.com", ID: "0-2", Now: when}).Message())
 	if bare := strings.ReplaceAll(text, "\r\n", ""); strings.ContainsAny(bare, "\r\n") {
 		t.Errorf("bare CR or LF in %q", text)
 	}
@@ -102,7 +103,8 @@ func TestDiagnostic(t *testing.T) {
 			Envelope: queue.Envelope{From: "a@example.com", To: []string{"bad@b"}}, Body: []byte("Subject: x\r\n\r\n"),
 			Results: []queue.Result{{State: queue.Undeliverable, Host: tt.host, Code: 550, Said: tt.said}},
 		}
-		text := string((&Report{Mail: m, Results: m.Results, Hostname: "relay.example.com", ID: "0-2", Now: time.Now()}).Message())
+		text := string((&Report{Mail: m, Results: m.Results, Hostname: "relay.example.com", ID: "0-2",
+			Now: time.Now()}).Message())
 		for line := range strings.SplitSeq(text, "\r\n") {
 			if len(line) > 998 {
 				t.Errorf("a line of %d octets", len(line))
@@ -131,7 +133,8 @@ func TestExpired(t *testing.T) {
 			Text: "not delivered within 24h0m0s: the last answer was later",
 		}},
 	}
-	text := string((&Report{Mail: m, Results: m.Results, Hostname: "relay.example.com", ID: "0-2", Now: time.Now()}).Message())
+	text := string((&Report{Mail: m, Results: m.Results, Hostname: "relay.example.com", ID: "0-2",
+		Now: time.Now()}).Message())
 	for _, want := range []string{
 		"    not delivered within 24h0m0s: the last answer was later\r\n", "Status: 4.4.7\r\n",
 		"Diagnostic-Code: smtp; 451 4.3.0 later\r\n", "Remote-MTA: dns; mx.example.com\r\n",
@@ -151,10 +154,12 @@ func TestKinds(t *testing.T) {
 			EnvelopeID: "QQ+2B1", Notify: map[string]queue.Notify{"x@b": {Original: "rfc822;first+2Bone@b"}}},
 		Body: []byte("Subject: x\r\n\r\nthe text\r\n"),
 	}
-	answered := queue.Result{Time: when, Host: "mx.b:25", Code: 250, Status: "2.1.5", Text: "taken", Said: "250 2.1.5 taken"}
+	answered := queue.Result{Time: when, Host: "mx.b:25", Code: 250, Status: "2.1.5", Text: "taken",
+		Said: "250 2.1.5 taken"}
 	kept := queue.Result{Recipient: 1, Time: when, Host: "mbox:///var/mail/y", Code: 250, Status: "2.0.0",
 		Text: "stored in /var/mail/y"}
-	later := queue.Result{Time: when, Host: "mx.b:25", Code: 451, Status: "4.7.1", Text: "later", Said: "451 4.7.1 later"}
+	later := queue.Result{Time: when, Host: "mx.b:25", Code: 451, Status: "4.7.1", Text: "later",
+		Said: "451 4.7.1 later"}
 	failed := queue.Result{Time: when, Host: "mx.b:25", Code: 550, Status: "5.1.1", Text: "no", Said: "550 5.1.1 no"}
 	common := []string{"Original-Envelope-Id: QQ+1\r\n", "Original-Recipient: rfc822; first+one@b\r\n"}
 	for _, tt := range []struct {
@@ -163,13 +168,16 @@ func TestKinds(t *testing.T) {
 		want    []string
 		without string
 	}{
-		{Reached, []queue.Result{answered, kept}, []string{"Subject: Mail delivered\r\n", "Action: relayed\r\nStatus: 2.1.5\r\n",
+		{Reached, []queue.Result{answered, kept}, []string{"Subject: Mail delivered\r\n",
+			"Action: relayed\r\nStatus: 2.1.5\r\n",
 			"Action: delivered\r\nStatus: 2.0.0\r\n", "Remote-MTA: dns; mx.b\r\n", "text/rfc822-headers"}, "the text"},
-		{Delayed, []queue.Result{later, {Recipient: 1}}, []string{"Subject: Delayed mail", "Action: delayed\r\nStatus: 4.7.1\r\n",
+		{Delayed, []queue.Result{later, {Recipient: 1}}, []string{"Subject: Delayed mail",
+			"Action: delayed\r\nStatus: 4.7.1\r\n",
 			"Action: delayed\r\nStatus: 4.0.0\r\n", "Will-Retry-Until: Tue, 03 Jan 2006 15:04:05 +0000\r\n",
 			"no server could be reached so far\r\n"}, "the text"},
-		{Failed, []queue.Result{failed}, []string{"Action: failed\r\nStatus: 5.1.1\r\n", "Content-Type: message/rfc822\r\n\r\n" +
-			"Subject: x\r\n\r\nthe text\r\n"}, "text/rfc822-headers"},
+		{Failed, []queue.Result{failed}, []string{"Action: failed\r\nStatus: 5.1.1\r\n",
+			"Content-Type: message/rfc822\r\n\r\n" +
+				"Subject: x\r\n\r\nthe text\r\n"}, "text/rfc822-headers"},
 	} {
 		r := &Report{Kind: tt.kind, Mail: m, Results: tt.results, Hostname: "relay.example.com", ID: "0-2", Now: when,
 			Until: when.Add(24 * time.Hour)}

@@ -154,7 +154,8 @@ func readHub(line string) (h hub, err error) {
 		h.domains, h.rank = append(h.domains, "."+ascii), strings.Count(ascii, ".")
 	}
 	words := strings.Fields(value)
-	for len(words) > 0 && slices.Contains([]string{"byname", "bydns", "randomize", "no_randomize"}, words[len(words)-1]) {
+	for len(words) > 0 && slices.Contains([]string{"byname", "bydns", "randomize", "no_randomize"},
+		words[len(words)-1]) {
 		words = words[:len(words)-1]
 	}
 	for _, item := range list(strings.Join(words, " ")) {
@@ -182,8 +183,10 @@ func (f Files) macros(w *writer) {
 			cert = value
 		case name == "REMOTE_SMTP_SMARTHOST_PRIVATEKEY":
 			key = value
-		case !found || strings.Contains(name, "ACL") || strings.HasPrefix(name, "CHECK_") || strings.HasPrefix(line, "."):
-			w.fail("%s: %s may close what is open without it: take it out when it does not", LocalMacros, strconv.Quote(line))
+		case !found || strings.Contains(name, "ACL") || strings.HasPrefix(name, "CHECK_") || strings.HasPrefix(line,
+			"."):
+			w.fail("%s: %s may close what is open without it: take it out when it does not", LocalMacros,
+				strconv.Quote(line))
 		default:
 			w.note("Not taken over from %s: %q", LocalMacros, line)
 		}

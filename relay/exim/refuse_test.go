@@ -67,22 +67,26 @@ func TestSmarthost(t *testing.T) {
 // What of the further files cannot be taken over and would let in more, or send mail
 // elsewhere, is an error that names the file; what closes is a comment.
 func TestFilesOpenNothing(t *testing.T) {
-	s := Settings{"dc_eximconfig_configtype": "smarthost", "dc_smarthost": "mail.example.com", "dc_relay_domains": "example.com"}
+	s := Settings{"dc_eximconfig_configtype": "smarthost", "dc_smarthost": "mail.example.com",
+		"dc_relay_domains": "example.com"}
 	for name, tt := range map[string]struct {
 		files Files
 		want  string // of the error; empty: of the text
 		text  string
 	}{
-		"host name":       {Files{HostBlacklist: "bad.example.com\n"}, "local_host_blacklist: \"bad.example.com\"", ""},
-		"sender pattern":  {Files{SenderBlacklist: "^spam.*@example.com\n"}, "local_sender_blacklist: \"^spam", ""},
-		"hub without":     {Files{HubbedHosts: "hub.example.com:\n"}, "hubbed_hosts: \"hub.example.com:\"", ""},
-		"hub expanded":    {Files{HubbedHosts: "hub.example.com: $domain\n"}, "hubbed_hosts: ", ""},
-		"hub no domain":   {Files{HubbedHosts: "a_b: hub.example.com\n"}, "hubbed_hosts: \"a_b", ""},
-		"acl":             {Files{LocalMacros: "CHECK_RCPT_LOCAL_ACL_FILE = /x\n"}, "exim4.conf.localmacros: \"CHECK_RCPT", ""},
-		"include":         {Files{LocalMacros: ".include /x\n"}, "exim4.conf.localmacros: \".include", ""},
-		"exception":       {Files{SenderBlacklist: "!a@example.com\n"}, "", "exceptions are refused here too: \"!a@example.com\""},
-		"white list":      {Files{"local_host_whitelist": "192.0.2.1\n"}, "", "Not taken over: local_host_whitelist"},
-		"other macro":     {Files{LocalMacros: "MAIN_LOG_SELECTOR = +all\n"}, "", "Not taken over from exim4.conf.localmacros"},
+		"host name":      {Files{HostBlacklist: "bad.example.com\n"}, "local_host_blacklist: \"bad.example.com\"", ""},
+		"sender pattern": {Files{SenderBlacklist: "^spam.*@example.com\n"}, "local_sender_blacklist: \"^spam", ""},
+		"hub without":    {Files{HubbedHosts: "hub.example.com:\n"}, "hubbed_hosts: \"hub.example.com:\"", ""},
+		"hub expanded":   {Files{HubbedHosts: "hub.example.com: $domain\n"}, "hubbed_hosts: ", ""},
+		"hub no domain":  {Files{HubbedHosts: "a_b: hub.example.com\n"}, "hubbed_hosts: \"a_b", ""},
+		"acl": {Files{LocalMacros: "CHECK_RCPT_LOCAL_ACL_FILE = /x\n"},
+			"exim4.conf.localmacros: \"CHECK_RCPT", ""},
+		"include": {Files{LocalMacros: ".include /x\n"}, "exim4.conf.localmacros: \".include", ""},
+		"exception": {Files{SenderBlacklist: "!a@example.com\n"}, "",
+			"exceptions are refused here too: \"!a@example.com\""},
+		"white list": {Files{"local_host_whitelist": "192.0.2.1\n"}, "", "Not taken over: local_host_whitelist"},
+		"other macro": {Files{LocalMacros: "MAIN_LOG_SELECTOR = +all\n"}, "",
+			"Not taken over from exim4.conf.localmacros"},
 		"addresses wrong": {Files{EmailAddresses: "tim\n"}, "", "Not taken over: /etc/email-addresses, line 1"},
 	} {
 		text, err := s.TOML(tt.files)

@@ -190,7 +190,8 @@ func TestSenders(t *testing.T) {
 			t.Errorf("a foreign sender becomes %q", s)
 		}
 	}
-	_, err := New(Options{LocalDomains: []string{"localhost"}, Senders: map[string]string{"a": "x", "b": "b@localhost"}})
+	_, err := New(Options{LocalDomains: []string{"localhost"}, Senders: map[string]string{"a": "x",
+		"b": "b@localhost"}})
 	if err == nil || strings.Count(err.Error(), "sender_addresses: ") != 2 {
 		t.Errorf("error %v", err)
 	}
@@ -203,7 +204,8 @@ func TestReadSenders(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, text := range []string{"tim\n", "tim:\n", ": a@b\n", "tim: a@b, c@d\n", "a b: c@d\n"} {
-		if _, err := ReadSenders(strings.NewReader("x: x@y\n" + text)); err == nil || !strings.Contains(err.Error(), "line 2") {
+		if _, err := ReadSenders(strings.NewReader("x: x@y\n" + text)); err == nil || !strings.Contains(err.Error(),
+			"line 2") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

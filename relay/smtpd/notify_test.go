@@ -74,7 +74,8 @@ func TestDenied(t *testing.T) {
 
 // FuzzRecipientParams reads arbitrary parameters; what is taken can be sent on.
 func FuzzRecipientParams(f *testing.F) {
-	for _, seed := range []string{"NOTIFY=NEVER", "NOTIFY=SUCCESS,FAILURE,DELAY", "ORCPT=rfc822;a+2Bb@c", "ORCPT=;", "X=1"} {
+	for _, seed := range []string{"NOTIFY=NEVER", "NOTIFY=SUCCESS,FAILURE,DELAY", "ORCPT=rfc822;a+2Bb@c", "ORCPT=;",
+		"X=1"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, param string) {

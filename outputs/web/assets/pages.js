@@ -53,7 +53,7 @@ export function Overview({ app }) {
 	const shown = sources.filter(s => s.profile === app.profileName);
 	const table = useGet("statistics", { from: app.now - 86400, to: app.now, profile: state.profile }, app.turn);
 	const toggle = name => { const next = new Set(off); next.has(name) ? next.delete(name) : next.add(name); setOff(next); };
-	if (app.status?.ready && !sources.length) {
+	if (app.status?.ready && app.asked && !sources.length) {
 		return html`<p class="empty">There are no flow files below <code>${app.status.archive}</code> yet. Files are called
 			nfcapd.202611281200 or nfcapd.current.…; this page shows them as soon as they come.</p>`;
 	}

@@ -2,6 +2,8 @@ package tests
 
 import (
 	"bytes"
+	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -90,7 +92,8 @@ func TestDemoShowsEverything(t *testing.T) {
 	}
 }
 
-// Closing the demo's terminal ends the demo, and with it its agent.
+// The demo's page shows its traffic as it comes. Closing the demo's terminal ends the demo,
+// and with it its agent.
 func TestDemoEndsWithItsTerminal(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
 	demo := start(t, flowgraf, "demo", "--directory", dir, "--rate", "10")
@@ -102,6 +105,22 @@ func TestDemoEndsWithItsTerminal(t *testing.T) {
 			flows = "127.0.0.1:" + string(m[1])
 		}
 		return flows != "" && strings.Contains(demo.out.String(), "127.0.0.1")
+	})
+	page := regexp.MustCompile(`watch them at (http://127\.0\.0\.1:\d+/)`)
+	waitFor(t, 60*time.Second, "flows on the demo's page", func() bool {
+		m := page.FindStringSubmatch(demo.out.String())
+		if m == nil {
+			return false
+		}
+		res, err := http.Get(m[1] + "api/v1/statistics")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		var table struct {
+			Total struct{ Counters []struct{ Flows uint64 } }
+		}
+		return json.NewDecoder(res.Body).Decode(&table) == nil && len(table.Total.Counters) > 0 && table.Total.Counters[0].Flows > 0
 	})
 	demo.cmd.Process.Signal(syscall.SIGHUP)
 	<-demo.done

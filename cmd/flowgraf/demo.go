@@ -40,8 +40,8 @@ func newDemoCommand() *cobra.Command {
 		Long: `Demo starts, on free ports of this machine's loopback and in a temporary
 directory: four generated exporters (a NetFlow v5 router, a NetFlow v9 firewall,
 an IPFIX router, a VMware virtual switch), an agent that turns their flows into
-metrics and nfdump files, an alert rule, and a mailbox that the alert mail lands
-in. Every twenty seconds one exporter sends a surge of traffic: the rule fires,
+metrics and nfdump files, a page that shows these live, whose address is printed,
+an alert rule, and a mailbox that the alert mail lands in. Every twenty seconds one exporter sends a surge of traffic: the rule fires,
 and recovers.
 
 It ends on Ctrl-C or after --duration, and leaves its files for you to look at.`,
@@ -72,6 +72,7 @@ type demo struct {
 	agent      *exec.Cmd
 	agentEnded chan error
 	metrics    *metricsTail
+	page       *demoPage
 }
 
 func (o *demoOptions) run(ctx context.Context, out io.Writer) error {
@@ -99,6 +100,9 @@ func (o *demoOptions) run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	if err := d.generate(ctx, o.rate); err != nil {
+		return err
+	}
+	if d.page, err = startPage(filepath.Join(d.dir, "archive")); err != nil {
 		return err
 	}
 	d.printStart(out)
@@ -300,5 +304,6 @@ func (d *demo) stop() {
 		}
 		d.agent = nil
 	}
+	d.page.stop()
 	d.mailbox.stop()
 }

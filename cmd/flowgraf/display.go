@@ -208,7 +208,8 @@ func (d *demo) printStart(out io.Writer) {
 	for i, e := range demoExporters {
 		fmt.Fprintf(out, "  %-7s exporter %s\n", e.protocol, d.generators[i].source())
 	}
-	fmt.Fprintf(out, "\n  flows to %s, mail to %s; Ctrl-C ends it\n\n", d.flowAddr, d.relayAddr)
+	fmt.Fprintf(out, "\n  flows to %s, mail to %s; Ctrl-C ends it\n\n  watch them at %s\n\n", d.flowAddr, d.relayAddr,
+		d.page.address())
 }
 
 func (d *demo) printEnd(out io.Writer) {

@@ -97,12 +97,12 @@ func TestQueryAsNfdump(t *testing.T) {
 	tr := makeTree(t, 12, 80)
 	_, h := serve(t, tr.dir, Options{})
 	const filter = "proto tcp and dst port 443"
-	a := ask[Answer](t, h, fmt.Sprintf("query?from=%d&to=%d&filter=%s&by=srcip&lines=5&stat=srcip/bytes&top=5&stat=dstip/flows",
+	a := ask[Answer](t, h, fmt.Sprintf("query?from=%d&to=%d&filter=%s&by=srcip&lines=5&stat=srcip/bytes&top=5&stat=dstip/packets",
 		tr.from, tr.to, url.QueryEscape(filter)))
 	if !a.Done || len(a.Problems) > 0 || len(a.Series.Lines) != 5 || len(a.Rankings) != 2 {
 		t.Fatalf("done %v, problems %v, %d lines, %d rankings", a.Done, a.Problems, len(a.Series.Lines), len(a.Rankings))
 	}
-	for k, stat := range []string{"srcip/bytes", "dstip/flows"} {
+	for k, stat := range []string{"srcip/bytes", "dstip/packets"} {
 		args := append(nfdumpFiles(tr), "-s", stat, "-n", "5", "-N", "-q", "-o", "csv", filter)
 		rows := rankingRows(peers.Run(t, "nfdump", args...))
 		for i, row := range a.Rankings[k].Rows {

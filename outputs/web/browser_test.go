@@ -138,6 +138,36 @@ func (b *browser) open(url, name string) {
 	b.wait("page "+name, fmt.Sprintf(`document.querySelector("main[data-page=%s]")`, name))
 }
 
+// click clicks on what a script finds, as a user does.
+func (b *browser) click(what, element string) {
+	b.t.Helper()
+	b.wait(what, element)
+	eval[bool](b, fmt.Sprintf(`(e => { e.scrollIntoView({block: "center"}); e.click(); return true })(%s)`, element))
+}
+
+// button returns the script that finds a button by its text or label.
+func button(text string) string {
+	return fmt.Sprintf(`[...document.querySelectorAll("button")].find(b => (b.getAttribute("aria-label") || b.textContent).trim() === %q)`, text)
+}
+
+// pick chooses a value of a list.
+func (b *browser) pick(label, value string) {
+	b.t.Helper()
+	element := fmt.Sprintf(`document.querySelector('select[aria-label=%q]')`, label)
+	b.wait(label+" "+value, fmt.Sprintf(`%s && [...%s.options].some(o => o.value === %q)`, element, element, value))
+	eval[bool](b, fmt.Sprintf(`(e => { e.value = %q; e.dispatchEvent(new Event("change", {bubbles: true})); return true })(%s)`,
+		value, element))
+}
+
+// write types into an element, as the editing commands of the browser do, behind what is
+// there; back takes so many characters away first.
+func (b *browser) write(selector string, back int, text string) {
+	b.t.Helper()
+	b.wait(selector, fmt.Sprintf("document.querySelector(%q)", selector))
+	eval[bool](b, fmt.Sprintf(`(e => { e.focus(); for (let i = 0; i < %d; i++) document.execCommand("delete");
+		return document.execCommand("insertText", false, %q) })(document.querySelector(%q))`, back, text, selector))
+}
+
 // picture takes a picture of the whole page where FLOWGRAF_SCREENSHOTS names a directory.
 func (b *browser) picture(name string) {
 	b.t.Helper()
@@ -194,13 +224,14 @@ func TestBrowserPages(t *testing.T) {
 		{"exporters", "", `document.body.innerText.includes("198.51.100.2") && document.body.innerText.includes("IPFIX")`},
 		{"profiles", "", `document.body.innerText.includes("web servers") && document.body.innerText.includes("shadow")`},
 	} {
-		for _, dark := range []bool{false, true} {
-			b.dark(dark)
-			b.open(h.URL+"/#/"+v.page+"?"+v.query, v.page)
-			b.wait(v.page+"?"+v.query, v.ready)
-			name := strings.NewReplacer("&", "-", "=", "-", ",", "-", "+", "-").Replace(v.page + "-" + v.query)
-			b.picture(fmt.Sprintf("%s-%v", name, map[bool]string{false: "light", true: "dark"}[dark]))
-		}
+		name := strings.NewReplacer("&", "-", "=", "-", ",", "-", "+", "-").Replace(v.page + "-" + v.query)
+		b.dark(false)
+		b.open(h.URL+"/#/"+v.page+"?"+v.query, v.page)
+		b.wait(v.page+"?"+v.query, v.ready)
+		b.picture(name + "-light")
+		b.dark(true)
+		b.wait("a dark page", `getComputedStyle(document.body).backgroundColor === "rgb(18, 21, 26)"`)
+		b.picture(name + "-dark")
 		b.size(390, 840)
 		b.wait("a page as wide as a phone", `document.documentElement.scrollWidth <= 392`)
 		if v.query == "" {
@@ -225,4 +256,160 @@ func makeProfiles(t testing.TB, tr tree) string {
 		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 	}
 	return dir
+}
+
+// What a user does in the explorer: a filter with a mistake and without, keys, a slot, the
+// peak, a window that is drawn, kinds of graphs, flows and their columns; all of it is in the
+// address, so that back, reload and another tab show the same.
+func TestBrowserExplorer(t *testing.T) {
+	b := newBrowser(t)
+	tr := makeTree(t, 60, 200)
+	_, h := serve(t, tr.dir, Options{})
+	b.open(fmt.Sprintf("%s/#/explorer?v=1&range=%d&end=%d", h.URL, tr.to-tr.from, tr.to), "explorer")
+	b.wait("the graph of sources", charts(1)+` && document.querySelectorAll(".lines tbody tr").length === 2`)
+
+	// A mistake is told and marked while one types, and nothing of the text is lost.
+	b.write(".cm-content", 0, "proto tcp and dst prot 443")
+	b.wait("the mistake", `document.querySelector(".mistake")?.textContent.includes("column 19")`)
+	b.wait("its mark", `document.querySelector(".cm-lintRange-error")`)
+	b.wait("no way to run it", button("run")+".disabled")
+	b.picture("explorer-mistake")
+	b.write(".cm-content", len("prot 443"), "po")
+	b.wait("a completion", `[...document.querySelectorAll(".cm-completionLabel")].some(e => e.textContent === "port")`)
+	b.write(".cm-content", 0, "rt 443")
+	b.wait("no mistake", `!document.querySelector(".mistake") && !`+button("run")+".disabled")
+	b.click("run", button("run"))
+	b.wait("the filter in the address", `new URLSearchParams(location.hash.split("?")[1]).get("filter") === "proto tcp and dst port 443"`)
+	b.wait("the command", `document.querySelector(".command code")?.textContent.endsWith("'proto tcp and dst port 443'")`)
+	b.wait("what it cost", `document.querySelector(".costs").textContent.includes("match")`)
+
+	b.pick("add a key", "srcip")
+	b.wait("lines by key", `document.querySelectorAll(".lines tbody tr").length === 11`)
+	b.pick("add a key", "dstas")
+	for _, kind := range []string{"lines", "percent", "heat", "sankey", "mirrored", "stacked"} {
+		b.click(kind, fmt.Sprintf(`document.querySelector('button[data-value=%s]')`, kind))
+		if kind == "mirrored" {
+			b.wait("the way back", `document.querySelector(".lines").textContent.includes("←")`)
+			b.wait("its filter", `[...document.querySelectorAll(".lines tr")].some(r => r.textContent.includes("←") &&
+				/^dst ip .* and src as 64/.test(r.querySelector(".tiny")?.title))`)
+		}
+		b.wait(kind+" drawn", fmt.Sprintf(`location.hash.includes("chart=%s") || %q === "stacked"`, kind, kind)+" && "+charts(1))
+		b.picture("explorer-" + kind)
+	}
+	b.click("table", `document.querySelector('button[data-value=table]')`)
+	b.wait("no graph", `!document.querySelector(".chart")`)
+	b.click("stacked", `document.querySelector('button[data-value=stacked]')`)
+	b.wait("a graph", charts(1))
+
+	// Slots: peak, next, a click, a window, zoom.
+	b.click("peak", button("peak"))
+	b.wait("the slot", `/sel=\d+-\d+/.test(location.hash) && document.querySelector(".chosen").textContent.startsWith("slot")`)
+	before := eval[string](b, `new URLSearchParams(location.hash.split("?")[1]).get("sel")`)
+	b.click("previous", button("previous slot"))
+	b.wait("the slot before", fmt.Sprintf(`new URLSearchParams(location.hash.split("?")[1]).get("sel") !== %q`, before))
+	b.do(chromedp.Evaluate(`history.back()`, nil))
+	b.wait("back", fmt.Sprintf(`new URLSearchParams(location.hash.split("?")[1]).get("sel") === %q`, before))
+	b.drag(".result > .chart", 0.4, 0.6)
+	b.wait("the window", `document.querySelector(".chosen")?.textContent.startsWith("window")`)
+	b.click("statistics", `document.querySelector('button[data-value=statistics]')`)
+	b.wait("the table", `document.querySelector("tr.total")`)
+	b.click("sum", `document.querySelector('button[data-value=sum]')`)
+	b.click("top", `document.querySelector('button[data-value=ranking]')`)
+	b.wait("a ranking", `document.querySelectorAll(".ranking tbody tr").length === 10`)
+	b.pick("statistic", "dstport")
+	b.wait("one port", `document.querySelectorAll(".ranking tbody tr").length === 1 && document.querySelector(".ranking td").textContent.includes("443")`)
+
+	// Flows: columns, order, pages.
+	b.click("flows", `document.querySelector('.tabs button[data-value=flows]')`)
+	b.wait("flows", `document.querySelectorAll(".rows tbody tr").length > 10`)
+	b.pick("sort", "bytes")
+	b.wait("sorted", `[...document.querySelectorAll(".rows th")].some(e => e.textContent.includes("↓"))`)
+	b.click("columns", button("columns"))
+	b.click("one more", `[...document.querySelectorAll(".columns label")].find(l => l.title === "%sas").querySelector("input")`)
+	b.wait("a column", `[...document.querySelectorAll(".rows th")].some(e => e.textContent === "srcAS")`)
+	b.click("an address", `document.querySelector(".rows .address button")`)
+	b.wait("its menu", `document.querySelector(".menu a").href.includes("#/host?")`)
+
+	b.click("the address again", `document.querySelector(".rows .address button")`)
+	b.wait("no menu", `!document.querySelector(".menu")`)
+
+	// The same in a new tab, and after a reload.
+	where := eval[string](b, "location.href")
+	seen := eval[string](b, `document.querySelector(".rows tbody").textContent.slice(0, 400)`)
+	b.open(where, "explorer")
+	b.wait("the same flows", fmt.Sprintf(`document.querySelector(".rows tbody")?.textContent.slice(0, 400) === %q`, seen))
+	b.complained()
+}
+
+// drag draws with the mouse over an element, from one part of its width to another.
+func (b *browser) drag(selector string, from, to float64) {
+	b.t.Helper()
+	box := eval[[]float64](b, fmt.Sprintf(`(e => { e.scrollIntoView({block: "center"}); const r = e.getBoundingClientRect();
+		return [r.x, r.y, r.width, r.height] })(document.querySelector(%q))`, selector))
+	for _, step := range []struct {
+		kind string
+		part float64
+	}{{"mousemove", from}, {"mousedown", from}, {"mousemove", (from + to) / 2}, {"mousemove", to}, {"mouseup", to}} {
+		eval[bool](b, fmt.Sprintf(`document.querySelector(%q + " canvas").dispatchEvent(new MouseEvent(%q, {bubbles: true,
+			cancelable: true, view: window, button: 0, clientX: %f, clientY: %f}))`, selector, step.kind, box[0]+box[2]*step.part,
+			box[1]+box[3]/2))
+	}
+}
+
+// A new file is seen without a reload, and what is being typed stays; ten thousand rows are
+// shown; a server that has gone, and a wrong address, are told.
+func TestBrowserLiveAndErrors(t *testing.T) {
+	b := newBrowser(t)
+	tr := makeTree(t, 6, 2500)
+	s, h := serve(t, tr.dir, Options{})
+	b.open(h.URL+"/#/explorer?v=1&range=3600", "explorer")
+	b.wait("the table", `document.querySelector("tr.total")`)
+	files := eval[string](b, `document.querySelector("tr.total").lastElementChild.textContent`)
+	b.write(".cm-content", 0, "proto udp")
+	writeSlot(t, filepath.Join(filepath.Dir(tr.slotPath("edge1", tr.to-slotSeconds)), fmt.Sprintf("nfcapd.current.%d", tr.to)),
+		tr.to, "198.51.100.1", 50, 0)
+	must(t, s.archive.Refresh(t.Context()))
+	b.wait("one file more", fmt.Sprintf(`document.querySelector("tr.total").lastElementChild.textContent !== %q`, files))
+	b.wait("what was typed", `document.querySelector(".cm-content").textContent === "proto udp"`)
+
+	b.open(h.URL+"/#/explorer?v=1&range=7200&tab=flows&limit=10000", "explorer")
+	b.wait("10,000 rows", `document.querySelector(".rows")?.dataset.rows === "10000" && document.querySelectorAll(".rows tr").length < 100`)
+	b.do(chromedp.Evaluate(`document.querySelector(".rows").scrollTop = 1e6`, nil))
+	b.wait("the last row", `document.querySelectorAll(".rows tbody tr.space").length === 1`)
+	b.complained()
+
+	b.open(h.URL+"/#/explorer?v=1&filter=prot+5", "explorer")
+	b.wait("the mistake of the address", `document.querySelector(".problem")`)
+	b.open(h.URL+"/#/explorer?v=9&filter=x", "explorer")
+	b.wait("another version", `document.body.innerText.includes("another version")`)
+	b.open(h.URL+"/#/host?v=1&address=nonsense", "host")
+	b.wait("no address", `document.body.innerText.includes("is no address")`)
+	b.open(h.URL+"/#/overview?v=1&profile=nobody", "overview")
+	b.wait("no profile", `document.body.innerText.includes("there is no profile")`)
+	b.complained("status of 400")
+	b.open(h.URL+"/#/exporters", "exporters")
+	b.wait("the list", `document.body.innerText.includes("IPFIX")`)
+	h.CloseClientConnections()
+	h.Listener.Close()
+	b.wait("not connected", `document.body.innerText.includes("not connected")`)
+}
+
+// With users the page asks who one is, says when that is wrong, and forgets it again.
+func TestBrowserLogin(t *testing.T) {
+	b := newBrowser(t)
+	tr := makeTree(t, 3, 20)
+	_, h := serve(t, tr.dir, Options{Base: "/flows/", Access: Access{Users: users(t, "alice")}})
+	b.do(chromedp.Navigate(h.URL + "/flows/#/exporters"))
+	b.wait("the login", `document.querySelector("input[name=password]")`)
+	b.picture("login")
+	b.write("input[name=name]", 0, "alice")
+	b.write("input[name=password]", 0, "wrong horse")
+	b.click("log in", button("log in"))
+	b.wait("wrong", `document.querySelector(".problem")?.textContent.includes("wrong name or password")`)
+	b.write("input[name=password]", len("wrong horse"), secret)
+	b.click("log in", button("log in"))
+	b.wait("the page below its path", `document.body.innerText.includes("198.51.100.1") && location.pathname === "/flows/"`)
+	b.complained("status of 401")
+	b.click("log out", button("log out"))
+	b.wait("the login again", `document.querySelector("input[name=password]")`)
 }

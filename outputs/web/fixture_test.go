@@ -48,6 +48,9 @@ func fixtureFlow(rnd *rand.Rand, start int64, exporter string, r *flow.Record) {
 		r.Src = netip.MustParseAddr(fmt.Sprintf("2001:db8::%x", rnd.IntN(30)))
 		r.Dst = netip.MustParseAddr(fmt.Sprintf("2001:db8:1::%x", rnd.IntN(10)))
 	}
+	if rnd.IntN(3) == 0 { // the way back
+		r.Src, r.Dst, r.SrcPort, r.DstPort = r.Dst, r.Src, r.DstPort, r.SrcPort
+	}
 	day := 1 + 0.6*math.Sin(float64(start%86400)/86400*2*math.Pi-2)
 	r.Packets = uint64(1 + rnd.ExpFloat64()*400*day)
 	r.Bytes = r.Packets * uint64(60+rnd.IntN(1300))

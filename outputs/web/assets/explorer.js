@@ -33,7 +33,7 @@ const keyName = (keys, values) => values.map((v, i) => keys[i] === "proto" ? pro
 // answerLines makes the lines of a graph of an answer.
 function answerLines(series, unit, negative) {
 	const u = units[unit];
-	const line = (l, i, name, colour) => ({ name, key: l.key, colour, negative, total: l.counts[u.counter], counts: l.counts, rates: ratesOf(l[u.counter], series.seconds, u.factor) });
+	const line = (l, i, name, colour) => ({ name, key: l.key, keys: series.keys, colour, negative, total: l.counts[u.counter], counts: l.counts, rates: ratesOf(l[u.counter], series.seconds, u.factor) });
 	if (!series.keys.length) return [line(series.total, 0, negative ? "way back" : "all", negative ? palette[1] : palette[0])];
 	const lines = series.lines.map((l, i) => line(l, i, (negative ? "← " : "") + keyName(series.keys, l.key), palette[i % palette.length]));
 	if (series.rest.counts.flows) lines.push(line(series.rest, lines.length, (negative ? "← " : "") + `others (${full(series.count - series.lines.length)})`, restColour));
@@ -127,7 +127,7 @@ export function Explorer({ app }) {
 			${(main.answer?.problems || []).map(p => html`<${Problem} error=${p} />`)}
 			${view ? state.chart !== "table" && html`<${Chart} label="graph" span=${view.series} step=${view.series.step} unit=${u.rate} kind=${kind} scale=${state.scale} failures=${view.failures} lines=${lines}
 				sel=${sel} onSelect=${s => go({ sel: `${s.from}-${s.to}`, offset: "0" })} onKey=${e => slotKey(e, app, span, sel, view.series.step)} />` : html`<div class="chart wait"></div>`}
-			${view && html`<${Lines} lines=${lines} unit=${u} span=${view.series} keyed=${main.answer?.series.keys || []} app=${app} files=${files} narrow=${narrow} />`}
+			${view && html`<${Lines} lines=${lines} unit=${u} span=${view.series} app=${app} files=${files} narrow=${narrow} />`}
 			${!files && main.answer && html`<${Copy} text=${main.answer.command} />`}
 			<${Tabs} app=${app} scope=${scope} sel=${sel} off=${off} setOff=${setOff} colours=${colours} narrow=${narrow} checked=${checked} />
 		</div></div>`;
@@ -211,9 +211,9 @@ function slotKey(e, app, span, sel, step) {
 }
 
 // Lines says of each line what can be said in numbers.
-function Lines({ lines, unit, span, app, files, narrow, keyed }) {
+function Lines({ lines, unit, span, app, files, narrow }) {
 	const total = span.to - span.from;
-	const filterOf = l => !files && l.key?.length === keyed.length && keyed.length > 0 ? keyFilter(keyed, l.key) : undefined;
+	const filterOf = l => !files && l.keys?.length > 0 && l.key.length === l.keys.length ? keyFilter(l.keys, l.key) : undefined;
 	return html`<div class="scroll"><table class="lines"><thead><tr><th>line</th>${["min", "max", "last", "average", "95th"].map(n => html`<th class="n">${n}</th>`)}<th class="n">total</th></tr></thead>
 		<tbody>${lines.map(l => { const s = summary(l.rates); const sum = l.counts ? l.counts[unit.counter] : l.rates.reduce((a, v) => a + (v || 0), 0) * span.step / unit.factor; const f = filterOf(l); return html`<tr>
 			<td><svg class="dot" viewBox="0 0 10 10"><rect width="10" height="10" rx="2" fill=${l.colour} /></svg>${l.key?.length === 1 ? html`<${Address} text=${l.name} state=${app.state} status=${app.status} onFilter=${narrow} />` : l.name}

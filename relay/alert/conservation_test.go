@@ -96,9 +96,11 @@ func TestNothingIsLostOrToldTwice(t *testing.T) {
 	for seed := range uint32(3) {
 		synctest.Test(t, func(t *testing.T) {
 			rules := []Rule{
-				{Name: "low", Crit: "fields.v >= 5", From: "f@example.com", To: []string{"a@example.com", "b@example.com"},
+				{Name: "low", Crit: "fields.v >= 5", From: "f@example.com", To: []string{"a@example.com",
+					"b@example.com"},
 					MaxMails: 4, ID: "{{ .Tags.host }}", StaleAfter: 1000 * time.Hour},
-				{Name: "high", Crit: "fields.v >= 8", From: "f@example.com", To: []string{"b@example.com", "c@example.com"},
+				{Name: "high", Crit: "fields.v >= 8", From: "f@example.com", To: []string{"b@example.com",
+					"c@example.com"},
 					MaxMails: 7, ID: "{{ .Tags.host }}", StaleAfter: 1000 * time.Hour},
 			}
 			s := &storm{rules: rules, x: seed, level: map[string]Level{}, changes: map[string]int{},
@@ -149,7 +151,8 @@ func TestNothingIsLostOrToldTwice(t *testing.T) {
 				}
 			}
 			if restarts == 0 || failures == 0 || digests < 5 || len(s.mails)-digests < 20 {
-				t.Errorf("seed %d: %d restarts, %d failures, %d digests of %d mails: too few to show anything", seed, restarts,
+				t.Errorf("seed %d: %d restarts, %d failures, %d digests of %d mails: too few to show anything", seed,
+					restarts,
 					failures, digests, len(s.mails))
 			}
 		})

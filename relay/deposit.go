@@ -26,12 +26,18 @@ func (r *Relay) Deposit(from string, to []string, body []byte) (id string, refus
 	if r.policy == nil || !r.policy.AllowClient(local) {
 		return "", nil, fmt.Errorf("%w: %s is not in relay_nets", ErrRefused, local)
 	}
+	if r.deniedNets.Contains(local) {
+		return "", nil, fmt.Errorf("%w: %s is in denied_nets", ErrRefused, local)
+	}
 	sender, err := address.ParseReverse(from)
 	if err != nil {
 		return "", nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	if r.senders != nil && !r.senders.Contains(sender) {
 		return "", nil, fmt.Errorf("%w: sender <%s> is not in sender_domains", ErrRefused, from)
+	}
+	if r.deniedSenders.Contains(sender) {
+		return "", nil, fmt.Errorf("%w: sender <%s> is in denied_senders", ErrRefused, from)
 	}
 	if !r.opts.SMTPD.LongLines && message.HasLongLine(body) {
 		return "", nil, fmt.Errorf(`%w: a line has over %d octets, and long_lines is "refuse"`, ErrRefused,

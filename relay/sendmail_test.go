@@ -252,6 +252,21 @@ func TestDeposit(t *testing.T) {
 	if id, refused, err := r.Deposit(from, to[1:], []byte("\r\n")); id != "" || len(refused) != 1 || err != nil {
 		t.Errorf("nobody is allowed: id %q, refused %v, %v", id, refused, err)
 	}
+	for list, edit := range map[string]func(*Options){
+		"denied_nets":    func(o *Options) { o.DeniedNets = []string{"127.0.0.0/8"} },
+		"denied_senders": func(o *Options) { o.DeniedSenders = []string{"host.internal"} },
+	} {
+		denying := opts
+		edit(&denying)
+		denied, err := New(denying)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id, _, err := denied.Deposit(from, to[:1], []byte("\r\n")); id != "" || !errors.Is(err, ErrRefused) ||
+			!strings.Contains(err.Error(), list) {
+			t.Errorf("%s: id %q, %v", list, id, err)
+		}
+	}
 	if err := r.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

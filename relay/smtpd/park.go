@@ -97,7 +97,7 @@ func (s *Server) Adopt(sessions []*Session) (refused []*Session) {
 			continue
 		}
 		remote := remoteAddr(nc)
-		if g == nil || opts.RequireAuth || !opts.Policy.AllowClient(remote) {
+		if g == nil || opts.RequireAuth || !opts.allows(remote) {
 			nc.Close()
 			refused = append(refused, parked)
 			continue

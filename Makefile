@@ -1,9 +1,10 @@
-# Targets: build, install, uninstall, test, bench, engines, fuzz, lint, deps, notices. See README.md.
+# Targets: build, install, uninstall, deb, deb-test, test, bench, engines, fuzz, lint, deps, notices. See README.md.
 
 GO         ?= go
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS    := -s -w -X main.version=$(VERSION) -X github.com/influxdata/telegraf/internal.Version=1.39.3
 FUZZTIME   ?= 60s
+NFPM       := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Where make install puts what; DESTDIR stands before all of it, for packages.
@@ -15,7 +16,7 @@ BINARY     ?= ./flowgraf
 # Captured datagrams and nfdump files, with which more tests run.
 export FLOWGRAF_SAMPLES ?= $(abspath ../shared/samples)
 
-.PHONY: build install uninstall test lint bench fuzz deps notices engines packages clean
+.PHONY: build install uninstall deb deb-test test lint bench fuzz deps notices engines packages clean
 
 # One static binary, the same from whatever folder it is built in. The licences of what
 # it contains are made first.
@@ -40,6 +41,23 @@ uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/flowgraf $(SHARE)/man/man1/flowgraf.1 $(SHARE)/man/man1/flowgraf-*.1 \
 		$(SHARE)/bash-completion/completions/flowgraf $(SHARE)/zsh/site-functions/_flowgraf \
 		$(SHARE)/fish/vendor_completions.d/flowgraf.fish
+
+# The Debian packages flowgraf and flowgraf-mta, in build/deb. What they are made of is in
+# cmd/flowgraf/packaging.
+DEB_VERSION ?= $(shell echo '$(VERSION)' | sed -E 's/^v([0-9])/\1/; t; s/^/0~git./' | tr -c 'A-Za-z0-9.+~\n' '.')
+deb: export DEB_VERSION := $(DEB_VERSION)
+deb: export STAGE := build/deb/root
+deb: export ARCH := $(shell $(GO) env GOARCH)
+deb: build
+	rm -rf build/deb && mkdir -p build/deb
+	$(MAKE) install DESTDIR=$(STAGE) PREFIX=/usr
+	$(GO) run $(NFPM) package --config cmd/flowgraf/packaging/nfpm.yaml --packager deb --target build/deb
+	$(GO) run $(NFPM) package --config cmd/flowgraf/packaging/nfpm-mta.yaml --packager deb --target build/deb
+
+# The packages in a fresh root of Debian's, installed, used, removed and purged; needs root,
+# mmdebstrap and a mirror. CI does not call it: it takes minutes.
+deb-test: deb
+	tests/deb.sh build/deb
 
 cmd/flowgraf/notices.txt: go.mod cmd/flowgraf/notices/main.go
 	$(GO) generate -run notices ./cmd/flowgraf

@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/influxdata/telegraf"
 	"github.com/influxdata/telegraf/agent"
 	"github.com/influxdata/telegraf/config"
@@ -130,6 +129,10 @@ func (o *agentOptions) run(ctx context.Context) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	defer relay.StopAll()
+	defer context.AfterFunc(ctx, notifyStopping)()
+	alive, ended := context.WithCancel(context.Background()) // also while the agent ends
+	defer ended()
+	feedWatchdog(alive)
 	if !o.once && !o.testing() {
 		keepConnections()
 	}
@@ -171,9 +174,11 @@ func (o *agentOptions) runUntilReload(
 			}
 			return nil, nil, errors.Join(o.explain(err), unwrittenError(outlets))
 		case <-hangup:
+			notifyReloading()
 			trial, read, err := o.trial()
 			if err != nil {
 				log.Printf("E! The new configuration is refused, the old one stays: %v", err)
+				notifyReady("the new configuration is refused, see the log; the old one runs: " + summary(c))
 				continue
 			}
 			log.Printf("I! Reloading the configuration")
@@ -232,7 +237,7 @@ func leaveAll(outlets []*outlet, state outletState, patience time.Duration, ids 
 
 func (o *agentOptions) runAgent(ctx context.Context, c *config.Config) error {
 	a := agent.NewAgent(c)
-	daemon.SdNotify(false, daemon.SdNotifyReady) // of units of Type=notify, as Telegraf's is
+	notifyReady(summary(c)) // of units of Type=notify, as Telegraf's is
 	wait := time.Duration(o.testWait) * time.Second
 	switch {
 	case o.once:
@@ -281,14 +286,17 @@ func (o *agentOptions) loadInto(c *config.Config, s *snapshot) (*config.Config, 
 	return c, nil
 }
 
+// otherHalf is what is said of a configuration without inputs or without outputs.
+const otherHalf = "; a file that a stock Telegraf runs through execd has only one half: flowgraf plugin --config FILE"
+
 // refuse says why no agent can run with a configuration that has been loaded.
 func (o *agentOptions) refuse(c *config.Config, files []string) error {
 	names := strings.Join(files, ", ")
 	switch {
 	case len(c.Inputs) == 0 && !relaysOnly(c):
-		return fmt.Errorf("%s: no inputs: expected at least one [[inputs.…]] table", names)
+		return fmt.Errorf("%s: no inputs: expected at least one [[inputs.…]] table"+otherHalf, names)
 	case len(c.Outputs) == 0 && !o.testing():
-		return fmt.Errorf("%s: no outputs: expected at least one [[outputs.…]] table", names)
+		return fmt.Errorf("%s: no outputs: expected at least one [[outputs.…]] table"+otherHalf, names)
 	case c.Agent.Interval <= 0:
 		return fmt.Errorf("%s: [agent] interval is %s: expected a time above zero", names,
 			time.Duration(c.Agent.Interval))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,34 +25,52 @@ type checker interface {
 }
 
 func newCheckCommand() *cobra.Command {
-	var files, directories []string
+	var o checkOptions
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Tell whether a configuration would run: options, ports, directories",
+		Short: "Tell whether a configuration would run: options, ports, directories, smarthosts",
 		Long: `Check loads the configuration as the agent does, lets every plugin check its
 options, and asks flowgraf's own plugins whether they could start now: whether
 their ports are free, their directories writable for this user, and no other
-agent has them. It tells all that is wrong, with file and line. Nothing is sent,
-and nothing is left behind.
+agent has them. It tells all that is wrong, with file and line, and nothing is left
+behind.
 
-It ends with 0 when all is well, with 1 when a port or a directory is not to be
-had, with 2 when the configuration is wrong. Run it as the user that the agent
+It warns of what the first day would bring: a receive buffer that the system does not
+give, ports below 1024, an archive that outgrows its disk, a clock that nobody sets,
+and smarthosts that have no address, do not answer, or have no right certificate: they
+are greeted (EHLO), which --offline leaves out. --send-test sends one mail by them, with
+their logins. Nothing else is sent.
+
+It ends with 0 when all is well, or but for warnings; with 1 when a port or a
+directory is not to be had, or the test mail is not taken; with 2 when the configuration is wrong. Run it as the user that the agent
 runs as, and while the agent is stopped: a running agent holds its ports, spool
 and archive.`,
-		Example: `  flowgraf check --config telegraf.conf`,
-		Args:    cobra.NoArgs,
+		Example: `  flowgraf check --config telegraf.conf
+  flowgraf check --config telegraf.conf --send-test noc@example.com`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return check(cmd.OutOrStdout(), files, directories)
+			return o.check(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringArrayVar(&files, "config", nil, "configuration `file`, may be repeated")
-	cmd.Flags().StringArrayVar(&directories, "config-directory", nil, "`directory` with *.conf files, may be repeated")
+	f := cmd.Flags()
+	f.StringArrayVar(&o.files, "config", nil, "configuration `file`, may be repeated")
+	f.StringArrayVar(&o.directories, "config-directory", nil, "`directory` with *.conf files, may be repeated")
+	f.BoolVar(&o.offline, "offline", false, "do not ask smarthosts")
+	f.StringVar(&o.sendTest, "send-test", "", "send a test mail to this `address`")
+	cmd.MarkFlagsMutuallyExclusive("offline", "send-test")
 	return cmd
 }
 
-func check(out io.Writer, files, directories []string) error {
-	o := agentOptions{config: files, directories: directories, quiet: true}
-	files, err := configFiles(files, directories)
+// checkOptions are the flags of flowgraf check.
+type checkOptions struct {
+	files, directories []string
+	offline            bool
+	sendTest           string
+}
+
+func (k *checkOptions) check(ctx context.Context, out io.Writer) error {
+	o := agentOptions{config: k.files, directories: k.directories, quiet: true}
+	files, err := configFiles(k.files, k.directories)
 	if err != nil {
 		return usageError{err}
 	}
@@ -61,11 +80,12 @@ func check(out io.Writer, files, directories []string) error {
 	}
 	defer logger.CloseLogging()
 	failed := 0
+	var plugins []runningPlugin
 	if c != nil {
 		if err := o.refuse(c, files); err != nil && len(mistakes) == 0 {
 			mistakes = append(mistakes, err)
 		}
-		plugins := runningPlugins(c)
+		plugins = runningPlugins(c)
 		for i := range plugins {
 			p := &plugins[i]
 			if err := p.initialise(); err != nil {
@@ -78,6 +98,7 @@ func check(out io.Writer, files, directories []string) error {
 			mistakes = append(mistakes, err)
 		}
 		failed = checkPlugins(out, plugins)
+		k.warn(ctx, out, plugins)
 	}
 	if err := errors.Join(mistakes...); err != nil {
 		return usageError{fmt.Errorf("the configuration is wrong:\n  %s",
@@ -87,7 +108,30 @@ func check(out io.Writer, files, directories []string) error {
 		return fmt.Errorf("%d of the plugins could not start", failed)
 	}
 	fmt.Fprintln(out, "The configuration is valid.")
+	if k.sendTest == "" {
+		return nil
+	}
+	answer, err := sendTest(ctx, plugins, k.sendTest)
+	if err != nil {
+		return fmt.Errorf("the test mail to %s is not taken: %w", k.sendTest, err)
+	}
+	fmt.Fprintf(out, "The test mail to %s is on its way: %s\n", k.sendTest, answer)
 	return nil
+}
+
+// warn prints what the first day would bring.
+func (k *checkOptions) warn(ctx context.Context, out io.Writer, plugins []runningPlugin) {
+	tell := func(about string, warnings []string) {
+		for _, text := range warnings {
+			fmt.Fprintf(out, "warning %s: %s\n", about, text)
+		}
+	}
+	for _, p := range plugins {
+		if !p.wrong {
+			tell(p.label(), advise(ctx, p.plugin, k.offline))
+		}
+	}
+	tell("this machine", adviseClock())
 }
 
 // checkPlugins asks each plugin that can tell, prints what it says, and

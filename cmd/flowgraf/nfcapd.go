@@ -454,7 +454,8 @@ func (c *nfcapd) run(ctx context.Context, out io.Writer, args []string) error {
 		return wrongUsage(err)
 	}
 	if c.daemon && os.Getenv(daemonVariable) == "" {
-		if err := check(io.Discard, []string{file}, nil); err != nil {
+		k := checkOptions{files: []string{file}, offline: true}
+		if err := k.check(ctx, io.Discard); err != nil {
 			return err
 		}
 		return startDaemon(args)

@@ -26,6 +26,15 @@ func cpuTime() (user, system time.Duration) {
 	return time.Duration(u.Utime.Nano()), time.Duration(u.Stime.Nano())
 }
 
+// freeSpace gives the octets that an ordinary user may still write where a directory is.
+func freeSpace(dir string) (octets int64, known bool) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return 0, false
+	}
+	return int64(fs.Bavail) * int64(fs.Bsize), true
+}
+
 // terminalWidth returns how many columns the terminal of the output has, 0 when it
 // does not say.
 func terminalWidth() int {

@@ -30,6 +30,19 @@ func cpuTime() (user, system time.Duration) {
 	return time.Duration(in.Nanoseconds()), time.Duration(kernel.Nanoseconds())
 }
 
+// freeSpace gives the octets that this user may still write where a directory is.
+func freeSpace(dir string) (octets int64, known bool) {
+	name, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return 0, false
+	}
+	var available uint64
+	if err := windows.GetDiskFreeSpaceEx(name, &available, nil, nil); err != nil {
+		return 0, false
+	}
+	return int64(available), true
+}
+
 // terminalWidth returns how many columns the console of the output has, 0 when it
 // does not say.
 func terminalWidth() int {

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 
 	"github.com/gofrs/flock"
-	"github.com/google/renameio/v2"
 )
 
 // ErrLocked is wrapped when another process has a lock.
@@ -89,25 +88,10 @@ func WriteFile(name string, b []byte) error {
 			return err
 		}
 	}
-	dir := filepath.Dir(name)
-	err := renameio.WriteFile(name, b, 0o600, renameio.WithTempDir(dir), renameio.WithStaticPermissions(0o600))
-	if err != nil {
+	if err := replace(name, b); err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
-	return SyncDir(dir)
-}
-
-// SyncDir brings a directory's entries to the disk.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("fsync of directory %s: %w", dir, err)
-	}
-	return nil
+	return SyncDir(filepath.Dir(name))
 }
 
 // Lock takes a lock on a file, which is made when it is not there, until its Close or

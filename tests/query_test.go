@@ -1,0 +1,150 @@
+package tests
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// netflowDir has what the input's README shows.
+const netflowDir = "../plugins/inputs/netflow/"
+
+// sampleRollups returns the roll-ups of the sample configuration, with windows of a second.
+func sampleRollups(t *testing.T) string {
+	t.Helper()
+	sample, err := os.ReadFile(netflowDir + "sample.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const begin = "  # [[inputs.netflow.rollup]]"
+	_, tables, found := strings.Cut(string(sample), begin)
+	tables, _, ends := strings.Cut(begin+tables, "\n  ## vCenter")
+	if !found || !ends {
+		t.Fatal("the sample has no roll-ups")
+	}
+	text := regexp.MustCompile("(?m)^  # ?").ReplaceAllString(tables, "")
+	text = strings.Replace(text, `interval = "1m"`, "", 1)
+	return regexp.MustCompile(`(?m)^ *name = .*$`).ReplaceAllString(text, "$0\n  interval = \"1s\"")
+}
+
+// influxRows runs a query and returns how many rows it has. One that fails is an error, and
+// not asked again.
+func influxRows(t *testing.T, server, query string) (rows int) {
+	t.Helper()
+	resp, err := http.Get(server + "/query?db=telegraf&q=" + url.QueryEscape(query))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Error   string
+		Results []struct {
+			Error  string
+			Series []struct{ Values [][]any }
+		}
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	if answer.Error != "" || len(answer.Results) != 1 || answer.Results[0].Error != "" {
+		t.Errorf("%s: %+v", query, answer)
+		return 1
+	}
+	for _, s := range answer.Results[0].Series {
+		rows += len(s.Values)
+	}
+	return rows
+}
+
+// questions returns the queries of the README and of the dashboard, ready to run.
+func questions(t *testing.T) (list []string) {
+	t.Helper()
+	readme, err := os.ReadFile(netflowDir + "README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().UTC()
+	for _, block := range strings.Split(string(readme), "```influxql\n")[1:] {
+		text, _, _ := strings.Cut(block, "```")
+		list = append(list, strings.NewReplacer("2026-11-28T03:00:00Z", now.Add(-time.Hour).Format(time.RFC3339),
+			"2026-11-28T03:10:00Z", now.Add(time.Hour).Format(time.RFC3339)).Replace(text))
+	}
+	if len(list) != 10 {
+		t.Errorf("the README has %d questions, want 10", len(list))
+	}
+	file, err := os.ReadFile(netflowDir + "dashboard.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Templating struct {
+			List []struct{ Type, Query string }
+		}
+		Panels []struct {
+			Title   string
+			Targets []struct{ Query string }
+		}
+	}
+	if err := json.Unmarshal(file, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	fill := strings.NewReplacer("$timeFilter", "time > now() - 1h", "$exporter", ".*")
+	for _, v := range dashboard.Templating.List {
+		if v.Type == "query" {
+			list = append(list, v.Query)
+		}
+	}
+	for _, p := range dashboard.Panels {
+		for _, target := range p.Targets {
+			list = append(list, fill.Replace(target.Query))
+		}
+	}
+	if len(list) < 25 {
+		t.Errorf("README and dashboard have %d queries", len(list))
+	}
+	return list
+}
+
+// The ten questions of the README and every query of the dashboard run on InfluxDB, over
+// the roll-ups of the sample configuration, and find something; their sums are those of the
+// traffic.
+func TestQuestionsOnInfluxDB(t *testing.T) {
+	server := startInfluxDB(t)
+	a := startAgent(t, t.TempDir(), `
+[agent]
+  interval = "1s"
+  flush_interval = "500ms"
+  metric_buffer_limit = 100000
+[[outputs.influxdb]]
+  urls = ["{{ .InfluxDB }}"]
+  database = "telegraf"
+[[inputs.netflow]]
+  service_address = "udp://{{ .Flows }}"
+  metrics = ["exporters", "quality"]
+`+sampleRollups(t), map[string]string{"InfluxDB": server})
+	sent := generate(t, "--to", a.flows, "--protocol", "v9", "--mix", "realistic", "--count", "20000", "--rate", "5000")
+	for _, roll := range []string{"netflow_by_interface", "netflow_by_service", "netflow_by_src_net", "netflow_by_as",
+		"netflow_by_vm"} {
+		waitFor(t, 60*time.Second, "the flows in "+roll, func() bool {
+			return influxNumber(t, server, "select sum(flows) from "+roll) >= sent.flows
+		})
+		if n := influxNumber(t, server, "select sum(bytes) from "+roll); n != sent.bytes {
+			t.Errorf("%s has %d bytes, sent were %d", roll, n, sent.bytes)
+		}
+	}
+	for _, query := range questions(t) {
+		ready := func() bool { return influxRows(t, server, query) > 0 }
+		if strings.Contains(query, "in_vm") { // no vCenter has told names
+			ready()
+			continue
+		}
+		waitFor(t, 60*time.Second, fmt.Sprintf("an answer to %s", query), ready)
+	}
+	a.stop(t)
+}

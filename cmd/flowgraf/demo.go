@@ -41,8 +41,8 @@ func newDemoCommand() *cobra.Command {
 directory: four generated exporters (a NetFlow v5 router, a NetFlow v9 firewall,
 an IPFIX router, a VMware virtual switch), an agent that turns their flows into
 metrics and nfdump files, a page that shows these live, whose address is printed,
-an alert rule, and a mailbox that the alert mail lands in. Every twenty seconds one exporter sends a surge of traffic: the rule fires,
-and recovers.
+an alert rule, and a mailbox that the alert mail lands in. Every twenty seconds one
+exporter sends a surge of traffic: the rule fires, and recovers.
 
 It ends on Ctrl-C or after --duration, and leaves its files for you to look at.`,
 		Example: `  flowgraf demo

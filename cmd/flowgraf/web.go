@@ -79,7 +79,8 @@ func (o *webOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.archive, "archive", "", "the `directory` of the flow files")
 	cmd.MarkFlagRequired("archive")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "listen on this `address:port`")
-	f.StringVar(&o.store, "store", "", "keep the files' statistics in this `file` (default in the user's cache directory)")
+	f.StringVar(&o.store, "store", "", "keep the files' statistics in this `file` (default in the user's cache "+
+		"directory)")
 	f.BoolVar(&o.noStore, "no-store", false, "keep them nowhere: they are read anew at each start")
 	f.StringVar(&o.timeZone, "tz", "", "the time `zone` of the files' names, as Europe/Berlin (default the local one)")
 	f.StringVar(&o.web.Base, "base-path", "/", "the `path` that the page is below")

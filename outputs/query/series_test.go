@@ -55,7 +55,8 @@ func compareSeries(t *testing.T, in Input, ask Series, want map[seriesKey]SlotSu
 	t.Helper()
 	partial := uint64(0)
 	v, err := in.View(context.Background(), View{
-		Stats: []Stat{{Element: Proto, Orders: []Order{ByBytes}}}, Series: []Series{ask, {Slot: ask.Slot, Step: ask.Step}},
+		Stats: []Stat{{Element: Proto, Orders: []Order{ByBytes}}}, Series: []Series{ask, {Slot: ask.Slot,
+			Step: ask.Step}},
 		Every: time.Nanosecond, Partial: func(v *Viewed) {
 			if now := v.Series[0].Total.Bytes; now < partial || now != v.Totals.Bytes {
 				t.Errorf("a partial result has %d bytes of %d, the one before %d", now, v.Totals.Bytes, partial)

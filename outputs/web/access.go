@@ -52,8 +52,8 @@ func ReadUsers(path string) (map[string][]byte, error) {
 		}
 		name, hash, ok := strings.Cut(line, ":")
 		if _, err := bcrypt.Cost([]byte(hash)); !ok || name == "" || err != nil {
-			return nil, fmt.Errorf("%s: line %d: expected NAME:HASH with a hash of bcrypt, as flowgraf web user NAME, or "+
-				"htpasswd -nB NAME, writes it", path, n)
+			return nil, fmt.Errorf("%s: line %d: expected NAME:HASH with a hash of bcrypt, as flowgraf web "+
+				"user NAME, or htpasswd -nB NAME, writes it", path, n)
 		}
 		if users[name] != nil {
 			return nil, fmt.Errorf("%s: line %d: there is a second %s", path, n, name)

@@ -56,7 +56,8 @@ func TestUsersLogIn(t *testing.T) {
 		return res.StatusCode
 	}
 	for _, r := range routes {
-		if method, path, _ := strings.Cut(r.pattern, " "); method == "GET" && !r.public && status(path) != http.StatusUnauthorized {
+		if method, path, _ := strings.Cut(r.pattern, " "); method == "GET" && !r.public &&
+			status(path) != http.StatusUnauthorized {
 			t.Errorf("%s answers strangers with %d", path, status(path))
 		}
 	}
@@ -73,7 +74,8 @@ func TestUsersLogIn(t *testing.T) {
 		t.Errorf("from another site: %d", res.StatusCode)
 	}
 	res := logIn(t, c, h, "alice", secret)
-	if cookie := res.Header.Get("Set-Cookie"); res.StatusCode != http.StatusOK || !strings.Contains(cookie, "HttpOnly") ||
+	if cookie := res.Header.Get("Set-Cookie"); res.StatusCode != http.StatusOK ||
+		!strings.Contains(cookie, "HttpOnly") ||
 		!strings.Contains(cookie, "SameSite=Strict") {
 		t.Errorf("logged in with %d, cookie %q", res.StatusCode, cookie)
 	}
@@ -123,7 +125,8 @@ func TestTriesAreLimited(t *testing.T) {
 func TestProxyHeader(t *testing.T) {
 	tr := makeTree(t, 1, 5)
 	for from, want := range map[string]int{"127.0.0.1/32": http.StatusOK, "192.0.2.0/24": http.StatusUnauthorized} {
-		_, h := serve(t, tr.dir, Options{Access: Access{ProxyHeader: "X-User", ProxyFrom: []netip.Prefix{netip.MustParsePrefix(from)}}})
+		_, h := serve(t, tr.dir, Options{Access: Access{ProxyHeader: "X-User",
+			ProxyFrom: []netip.Prefix{netip.MustParsePrefix(from)}}})
 		for _, name := range []string{"alice", ""} {
 			req, err := http.NewRequest("GET", h.URL+"/api/v1/sources", nil)
 			must(t, err)
@@ -155,7 +158,8 @@ func TestWithoutUsers(t *testing.T) {
 	}
 	tr := makeTree(t, 1, 5)
 	_, h := serve(t, tr.dir, Options{})
-	for host, want := range map[string]int{"127.0.0.1:8080": 200, "localhost": 200, "[::1]:1": 200, "evil.example.com": 403} {
+	for host, want := range map[string]int{"127.0.0.1:8080": 200, "localhost": 200, "[::1]:1": 200,
+		"evil.example.com": 403} {
 		req, err := http.NewRequest("GET", h.URL+"/api/v1/status", nil)
 		must(t, err)
 		req.Host = host
@@ -198,9 +202,11 @@ func TestReadUsers(t *testing.T) {
 func TestBasePathAndPolicy(t *testing.T) {
 	tr := makeTree(t, 1, 5)
 	_, h := serve(t, tr.dir, Options{Base: "/flows/"})
-	for path, want := range map[string]int{"/flows/": 200, "/flows": 200, "/flows/assets/app.js": 200, "/flows/api/v1/status": 200,
-		"/": 404, "/api/v1/status": 404, "/flows/assets/index.html": 404, "/flows/assets/..%2fopenapi.json": 404,
-		"/flows/api/v1/nothing": 404} {
+	for path, want := range map[string]int{"/flows/": 200, "/flows": 200, "/flows/assets/app.js": 200,
+		"/flows/api/v1/status": 200,
+		"/":                    404, "/api/v1/status": 404, "/flows/assets/index.html": 404,
+		"/flows/assets/..%2fopenapi.json": 404,
+		"/flows/api/v1/nothing":           404} {
 		res, err := http.Get(h.URL + path)
 		must(t, err)
 		res.Body.Close()
@@ -255,7 +261,8 @@ func TestPageWeight(t *testing.T) {
 func TestLimitsOfRequests(t *testing.T) {
 	tr := makeTree(t, 1, 5)
 	_, h := serve(t, tr.dir, Options{Access: Access{Users: users(t, "alice")}})
-	if res := logIn(t, http.DefaultClient, h, "alice", strings.Repeat("x", maxBody)); res.StatusCode != http.StatusBadRequest {
+	if res := logIn(t, http.DefaultClient, h, "alice", strings.Repeat("x",
+		maxBody)); res.StatusCode != http.StatusBadRequest {
 		t.Errorf("a large body: %d", res.StatusCode)
 	}
 	res, err := http.Post(h.URL+"/api/v1/login", "text/plain", strings.NewReader("{}"))

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/query"
@@ -57,7 +59,7 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 	}
 	a := s.archive
 	now := time.Now()
-	st.Version, st.Archive, st.Zone, st.Now = s.opt.Version, a.root, a.zone.String(), float64(now.UnixMilli())/1000
+	st.Version, st.Archive, st.Zone, st.Now = s.opt.Version, a.root, zoneName(a.zone), float64(now.UnixMilli())/1000
 	_, st.Offset = now.In(a.zone).Zone()
 	st.Ready, st.Reading, st.Serial = a.ready.Load(), a.reading.Load(), a.serial.Load()
 	st.Names, st.Profiles = s.opt.Names, s.opt.Profiles != ""
@@ -67,6 +69,24 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 	}
 	a.mu.Unlock()
 	return give(w, st)
+}
+
+// zoneName returns the name of a zone as browsers know it; where the local one has none here
+// they go by its distance from UTC.
+func zoneName(zone *time.Location) string {
+	if zone != time.Local {
+		return zone.String()
+	}
+	if name := os.Getenv("TZ"); name != "" {
+		if _, err := time.LoadLocation(name); err == nil {
+			return name
+		}
+	}
+	target, err := os.Readlink("/etc/localtime")
+	if _, name, ok := strings.Cut(target, "zoneinfo/"); err == nil && ok {
+		return name
+	}
+	return zone.String()
 }
 
 // getOpenAPI serves the description of the API.
@@ -348,7 +368,8 @@ func filterResult(f *nffilter.Filter, err error) *FilterResult {
 	var e *nffilter.Error
 	switch {
 	case errors.As(err, &e):
-		return &FilterResult{Message: e.Message, Suggestion: e.Suggestion, Line: e.Line, Column: e.Column, Width: e.Width}
+		return &FilterResult{Message: e.Message, Suggestion: e.Suggestion, Line: e.Line, Column: e.Column,
+			Width: e.Width}
 	case err != nil:
 		return &FilterResult{Message: err.Error()}
 	case f == nil:

@@ -147,7 +147,8 @@ func (b *browser) click(what, element string) {
 
 // button returns the script that finds a button by its text or label.
 func button(text string) string {
-	return fmt.Sprintf(`[...document.querySelectorAll("button")].find(b => (b.getAttribute("aria-label") || b.textContent).trim() === %q)`, text)
+	return fmt.Sprintf(`[...document.querySelectorAll("button")].find(b => (b.getAttribute("aria-label") ||
+		b.textContent).trim() === %q)`, text)
 }
 
 // pick chooses a value of a list.
@@ -155,7 +156,8 @@ func (b *browser) pick(label, value string) {
 	b.t.Helper()
 	element := fmt.Sprintf(`document.querySelector('select[aria-label=%q]')`, label)
 	b.wait(label+" "+value, fmt.Sprintf(`%s && [...%s.options].some(o => o.value === %q)`, element, element, value))
-	eval[bool](b, fmt.Sprintf(`(e => { e.value = %q; e.dispatchEvent(new Event("change", {bubbles: true})); return true })(%s)`,
+	eval[bool](b, fmt.Sprintf(`(e => { e.value = %q; e.dispatchEvent(new Event("change", {bubbles: true})); return
+		true })(%s)`,
 		value, element))
 }
 
@@ -197,12 +199,15 @@ func (b *browser) dark(on bool) {
 	if on {
 		value = "dark"
 	}
-	b.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}}))
+	b.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme",
+		Value: value}}))
 }
 
 // charts says that so many graphs with lines are there.
 func charts(n int) string {
-	return fmt.Sprintf(`[...document.querySelectorAll(".chart[data-lines] canvas")].filter(c => c.width > 100 && Math.abs(c.clientWidth - c.closest('.chart').clientWidth) < 3 && c.closest(".chart").dataset.lines > 0).length >= %d`, n)
+	return fmt.Sprintf(`[...document.querySelectorAll(".chart[data-lines] canvas")].filter(c => c.width > 100 &&
+		Math.abs(c.clientWidth - c.closest('.chart').clientWidth) < 3 && c.closest(".chart").dataset.lines >
+			0).length >= %d`, n)
 }
 
 // Every page, light and dark, wide and narrow, shows what the archive has, and nothing that
@@ -217,12 +222,18 @@ func TestBrowserPages(t *testing.T) {
 	}{
 		{"overview", "", charts(12) + ` && document.querySelector("tr.total")`},
 		{"explorer", "", charts(1) + ` && document.querySelector("tr.total")`},
-		{"explorer", "v=1&filter=proto+tcp&by=srcip&tab=ranking&stat=dstip,dstport", charts(1) + ` && document.querySelectorAll(".ranking").length === 2 && document.querySelectorAll(".lines tbody tr").length === 11`},
-		{"explorer", "v=1&by=srcas,dstas&chart=sankey&tab=flows", charts(1) + ` && document.querySelectorAll(".rows tbody tr").length > 10`},
+		{"explorer", "v=1&filter=proto+tcp&by=srcip&tab=ranking&stat=dstip,dstport",
+			charts(1) + ` && document.querySelectorAll(".ranking").length === 2 && document.querySelectorAll(".lines
+				tbody tr").length === 11`},
+		{"explorer", "v=1&by=srcas,dstas&chart=sankey&tab=flows",
+			charts(1) + ` && document.querySelectorAll(".rows tbody tr").length > 10`},
 		{"explorer", "v=1&by=dstport,proto&chart=heat&tab=statistics", charts(1)},
-		{"host", "v=1&address=10.0.1.5", charts(1) + ` && document.querySelectorAll(".ranking").length === 6 && document.querySelector(".facts")`},
-		{"exporters", "", `document.body.innerText.includes("198.51.100.2") && document.body.innerText.includes("IPFIX")`},
-		{"profiles", "", `document.body.innerText.includes("web servers") && document.body.innerText.includes("shadow")`},
+		{"host", "v=1&address=10.0.1.5", charts(1) + ` && document.querySelectorAll(".ranking").length === 6 &&
+			document.querySelector(".facts")`},
+		{"exporters", "", `document.body.innerText.includes("198.51.100.2") &&
+			document.body.innerText.includes("IPFIX")`},
+		{"profiles", "", `document.body.innerText.includes("web servers") &&
+			document.body.innerText.includes("shadow")`},
 	} {
 		name := strings.NewReplacer("&", "-", "=", "-", ",", "-", "+", "-").Replace(v.page + "-" + v.query)
 		b.dark(false)
@@ -248,7 +259,8 @@ func makeProfiles(t testing.TB, tr tree) string {
 	for name, text := range map[string]string{
 		"live/profile.dat": fmt.Sprintf("# all routers\nname = live\ngroup = .\ntstart = %d\ntype = 0\nstatus = OK\n"+
 			"channel = edge1:+:#0072b2:1:edge1\nchannel = edge2:-:#e69f00:1:edge2\n", tr.from),
-		"web/servers/profile.dat": fmt.Sprintf("# web servers\nname = servers\ngroup = web\ntstart = %d\ntend = %d\ntype = 6\n"+
+		"web/servers/profile.dat": fmt.Sprintf("# web servers\nname = servers\ngroup = web\ntstart = %d\ntend = "+
+			"%d\ntype = 6\n"+
 			"status = OK\nchannel = https:+:#009e73:1:edge1|edge2\n", tr.from, tr.to),
 		"web/servers/https-filter.txt": "proto tcp and\ndst port 443\n",
 	} {
@@ -279,8 +291,10 @@ func TestBrowserExplorer(t *testing.T) {
 	b.write(".cm-content", 0, "rt 443")
 	b.wait("no mistake", `!document.querySelector(".mistake") && !`+button("run")+".disabled")
 	b.click("run", button("run"))
-	b.wait("the filter in the address", `new URLSearchParams(location.hash.split("?")[1]).get("filter") === "proto tcp and dst port 443"`)
-	b.wait("the command", `document.querySelector(".command code")?.textContent.endsWith("'proto tcp and dst port 443'")`)
+	b.wait("the filter in the address", `new URLSearchParams(location.hash.split("?")[1]).get("filter") === "proto
+		tcp and dst port 443"`)
+	b.wait("the command", `document.querySelector(".command code")?.textContent.endsWith("'proto tcp and dst port
+		443'")`)
 	b.wait("what it cost", `document.querySelector(".costs").textContent.includes("match")`)
 
 	b.pick("add a key", "srcip")
@@ -293,7 +307,8 @@ func TestBrowserExplorer(t *testing.T) {
 			b.wait("its filter", `[...document.querySelectorAll(".lines tr")].some(r => r.textContent.includes("←") &&
 				/^dst ip .* and src as 64/.test(r.querySelector(".tiny")?.title))`)
 		}
-		b.wait(kind+" drawn", fmt.Sprintf(`location.hash.includes("chart=%s") || %q === "stacked"`, kind, kind)+" && "+charts(1))
+		b.wait(kind+" drawn", fmt.Sprintf(`location.hash.includes("chart=%s") || %q === "stacked"`, kind,
+			kind)+" && "+charts(1))
 		b.picture("explorer-" + kind)
 	}
 	b.click("table", `document.querySelector('button[data-value=table]')`)
@@ -303,7 +318,8 @@ func TestBrowserExplorer(t *testing.T) {
 
 	// Slots: peak, next, a click, a window, zoom.
 	b.click("peak", button("peak"))
-	b.wait("the slot", `/sel=\d+-\d+/.test(location.hash) && document.querySelector(".chosen").textContent.startsWith("slot")`)
+	b.wait("the slot", `/sel=\d+-\d+/.test(location.hash) &&
+		document.querySelector(".chosen").textContent.startsWith("slot")`)
 	before := eval[string](b, `new URLSearchParams(location.hash.split("?")[1]).get("sel")`)
 	b.click("previous", button("previous slot"))
 	b.wait("the slot before", fmt.Sprintf(`new URLSearchParams(location.hash.split("?")[1]).get("sel") !== %q`, before))
@@ -317,7 +333,8 @@ func TestBrowserExplorer(t *testing.T) {
 	b.click("top", `document.querySelector('button[data-value=ranking]')`)
 	b.wait("a ranking", `document.querySelectorAll(".ranking tbody tr").length === 10`)
 	b.pick("statistic", "dstport")
-	b.wait("one port", `document.querySelectorAll(".ranking tbody tr").length === 1 && document.querySelector(".ranking td").textContent.includes("443")`)
+	b.wait("one port", `document.querySelectorAll(".ranking tbody tr").length === 1 &&
+		document.querySelector(".ranking td").textContent.includes("443")`)
 
 	// Flows: columns, order, pages.
 	b.click("flows", `document.querySelector('.tabs button[data-value=flows]')`)
@@ -325,7 +342,8 @@ func TestBrowserExplorer(t *testing.T) {
 	b.pick("sort", "bytes")
 	b.wait("sorted", `[...document.querySelectorAll(".rows th")].some(e => e.textContent.includes("↓"))`)
 	b.click("columns", button("columns"))
-	b.click("one more", `[...document.querySelectorAll(".columns label")].find(l => l.title === "%sas").querySelector("input")`)
+	b.click("one more", `[...document.querySelectorAll(".columns label")].find(l => l.title ===
+		"%sas").querySelector("input")`)
 	b.wait("a column", `[...document.querySelectorAll(".rows th")].some(e => e.textContent === "srcAS")`)
 	b.click("an address", `document.querySelector(".rows .address button")`)
 	b.wait("its menu", `document.querySelector(".menu a").href.includes("#/host?")`)
@@ -337,21 +355,25 @@ func TestBrowserExplorer(t *testing.T) {
 	where := eval[string](b, "location.href")
 	seen := eval[string](b, `document.querySelector(".rows tbody").textContent.slice(0, 400)`)
 	b.open(where, "explorer")
-	b.wait("the same flows", fmt.Sprintf(`document.querySelector(".rows tbody")?.textContent.slice(0, 400) === %q`, seen))
+	b.wait("the same flows", fmt.Sprintf(`document.querySelector(".rows tbody")?.textContent.slice(0, 400) === %q`,
+		seen))
 	b.complained()
 }
 
 // drag draws with the mouse over an element, from one part of its width to another.
 func (b *browser) drag(selector string, from, to float64) {
 	b.t.Helper()
-	box := eval[[]float64](b, fmt.Sprintf(`(e => { e.scrollIntoView({block: "center"}); const r = e.getBoundingClientRect();
+	box := eval[[]float64](b, fmt.Sprintf(`(e => { e.scrollIntoView({block: "center"}); const r =
+		e.getBoundingClientRect();
 		return [r.x, r.y, r.width, r.height] })(document.querySelector(%q))`, selector))
 	for _, step := range []struct {
 		kind string
 		part float64
 	}{{"mousemove", from}, {"mousedown", from}, {"mousemove", (from + to) / 2}, {"mousemove", to}, {"mouseup", to}} {
-		eval[bool](b, fmt.Sprintf(`document.querySelector(%q + " canvas").dispatchEvent(new MouseEvent(%q, {bubbles: true,
-			cancelable: true, view: window, button: 0, clientX: %f, clientY: %f}))`, selector, step.kind, box[0]+box[2]*step.part,
+		eval[bool](b, fmt.Sprintf(`document.querySelector(%q + " canvas").dispatchEvent(new MouseEvent(%q, {bubbles:
+			true,
+			cancelable: true, view: window, button: 0, clientX: %f, clientY: %f}))`, selector, step.kind,
+			box[0]+box[2]*step.part,
 			box[1]+box[3]/2))
 	}
 }
@@ -366,14 +388,17 @@ func TestBrowserLiveAndErrors(t *testing.T) {
 	b.wait("the table", `document.querySelector("tr.total")`)
 	files := eval[string](b, `document.querySelector("tr.total").lastElementChild.textContent`)
 	b.write(".cm-content", 0, "proto udp")
-	writeSlot(t, filepath.Join(filepath.Dir(tr.slotPath("edge1", tr.to-slotSeconds)), fmt.Sprintf("nfcapd.current.%d", tr.to)),
+	writeSlot(t, filepath.Join(filepath.Dir(tr.slotPath("edge1", tr.to-slotSeconds)), fmt.Sprintf("nfcapd.current.%d",
+		tr.to)),
 		tr.to, "198.51.100.1", 50, 0)
 	must(t, s.archive.Refresh(t.Context()))
-	b.wait("one file more", fmt.Sprintf(`document.querySelector("tr.total").lastElementChild.textContent !== %q`, files))
+	b.wait("one file more", fmt.Sprintf(`document.querySelector("tr.total").lastElementChild.textContent !== %q`,
+		files))
 	b.wait("what was typed", `document.querySelector(".cm-content").textContent === "proto udp"`)
 
 	b.open(h.URL+"/#/explorer?v=1&range=7200&tab=flows&limit=10000", "explorer")
-	b.wait("10,000 rows", `document.querySelector(".rows")?.dataset.rows === "10000" && document.querySelectorAll(".rows tr").length < 100`)
+	b.wait("10,000 rows", `document.querySelector(".rows")?.dataset.rows === "10000" &&
+		document.querySelectorAll(".rows tr").length < 100`)
 	b.do(chromedp.Evaluate(`document.querySelector(".rows").scrollTop = 1e6`, nil))
 	b.wait("the last row", `document.querySelectorAll(".rows tbody tr.space").length === 1`)
 	b.complained()
@@ -408,7 +433,8 @@ func TestBrowserLogin(t *testing.T) {
 	b.wait("wrong", `document.querySelector(".problem")?.textContent.includes("wrong name or password")`)
 	b.write("input[name=password]", len("wrong horse"), secret)
 	b.click("log in", button("log in"))
-	b.wait("the page below its path", `document.body.innerText.includes("198.51.100.1") && location.pathname === "/flows/"`)
+	b.wait("the page below its path", `document.body.innerText.includes("198.51.100.1") && location.pathname ===
+		"/flows/"`)
 	b.complained("status of 401")
 	b.click("log out", button("log out"))
 	b.wait("the login again", `document.querySelector("input[name=password]")`)

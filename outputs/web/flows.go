@@ -82,8 +82,8 @@ func (l *List) chooseColumns() error {
 	case l.By != "" && !l.Bidirectional:
 		l.Columns = append(strings.Split(tagsOf(&l.listing.Aggregation), ","), "%ts", "%td", "%pkt", "%byt", "%fl")
 	case l.Bidirectional:
-		l.Columns = []string{"%ts", "%td", "%pr", "%sa", "%sp", "%da", "%dp", "%flg", "%opkt", "%ipkt", "%obyt", "%ibyt",
-			"%fl"}
+		l.Columns = []string{"%ts", "%td", "%pr", "%sa", "%sp", "%da", "%dp", "%flg", "%opkt", "%ipkt", "%obyt",
+			"%ibyt", "%fl"}
 	default:
 		l.Columns = usualColumns
 	}

@@ -34,7 +34,8 @@ func TestParseProfile(t *testing.T) {
 	p, err := ParseProfile(strings.NewReader(dataOfProfile))
 	must(t, err)
 	if p.Name != "services" || p.Group != "campus" || p.Kind != "continuous" || !p.Shadow || p.Expire != 48 ||
-		p.MaxSize != 1<<30 || p.Size != 12345 || p.Start != 1700000100 || p.End != 1700003700 || p.Status != "built 12.5%" ||
+		p.MaxSize != 1<<30 || p.Size != 12345 || p.Start != 1700000100 || p.End != 1700003700 ||
+		p.Status != "built 12.5%" ||
 		strings.Join(p.Description, "/") != "mail and web/of the campus" {
 		t.Errorf("read as %+v", p)
 	}
@@ -42,7 +43,8 @@ func TestParseProfile(t *testing.T) {
 		c[1].Colour != "#00ff00" || strings.Join(c[1].Sources, " ") != "edge1 edge2" || c[2].Sign != "-" {
 		t.Errorf("channels %+v", c)
 	}
-	for text, want := range map[string]string{"": "name", "name = a\ntype = 3\n": "line 2", "name = a\nsize = x": "number",
+	for text, want := range map[string]string{"": "name", "name = a\ntype = 3\n": "line 2", "name = a\nsize = " +
+		"x": "number",
 		"name = a\nchannel = b\n": "NAME:SIGN"} {
 		if _, err := ParseProfile(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
@@ -95,7 +97,8 @@ func FuzzQuestion(f *testing.F) {
 			if q.From >= q.To || q.Lines > maxLines || q.Points > maxSteps || len(q.Stats) > maxStats {
 				t.Errorf("%q: %+v", text, q)
 			}
-			if n := (q.To - q.From + stepOf(q.sources, q.Span, q.Points) - 1) / stepOf(q.sources, q.Span, q.Points); n > maxSteps {
+			if n := (q.To - q.From + stepOf(q.sources, q.Span, q.Points) - 1) / stepOf(q.sources, q.Span,
+				q.Points); n > maxSteps {
 				t.Errorf("%q: %d steps", text, n)
 			}
 			if k := a.newAsking(q, 1, 0); strings.ContainsAny(k.cost.Command, "\x00") && !strings.Contains(text, "00") {

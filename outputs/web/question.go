@@ -141,7 +141,8 @@ func (a *Archive) question(form url.Values, now time.Time) (*Question, error) {
 	v := &values{Values: form}
 	v.only(questionFields...)
 	q := &Question{
-		Span: v.span(now), Filter: v.Get("filter"), By: v.Get("by"), Unit: v.choice("unit", "bytes", "packets", "flows"),
+		Span: v.span(now), Filter: v.Get("filter"), By: v.Get("by"),
+		Unit:   v.choice("unit", "bytes", "packets", "flows"),
 		Lines:  int(v.number("lines", usualLines, 1, maxLines)),
 		Peak:   v.choice("peak", "false", "true") == "true",
 		Points: int(v.number("points", usualSteps, 1, maxSteps)),

@@ -168,8 +168,8 @@ func (s *Server) secure(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
 		if !s.guard.hostAllowed(r) {
-			fail(w, http.StatusForbidden, errors.New("the name in the address is not one of this server: use its address, "+
-				"or localhost"))
+			fail(w, http.StatusForbidden, errors.New("the name in the address is not one of this server: use its "+
+				"address, or localhost"))
 			return
 		}
 		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // the one of tests has none
@@ -183,7 +183,7 @@ func (s *Server) api(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		if r.Method == http.MethodGet {
-			http.NewResponseController(w).SetReadDeadline(time.Time{}) // no body: whoever waits for a scan sends nothing
+			http.NewResponseController(w).SetReadDeadline(time.Time{}) // who waits sends nothing
 		}
 		if _, ok := s.guard.user(r); !ok && !route.public {
 			fail(w, http.StatusUnauthorized, errors.New("log in first"))
@@ -272,7 +272,8 @@ func (s *Server) getPage(w http.ResponseWriter, _ *http.Request) {
 	rand.Read(random) // never fails
 	nonce := base64.StdEncoding.EncodeToString(random)
 	w.Header().Set("Content-Security-Policy", fmt.Sprintf("default-src 'none'; script-src 'self'; style-src 'self' "+
-		"'nonce-%s'; img-src 'self' data:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
+		"'nonce-%s'; img-src 'self' data:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; "+
+		"base-uri 'none'",
 		nonce))
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -315,6 +316,7 @@ func (a Access) Addr(listen string) error {
 	if a.required() {
 		return nil
 	}
-	return fmt.Errorf("--listen %s: others than this machine reach that address, which wants --users FILE (flowgraf web "+
-		"user NAME makes its lines), or --proxy-header with --proxy-from; 127.0.0.1 wants neither", listen)
+	return fmt.Errorf("--listen %s: others than this machine reach that address, which wants --users FILE "+
+		"(flowgraf web user NAME makes its lines), or --proxy-header with --proxy-from; 127.0.0.1 wants neither",
+		listen)
 }

@@ -26,7 +26,7 @@ type foundFile struct {
 // dateDirs are the sub-directories that nfcapd's -S makes, in any of its layouts: year,
 // month, day and hour; year, week and day of it; year and day of it; date and hour.
 var dateDirs = regexp.MustCompile(
-	`(?:^|/)(?:\d{4}/\d{2}/\d{2}(?:/\d{2})?|\d{4}/\d{2}/\d(?:/\d{2})?|\d{4}/\d{3}(?:/\d{2})?|\d{4}-\d{2}-\d{2}(?:/\d{2})?)$`)
+	`(?:^|/)(?:\d{4}/\d{2}/\d{2}|\d{4}/\d{2}/\d|\d{4}/\d{3}|\d{4}-\d{2}-\d{2})(?:/\d{2})?$`)
 
 // sourceOf returns the source of a file by its directory below the archive.
 func sourceOf(dir string) string {

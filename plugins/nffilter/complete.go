@@ -17,7 +17,8 @@ type Completion struct {
 func Complete(text string) (list []Completion, from int) {
 	from = strings.LastIndexAny(text, " \t\r\n()[],!&|<>=") + 1
 	begun := strings.ToLower(text[from:])
-	before := strings.FieldsFunc(strings.ToLower(text[:from]), func(r rune) bool { return strings.ContainsRune(" \t\r\n()", r) })
+	before := strings.FieldsFunc(strings.ToLower(text[:from]),
+		func(r rune) bool { return strings.ContainsRune(" \t\r\n()", r) })
 	for _, c := range candidates(before, text[:from]) {
 		if strings.HasPrefix(c.Text, begun) && c.Text != begun {
 			list = append(list, c)

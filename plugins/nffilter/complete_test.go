@@ -10,7 +10,8 @@ import (
 func TestComplete(t *testing.T) {
 	for text, want := range map[string]string{
 		"pro": "proto", "": "src", "src ": "port", "src po": "port", "proto tcp ": "and", "proto tcp and dst n": "net",
-		"next ": "ip", "proto u": "udp", "(proto ud": "udp", "not ": "host", "asa event den": "denied", "src port = ": "",
+		"next ": "ip", "proto u": "udp", "(proto ud": "udp", "not ": "host", "asa event den": "denied", "src port " +
+			"= ": "",
 	} {
 		list, from := Complete(text)
 		found := want == ""

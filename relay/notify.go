@@ -3,6 +3,7 @@ package relay
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/flowgraf/flowgraf/relay/address"
@@ -33,7 +34,37 @@ func (r *Relay) delayed(mail *queue.Mail, waiting []queue.Result, until time.Tim
 			wanted = append(wanted, result)
 		}
 	}
+	if len(wanted) > 0 && !r.warnings.take(mail.From, time.Now()) {
+		r.opts.Monitor.Count(monitor.BouncesWithheld, "rate")
+		return nil
+	}
 	return r.notify(&dsn.Report{Kind: dsn.Delayed, Mail: mail, Results: wanted, Until: until})
+}
+
+// A sender is warned of so many delays an hour: when a smarthost is down, one hears of it,
+// and not once for each mail.
+const (
+	maxWarnings    = 10
+	warningsFor    = time.Hour
+	maxWarnedKnown = 10_000 // senders; then all are forgotten
+)
+
+// warnings counts what each sender was told of delays.
+type warnings struct {
+	sync.Mutex
+	since time.Time
+	sent  map[string]int
+}
+
+// take tells whether a sender may be warned once more.
+func (w *warnings) take(sender string, now time.Time) bool {
+	w.Lock()
+	defer w.Unlock()
+	if w.sent == nil || len(w.sent) >= maxWarnedKnown || now.Sub(w.since) >= warningsFor {
+		w.sent, w.since = map[string]int{}, now
+	}
+	w.sent[sender]++
+	return w.sent[sender] <= maxWarnings
 }
 
 // isAutomatic tells of mail from lists and programs (RFC 2919, RFC 3834), whose senders are

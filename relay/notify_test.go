@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -168,5 +169,38 @@ func TestEximTakesOverNotifications(t *testing.T) {
 	if m.from != "" || len(k.got()) != 1 || opts.Monitor.Total(monitor.Bounced) != 0 {
 		t.Errorf("a notification from %q, %d mails, %d of ours", m.from, len(k.got()),
 			opts.Monitor.Total(monitor.Bounced))
+	}
+}
+
+// A sender of many mails is warned of some delays an hour, and others are not affected.
+func TestWarningsAreFew(t *testing.T) {
+	var w warnings
+	begin := time.Now()
+	count := func(sender string, at time.Time) (sent int) {
+		for range 100 {
+			if w.take(sender, at) {
+				sent++
+			}
+		}
+		return sent
+	}
+	for _, tt := range []struct {
+		sender string
+		after  time.Duration
+		want   int
+	}{
+		{"a@example.com", 0, maxWarnings}, {"a@example.com", 59 * time.Minute, 0}, {"b@example.com", 59 * time.Minute,
+			maxWarnings},
+		{"a@example.com", time.Hour, maxWarnings}, {"b@example.com", time.Hour, maxWarnings},
+	} {
+		if got := count(tt.sender, begin.Add(tt.after)); got != tt.want {
+			t.Errorf("%s after %s: %d warnings, want %d", tt.sender, tt.after, got, tt.want)
+		}
+	}
+	for i := range 2 * maxWarnedKnown {
+		w.take(fmt.Sprint(i, "@example.com"), begin)
+	}
+	if len(w.sent) > maxWarnedKnown {
+		t.Errorf("%d senders are known", len(w.sent))
 	}
 }

@@ -130,6 +130,7 @@ type Relay struct {
 	archiveCopy   string
 	deniedNets    *policy.Networks
 	deniedSenders *policy.Senders
+	warnings      warnings
 
 	hidden string // a sum of what the options do not show: secrets, contents of files
 

@@ -7,6 +7,9 @@ import (
 	"github.com/flowgraf/flowgraf/relay/queue"
 )
 
+// maxDelayed is how many mails are looked at in one go: none is tried meanwhile.
+const maxDelayed = 500
+
 // tellDelays tells senders that their mails wait for longer than Options.DelayAfter.
 func (s *Sender) tellDelays() {
 	if s.opts.DelayAfter == 0 || s.opts.Delayed == nil {
@@ -25,6 +28,9 @@ func (s *Sender) takeDelayed() []*entry {
 	now := time.Now()
 	var old []*entry
 	for _, e := range s.known {
+		if len(old) == maxDelayed {
+			break
+		}
 		if e.index >= 0 && !e.told && now.Sub(e.received) > s.opts.DelayAfter {
 			e.told = true
 			heap.Remove(s.lane(e), e.index)

@@ -204,3 +204,27 @@ func TestWarningsAreFew(t *testing.T) {
 		t.Errorf("%d senders are known", len(w.sent))
 	}
 }
+
+// The sender of a mail that waits hears of it, with the last answer; that of a program's
+// mail does not.
+func TestDelayWarning(t *testing.T) {
+	k := newSink(t, "")
+	k.refuse["later@example.com"] = &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 2, 0},
+		Message: "greylisted"}
+	opts := testOptions(t, k.addr)
+	opts.Delivery.DelayAfter = 3 * time.Second // the first attempt is long over then
+	r := start(t, opts)
+	c := dial(t, r)
+	c.mail("program@example.com", "later@example.com", "Auto-Submitted: auto-generated\r\nSubject: x\r\n\r\n")
+	c.mail("a@example.com", "later@example.com", "Subject: original\r\n\r\n")
+	m := k.await(t, 1)[0]
+	for _, want := range []string{"Subject: Delayed mail", "Action: delayed", "Status: 4.2.0", "Will-Retry-Until: ",
+		"Diagnostic-Code: smtp; 450 4.2.0 greylisted", "Subject: original"} {
+		if !strings.Contains(m.body, want) {
+			t.Errorf("%q is not in the warning:\n%s", want, m.body)
+		}
+	}
+	if m.from != "" || !slices.Equal(m.to, []string{"a@example.com"}) || r.Waiting() < 2 {
+		t.Errorf("the warning has gone from %q to %q, %d wait", m.from, m.to, r.Waiting())
+	}
+}

@@ -1,4 +1,4 @@
-# Targets: build, install, uninstall, deb, deb-test, test, bench, engines, fuzz, lint, deps, notices. See README.md.
+# Targets: build, install, uninstall, deb, deb-test, vet-windows, test, bench, engines, fuzz, lint, deps, notices. See README.md.
 
 GO         ?= go
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -16,7 +16,7 @@ BINARY     ?= ./flowgraf
 # Captured datagrams and nfdump files, with which more tests run.
 export FLOWGRAF_SAMPLES ?= $(abspath ../shared/samples)
 
-.PHONY: build install uninstall deb deb-test test lint bench fuzz deps notices engines packages clean
+.PHONY: build install uninstall deb deb-test test lint vet-windows bench fuzz deps notices engines packages clean
 
 # One static binary, the same from whatever folder it is built in. The licences of what
 # it contains are made first.
@@ -84,6 +84,10 @@ lint:
 	if [ -n "$$unformatted" ]; then echo "not gofmt'd: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+
+# That everything builds for Windows. A cold run takes minutes, so lint does without.
+vet-windows:
+	GOOS=windows $(GO) vet ./cmd/... ./outputs/... ./plugins/... ./relay/...
 
 # Every benchmark of the packages, then flowgraf beside its peers.
 bench:

@@ -290,6 +290,8 @@ type Counts struct {
 
 // Counts returns the counts of all roll-ups, in their order.
 func (s *Set) Counts() []Counts {
+	s.mu.RLock() // no window closes meanwhile
+	defer s.mu.RUnlock()
 	list := make([]Counts, 0, len(s.rollups))
 	for _, r := range s.rollups {
 		r.mu.Lock()

@@ -202,11 +202,13 @@ func feedRandomly(s *Set, tr *traffic, now time.Time, want []sums, take func(*Po
 		}
 		wg.Wait()
 		s.End()
+		wg.Go(func() { s.Counts() }) // as windows close
 		now = now.Add(time.Duration(tr.Int64N(int64(40 * time.Second))))
 		if tr.IntN(50) == 0 {
 			now = now.Add(time.Duration(tr.Int64N(int64(5*time.Hour))) - 2*time.Hour) // the clock is set
 		}
 		s.Close(now, take)
+		wg.Wait()
 	}
 	return now
 }

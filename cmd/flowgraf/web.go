@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -99,6 +100,7 @@ func (o *webOptions) run(ctx context.Context, out, warnings io.Writer, cert, key
 	if err := o.prepare(); err != nil {
 		return usageError{err}
 	}
+	debug.SetGCPercent(dumpGCPercent)
 	logf := func(format string, args ...any) { fmt.Fprintf(warnings, "flowgraf: "+format+"\n", args...) }
 	o.web.Logf, o.web.Version, o.web.Memory = logf, versionString(), int64(o.memory)
 	o.web.Access.Secure = cert != ""

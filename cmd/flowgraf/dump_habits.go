@@ -16,6 +16,7 @@ import (
 	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/outputs/query"
+	"github.com/flowgraf/flowgraf/plugins/nffilter"
 )
 
 // dumpHabits are options of nfdump that scripts have, beside the newer way to say the
@@ -83,11 +84,7 @@ func (h *dumpHabits) apply(o *dumpOptions, flags *pflag.FlagSet, args []string) 
 	case h.bz2:
 		o.compression = "bz2"
 	case flags.Changed("compression") && o.compression == "lzo":
-		at := slices.IndexFunc(args, func(word string) bool {
-			_, _, err := nffile.ParseCompression(word)
-			return err == nil
-		})
-		if at >= 0 {
+		if at := compressionIn(args); at >= 0 {
 			o.compression = args[at]
 			args = slices.Delete(slices.Clone(args), at, at+1)
 		}
@@ -96,6 +93,28 @@ func (h *dumpHabits) apply(o *dumpOptions, flags *pflag.FlagSet, args []string) 
 		o.query.order = "tstart"
 	}
 	return args, nil
+}
+
+// compressionIn returns which of the words is the value of a -z before them, -1 when none is:
+// the name of a compression, or the one word without which the others are a filter.
+func compressionIn(words []string) int {
+	named := slices.IndexFunc(words, func(word string) bool {
+		_, _, err := nffile.ParseCompression(word)
+		return err == nil
+	})
+	isFilter := func(words []string) bool {
+		_, err := nffilter.Parse(strings.Join(words, " "), nffilter.Options{})
+		return len(words) == 0 || err == nil
+	}
+	if named >= 0 || isFilter(words) {
+		return named
+	}
+	for i := range words {
+		if isFilter(slices.Delete(slices.Clone(words), i, i+1)) {
+			return i
+		}
+	}
+	return -1
 }
 
 // run does what takes the place of a list, and says whether there was something.

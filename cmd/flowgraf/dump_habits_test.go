@@ -49,6 +49,12 @@ func TestDumpCompressions(t *testing.T) {
 			t.Errorf("%s: nfdump reads %s", c.args, out)
 		}
 	}
+	for _, words := range []string{"-z gzip", "-z gzip proto tcp", "proto tcp -z gzip"} {
+		args := append([]string{"-r", file, "-w", filepath.Join(t.TempDir(), "new")}, strings.Fields(words)...)
+		if _, err := dumped(t, args...); err == nil || !strings.Contains(err.Error(), `unknown compression "gzip"`) {
+			t.Errorf("%s: %v", words, err)
+		}
+	}
 	if _, err := dumped(t, "-r", file, "-w", filepath.Join(t.TempDir(), "new"), "-y", "-j"); err == nil {
 		t.Error("-y and -j together were taken")
 	}

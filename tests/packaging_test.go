@@ -17,7 +17,7 @@ const packaging = "../cmd/flowgraf/packaging"
 func TestUnits(t *testing.T) {
 	analyze := peers.Path(t, "systemd-analyze")
 	dir := t.TempDir()
-	for _, name := range []string{"flowgraf.service", "flowgraf.socket"} {
+	for _, name := range []string{"flowgraf.service", "flowgraf.socket", "flowgraf-web.service"} {
 		text, err := os.ReadFile(filepath.Join(packaging, name))
 		if err != nil {
 			t.Fatal(err)
@@ -33,9 +33,11 @@ func TestUnits(t *testing.T) {
 			t.Errorf("systemd-analyze %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}
-	service := filepath.Join(dir, "flowgraf.service")
-	run("verify", "--man=no", service, filepath.Join(dir, "flowgraf.socket"))
-	run("security", "--offline=true", "--no-pager", "--threshold=20", service)
+	service, web := filepath.Join(dir, "flowgraf.service"), filepath.Join(dir, "flowgraf-web.service")
+	run("verify", "--man=no", service, web, filepath.Join(dir, "flowgraf.socket"))
+	for _, unit := range []string{service, web} {
+		run("security", "--offline=true", "--no-pager", "--threshold=20", unit)
+	}
 }
 
 // What the packages and the image configure is valid, with its comments taken away too.

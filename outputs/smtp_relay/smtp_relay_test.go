@@ -67,12 +67,9 @@ func (s inboxSession) Data(r io.Reader) error {
 
 func (in *inbox) await(t testing.TB, n int) []*mail.Message {
 	t.Helper()
-	var mails []string
+	var mails []*mail.Message
 	for range 1000 {
-		in.mu.Lock()
-		mails = append(mails[:0], in.mails...)
-		in.mu.Unlock()
-		if len(mails) >= n {
+		if mails = in.all(t); len(mails) >= n {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -80,8 +77,16 @@ func (in *inbox) await(t testing.TB, n int) []*mail.Message {
 	if len(mails) != n {
 		t.Fatalf("%d mails have arrived, want %d", len(mails), n)
 	}
-	out := make([]*mail.Message, n)
-	for i, text := range mails {
+	return mails
+}
+
+// all returns the mails that have arrived until now.
+func (in *inbox) all(t testing.TB) []*mail.Message {
+	t.Helper()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	out := make([]*mail.Message, len(in.mails))
+	for i, text := range in.mails {
 		m, err := mail.ReadMessage(strings.NewReader(text))
 		if err != nil {
 			t.Fatalf("%v in %q", err, text)

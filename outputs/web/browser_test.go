@@ -35,7 +35,7 @@ const patience = 60 * time.Second
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(peers.Path(t, "chromium")),
-		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1440, 1000),
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(browserDir(t)), chromedp.WindowSize(1440, 1000),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"),
@@ -48,6 +48,23 @@ func newBrowser(t *testing.T) *browser {
 	chromedp.ListenTarget(ctx, b.listen)
 	must(t, chromedp.Run(ctx, log.Enable(), runtime.Enable()))
 	return b
+}
+
+// browserDir is where a browser keeps what it keeps. It goes when the last of the browser's
+// processes has ended, which may be a moment after the first.
+func browserDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "browser")
+	must(t, err)
+	t.Cleanup(func() {
+		for end := time.Now().Add(patience); os.RemoveAll(dir) != nil; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Errorf("%s cannot be removed", dir)
+				return
+			}
+		}
+	})
+	return dir
 }
 
 // listen keeps what the browser complains about: errors of scripts, and of the page's policy.
@@ -156,8 +173,8 @@ func (b *browser) pick(label, value string) {
 	b.t.Helper()
 	element := fmt.Sprintf(`document.querySelector('select[aria-label=%q]')`, label)
 	b.wait(label+" "+value, fmt.Sprintf(`%s && [...%s.options].some(o => o.value === %q)`, element, element, value))
-	eval[bool](b, fmt.Sprintf(`(e => { e.value = %q; e.dispatchEvent(new Event("change", {bubbles: true})); return
-		true })(%s)`,
+	eval[bool](b, fmt.Sprintf(`(e => { e.value = %q; e.dispatchEvent(new Event("change", {bubbles: true}));
+		return true })(%s)`,
 		value, element))
 }
 
@@ -223,8 +240,8 @@ func TestBrowserPages(t *testing.T) {
 		{"overview", "", charts(12) + ` && document.querySelector("tr.total")`},
 		{"explorer", "", charts(1) + ` && document.querySelector("tr.total")`},
 		{"explorer", "v=1&filter=proto+tcp&by=srcip&tab=ranking&stat=dstip,dstport",
-			charts(1) + ` && document.querySelectorAll(".ranking").length === 2 && document.querySelectorAll(".lines
-				tbody tr").length === 11`},
+			charts(1) + ` && document.querySelectorAll(".ranking").length === 2 && 
+				document.querySelectorAll(".lines tbody tr").length === 11`},
 		{"explorer", "v=1&by=srcas,dstas&chart=sankey&tab=flows",
 			charts(1) + ` && document.querySelectorAll(".rows tbody tr").length > 10`},
 		{"explorer", "v=1&by=dstport,proto&chart=heat&tab=statistics", charts(1)},
@@ -291,10 +308,10 @@ func TestBrowserExplorer(t *testing.T) {
 	b.write(".cm-content", 0, "rt 443")
 	b.wait("no mistake", `!document.querySelector(".mistake") && !`+button("run")+".disabled")
 	b.click("run", button("run"))
-	b.wait("the filter in the address", `new URLSearchParams(location.hash.split("?")[1]).get("filter") === "proto
-		tcp and dst port 443"`)
-	b.wait("the command", `document.querySelector(".command code")?.textContent.endsWith("'proto tcp and dst port
-		443'")`)
+	b.wait("the filter in the address", `new URLSearchParams(location.hash.split("?")[1]).get("filter") ===
+		"proto tcp and dst port 443"`)
+	b.wait("the command", `document.querySelector(".command code")?.textContent.endsWith(
+		"'proto tcp and dst port 443'")`)
 	b.wait("what it cost", `document.querySelector(".costs").textContent.includes("match")`)
 
 	b.pick("add a key", "srcip")

@@ -111,6 +111,28 @@ func TestSocketsOutliveTheirOwner(t *testing.T) {
 	}
 }
 
+// A helper that ends late leaves the next one alone: a connection lives through restarts in
+// quick succession.
+func TestRestartsInQuickSuccession(t *testing.T) {
+	dir := t.TempDir()
+	c, s := pair(t)
+	sockets := []Socket{{s, nil}}
+	for i := range 100 {
+		if err := Keep(dir, helper(), time.Minute, sockets); err != nil {
+			t.Fatal(err)
+		}
+		Close(sockets)
+		var err error
+		if sockets, err = Take(dir); err != nil || len(sockets) != 1 {
+			t.Fatalf("restart %d: %d connections, %v", i, len(sockets), err)
+		}
+	}
+	Close(sockets)
+	if b, err := io.ReadAll(c); len(b) != 0 || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
 // gone waits until the helper has removed its socket, which is the last that it does.
 func gone(t *testing.T, dir string) {
 	t.Helper()

@@ -30,8 +30,21 @@ const (
 // listening socket and then the kept ones, in the order of Notes.
 type orders struct {
 	Path     string // of the listening socket
+	Inode    uint64 // of that name: a later helper's may have taken its place
 	Patience time.Duration
 	Notes    [][]byte
+}
+
+// inode returns the number of the file of a name, 0 where there is none.
+func inode(path string) uint64 {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return 0
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(stat.Ino)
+	}
+	return 0
 }
 
 // Keep starts command, a program and its arguments that call Run, and gives it the
@@ -48,7 +61,8 @@ func Keep(dir string, command []string, patience time.Duration, sockets []Socket
 	}
 	defer l.Close()
 	l.SetUnlinkOnClose(false)
-	if err := start(l, command, &orders{Path: path, Patience: patience}, sockets); err != nil {
+	o := orders{Path: path, Inode: inode(path), Patience: patience}
+	if err := start(l, command, &o, sockets); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
 	return nil
@@ -103,7 +117,6 @@ func Run(stdin io.Reader) error {
 	for i, note := range o.Notes {
 		sockets = append(sockets, Socket{os.NewFile(uintptr(firstFile+1+i), "kept"), note})
 	}
-	defer os.Remove(o.Path)
 	l, err := net.FileListener(os.NewFile(firstFile, o.Path))
 	if err != nil {
 		return err
@@ -117,6 +130,9 @@ func Run(stdin io.Reader) error {
 	for len(sockets) > 0 {
 		c, err := l.Accept()
 		if err != nil { // the time is over
+			if inode(o.Path) == o.Inode {
+				os.Remove(o.Path)
+			}
 			End(sockets)
 			return nil
 		}
@@ -141,8 +157,10 @@ func give(c *net.UnixConn, sockets []Socket) int {
 		if _, _, err := c.WriteMsgUnix(head, rights, nil); err != nil {
 			return i
 		}
-		if _, err := c.Write(s.Note); err != nil {
-			return i
+		if len(s.Note) > 0 { // else who takes it may be gone already
+			if _, err := c.Write(s.Note); err != nil {
+				return i
+			}
 		}
 		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
 			return i
@@ -153,9 +171,11 @@ func give(c *net.UnixConn, sockets []Socket) int {
 
 // Take fetches the sockets that a helper process has kept for a directory that the caller
 // has locked; none when there is no such process. Behind an error are those that came
-// before it.
+// before it. It removes the helper's name, which the helper must not: it may get to that
+// only when a later one has the name.
 func Take(dir string) (sockets []Socket, err error) {
-	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: filepath.Join(dir, socketName), Net: "unix"})
+	path := filepath.Join(dir, socketName)
+	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, nil
 	}
@@ -179,7 +199,7 @@ func Take(dir string) (sockets []Socket, err error) {
 			return sockets, err
 		}
 	}
-	return sockets, nil
+	return sockets, os.Remove(path)
 }
 
 // receive reads one socket and its note.

@@ -42,9 +42,9 @@ are greeted (EHLO), which --offline leaves out. --send-test sends one mail by th
 their logins. Nothing else is sent.
 
 It ends with 0 when all is well, or but for warnings; with 1 when a port or a
-directory is not to be had, or the test mail is not taken; with 2 when the configuration is wrong. Run it as the user that the agent
-runs as, and while the agent is stopped: a running agent holds its ports, spool
-and archive.`,
+directory is not to be had, or the test mail is not taken; with 2 when the
+configuration is wrong. Run it as the user that the agent runs as, and while the
+agent is stopped: a running agent holds its ports, spool and archive.`,
 		Example: `  flowgraf check --config telegraf.conf
   flowgraf check --config telegraf.conf --send-test noc@example.com`,
 		Args: cobra.NoArgs,

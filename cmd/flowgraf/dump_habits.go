@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,7 +26,6 @@ type dumpHabits struct {
 	version, gnuplot, sorted bool
 	lz4, bz2                 bool
 	ident, recompress        string
-	refused                  map[string]*string
 }
 
 // refusedHabits are options of nfdump that are not here, and what to do instead.
@@ -48,10 +48,9 @@ func (h *dumpHabits) addFlags(cmd *cobra.Command) {
 	f.BoolVarP(&h.sorted, "sorted", "m", false, "as -O tstart")
 	f.BoolVarP(&h.lz4, "lz4", "y", false, "as -z lz4")
 	f.BoolVarP(&h.bz2, "bz2", "j", false, "as -z bz2")
-	h.refused = map[string]*string{}
 	for letter := range refusedHabits {
 		long := "nfdump-" + letter
-		h.refused[letter] = f.StringP(long, letter, "", "")
+		f.StringP(long, letter, "", "")
 		f.MarkHidden(long)
 	}
 	for _, name := range []string{"sorted", "lz4", "bz2"} {
@@ -66,14 +65,14 @@ func (h *dumpHabits) addFlags(cmd *cobra.Command) {
 // apply sets what the options are short for, and returns the words that are not the value
 // of -z, which may stand behind it as a word of its own.
 func (h *dumpHabits) apply(o *dumpOptions, flags *pflag.FlagSet, args []string) ([]string, error) {
-	for _, letter := range slices.Sorted(func(yield func(string) bool) {
-		flags.Visit(func(f *pflag.Flag) {
-			if _, refused := h.refused[f.Shorthand]; refused {
-				yield(f.Shorthand)
-			}
-		})
-	}) {
-		return args, fmt.Errorf("-%s of nfdump: %s", letter, refusedHabits[letter])
+	var refused error
+	flags.Visit(func(f *pflag.Flag) {
+		if why := refusedHabits[f.Shorthand]; why != "" {
+			refused = fmt.Errorf("-%s of nfdump: %s", f.Shorthand, why)
+		}
+	})
+	if refused != nil {
+		return args, refused
 	}
 	if flags.Changed("aggregate-by") && o.query.keys == "" {
 		return args, errors.New("-A: expected keys, as in -A srcip4/24,dstport, or -a for connections")
@@ -109,8 +108,8 @@ func compressionIn(words []string) int {
 	if named >= 0 || isFilter(words) {
 		return named
 	}
-	for i := range words {
-		if isFilter(slices.Delete(slices.Clone(words), i, i+1)) {
+	for i, word := range words {
+		if !strings.Contains(word, " ") && isFilter(slices.Delete(slices.Clone(words), i, i+1)) {
 			return i
 		}
 	}
@@ -128,13 +127,10 @@ func (h *dumpHabits) run(ctx context.Context, out io.Writer, o *dumpOptions, fil
 	return false, nil
 }
 
-// compressions are nfdump's numbers of them.
-var compressions = []string{"none", "lzo", "bz2", "lz4", "zstd"}
-
 // rewrite gives files another ident, or compresses them anew, where they are.
 func (h *dumpHabits) rewrite(ctx context.Context, out io.Writer, o *dumpOptions, files []string) error {
 	opt := nffile.Options{Extended: true, Ident: h.ident}
-	if h.ident != "" && o.files.Range != "" {
+	if h.ident != "" && len(files) != 1 {
 		return errors.New("-i: expected one file, named with -r")
 	}
 	if err := nffile.CheckIdent(h.ident); err != nil {
@@ -152,8 +148,8 @@ func (h *dumpHabits) rewrite(ctx context.Context, out io.Writer, o *dumpOptions,
 		f.Close()
 		if h.recompress != "" {
 			name := h.recompress
-			if i := strings.Index("01234", name); len(name) == 1 && i >= 0 {
-				name = compressions[i]
+			if n, err := strconv.ParseUint(name, 10, 8); err == nil { // nfdump's numbers are those of the files
+				name = nffile.Compression(n).String()
 			}
 			if opt.Compression, opt.Level, err = nffile.ParseCompression(name); err != nil {
 				return fmt.Errorf("-J: %w", err)

@@ -55,6 +55,10 @@ func TestDumpCompressions(t *testing.T) {
 			t.Errorf("%s: %v", words, err)
 		}
 	}
+	_, err := dumped(t, "-r", file, "-w", filepath.Join(t.TempDir(), "new"), "-z", "prot tcp")
+	if err == nil || strings.Contains(err.Error(), "compression") {
+		t.Errorf("a wrong filter behind -z: %v", err)
+	}
 	if _, err := dumped(t, "-r", file, "-w", filepath.Join(t.TempDir(), "new"), "-y", "-j"); err == nil {
 		t.Error("-y and -j together were taken")
 	}

@@ -105,6 +105,9 @@ func columns(fields ...flow.Field) []nffile.Column {
 	return list
 }
 
+// macs are those of both ends, before and behind the exporter.
+var macs = columns(flow.InSrcMAC, flow.OutDstMAC, flow.InDstMAC, flow.OutSrcMAC)
+
 // elements are their names in nfdump, of which the first is the usual one, their titles,
 // and the columns whose values they are.
 var elements = [numElements]struct {
@@ -149,7 +152,7 @@ var elements = [numElements]struct {
 	DstMAC:            {[]string{"dstmac"}, "Dst Mac", columns(flow.InDstMAC, flow.OutDstMAC)},
 	InMAC:             {[]string{"inmac"}, "In Mac", columns(flow.InSrcMAC, flow.InDstMAC)},
 	OutMAC:            {[]string{"outmac"}, "Out Mac", columns(flow.OutSrcMAC, flow.OutDstMAC)},
-	MAC:               {[]string{"mac"}, "Mac Addr", columns(flow.InSrcMAC, flow.OutDstMAC, flow.InDstMAC, flow.OutSrcMAC)},
+	MAC:               {[]string{"mac"}, "Mac Addr", macs},
 	MPLS1:             {[]string{"mpls1"}, " MPLS lab 1", []nffile.Column{nffile.MPLSLabel}},
 	MPLS2:             {[]string{"mpls2"}, " MPLS lab 2", []nffile.Column{nffile.MPLSLabel + 1}},
 	MPLS3:             {[]string{"mpls3"}, " MPLS lab 3", []nffile.Column{nffile.MPLSLabel + 2}},

@@ -12,8 +12,13 @@ import (
 
 // The words of a row that are the group's own.
 const (
-	ownPlace = iota // of the first flow, times two, plus 1 where it goes from the key's destination to its source
-	ownMore         // where its first flow is on a shelf; or the bits of its source's network, and from bit 8 its destination's
+	// ownPlace is that of the first flow, times two, plus 1 where it goes from the key's
+	// destination to its source.
+	ownPlace = iota
+
+	// ownMore is where its first flow is on a shelf; or the bits of its source's network,
+	// and from bit 8 its destination's.
+	ownMore
 )
 
 // groups sums flows up by the keys of an Aggregation.

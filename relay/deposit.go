@@ -72,7 +72,6 @@ func (r *Relay) Deposit(from string, to []string, body []byte) (id string, refus
 	}
 	r.opts.Monitor.Count(monitor.Accepted, "")
 	maillog.Arrived(r.opts.Monitor, &maillog.Arrival{ID: env.ID, From: sender.String(), To: env.To, Protocol: "local",
-		Size: len(prepared)})
-	maillog.Named(r.opts.Monitor, env.ID, messageID(prepared))
+		Size: len(prepared), MessageID: message.ID(prepared)})
 	return env.ID, refused, nil
 }

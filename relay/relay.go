@@ -456,7 +456,6 @@ func (r *Relay) Submit(env *queue.Envelope, body []byte) error {
 	if err := r.queue.Add(env, body); err != nil {
 		return err
 	}
-	maillog.Named(r.opts.Monitor, env.ID, messageID(body))
 	r.sender.Add(env)
 	return nil
 }
@@ -470,19 +469,9 @@ func (r *Relay) Hold(env *queue.Envelope, body []byte) error {
 	}
 	maillog.Arrived(r.opts.Monitor, &maillog.Arrival{
 		ID: env.ID, From: env.From, To: env.To, Protocol: env.Origin, Size: len(body),
+		MessageID: message.ID(body),
 	})
-	maillog.Named(r.opts.Monitor, env.ID, messageID(body))
 	return nil
-}
-
-// messageID gives a mail's Message-ID, "" without one.
-func messageID(body []byte) string {
-	for field := range message.Fields(body) {
-		if message.Is(field, "message-id") {
-			return string(message.Value(field))
-		}
-	}
-	return ""
 }
 
 // Release begins to deliver a mail that Hold has stored.

@@ -14,7 +14,6 @@ type Step string
 // The steps.
 const (
 	StepArrived   Step = "arrived"
-	StepMessage   Step = "message"
 	StepDelivered Step = "delivered"
 	StepDeferred  Step = "deferred"
 	StepFailed    Step = "failed"
@@ -25,8 +24,7 @@ const (
 
 // signs are those behind the id.
 var signs = map[string]Step{
-	"<=": StepArrived, "=>": StepDelivered, "==": StepDeferred, "**": StepFailed, "message": StepMessage,
-	"completed": StepCompleted,
+	"<=": StepArrived, "=>": StepDelivered, "==": StepDeferred, "**": StepFailed, "completed": StepCompleted,
 }
 
 // Entry is a line of the log, taken apart. What the line does not tell is zero.
@@ -113,8 +111,6 @@ func (e *Entry) who(rest string) string {
 		if word != "<>" {
 			e.From = word
 		}
-	case StepMessage:
-		e.MessageID = word
 	case StepCompleted:
 		return rest
 	default:
@@ -186,6 +182,8 @@ func (e *Entry) word(key, value string) {
 		e.TLS = value
 	case "R":
 		e.About = value
+	case "M":
+		e.MessageID = value
 	case "S":
 		e.Size, _ = strconv.Atoi(value)
 	case "C":

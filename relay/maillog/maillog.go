@@ -3,8 +3,7 @@
 // then words of the form K=value. An administrator follows a mail by its id, and finds
 // it by sender, recipient, client or server:
 //
-//	ID <= sender H=name [address] P=esmtps A=user S=octets for r1 r2 C="250 …" T=0.004s
-//	ID message <Message-ID of the header>
+//	ID <= sender H=name [address] P=esmtps A=user S=octets M=<id@host> for r1 r2 C="250 …" T=0.004s
 //	ID => recipient F=<sender> H=host [address] X=TLS S=octets C="250 …" QT=1.2s DT=0.3s
 //	ID == recipient F=<sender> H=host [address] C="451 …" QT=… DT=… N=<time of the next try>
 //	ID ** recipient F=<sender> H=host [address] C="550 …" QT=… DT=…
@@ -12,8 +11,8 @@
 //	ID completed QT=1.2s
 //	refused RCPT H=name [address] F=<sender> T=<recipient> C="550 …"
 //
-// QT is the time since the mail was taken, DT that of the attempt, both in seconds.
-// What a peer has said stands in quotes, without control characters, and is cut at a
+// M is the header's Message-ID, unless it is one of ours, which holds the id. QT is the
+// time since the mail was taken, DT that of the attempt, both in seconds. What a peer has said stands in quotes, without control characters, and is cut at a
 // bound. The package knows no protocol and decides nothing; secrets are never given to
 // it.
 package maillog
@@ -49,6 +48,8 @@ type Arrival struct {
 	Protocol, User string
 	// Size is in octets.
 	Size int
+	// MessageID is the header's, "" without one. One that holds ID is ours, and not told.
+	MessageID string
 	// Answer is ours.
 	Answer string
 	// Took is the time from MAIL to the answer.
@@ -63,20 +64,13 @@ func Arrived(mon *monitor.Monitor, a *Arrival) {
 	l.word("P", a.Protocol)
 	l.text("A", a.User)
 	l.size(a.Size)
+	if !strings.Contains(a.MessageID, a.ID) {
+		l.word("M", a.MessageID)
+	}
 	l.recipients(a.To)
 	l.text("C", a.Answer)
 	l.seconds("T", a.Took)
 	l.log(mon)
-}
-
-// Named tells the Message-ID of a mail that was stored. One that holds the id is ours, and
-// tells nothing more.
-func Named(mon *monitor.Monitor, id, messageID string) {
-	if messageID != "" && !strings.Contains(messageID, id) {
-		var l line
-		l.mail(id, "message", clean(messageID))
-		l.log(mon)
-	}
 }
 
 // Refusal is a client, a command or a mail that was not taken.

@@ -182,7 +182,7 @@ func (m *Summary) count(table int, name string, octets int) {
 
 // addToHour counts in the hour of a line.
 func (m *Summary) addToHour(e *Entry) {
-	if e.Step == StepMessage || e.Step == StepCompleted {
+	if e.Step == StepCompleted {
 		return
 	}
 	if m.hours == nil {

@@ -102,6 +102,16 @@ func Value(field []byte) []byte {
 	return bytes.TrimSpace(value)
 }
 
+// ID returns a mail's Message-ID, as it stands in the header, "" without one.
+func ID(m []byte) string {
+	for field := range Fields(m) {
+		if Is(field, "message-id") {
+			return string(Value(field))
+		}
+	}
+	return ""
+}
+
 // HasLongLine tells whether a line is longer than MaxLine.
 func HasLongLine(b []byte) bool {
 	for len(b) > MaxLine {

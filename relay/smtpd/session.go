@@ -176,6 +176,7 @@ func (s *session) accept(b *body) error {
 	maillog.Arrived(opts.Monitor, &maillog.Arrival{
 		ID: env.ID, From: s.from.String(), To: s.to, Client: s.conn.peer(), Protocol: trace.protocol, User: s.conn.user,
 		Size: len(b.octets), Answer: "250 2.0.0 OK id=" + env.ID, Took: time.Since(s.conn.trans.began),
+		MessageID: message.ID(edited),
 	})
 	return reply(250, smtp.EnhancedCode{2, 0, 0}, "OK id=%s", env.ID)
 }

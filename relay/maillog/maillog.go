@@ -12,7 +12,8 @@
 //	refused RCPT H=name [address] F=<sender> T=<recipient> C="550 …"
 //
 // M is the header's Message-ID, unless it is one of ours, which holds the id. QT is the
-// time since the mail was taken, DT that of the attempt, both in seconds. What a peer has said stands in quotes, without control characters, and is cut at a
+// time since the mail was taken, DT that of the attempt, both in seconds.
+// What a peer has said stands in quotes, without control characters, and is cut at a
 // bound. The package knows no protocol and decides nothing; secrets are never given to
 // it.
 package maillog

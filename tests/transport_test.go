@@ -68,8 +68,8 @@ const edgeConfig = `
   directory = "{{ .Dir }}/archive"
 `
 
-// workerConfig takes datagrams out of the stream.
-const workerConfig = `
+// fromStream takes datagrams out of the stream.
+const fromStream = `
 [agent]
   flush_interval = "100ms"
   omit_hostname = true
@@ -80,7 +80,10 @@ const workerConfig = `
   jetstream_stream = "FLOWS"
   queue_group = "workers"
   data_format = "influx"
-[[inputs.internal]]
+`
+
+// workerConfig keeps the flows of what comes out of the stream.
+const workerConfig = fromStream + `[[inputs.internal]]
   interval = "200ms"
 [[outputs.nfdump]]
   directory = "{{ .Dir }}/archive"
@@ -192,18 +195,7 @@ func TestWorkersOfAStream(t *testing.T) {
 }
 
 // summingConfig makes roll-ups of what comes out of the stream.
-const summingConfig = `
-[agent]
-  flush_interval = "100ms"
-  omit_hostname = true
-[[inputs.nats_consumer]]
-  servers = ["{{ .NATS }}"]
-  subjects = []
-  jetstream_subjects = ["flows"]
-  jetstream_stream = "FLOWS"
-  queue_group = "workers"
-  data_format = "influx"
-[[processors.netflow]]
+const summingConfig = fromStream + `[[processors.netflow]]
   metrics = ["exporters"]
   exporters_interval = "1s"
   [[processors.netflow.rollup]]

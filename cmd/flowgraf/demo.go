@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"net/smtp"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -214,7 +215,13 @@ func (d *demo) ready() bool {
 	if err != nil {
 		return false
 	}
-	conn.Close()
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Second))
+	mail, err := smtp.NewClient(conn, "localhost")
+	if err != nil {
+		return false
+	}
+	mail.Quit() // whatever it says to that
 	udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(d.flowAddr))
 	if err == nil {
 		udp.Close()

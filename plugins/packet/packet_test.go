@@ -122,7 +122,7 @@ func TestDissect(t *testing.T) {
 		for n := range c.packet { // cut at every length
 			Dissect(&flow.Record{}, &flow.Sample{}, c.protocol, c.packet[:n:n])
 		}
-		if n := testing.AllocsPerRun(10, func() { Dissect(&r, &p, c.protocol, c.packet) }); n != 0 {
+		if n := testing.AllocsPerRun(1000, func() { Dissect(&r, &p, c.protocol, c.packet) }); n != 0 {
 			t.Errorf("%s: %v allocations", c.name, n)
 		}
 	}

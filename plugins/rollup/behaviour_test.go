@@ -387,7 +387,7 @@ func TestNoAllocations(t *testing.T) {
 		f.Flush()
 		s.End()
 	}
-	if n := testing.AllocsPerRun(10, run); n > 0 {
+	if n := testing.AllocsPerRun(100, run); n > 0 {
 		t.Errorf("%v allocations for 1,000 flows", n)
 	}
 }

@@ -2,10 +2,12 @@ package smtpd
 
 import (
 	"fmt"
+	"net"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/flowgraf/flowgraf/relay/message"
 	"github.com/flowgraf/flowgraf/relay/monitor"
@@ -213,5 +215,31 @@ func TestHeaderSize(t *testing.T) {
 				t.Errorf("%s%+d: %d mails taken", way, extra, n)
 			}
 		}
+	}
+}
+
+// A client that only looks whether the port is open, and resets the connection, is no line.
+func TestResetsAreNotLogged(t *testing.T) {
+	log := &journal{}
+	s, _ := serve(t, func(o *Options) { o.Monitor = monitor.New(log, nil) })
+	for range 20 {
+		p := dial(t, s)
+		if _, err := p.r.Peek(1); err != nil { // its session has begun
+			t.Fatal(err)
+		}
+		if err := p.Conn.(*net.TCPConn).SetLinger(0); err != nil {
+			t.Fatal(err)
+		}
+		p.Close()
+	}
+	open := func() (n int) { s.each(func(*conn) { n++ }); return n }
+	for deadline := time.Now().Add(20 * time.Second); open() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("connections that are reset stay")
+		}
+	}
+	s.Stop()
+	if text := log.text(); text != "" {
+		t.Errorf("logged:\n%s", text)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -506,11 +507,22 @@ func remoteAddr(nc net.Conn) netip.Addr {
 	return ap.Addr().Unmap().WithZone("")
 }
 
-// errorLog takes what go-smtp logs: panics and failed accepts.
+// errorLog takes what go-smtp logs: panics, failed accepts, and what ended a connection. A
+// client that goes away, as what only looks whether the port is open does, is no fault.
 type errorLog struct{ srv *Server }
 
 func (l errorLog) Printf(format string, v ...any) {
+	if slices.ContainsFunc(v, goneAway) {
+		l.srv.options().Monitor.Debugf("mail listener: %q", fmt.Sprintf(format, v...))
+		return
+	}
 	l.srv.options().Monitor.LimitedWarnf("smtp", "mail listener: %q", fmt.Sprintf(format, v...))
+}
+
+// goneAway says whether a value is the error of a connection that its client has ended.
+func goneAway(v any) bool {
+	err, ok := v.(error)
+	return ok && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed))
 }
 
 func (l errorLog) Println(v ...any) {

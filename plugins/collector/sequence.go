@@ -295,3 +295,36 @@ func (s *sequence) near(seq uint32) bool {
 	step := int32(seq - s.last)
 	return s.known && step >= 0 && step < 1<<16
 }
+
+// end ends a datagram: its sequence number is checked once its records are decoded.
+func (d *Decoder) end(m *message) {
+	if d.batch == nil {
+		d.checkSequence(m)
+		return
+	}
+	d.batch.ended = append(d.batch.ended, m)
+}
+
+// checkSequence compares the sequence number of a datagram, whose records are decoded,
+// with what the exporter has sent before.
+func (d *Decoder) checkSequence(m *message) {
+	dom := m.dom
+	if dom.key.version == flow.IPFIX {
+		dom.exporter.known.flows.Add(uint64(m.flows))
+	}
+	if d.opt.TemplatesOnly || m.past {
+		return
+	}
+	if dom.key.version == flow.V1 { // which has no sequence numbers
+		return
+	}
+	s, stats := dom.sequence(m), &dom.stats
+	switch dom.key.version {
+	case flow.V5, flow.V7:
+		s.take(stats, m.sequence, sent{flows: m.announced})
+	case flow.V9, flow.IPFIX:
+		s.take(stats, m.sequence, sent{m.flows, m.options, m.templates, m.unsure})
+	case flow.SFlow:
+		s.datagrams(stats, m.sequence)
+	}
+}

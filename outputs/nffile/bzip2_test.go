@@ -60,7 +60,7 @@ func bzip2Data(t testing.TB) [][]byte {
 func TestBZ2(t *testing.T) {
 	var u unpacker
 	for i, data := range bzip2Data(t) {
-		for _, level := range []int{1, 2, 9} {
+		for _, level := range []int{1, 9} {
 			if got := bzip2Compare(t, &u, bzip2Stream(t, data, level)); !bytes.Equal(got, data) {
 				t.Errorf("text %d with level %d is not itself again", i, level)
 			}
@@ -85,7 +85,7 @@ func TestBZ2Damage(t *testing.T) {
 	texts := bzip2Data(t)
 	for _, data := range [][]byte{texts[1], texts[3], texts[5], texts[9], texts[10][:20000]} {
 		stream := bzip2Stream(t, data, 1)
-		for range 300 {
+		for range 100 {
 			if n := rng.IntN(len(stream)); bzip2Compare(t, &u, stream[:n]) != nil {
 				t.Errorf("%d of %d bytes are enough", n, len(stream))
 			}

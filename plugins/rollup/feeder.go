@@ -30,6 +30,8 @@ type value struct {
 type scratch struct {
 	cells  [aggregate.Batch]aggregate.Cell
 	missed [aggregate.Batch]uint8
+
+	touched uint64
 }
 
 // lane is the flows of a feeder that a roll-up takes: their keys, and numbers in values.
@@ -39,6 +41,7 @@ type lane struct {
 	keys   []uint64
 	values [aggregate.Batch]uint8
 	n      int
+	tagged uint64 // which tags any of them has
 	twins  uint64
 
 	// The numbers of texts, of this round.
@@ -126,6 +129,7 @@ func (l *lane) add(r *flow.Record, number uint8, twin bool) {
 			key[0] |= 1 << i
 		}
 	}
+	l.tagged |= key[0]
 	l.values[l.n] = number
 	l.n++
 }
@@ -189,8 +193,10 @@ func (l *lane) flush(f *Feeder) {
 		for i := range l.n {
 			r.spread(l.keys[i*r.words:(i+1)*r.words], &f.values[l.values[i]])
 		}
+	} else if w := r.windows[len(r.windows)-1]; l.tagged != 0 {
+		w.addAll(l, f)
 	} else if l.n > 0 {
-		r.windows[len(r.windows)-1].addAll(l, f)
+		w.addUntagged(l, f)
 	}
-	l.n = 0
+	l.n, l.tagged = 0, 0
 }

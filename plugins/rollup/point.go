@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/axiomhq/hyperloglog"
-
 	"github.com/flowgraf/flowgraf/plugins/aggregate"
 )
 
@@ -32,7 +30,7 @@ type Point struct {
 	Bounded                    bool   // there were more than MaxSeries: see Error
 	Error                      uint64 // how much of Other may be of this series at most, of what counts for the rank
 
-	sources, destinations *hyperloglog.Sketch // nil: Sources is 0, or the hash of the only one
+	sources, destinations *registers // nil: Sources is 0, or the hash of the only one
 }
 
 // hold is by how much a series must be heavier than one that was told of the last time,
@@ -221,36 +219,16 @@ func (w *window) addRow(p *Point, r *aggregate.Row) {
 		p.Smallest, p.Largest, p.Sized = smallest, max(p.Largest, r.Own[ownLargest]), true
 	}
 	if w.Distinct {
-		w.addAddresses(&p.sources, &p.Sources, r.Own[ownSources:])
-		w.addAddresses(&p.destinations, &p.Destinations, r.Own[ownDestinations:])
+		w.addresses.addTo(&p.sources, &p.Sources, r.Own[ownSources:ownSources+2])
+		w.addresses.addTo(&p.destinations, &p.Destinations, r.Own[ownDestinations:ownDestinations+2])
 	}
-}
-
-// addAddresses adds the addresses of a row to those of a point: one is only noted by its
-// hash, in what will be their number.
-func (w *window) addAddresses(s **hyperloglog.Sketch, one *uint64, words []uint64) {
-	switch {
-	case words[1] == 0 && (words[0] == 0 || *s == nil && (*one == 0 || *one == words[0])):
-		*one = max(*one, words[0])
-		return
-	case *s == nil:
-		*s = newSketch()
-		if *one != 0 {
-			(*s).InsertHash(*one)
-		}
-	}
-	if words[1] == 0 {
-		(*s).InsertHash(words[0])
-		return
-	}
-	_ = (*s).Merge(w.sketches[words[1]-1]) // the precisions are the same
 }
 
 // estimate makes numbers of the addresses.
 func (p *Point) estimate() {
-	number := func(s *hyperloglog.Sketch, one uint64) uint64 {
-		if s != nil {
-			return s.Estimate()
+	number := func(r *registers, one uint64) uint64 {
+		if r != nil {
+			return r.estimate()
 		}
 		return min(one, 1)
 	}

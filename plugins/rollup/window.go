@@ -3,8 +3,6 @@ package rollup
 import (
 	"time"
 
-	"github.com/axiomhq/hyperloglog"
-
 	"github.com/flowgraf/flowgraf/plugins/aggregate"
 )
 
@@ -17,7 +15,7 @@ type window struct {
 	number     uint64    // the round in which it began
 	told       time.Time // when it began, and no other window did, also when the clock was set back
 	table      *aggregate.Table
-	sketches   []*hyperloglog.Sketch
+	addresses  sketches
 	evicted    uint64
 }
 
@@ -28,7 +26,7 @@ const (
 	ownLargest         // bytes of a flow, scaled
 	ownSmallest        // likewise, all bits turned
 	ownError           // how much may be missing, of what counts for the rank
-	ownSources         // hash of the first address, then number of the sketch, plus one
+	ownSources         // a set of addresses: see sketches
 	_
 	ownDestinations // likewise
 	_
@@ -37,10 +35,6 @@ const (
 
 // plainWords are the words of a window that counts no addresses.
 const plainWords = ownSources
-
-// precision of the sketches: 1,024 registers of a byte, so that the standard error is
-// 1.04/sqrt(1024), 3.3 % (Flajolet, Fusy, Gandouet, Meunier: HyperLogLog, 2007).
-const precision = 10
 
 // newWindow returns a window that begins at a time, to the end of the interval.
 func (r *rollup) newWindow(begin time.Time) *window {
@@ -59,6 +53,9 @@ func (r *rollup) newWindow(begin time.Time) *window {
 func (w *window) addAll(l *lane, f *Feeder) {
 	cells, missed := f.scratch.cells[:l.n], 0
 	w.table.Locate(l.keys[:l.n*w.words], cells)
+	if w.Distinct {
+		w.warm(l, f, cells)
+	}
 	full := w.table.Len() >= w.MaxSeries
 	for i, c := range cells {
 		v := &f.values[l.values[i]]
@@ -77,6 +74,29 @@ func (w *window) addAll(l *lane, f *Feeder) {
 	}
 }
 
+// addUntagged is addAll for flows of which none has a tag: they are of one series.
+func (w *window) addUntagged(l *lane, f *Feeder) {
+	c := w.cell(l.keys[:w.words])
+	for _, number := range l.values[:l.n] {
+		v := &f.values[number]
+		if v.last < w.since {
+			w.counts.Late++
+		}
+		w.add(c, v)
+	}
+}
+
+// warm reads what adding flows to cells will read, so that the processor need not wait for
+// one to ask for the next.
+func (w *window) warm(l *lane, f *Feeder, cells []aggregate.Cell) {
+	touched := f.scratch.touched
+	for i, c := range cells {
+		v, own := &f.values[l.values[i]], w.table.Own(c)
+		touched ^= w.addresses.touch(own[ownSources+1], v.src) ^ w.addresses.touch(own[ownDestinations+1], v.dst)
+	}
+	f.scratch.touched = touched // the loads must not be optimised away
+}
+
 // add adds a flow to a cell.
 func (w *window) add(c aggregate.Cell, v *value) {
 	c.Add(v.first, v.last, v.flows, v.packets, v.bytes)
@@ -86,42 +106,9 @@ func (w *window) add(c aggregate.Cell, v *value) {
 	own[ownLargest] = max(own[ownLargest], v.scaledBytes)
 	own[ownSmallest] = max(own[ownSmallest], ^v.scaledBytes)
 	if w.Distinct {
-		w.see(own, v)
+		w.addresses.add(own[ownSources:ownSources+2], v.src)
+		w.addresses.add(own[ownDestinations:ownDestinations+2], v.dst)
 	}
-}
-
-// see counts the addresses of a flow.
-func (w *window) see(own []uint64, v *value) {
-	if own[ownSources] != v.src {
-		w.count(own[ownSources:ownSources+2], v.src)
-	}
-	if own[ownDestinations] != v.dst {
-		w.count(own[ownDestinations:ownDestinations+2], v.dst)
-	}
-}
-
-// count counts an address by its hash. Most series have one only: that needs no sketch.
-func (w *window) count(words []uint64, hash uint64) {
-	if words[1] == 0 {
-		if words[0] == 0 {
-			words[0] = hash
-			return
-		}
-		s := newSketch()
-		s.InsertHash(words[0])
-		w.sketches = append(w.sketches, s)
-		words[1] = uint64(len(w.sketches))
-	}
-	w.sketches[words[1]-1].InsertHash(hash)
-}
-
-// newSketch returns an empty sketch.
-func newSketch() *hyperloglog.Sketch {
-	s, err := hyperloglog.NewSketch(precision, false)
-	if err != nil {
-		panic(err) // the precision is a constant
-	}
-	return s
 }
 
 // displace returns a cell for a key that has none: that of the lightest.
@@ -156,26 +143,7 @@ func (w *window) join(into, from []uint64) {
 		return
 	}
 	for at := ownSources; at < ownWords; at += 2 {
-		w.joinAddresses(into[at:at+2], from[at:at+2])
-	}
-}
-
-// joinAddresses adds the addresses of a cell to those of another one.
-func (w *window) joinAddresses(into, from []uint64) {
-	switch {
-	case from[1] == 0 && from[0] != 0 && into[0] != from[0]:
-		w.count(into, from[0])
-	case from[1] != 0:
-		if into[1] == 0 {
-			s := newSketch()
-			if into[0] != 0 {
-				s.InsertHash(into[0])
-			}
-			w.sketches = append(w.sketches, s)
-			into[0], into[1] = max(into[0], 1), uint64(len(w.sketches))
-		}
-		// The precisions are the same: there is no error.
-		_ = w.sketches[into[1]-1].Merge(w.sketches[from[1]-1])
+		w.addresses.join(into[at:at+2], from[at:at+2])
 	}
 }
 

@@ -26,7 +26,8 @@ var importLayers = [][]string{
 	{"plugins/netflow", "plugins/sflow"},
 	{"plugins/ipfix"},
 	{"plugins/packet", "plugins/aggregate", "plugins/enrich", "plugins/ie/generate", "plugins/flow/generate"},
-	{"plugins/disk", "plugins/flow", "plugins/handover", "plugins/ie", "plugins/outcome", "plugins/wire",
+	{"plugins/disk", "plugins/flow", "plugins/handover", "plugins/ie", "plugins/line", "plugins/outcome",
+		"plugins/wire",
 		"tests/peers"},
 }
 

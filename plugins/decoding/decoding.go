@@ -111,7 +111,8 @@ type Pool struct {
 	workers []*worker
 	queues  *collector.Workers // nil with one worker
 	acc     telegraf.Accumulator
-	done    chan struct{} // closed to end repeat
+	lines   LineAccumulator // of acc, nil where it takes metrics only
+	done    chan struct{}   // closed to end repeat
 	wg      sync.WaitGroup
 
 	restored []collector.Datagram // what was known before the first datagram
@@ -188,9 +189,26 @@ func (p *Pool) Inherit(ended *Pool) {
 	p.Continue()
 }
 
-// Start begins to take datagrams; their metrics go to acc.
+// LineAccumulator is an accumulator that may take flows as lines of line protocol, which
+// costs less than a metric.
+type LineAccumulator interface {
+	// LineTags returns the tags that a metric gets besides its own, and whether lines are
+	// taken: not where anything has to see the metrics.
+	LineTags() (tags map[string]string, ok bool)
+
+	// AddLines takes the lines of a number of metrics, and does not keep them.
+	AddLines(lines []byte, metrics int)
+}
+
+// Start begins to take datagrams; their metrics go to acc, as lines where it takes those.
 func (p *Pool) Start(acc telegraf.Accumulator) {
-	p.acc, p.queues = acc, nil
+	p.acc, p.lines, p.queues = acc, nil, nil
+	if l, ok := acc.(LineAccumulator); ok {
+		if tags, ok := l.LineTags(); ok {
+			p.lines = l
+			p.setLineTags(tags)
+		}
+	}
 	p.startRollups()
 	if len(p.workers) > 1 {
 		p.queues = collector.NewWorkers(len(p.workers), p.shard,
@@ -235,7 +253,7 @@ func (p *Pool) Decode(list []collector.Datagram) (metrics []telegraf.Metric) {
 			run++
 		}
 		for some := list[:run]; len(some) > 0; {
-			made, n := p.workers[i].decode(some)
+			made, n := p.workers[i].decode(some, false)
 			metrics = append(metrics, made...)
 			clear(made)
 			some = some[n:]

@@ -35,7 +35,7 @@ func newPool(t testing.TB, change func(*Options)) *Pool {
 
 // decodeAll returns the metrics of datagrams, of one worker.
 func (w *worker) decodeAll(list []collector.Datagram) []telegraf.Metric {
-	metrics, n := w.decode(list)
+	metrics, n := w.decode(list, false)
 	if n == len(list) {
 		return metrics
 	}

@@ -62,7 +62,9 @@ type worker struct {
 	batch   *collector.Batch
 	lanes   []*lane
 	metrics []telegraf.Metric // of the datagrams at hand
+	lines   flowLines         // of them
 	spare   []telegraf.Metric // of those before
+	older   flowLines         // of those before
 	adding  sync.WaitGroup    // of those before
 	panics  atomic.Uint64
 
@@ -73,8 +75,10 @@ type worker struct {
 type lane struct {
 	builder *flowmetric.Builder
 	metrics []telegraf.Metric
-	sums    *summed  // nil without roll-ups
-	tallies *tallies // nil when nobody wants the quality
+	asLines bool      // flows become lines
+	lines   flowLines // of them
+	sums    *summed   // nil without roll-ups
+	tallies *tallies  // nil when nobody wants the quality
 }
 
 // newWorker returns a worker.
@@ -162,20 +166,24 @@ func (w *worker) receive(list []collector.Datagram) {
 	hot := now.Sub(w.since) > hotAfter
 	w.batch.Spread(hot)
 	for len(list) > 0 {
-		metrics, n := w.decode(list)
+		metrics, n := w.decode(list, w.pool.lines != nil)
+		lines := w.lines
 		list = list[n:]
 		w.adding.Wait() // of the metrics before
 		if hot {
-			w.adding.Go(func() { w.emit(metrics) })
+			w.adding.Go(func() { w.emit(metrics, lines) })
 		} else {
-			w.emit(metrics)
+			w.emit(metrics, lines)
 		}
 	}
 	w.ended = time.Now()
 }
 
-// emit adds metrics.
-func (w *worker) emit(metrics []telegraf.Metric) {
+// emit adds metrics, and flows that are lines.
+func (w *worker) emit(metrics []telegraf.Metric, lines flowLines) {
+	if lines.count > 0 {
+		w.pool.lines.AddLines(lines.text, lines.count)
+	}
 	for _, m := range metrics {
 		w.pool.acc.AddMetric(m)
 	}
@@ -183,13 +191,18 @@ func (w *worker) emit(metrics []telegraf.Metric) {
 }
 
 // decode returns the metrics of datagrams, and of how many from the first. The slice is
-// used again by the call after the next, and must be cleared by then.
-func (w *worker) decode(list []collector.Datagram) (metrics []telegraf.Metric, n int) {
+// used again by the call after the next, and must be cleared by then. Where flows become
+// lines, those are in w.lines as long.
+func (w *worker) decode(list []collector.Datagram, asLines bool) (metrics []telegraf.Metric, n int) {
 	log := w.pool.opt.Log
 	trace := w.pool.opt.Trace || log.Level().Includes(telegraf.Trace)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.metrics, w.spare = w.spare[:0], w.metrics
+	w.lines, w.older = w.older.empty(), w.lines
+	for _, l := range w.lanes {
+		l.asLines = asLines
+	}
 	if p := w.pool; p.opt.Rollups != nil {
 		p.opt.Rollups.Begin()
 		defer w.summed()
@@ -222,9 +235,9 @@ func (w *worker) summed() {
 
 // held returns about how many metrics the datagrams at hand have and will have.
 func (w *worker) held() int {
-	held := len(w.metrics) + w.batch.Records()
+	held := len(w.metrics) + w.lines.count + w.batch.Records()
 	for _, l := range w.lanes {
-		held += len(l.metrics)
+		held += len(l.metrics) + l.lines.count
 	}
 	return held
 }
@@ -237,11 +250,12 @@ func (w *worker) collect() {
 		w.metrics = append(w.metrics, l.metrics...)
 		clear(l.metrics)
 		l.metrics = l.metrics[:0]
+		w.lines.take(&l.lines)
 	}
-	if len(w.metrics) > mostMetrics {
+	if len(w.metrics)+w.lines.count > mostMetrics {
 		w.adding.Wait()
-		w.emit(w.metrics)
-		w.metrics = w.metrics[:0]
+		w.emit(w.metrics, w.lines)
+		w.metrics, w.lines = w.metrics[:0], w.lines.empty()
 	}
 }
 
@@ -274,9 +288,15 @@ func (w *worker) panicked(exporter netip.AddrPort, raw []byte, p any, stack []by
 	}
 }
 
-// flow makes the metric of a flow.
+// flow makes the metric of a flow, or its line.
 func (l *lane) flow(r *flow.Record) {
-	l.metrics = append(l.metrics, l.builder.Flow(r, flowmetric.Timestamp(r.Received.Time())))
+	at := flowmetric.Timestamp(r.Received.Time())
+	if l.asLines {
+		l.lines.text = l.builder.AppendFlow(l.lines.text, r, at)
+		l.lines.count++
+		return
+	}
+	l.metrics = append(l.metrics, l.builder.Flow(r, at))
 }
 
 // counter makes the metric of a counter record of sFlow.

@@ -2,10 +2,12 @@ package execd
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/influxdata/telegraf"
 	"github.com/influxdata/telegraf/agent"
+	"github.com/influxdata/telegraf/config"
 	"github.com/influxdata/telegraf/metric"
 	"github.com/influxdata/telegraf/models"
 )
@@ -16,6 +18,47 @@ type accumulator struct {
 	maker     agent.MetricMaker
 	to        func(telegraf.Metric)
 	precision time.Duration
+	lines     *lineSink // nil where lines are not taken
+}
+
+// lineSink takes the lines of an input behind which nothing has to see its metrics.
+type lineSink struct {
+	*sink
+	input *models.RunningInput
+	tags  map[string]string
+}
+
+// newLineSink returns where an input may write lines, nil when its configuration asks for
+// what a line cannot give: then it adds metrics.
+func newLineSink(s *sink, c *config.Config, input *models.RunningInput) *lineSink {
+	o := input.Config
+	if len(c.Processors) > 0 || o.Filter.IsActive() || o.Precision > 0 || o.NameOverride != "" ||
+		o.MeasurementPrefix != "" || o.MeasurementSuffix != "" || o.TimeSource != "" && o.TimeSource != "metric" {
+		return nil
+	}
+	tags := maps.Clone(c.Tags)
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	maps.Copy(tags, o.Tags)
+	return &lineSink{sink: s, input: input, tags: tags}
+}
+
+// LineTags returns the tags that a metric gets besides its own, and whether AddLines may
+// be called.
+func (a *accumulator) LineTags() (tags map[string]string, ok bool) {
+	if a.lines == nil {
+		return nil, false
+	}
+	return a.lines.tags, true
+}
+
+// AddLines takes metrics that are lines already, of the given number. When there is no
+// room behind it, the plugin waits.
+func (a *accumulator) AddLines(lines []byte, metrics int) {
+	a.lines.addLines(lines)
+	a.lines.input.MetricsGathered.Incr(int64(metrics))
+	models.GlobalMetricsGathered.Incr(int64(metrics))
 }
 
 func (a *accumulator) AddFields(

@@ -25,7 +25,7 @@ func runInputs(ctx context.Context, c *config.Config, o Options) (err error) {
 		return err
 	}
 	defer stopChain()
-	running, err := startInputs(c, first)
+	running, err := startInputs(c, first, s)
 	defer stopInputs(running)
 	if err != nil {
 		return err
@@ -66,10 +66,12 @@ func runInputs(ctx context.Context, c *config.Config, o Options) (err error) {
 
 // startInputs starts the service inputs. It returns those that have to be stopped, also
 // with an error.
-func startInputs(c *config.Config, to func(telegraf.Metric)) (running []*models.RunningInput, err error) {
+func startInputs(
+	c *config.Config, to func(telegraf.Metric), s *sink,
+) (running []*models.RunningInput, err error) {
 	for _, input := range c.Inputs {
 		input.SetDefaultTags(c.Tags)
-		acc := &accumulator{maker: input, to: to, precision: time.Nanosecond}
+		acc := &accumulator{maker: input, to: to, precision: time.Nanosecond, lines: newLineSink(s, c, input)}
 		if input.Config.Precision > 0 {
 			acc.precision = input.Config.Precision
 		}

@@ -55,15 +55,39 @@ func (s *sink) add(m telegraf.Metric) {
 	}
 }
 
+// addLines adds metrics that are lines already. It does not keep them.
+func (s *sink) addLines(lines []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return
+	}
+	if first := len(s.buf) == 0; len(s.buf)+len(lines) < batchBytes {
+		s.buf = append(s.buf, lines...)
+		if first {
+			s.timer.Reset(s.interval)
+		}
+		return
+	}
+	s.flush()
+	s.write(lines)
+}
+
+// write writes lines. The caller holds mu.
+func (s *sink) write(lines []byte) {
+	if len(lines) == 0 || s.err != nil {
+		return
+	}
+	if _, err := s.to.Write(lines); err != nil {
+		s.err = fmt.Errorf("writing metrics to Telegraf: %w", err)
+		close(s.failed)
+	}
+}
+
 // flush writes what waits. The caller holds mu.
 func (s *sink) flush() {
 	s.timer.Stop()
-	if len(s.buf) > 0 && s.err == nil {
-		if _, err := s.to.Write(s.buf); err != nil {
-			s.err = fmt.Errorf("writing metrics to Telegraf: %w", err)
-			close(s.failed)
-		}
-	}
+	s.write(s.buf)
 	for i, m := range s.pending {
 		if s.err == nil {
 			m.Accept()

@@ -3,7 +3,6 @@ package flowmetric
 import (
 	"encoding/binary"
 	"net/netip"
-	"strings"
 )
 
 // cache keeps values that have been put into an interface before: the same
@@ -19,11 +18,13 @@ type cache struct {
 		key   netip.Addr
 		value any
 	}
-	texts [256]struct {
+	texts [1024]struct {
 		value any
 	}
 	hexes [256]any
 	flags [256]any
+
+	scratch []byte // texts of the metric at hand
 }
 
 // mix spreads the bits of v (the finalizer of MurmurHash3).
@@ -57,11 +58,8 @@ func (c *cache) addr(a netip.Addr) any {
 	return e.value
 }
 
-// text returns b without the zeros behind it, valid as UTF-8, in an interface.
+// text returns b in an interface.
 func (c *cache) text(b []byte) any {
-	for len(b) > 0 && b[len(b)-1] == 0 {
-		b = b[:len(b)-1]
-	}
 	if len(b) == 0 {
 		return ""
 	}
@@ -73,14 +71,14 @@ func (c *cache) text(b []byte) any {
 	if s, ok := e.value.(string); ok && s == string(b) {
 		return e.value
 	}
-	e.value = strings.ToValidUTF8(string(b), "\uFFFD")
+	e.value = string(b)
 	return e.value
 }
 
 // hex1 returns a byte in hex.
 func (c *cache) hex1(v uint8) any {
 	if c.hexes[v] == nil {
-		c.hexes[v] = hexString([]byte{v})
+		c.hexes[v] = string(appendHex(nil, []byte{v}))
 	}
 	return c.hexes[v]
 }
@@ -88,7 +86,7 @@ func (c *cache) hex1(v uint8) any {
 // tcp1 returns TCP's flags of one byte.
 func (c *cache) tcp1(v uint8) any {
 	if c.flags[v] == nil {
-		c.flags[v] = tcpFlags([]byte{v})
+		c.flags[v] = string(appendFlags(nil, v, tcpLetters))
 	}
 	return c.flags[v]
 }

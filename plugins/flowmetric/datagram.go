@@ -76,7 +76,7 @@ func (b *DatagramBuilder) Metric(dg flow.Datagram) telegraf.Metric {
 		}
 		fields = append(fields, telegraf.Field{Key: "policy", Value: b.policy.text})
 	}
-	m.FieldPtrs = fill(fields, block.ptrs[:len(fields)], fields)
+	m.FieldPtrs = point(block.ptrs[:len(fields)], fields)
 	return m
 }
 

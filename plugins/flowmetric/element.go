@@ -41,47 +41,47 @@ func (b *Builder) element(e *flow.Element, v9, careful bool) {
 	b.write(&f, e, careful)
 	if e.PEN == ie.VMwarePEN && e.Nth == 0 && !b.stock {
 		if el, ok := ie.Lookup(e.PEN, e.ID); ok && el.Name != f.name {
-			b.set(el.Name, b.cache.value(kindOf(el), e.Value))
+			b.setValue(el.Name, b.cache.of(kindOf(el), e.Value))
 		}
 	}
 }
 
 // write writes the value of an element under its name.
 func (b *Builder) write(f *stockField, e *flow.Element, careful bool) {
-	v := b.cache.value(f.kind, e.Value)
+	v := b.cache.of(f.kind, e.Value)
 	switch {
 	case e.Nth > 0:
 		b.again(f.name, e.Nth, v)
 	case f.share == corrects && f.kind == kindUint:
-		b.set(f.name, v)
+		b.setValue(f.name, v)
 	case f.share != alone || careful:
 		b.choose(f.name, v)
 	default:
-		b.add(f.name, v)
+		b.addValue(f.name, v)
 	}
 }
 
 // again writes an element that a record has for the second time and more, as name_2 and
 // so on, so that a name keeps its type. What says the same as the first is left out.
-func (b *Builder) again(name string, nth uint8, v any) {
-	if i := b.find(name); i >= 0 && b.fields[i].Value == v {
+func (b *Builder) again(name string, nth uint8, v value) {
+	if i := b.find(name); i >= 0 && b.cache.box(&b.fields[i].value) == b.cache.box(&v) {
 		return
 	}
-	b.set(name+"_"+strconv.Itoa(int(nth)+1), v)
+	b.setValue(name+"_"+strconv.Itoa(int(nth)+1), v)
 }
 
 // choose appends a field, or gives it the value that is not zero where it is there
 // already.
-func (b *Builder) choose(name string, value any) {
-	if value == nil {
+func (b *Builder) choose(name string, v value) {
+	if v.form == formNone {
 		return
 	}
 	i := b.find(name)
 	switch {
 	case i < 0:
-		b.add(name, value)
-	case isZero(b.fields[i].Value):
-		b.fields[i].Value = value
+		b.addValue(name, v)
+	case isZero(b.cache.box(&b.fields[i].value)):
+		b.fields[i].value = v
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/influxdata/telegraf"
-
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ie"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
@@ -39,7 +37,7 @@ func added(name string) bool {
 func (b *Builder) joined(n *flow.Names) {
 	for l := range flow.Label(flow.NumLabels) {
 		if value := n.Label(l); value != "" && b.find(l.String()) < 0 {
-			b.add(l.String(), value)
+			b.addValue(l.String(), b.cache.string(value))
 		}
 	}
 	if n.Port != 0 {
@@ -49,7 +47,7 @@ func (b *Builder) joined(n *flow.Names) {
 
 // find returns the place of a field of the metric at hand, -1 when it is not there.
 func (b *Builder) find(name string) int {
-	return slices.IndexFunc(b.fields, func(f telegraf.Field) bool { return f.Key == name })
+	return slices.IndexFunc(b.fields, func(f field) bool { return f.name == name })
 }
 
 // extraField is an element that becomes a field on request.
@@ -166,14 +164,14 @@ func (b *Builder) extraField(x *extraField, r *flow.Record) {
 	}
 	for i := range r.Extra {
 		if e := &r.Extra[i]; x.is(e, r.Version == flow.V9) {
-			b.set(x.name, b.cache.value(x.kind, e.Value))
+			b.setValue(x.name, b.cache.of(x.kind, e.Value))
 			return
 		}
 	}
 	if v, ok := ipfix.Value(b.scratch[:0], x.pen, x.id, r); ok {
-		b.set(x.name, b.cache.value(x.kind, v))
+		b.setValue(x.name, b.cache.of(x.kind, v))
 	} else if name := joinedName(x, r.Names); name != "" {
-		b.set(x.name, name)
+		b.setValue(x.name, b.cache.string(name))
 	} else {
 		b.nested(x, r)
 	}

@@ -75,9 +75,11 @@ type Builder struct {
 	stock        bool
 	lost         *atomic.Uint64
 	extra        []extraField
-	sampleMetric *Metric          // of the counter sample at hand, with the stock plugin's measurements
-	fields       []telegraf.Field // of the metric at hand
-	moved        []telegraf.Tag   // of these, what becomes a tag
+	sampleMetric *Metric // of the counter sample at hand, with the stock plugin's measurements
+	fields       []field // of the metric at hand
+	moved        []field // what was one of these and becomes a tag
+	lineTags     []lineTag
+	plain        bool // the names of all fields: see plainNames
 	cache        cache
 	names        map[elementKey]stockField // of elements outside the stock table
 
@@ -108,39 +110,23 @@ func NewBuilder(o Options) (*Builder, error) {
 			return nil, fmt.Errorf("flow_tags: expected the name of a field of netflow, got %q", name)
 		}
 	}
-	return &Builder{tags: slices.Clone(o.FlowTags), pen: o.PEN, stock: o.Stock, lost: o.Lost, extra: extra,
-		names: map[elementKey]stockField{}}, nil
-}
-
-// add appends a field to the metric at hand. nil is no value.
-func (b *Builder) add(name string, value any) {
-	if value != nil {
-		b.fields = append(b.fields, telegraf.Field{Key: name, Value: value})
-	}
-}
-
-// set is add for a name that may be there already.
-func (b *Builder) set(name string, value any) {
-	if value == nil {
-		return
-	}
-	for i := range b.fields {
-		if b.fields[i].Key == name {
-			b.fields[i].Value = value
-			return
-		}
-	}
-	b.add(name, value)
-}
-
-// uint appends a number.
-func (b *Builder) uint(name string, v uint64) {
-	b.fields = append(b.fields, telegraf.Field{Key: name, Value: b.cache.uint(v)})
+	b := &Builder{tags: slices.Clone(o.FlowTags), pen: o.PEN, stock: o.Stock, lost: o.Lost, extra: extra,
+		plain: o.plainNames(extra), names: map[elementKey]stockField{}}
+	b.SetLineTags(nil)
+	return b, nil
 }
 
 // Flow returns the metric of a flow. It keeps nothing of r.
 func (b *Builder) Flow(r *flow.Record, at time.Time) telegraf.Metric {
-	b.fields = b.fields[:0]
+	name := b.flow(r)
+	m := b.finish(name, r.Exporter, r.Version, at, b.tags)
+	m.lost = b.lost
+	return m
+}
+
+// flow makes the fields of a flow those of the metric at hand. It returns the measurement.
+func (b *Builder) flow(r *flow.Record) string {
+	b.begin()
 	b.uint("flow_start", r.First.Milli())
 	b.uint("flow_end", r.Last.Milli())
 	b.recordFields(r)
@@ -160,13 +146,10 @@ func (b *Builder) Flow(r *flow.Record, at time.Time) telegraf.Metric {
 	for i := range b.extra {
 		b.extraField(&b.extra[i], r)
 	}
-	name := Measurement
 	if !b.stock && IsEvent(r) {
-		name = EventMeasurement
+		return EventMeasurement
 	}
-	m := b.finish(name, r.Exporter, r.Version, at, b.tags)
-	m.lost = b.lost
-	return m
+	return Measurement
 }
 
 // IsEvent says whether a record tells of an event rather than of traffic: a state
@@ -182,26 +165,35 @@ func IsEvent(r *flow.Record) bool {
 
 // finish makes the metric of the fields at hand; those named in tags become tags.
 func (b *Builder) finish(name string, exporter netip.Addr, v flow.Version, at time.Time, tags []string) *Metric {
-	b.moved = b.moved[:0]
-	for _, tag := range tags {
-		i := slices.IndexFunc(b.fields, func(f telegraf.Field) bool { return f.Key == tag })
-		if i < 0 {
-			continue
-		}
-		if text := tagValue(b.fields[i].Value); text != "" {
-			b.moved = append(b.moved, telegraf.Tag{Key: tag, Value: text})
-		}
-		b.fields[i] = b.fields[len(b.fields)-1]
-		b.fields = b.fields[:len(b.fields)-1]
+	b.move(tags)
+	m, fields := newMetric(len(b.fields))
+	for i := range b.fields {
+		f := &b.fields[i]
+		fields[i] = telegraf.Field{Key: f.name, Value: b.cache.box(&f.value)}
 	}
-	m := newMetric(b.fields)
 	m.Measurement, m.At, m.Kind = name, at, telegraf.Untyped
 	source, _ := b.cache.addr(exporter).(string)
 	m.setTags(source, v.String())
-	for _, tag := range b.moved {
-		m.AddTag(tag.Key, tag.Value)
+	for i := range b.moved {
+		if text := tagValue(b.cache.box(&b.moved[i].value)); text != "" {
+			m.AddTag(b.moved[i].name, text)
+		}
 	}
 	return m
+}
+
+// move takes the fields that become tags out of the metric at hand.
+func (b *Builder) move(tags []string) {
+	b.moved = b.moved[:0]
+	for _, tag := range tags {
+		i := b.find(tag)
+		if i < 0 {
+			continue
+		}
+		b.moved = append(b.moved, b.fields[i])
+		b.fields[i] = b.fields[len(b.fields)-1]
+		b.fields = b.fields[:len(b.fields)-1]
+	}
 }
 
 // tagValue returns a field's value as text.
@@ -255,7 +247,7 @@ const reverseBit = 0x4000
 // field types, which names a system in_bytes and an interface in_packets: Stock adds
 // that, and leaves out the tag domain.
 func (b *Builder) Option(o *flow.OptionRecord, at time.Time) telegraf.Metric {
-	b.fields = b.fields[:0]
+	b.begin()
 	v9 := o.Version == flow.V9
 	for i := range o.Scope {
 		e := &o.Scope[i]
@@ -294,7 +286,7 @@ func (b *Builder) optionElement(e *flow.Element, v9 bool) {
 	}
 	for _, f := range fields {
 		if f.name != "" {
-			b.choose(f.name, b.cache.value(f.kind, e.Value))
+			b.choose(f.name, b.cache.of(f.kind, e.Value))
 		}
 	}
 }

@@ -43,7 +43,8 @@ type tagBlock struct {
 // New returns a metric with copies of the tags, which are sorted by key, and the fields,
 // whose values are of the types that metrics have.
 func New(name string, tags []telegraf.Tag, fields []telegraf.Field, at time.Time) *Metric {
-	m := newMetric(fields)
+	m, to := newMetric(len(fields))
+	copy(to, fields)
 	m.Measurement, m.At, m.Kind = name, at, telegraf.Untyped
 	slab := slices.Clone(tags)
 	m.TagPtrs = make([]*telegraf.Tag, len(slab), len(slab)+2)
@@ -73,10 +74,7 @@ func (m *Metric) setSource(source string) {
 // setFields copies the fields.
 func (m *Metric) setFields(fields []telegraf.Field) {
 	slab := slices.Clone(fields)
-	m.FieldPtrs = make([]*telegraf.Field, len(slab))
-	for i := range slab {
-		m.FieldPtrs[i] = &slab[i]
-	}
+	m.FieldPtrs = point(make([]*telegraf.Field, len(slab)), slab)
 }
 
 // A block is a Metric with room for its fields, in one allocation.
@@ -93,28 +91,27 @@ type (
 	}
 )
 
-// newMetric returns a metric with a copy of the fields.
-func newMetric(fields []telegraf.Field) *Metric {
-	switch n := len(fields); {
+// newMetric returns a metric with n fields, and these, which are still to be set.
+func newMetric(n int) (*Metric, []telegraf.Field) {
+	switch {
 	case n <= 24:
 		b := &block24{}
-		b.FieldPtrs = fill(b.fields[:n], b.ptrs[:n], fields)
-		return &b.Metric
+		b.FieldPtrs = point(b.ptrs[:n], b.fields[:n])
+		return &b.Metric, b.fields[:n]
 	case n <= 32:
 		b := &block32{}
-		b.FieldPtrs = fill(b.fields[:n], b.ptrs[:n], fields)
-		return &b.Metric
+		b.FieldPtrs = point(b.ptrs[:n], b.fields[:n])
+		return &b.Metric, b.fields[:n]
 	}
-	m := &Metric{}
-	m.setFields(fields)
-	return m
+	m, fields := &Metric{}, make([]telegraf.Field, n)
+	m.FieldPtrs = point(make([]*telegraf.Field, n), fields)
+	return m, fields
 }
 
-// fill copies the fields and lets ptrs point to the copies.
-func fill(to []telegraf.Field, ptrs []*telegraf.Field, fields []telegraf.Field) []*telegraf.Field {
-	copy(to, fields)
-	for i := range to {
-		ptrs[i] = &to[i]
+// point lets ptrs point to the fields.
+func point(ptrs []*telegraf.Field, fields []telegraf.Field) []*telegraf.Field {
+	for i := range fields {
+		ptrs[i] = &fields[i]
 	}
 	return ptrs
 }

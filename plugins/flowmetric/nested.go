@@ -131,7 +131,7 @@ func (b *Builder) nestedValue(e *flow.Element) any {
 		return strconv.FormatFloat(f, 'g', -1, 64)
 	}
 	if v == nil {
-		return hexString(e.Value)
+		return string(appendHex(nil, e.Value))
 	}
 	return v
 }

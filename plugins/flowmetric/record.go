@@ -31,23 +31,23 @@ func (b *Builder) recordField(f flow.Field, d *stockField, r *flow.Record) {
 	case kindUint:
 		b.uint(d.name, r.Number(f))
 	case kindIP:
-		b.add(d.name, b.cache.addr(r.Addr(f)))
+		b.addValue(d.name, address(r.Addr(f)))
 	case kindMAC:
-		b.add(d.name, macString(r.Octets(f)))
+		b.addValue(d.name, b.cache.mac(r.Octets(f)))
 	case kindString:
-		b.add(d.name, b.cache.text(r.Octets(f)))
+		b.addValue(d.name, b.cache.valid(r.Octets(f)))
 	case kindProto:
 		b.add(d.name, protocolNames[uint8(r.Number(f))])
 	case kindHex:
 		b.hexField(f, d.name, r)
 	case kindTCPFlags:
 		if r.Has(flow.TCPFlagsWide) {
-			b.add(d.name, flagsOf(uint8(r.TCPFlags>>8), "********")+flagsOf(uint8(r.TCPFlags), "CEUAPRSF"))
+			b.addValue(d.name, b.cache.tcp2(r.TCPFlags))
 		} else {
 			b.add(d.name, b.cache.tcp1(uint8(r.TCPFlags)))
 		}
 	case kindFragmentFlags:
-		b.add(d.name, fragmentFlags(uint8(r.Number(f))))
+		b.addValue(d.name, b.cache.flagsOf(uint8(r.Number(f)), fragmentLetters))
 	case kindByte0:
 		b.uint(d.name, r.Number(f)>>8)
 	default:
@@ -62,15 +62,16 @@ func (b *Builder) hexField(f flow.Field, name string, r *flow.Record) {
 	switch d := f.Describe(); {
 	case f == flow.MPLS:
 		for i, label := range r.MPLS[:min(int(r.MPLSDepth), len(r.MPLS))] {
-			b.add(mplsNames[i], hexString([]byte{byte(label >> 16), byte(label >> 8), byte(label)}))
+			b.scratch = [16]byte{byte(label >> 16), byte(label >> 8), byte(label)}
+			b.addValue(mplsNames[i], b.cache.hex(b.scratch[:3]))
 		}
 	case d.Size == 1:
 		b.add(name, b.cache.hex1(uint8(r.Number(f))))
 	case d.Kind == flow.KindNumber || d.Kind == flow.KindFlags:
 		v := binary.BigEndian.AppendUint64(b.scratch[:0], r.Number(f))
-		b.add(name, hexString(v[8-d.Size:]))
+		b.addValue(name, b.cache.hex(v[8-d.Size:]))
 	default:
-		b.add(name, hexString(r.Octets(f)))
+		b.addValue(name, b.cache.hex(r.Octets(f)))
 	}
 }
 

@@ -15,12 +15,12 @@ import (
 func FieldText() func(r *flow.Record, f flow.Field) string {
 	b := &Builder{}
 	return func(r *flow.Record, f flow.Field) string {
-		b.fields = b.fields[:0]
+		b.begin()
 		if d := &recordFields[f]; d.kind != kindNone {
 			b.recordField(f, d, r)
 		}
 		if len(b.fields) > 0 {
-			return tagValue(b.fields[0].Value)
+			return tagValue(b.cache.box(&b.fields[0].value))
 		}
 		return strconv.FormatUint(r.Number(f), 10)
 	}

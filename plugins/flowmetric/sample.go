@@ -1,11 +1,10 @@
 package flowmetric
 
 import (
+	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/influxdata/telegraf"
@@ -15,7 +14,7 @@ import (
 )
 
 // put sets a number that may be there already.
-func (b *Builder) put(name string, v uint64) { b.set(name, b.cache.uint(v)) }
+func (b *Builder) put(name string, v uint64) { b.setValue(name, number(v)) }
 
 // sample writes what sFlow tells of a packet, under the stock plugin's names.
 func (b *Builder) sample(r *flow.Record) {
@@ -37,7 +36,7 @@ func (b *Builder) sample(r *flow.Record) {
 // agent writes who took the sample, and how.
 func (b *Builder) agent(r *flow.Record, p *flow.Sample) {
 	if p.Agent.IsValid() {
-		b.add("agent_ip", b.cache.addr(p.Agent))
+		b.addValue("agent_ip", address(p.Agent))
 	}
 	b.put("agent_subid", uint64(p.SubAgent))
 	b.put("sys_uptime", uint64(p.Uptime))
@@ -76,7 +75,7 @@ func agentVersion(a netip.Addr) any {
 // headers writes what the packet's headers say.
 func (b *Builder) headers(r *flow.Record, p *flow.Sample) {
 	if p.Headers&flow.HasEthernet != 0 {
-		b.add("datalink_frame_type", etherType(p.EtherType))
+		b.addValue("datalink_frame_type", b.etherType(p.EtherType))
 	}
 	if p.Headers&flow.HasVLAN != 0 {
 		b.put("vlan_id", uint64(p.VLAN))
@@ -95,12 +94,13 @@ func (b *Builder) headers(r *flow.Record, p *flow.Sample) {
 		b.put("ipv4_inet_header_len", uint64(p.HeaderLen))
 		b.put("ipv4_id", uint64(p.IPID))
 		b.put("fragment_offset", uint64(p.FragOffset))
-		b.set("fragment_flags", flagsOf(p.FragFlags, ".....MDE"))
+		b.setValue("fragment_flags", b.cache.flagsOf(p.FragFlags, ".....MDE"))
 	}
 	if p.Headers&flow.HasIPv6 != 0 {
 		b.put("ipv6_total_len", uint64(p.IPLength))
 		if p.FlowLabel != 0 {
-			b.set("flow_label", fmt.Sprintf("0x%08x", p.FlowLabel)) // as element 31
+			label := binary.BigEndian.AppendUint32(b.scratch[:0], p.FlowLabel)
+			b.setValue("flow_label", b.cache.hex(label)) // as element 31
 		}
 	}
 	if p.Headers&flow.HasTCP != 0 {
@@ -119,7 +119,7 @@ func (b *Builder) extended(p *flow.Sample) {
 	has := func(s flow.ExtendedSet) bool { return p.Extended&s != 0 }
 	if has(flow.HasEthernetSample) {
 		b.put("eth_total_len", uint64(p.EthLength))
-		b.set("datalink_frame_type", etherType(p.EtherType))
+		b.setValue("datalink_frame_type", b.etherType(p.EtherType))
 	}
 	if has(flow.HasIPv4Sample) {
 		b.put("ipv4_total_len", uint64(p.IPLength))
@@ -139,7 +139,7 @@ func (b *Builder) extended(p *flow.Sample) {
 		b.put("bgp_as_path_type", uint64(p.ASPathType))
 		b.put("bgp_as_path_length", uint64(p.ASPathLength))
 		b.put("community_length", uint64(len(p.Communities)/4))
-		b.set("communities", communities(p.Communities))
+		b.setValue("communities", b.cache.communities(p.Communities))
 		b.put("local_pref", uint64(p.LocalPref))
 	}
 	if has(flow.HasQueue) {
@@ -147,30 +147,33 @@ func (b *Builder) extended(p *flow.Sample) {
 	}
 	if has(flow.HasACL) {
 		b.put("acl_id", uint64(p.ACL))
-		b.set("acl_name", b.cache.text(p.ACLName))
+		b.setValue("acl_name", b.cache.valid(p.ACLName))
 	}
 	if has(flow.HasFunction) {
-		b.set("function", b.cache.text(p.Function))
+		b.setValue("function", b.cache.valid(p.Function))
 	}
 }
 
 // communities returns BGP communities as hex numbers, separated by commas.
-func communities(b []byte) string {
-	var list []string
+func (c *cache) communities(b []byte) value {
+	from := len(c.scratch)
 	for ; len(b) >= 4; b = b[4:] {
-		v := uint64(b[0])<<24 | uint64(b[1])<<16 | uint64(b[2])<<8 | uint64(b[3])
-		list = append(list, "0x"+strconv.FormatUint(v, 16))
+		if len(c.scratch) > from {
+			c.scratch = append(c.scratch, ',')
+		}
+		c.scratch = append(c.scratch, "0x"...)
+		c.scratch = strconv.AppendUint(c.scratch, uint64(binary.BigEndian.Uint32(b)), 16)
 	}
-	return strings.Join(list, ",")
+	return c.since(from)
 }
 
 // headerProtocols are sFlow's names of header_protocol, from 1.
-var headerProtocols = [...]string{"ETHERNET-ISO8023", "ISO88024-TOKENBUS", "ISO88025-TOKENRING", "FDDI", "FRAME-RELAY",
+var headerProtocols = [...]any{"ETHERNET-ISO8023", "ISO88024-TOKENBUS", "ISO88025-TOKENRING", "FDDI", "FRAME-RELAY",
 	"X25", "PPP",
 	"SMDS", "AAL5", "AAL5-IP", "IPv4", "IPv6", "MPLS"}
 
 // headerProtocol returns the name of a header_protocol.
-func headerProtocol(v uint32) string {
+func headerProtocol(v uint32) any {
 	if v >= 1 && int(v) <= len(headerProtocols) {
 		return headerProtocols[v-1]
 	}
@@ -178,28 +181,28 @@ func headerProtocol(v uint32) string {
 }
 
 // etherType returns the name of a type of Ethernet's, or its number in hex.
-func etherType(v uint16) string {
+func (b *Builder) etherType(v uint16) value {
 	switch v {
 	case 0x0800:
-		return "IPv4"
+		return boxed("IPv4")
 	case 0x0806:
-		return "ARP"
+		return boxed("ARP")
 	case 0x86dd:
-		return "IPv6"
+		return boxed("IPv6")
 	case 0x8100:
-		return "Dot1Q"
+		return boxed("Dot1Q")
 	case 0x88a8:
-		return "QinQ"
+		return boxed("QinQ")
 	case 0x8847:
-		return "MPLSUnicast"
+		return boxed("MPLSUnicast")
 	case 0x8848:
-		return "MPLSMulticast"
+		return boxed("MPLSMulticast")
 	case 0x8864:
-		return "PPPoESession"
+		return boxed("PPPoESession")
 	case 0x88cc:
-		return "LinkLayerDiscovery"
+		return boxed("LinkLayerDiscovery")
 	}
-	return fmt.Sprintf("0x%04x", v)
+	return b.cache.hex(binary.BigEndian.AppendUint16(b.scratch[:0], v))
 }
 
 // Counters returns the metric of a counter record of sFlow: netflow_counters, with the
@@ -208,7 +211,7 @@ func etherType(v uint16) string {
 // it, the later ones add to it and return nil. It must not be given away before the
 // sample is over.
 func (b *Builder) Counters(o *flow.CounterRecord, at time.Time) telegraf.Metric {
-	b.fields = b.fields[:0]
+	b.begin()
 	if b.stock {
 		return b.stockCounters(o, at)
 	}
@@ -223,7 +226,7 @@ func (b *Builder) Counters(o *flow.CounterRecord, at time.Time) telegraf.Metric 
 // agentFields writes whose counters these are.
 func (b *Builder) agentFields(o *flow.CounterRecord) {
 	if o.Agent.IsValid() {
-		b.add("agent_ip", b.cache.addr(o.Agent))
+		b.addValue("agent_ip", address(o.Agent))
 	}
 	b.put("agent_subid", uint64(o.Domain))
 	b.put("sys_uptime", uint64(o.Uptime))
@@ -250,8 +253,8 @@ func (b *Builder) stockCounters(o *flow.CounterRecord, at time.Time) telegraf.Me
 	}
 	if b.sampleMetric != nil {
 		b.counters(o)
-		for _, f := range b.fields {
-			b.sampleMetric.AddField(f.Key, f.Value)
+		for i := range b.fields {
+			b.sampleMetric.AddField(b.fields[i].name, b.cache.box(&b.fields[i].value))
 		}
 		return nil
 	}
@@ -288,11 +291,11 @@ func (b *Builder) counter(o *flow.CounterRecord, c *flow.Counter) {
 	default:
 		switch sflow.TextKind(c, o.Kind) {
 		case "mac":
-			b.set(c.Name, macString(c.Text))
+			b.setValue(c.Name, b.cache.mac(c.Text))
 		case "uuid":
 			b.set(c.Name, hex.EncodeToString(c.Text))
 		default:
-			b.set(c.Name, b.cache.text(c.Text))
+			b.setValue(c.Name, b.cache.valid(c.Text))
 		}
 	}
 }

@@ -1,12 +1,14 @@
 package flowmetric
 
 import (
+	"bytes"
 	"encoding/hex"
 	"math"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
@@ -82,99 +84,99 @@ func lookup(id uint16) [2]stockField {
 // value returns what b is as a value of kind k, nil when it cannot be: too short
 // or of the wrong length.
 func (c *cache) value(k kind, b []byte) any {
+	v := c.of(k, b)
+	return c.box(&v)
+}
+
+// of is value for the metric at hand.
+func (c *cache) of(k kind, b []byte) value {
 	switch k {
-	case kindUint:
+	case kindUint, kindInt:
 		if len(b) > 8 {
-			return nil
+			return value{}
 		}
-		return c.uint(wire.Uint(b))
-	case kindInt:
-		if len(b) > 8 {
-			return nil
+		if k == kindInt {
+			return value{form: formInt, bits: uint64(wire.Int(b))}
 		}
-		return wire.Int(b)
+		return number(wire.Uint(b))
 	case kindHex:
-		return hexString(b)
+		return c.hex(b)
 	case kindString:
-		return c.text(b)
+		return c.valid(b)
 	case kindIP:
 		if a, ok := netip.AddrFromSlice(b); ok {
-			return c.addr(a)
+			return address(a)
 		}
-		return nil
+		return value{}
 	case kindMAC:
-		return macString(b)
-	case kindFloat32:
-		if len(b) == 4 {
-			return float64(math.Float32frombits(uint32(wire.Uint(b))))
-		}
-		return nil
-	case kindFloat64:
-		switch len(b) {
-		case 4:
-			return float64(math.Float32frombits(uint32(wire.Uint(b))))
-		case 8:
-			return math.Float64frombits(wire.Uint(b))
-		}
-		return nil
+		return c.mac(b)
+	case kindFloat32, kindFloat64:
+		return float(k, b)
 	case kindIPv4Options:
 		if len(b) != 4 {
-			return nil
+			return value{}
 		}
-		return ipv4Options(uint32(wire.Uint(b)))
+		return boxed(ipv4Options(uint32(wire.Uint(b))))
 	case kindTCPFlags:
-		return tcpFlags(b)
+		return c.tcpFlags(b)
 	case kindUUID:
 		return c.uuid(b)
 	}
 	if len(b) == 0 {
-		return nil
+		return value{}
 	}
 	if k >= kindAnonTechnique {
-		return wideEnum(k, wire.Uint(b))
+		return boxed(wideEnum(k, wire.Uint(b)))
 	}
 	return c.enum(k, b)
 }
 
+// float returns a number of 4 bytes, or of 8 where the kind has as many.
+func float(k kind, b []byte) value {
+	var v float64
+	switch {
+	case len(b) == 4:
+		v = float64(math.Float32frombits(uint32(wire.Uint(b))))
+	case len(b) == 8 && k == kindFloat64:
+		v = math.Float64frombits(wire.Uint(b))
+	default:
+		return value{}
+	}
+	return value{form: formFloat, bits: math.Float64bits(v)}
+}
+
 // enum returns the value of the kinds that look at one or two bytes: the last ones, as
 // exporters send numbers in more bytes than they have.
-func (c *cache) enum(k kind, b []byte) any {
+func (c *cache) enum(k kind, b []byte) value {
 	last := b[len(b)-1]
 	switch k {
 	case kindProto:
-		return protocolNames[last]
+		return boxed(protocolNames[last])
 	case kindBool:
 		switch last {
 		case 1:
-			return true
+			return boxed(true)
 		case 2:
-			return false
+			return boxed(false)
 		}
-		return c.uint(uint64(last))
+		return number(uint64(last))
 	case kindByte0:
-		return c.uint(uint64(uint16(wire.Uint(b[max(0, len(b)-2):])) >> 8))
+		return number(uint64(uint16(wire.Uint(b[max(0, len(b)-2):])) >> 8))
 	case kindByte1:
-		return c.uint(uint64(last))
+		return number(uint64(last))
 	case kindFragmentFlags:
-		return fragmentFlags(last)
+		return c.flagsOf(last, fragmentLetters)
 	case kindTechnology:
-		return technology(b)
+		return boxed(technology(b))
 	case kindAnonStabilityClass:
 		if len(b) < 2 {
-			return nil
+			return value{}
 		}
-		return []any{"undefined", "session", "exporter-collector", "stable"}[b[1]&3]
+		return boxed([...]any{"undefined", "session", "exporter-collector", "stable"}[b[1]&3])
 	case kindAnonFlags:
-		var names []string
-		if b[0]&4 != 0 {
-			names = append(names, "PmA")
-		}
-		if b[0]&8 != 0 {
-			names = append(names, "LOR")
-		}
-		return strings.Join(names, ",")
+		return boxed([...]any{"", "PmA", "LOR", "PmA,LOR"}[b[0]>>2&3])
 	}
-	return enumOf(k, last)
+	return boxed(enumOf(k, last))
 }
 
 // enumOf returns the name of a number of one byte.
@@ -284,73 +286,108 @@ func technology(b []byte) any {
 	return "undefined"
 }
 
-// hexString returns b in hex behind 0x, empty for no bytes.
-func hexString(b []byte) any {
+// appendHex appends b in hex behind 0x, nothing for no bytes.
+func appendHex(dst, b []byte) []byte {
 	if len(b) == 0 {
-		return ""
+		return dst
 	}
-	out := make([]byte, 2, 2+2*len(b))
-	out[0], out[1] = '0', 'x'
-	return string(hex.AppendEncode(out, b))
+	return hex.AppendEncode(append(dst, "0x"...), b)
+}
+
+// hex returns b in hex behind 0x, empty for no bytes.
+func (c *cache) hex(b []byte) value {
+	from := len(c.scratch)
+	c.scratch = appendHex(c.scratch, b)
+	return c.since(from)
+}
+
+// valid returns text of an exporter without the zeros behind it, as UTF-8.
+func (c *cache) valid(b []byte) value {
+	for len(b) > 0 && b[len(b)-1] == 0 {
+		b = b[:len(b)-1]
+	}
+	if !utf8.Valid(b) {
+		b = bytes.ToValidUTF8(b, []byte("\uFFFD"))
+	}
+	from := len(c.scratch)
+	c.scratch = append(c.scratch, b...)
+	return c.since(from)
 }
 
 // uuid returns b as a UUID is written (RFC 9562, section 4) where it has 16 bytes
 // that are no text, else as text.
-func (c *cache) uuid(b []byte) any {
+func (c *cache) uuid(b []byte) value {
 	binary := func(v byte) bool { return v < ' ' || v > '~' }
 	if len(b) != 16 || !slices.ContainsFunc(b, binary) {
-		return c.text(b)
+		return c.valid(b)
 	}
-	var out [36]byte
-	hex.Encode(out[:8], b[:4])
-	hex.Encode(out[9:13], b[4:6])
-	hex.Encode(out[14:18], b[6:8])
-	hex.Encode(out[19:23], b[8:10])
-	hex.Encode(out[24:], b[10:])
-	out[8], out[13], out[18], out[23] = '-', '-', '-', '-'
-	return string(out[:])
+	from := len(c.scratch)
+	for i := range b {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			c.scratch = append(c.scratch, '-')
+		}
+		c.scratch = hex.AppendEncode(c.scratch, b[i:i+1])
+	}
+	return c.since(from)
 }
 
-// macString returns b in hex with colons.
-func macString(b []byte) any {
-	const digits = "0123456789abcdef"
-	if len(b) == 0 {
-		return ""
+// mac returns b in hex with colons.
+func (c *cache) mac(b []byte) value {
+	from := len(c.scratch)
+	for i := range b {
+		if i > 0 {
+			c.scratch = append(c.scratch, ':')
+		}
+		c.scratch = hex.AppendEncode(c.scratch, b[i:i+1])
 	}
-	out := make([]byte, 0, 3*len(b))
-	for _, c := range b {
-		out = append(out, digits[c>>4], digits[c&15], ':')
-	}
-	return string(out[:len(out)-1])
+	return c.since(from)
 }
 
-// flagsOf writes one letter per bit, from the highest, and dots for those unset.
-func flagsOf(v uint8, letters string) string {
-	var out [8]byte
-	for i := range out {
-		out[i] = '.'
+// The letters of flags, from the highest bit.
+const (
+	tcpLetters      = "CEUAPRSF"
+	tcpUpperLetters = "********"
+	fragmentLetters = "RDM*****" // element 197: reserved, don't fragment, more fragments
+)
+
+// appendFlags appends one letter per bit, from the highest, and dots for those unset.
+func appendFlags(dst []byte, v uint8, letters string) []byte {
+	for i := range 8 {
 		if v&(0x80>>i) != 0 {
-			out[i] = letters[i]
+			dst = append(dst, letters[i])
+		} else {
+			dst = append(dst, '.')
 		}
 	}
-	return string(out[:])
+	return dst
+}
+
+// flagsOf returns flags of one byte.
+func (c *cache) flagsOf(v uint8, letters string) value {
+	from := len(c.scratch)
+	c.scratch = appendFlags(c.scratch, v, letters)
+	return c.since(from)
 }
 
 // tcpFlags returns the flags of TCP, which are the last two bytes; the upper one, where
 // it came, is written as stars.
-func tcpFlags(b []byte) any {
+func (c *cache) tcpFlags(b []byte) value {
 	switch len(b) {
 	case 0:
-		return ""
+		return boxed("")
 	case 1:
-		return flagsOf(b[0], "CEUAPRSF")
+		return boxed(c.tcp1(b[0]))
 	}
-	b = b[len(b)-2:]
-	return flagsOf(b[0], "********") + flagsOf(b[1], "CEUAPRSF")
+	return c.tcp2(uint16(wire.Uint(b[len(b)-2:])))
 }
 
-// fragmentFlags returns element 197: reserved, don't fragment, more fragments.
-func fragmentFlags(v uint8) any { return flagsOf(v, "RDM*****") }
+// tcp2 returns the flags of TCP of two bytes.
+func (c *cache) tcp2(v uint16) value {
+	from := len(c.scratch)
+	c.scratch = appendFlags(c.scratch, uint8(v>>8), tcpUpperLetters)
+	c.scratch = appendFlags(c.scratch, uint8(v), tcpLetters)
+	return c.since(from)
+}
 
 // ipv4Options returns the names of the options that element 208 has seen.
 func ipv4Options(flags uint32) any {

@@ -1,0 +1,137 @@
+package flowmetric
+
+import (
+	"encoding/binary"
+	"math"
+	"net/netip"
+)
+
+// field is a field of the metric at hand.
+type field struct {
+	name string
+	value
+}
+
+// value is the value of a field that is not in an interface yet: putting it there costs
+// an allocation, which a line does not need.
+type value struct {
+	form       form
+	bits, high uint64 // what they are says form
+	boxed      any    // of formBoxed: a string, a bool or a number
+}
+
+// form is how a value holds what it is.
+type form uint8
+
+const (
+	formNone  form = iota // no value: the field is left out
+	formBoxed             // boxed
+	formUint              // bits
+	formInt               // bits
+	formFloat             // bits, as IEEE 754 has them
+	formAddr4             // an address of IPv4 in bits
+	formAddr6             // an address of IPv6 in high and bits
+	formText              // of cache.scratch high bytes, from bits on
+)
+
+// boxed returns a value that is in an interface already; nil is none.
+func boxed(v any) value {
+	if v == nil {
+		return value{}
+	}
+	return value{form: formBoxed, boxed: v}
+}
+
+// number returns a number as a value.
+func number(v uint64) value { return value{form: formUint, bits: v} }
+
+// address returns an address as a value. One of IPv4 in IPv6's clothes is one of IPv4.
+func address(a netip.Addr) value {
+	if !a.IsValid() {
+		return boxed(a.String())
+	}
+	if a = a.Unmap(); a.Is4() {
+		b := a.As4()
+		return value{form: formAddr4, bits: uint64(binary.BigEndian.Uint32(b[:]))}
+	}
+	b := a.As16()
+	return value{form: formAddr6, high: binary.BigEndian.Uint64(b[:]), bits: binary.BigEndian.Uint64(b[8:])}
+}
+
+// addr returns the address of formAddr4 and formAddr6.
+func (v *value) addr() netip.Addr {
+	if v.form == formAddr4 {
+		return netip.AddrFrom4([4]byte{byte(v.bits >> 24), byte(v.bits >> 16), byte(v.bits >> 8), byte(v.bits)})
+	}
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], v.high)
+	binary.BigEndian.PutUint64(b[8:], v.bits)
+	return netip.AddrFrom16(b)
+}
+
+// since returns what was appended to scratch as a value.
+func (c *cache) since(from int) value {
+	return value{form: formText, bits: uint64(from), high: uint64(len(c.scratch) - from)}
+}
+
+// string returns a text as a value.
+func (c *cache) string(s string) value {
+	from := len(c.scratch)
+	c.scratch = append(c.scratch, s...)
+	return c.since(from)
+}
+
+// bytes returns the text of formText. It is valid as long as the metric is at hand.
+func (c *cache) bytes(v *value) []byte { return c.scratch[v.bits : v.bits+v.high] }
+
+// box returns a value in an interface, nil for none.
+func (c *cache) box(v *value) any {
+	switch v.form {
+	case formBoxed:
+		return v.boxed
+	case formUint:
+		return c.uint(v.bits)
+	case formInt:
+		return int64(v.bits)
+	case formFloat:
+		return math.Float64frombits(v.bits)
+	case formAddr4, formAddr6:
+		return c.addr(v.addr())
+	case formText:
+		return c.text(c.bytes(v))
+	}
+	return nil
+}
+
+// begin forgets the metric at hand.
+func (b *Builder) begin() {
+	b.fields, b.cache.scratch = b.fields[:0], b.cache.scratch[:0]
+}
+
+// addValue appends a field to the metric at hand.
+func (b *Builder) addValue(name string, v value) {
+	if v.form != formNone {
+		b.fields = append(b.fields, field{name, v})
+	}
+}
+
+// setValue is addValue for a name that may be there already.
+func (b *Builder) setValue(name string, v value) {
+	if v.form == formNone {
+		return
+	}
+	if i := b.find(name); i >= 0 {
+		b.fields[i].value = v
+		return
+	}
+	b.addValue(name, v)
+}
+
+// add appends a field. nil is no value.
+func (b *Builder) add(name string, v any) { b.addValue(name, boxed(v)) }
+
+// set is add for a name that may be there already.
+func (b *Builder) set(name string, v any) { b.setValue(name, boxed(v)) }
+
+// uint appends a number.
+func (b *Builder) uint(name string, v uint64) { b.fields = append(b.fields, field{name, number(v)}) }

@@ -103,7 +103,7 @@ func (o *dumpOptions) addFlags(f *pflag.FlagSet) {
 
 // dumpGCPercent makes garbage collections rarer than Go's 100 does. A query leaves
 // little garbage, but the plugins' packages have filled megabytes at the start of the
-// process, and each collection goes through them.
+// process (see package startup), and each collection goes through them.
 const dumpGCPercent = 400
 
 // wrap breaks a text of words into lines of at most width characters.

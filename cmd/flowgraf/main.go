@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/flowgraf/flowgraf/cmd/flowgraf/startup"
 	"github.com/flowgraf/flowgraf/relay/sendmail"
 )
 
@@ -79,11 +80,12 @@ func run() int {
 }
 
 // noteStart makes c and every command below it set started when it begins: what
-// fails before is a wrong command line.
+// fails before is a wrong command line. From then on garbage is collected.
 func noteStart(c *cobra.Command, started *bool) {
 	if runE := c.RunE; runE != nil {
 		c.RunE = func(cmd *cobra.Command, args []string) error {
 			*started = true
+			startup.Done()
 			return runE(cmd, args)
 		}
 	}

@@ -47,10 +47,6 @@ var indexed = func() flow.Set {
 // the file may read its index. A file that is damaged, not complete, or of layout 1 gets
 // none: the error is ErrNotIndexable then.
 func Build(file string) (Built, error) {
-	before, err := identityOf(file)
-	if err != nil {
-		return Built{}, err
-	}
 	f, err := nffile.OpenFile(file)
 	if err != nil {
 		if errors.As(err, new(*nffile.FormatError)) {
@@ -61,6 +57,10 @@ func Build(file string) (Built, error) {
 	defer f.Close()
 	if why := f.NotIndexable(); why != "" {
 		return Built{}, fmt.Errorf("%w: %s: %s", ErrNotIndexable, file, why)
+	}
+	before, err := identify(f.Raw())
+	if err != nil {
+		return Built{}, err
 	}
 	b := builder{dec: nffile.NewDecoder()}
 	b.dec.Only(indexed)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
@@ -17,10 +18,11 @@ type Guide struct {
 	from, to uint64
 	warn     func(format string, args ...any)
 
-	mu    sync.Mutex
-	index Index // whose memory is used again
-	told  int
-	stats Stats
+	mu     sync.Mutex
+	index  Index // whose memory is used again
+	needed []bool
+	told   int
+	stats  Stats
 }
 
 // Stats are what a Guide has seen.
@@ -59,13 +61,14 @@ func (g *Guide) Omit(f *nffile.File) (places []nffile.Place, records, flows uint
 		return nil, 0, 0
 	}
 	x := &g.index
-	err := x.open(f.Path())
+	err := x.open(f.Path(), func() (identity, error) { return identify(f.Raw()) })
 	if err != nil {
 		g.without(err)
 		return nil, 0, 0
 	}
 	defer x.Close()
-	needed := make([]bool, len(x.entries))
+	needed := slices.Grow(g.needed[:0], len(x.entries))[:len(x.entries)]
+	g.needed = needed
 	all := true
 	for i := range x.entries {
 		if needed[i], err = g.needs(x, i); err != nil {

@@ -26,8 +26,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -105,21 +108,28 @@ type identity struct {
 // endBytes is how much of the end of a flow file is in its checksum: ident, statistics.
 const endBytes = 512
 
-// identityOf returns that of a file.
+// identityOf returns that of the file of a name.
 func identityOf(path string) (identity, error) {
 	f, info, err := disk.OpenRegular(path)
 	if err != nil {
 		return identity{}, err
 	}
 	defer f.Close()
+	return identify(f, info)
+}
+
+// identify returns the identity of a file that is open.
+func identify(f io.ReaderAt, info fs.FileInfo) (identity, error) {
 	id := identity{size: info.Size(), modified: info.ModTime().UnixNano()}
-	b := make([]byte, endBytes)
-	h := xxhash.New()
-	n, err := f.ReadAt(b[:min(endBytes, id.size)], 0)
-	h.Write(b[:n])
+	var b [endBytes]byte
+	var h xxhash.Digest
+	h.Reset()
+	end := b[:min(endBytes, id.size)]
+	n, err := f.ReadAt(end, 0)
+	h.Write(end[:n])
 	if err == nil {
-		n, err = f.ReadAt(b[:min(endBytes, id.size)], id.size-min(endBytes, id.size))
-		h.Write(b[:n])
+		n, err = f.ReadAt(end, id.size-int64(len(end)))
+		h.Write(end[:n])
 	}
 	id.sum = h.Sum64()
 	return id, err
@@ -159,6 +169,7 @@ type Index struct {
 	path    string
 	size    int64
 	entries []entry
+	buf     []byte             // of read
 	kinds   [numFilters][]byte // what has been read of each kind, with an offset of begins
 	begins  [numFilters]uint64
 }
@@ -173,14 +184,15 @@ var ErrDamaged = errors.New("damaged, or no index")
 // that is of no use is ErrStale or ErrDamaged.
 func Open(file string) (*Index, error) {
 	x := &Index{}
-	if err := x.open(file); err != nil {
+	if err := x.open(file, func() (identity, error) { return identityOf(file) }); err != nil {
 		return nil, err
 	}
 	return x, nil
 }
 
-// open is Open, with the memory of an index that has been closed.
-func (x *Index) open(file string) error {
+// open is Open, with the memory of an index that has been closed, and a function for what
+// the flow file is.
+func (x *Index) open(file string, of func() (identity, error)) error {
 	x.path = Path(file)
 	for kind := range x.kinds {
 		x.kinds[kind] = x.kinds[kind][:0]
@@ -190,7 +202,7 @@ func (x *Index) open(file string) error {
 		return err
 	}
 	x.f, x.size = f, info.Size()
-	if err := x.read(file); err != nil {
+	if err := x.read(of); err != nil {
 		f.Close()
 		return fmt.Errorf("index %s: %w", x.path, err)
 	}
@@ -200,8 +212,8 @@ func (x *Index) open(file string) error {
 // Close closes it.
 func (x *Index) Close() error { return x.f.Close() }
 
-// read reads all but the filters.
-func (x *Index) read(file string) error {
+// read reads all but the filters, of an index of the file that of tells.
+func (x *Index) read(of func() (identity, error)) error {
 	var head [headSize]byte
 	if _, err := x.f.ReadAt(head[:], 0); err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -215,21 +227,22 @@ func (x *Index) read(file string) error {
 	case uint64(x.size) != le.Uint64(head[48:]) || n > maxBlocks || headSize+n*entrySize > x.size:
 		return fmt.Errorf("%w: it has %d bytes, expected %d", ErrDamaged, x.size, le.Uint64(head[48:]))
 	}
-	id, err := identityOf(file)
+	id, err := of()
 	if err != nil {
 		return err
 	}
 	if id != (identity{int64(le.Uint64(head[16:])), int64(le.Uint64(head[24:])), le.Uint64(head[32:])}) {
 		return ErrStale
 	}
-	b := make([]byte, n*entrySize)
+	b := slices.Grow(x.buf[:0], int(n*entrySize))[:n*entrySize]
+	x.buf = b
 	if _, err := x.f.ReadAt(b, headSize); err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if xxhash.Sum64(b) != le.Uint64(head[40:]) {
 		return fmt.Errorf("%w: the checksum of its entries is wrong", ErrDamaged)
 	}
-	x.entries = make([]entry, n)
+	x.entries = slices.Grow(x.entries[:0], int(n))[:n]
 	for i := range x.entries {
 		x.entries[i].decode(b[i*entrySize:])
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 type File struct {
 	path     string
 	f        storage
+	info     fs.FileInfo // nil without a name
 	size     int64
 	head     Header
 	ident    string
@@ -64,29 +66,27 @@ func OpenFile(path string) (*File, error) {
 
 // openHeader opens a file and reads its header only.
 func openHeader(path string) (*File, error) {
-	f, size, err := openRegular(path)
+	f, info, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
-	file, err := readHeader(path, f, size)
+	file, err := readHeader(path, f, info.Size())
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
+	file.info = info
 	return file, nil
 }
 
-// openRegular opens a file that is neither a directory nor a device, and returns its
-// size too.
-func openRegular(path string) (*os.File, int64, error) {
+// openRegular opens a file that is neither a directory nor a device, and returns what
+// the file system knows of it too.
+func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	f, info, err := disk.OpenRegular(path)
-	switch {
-	case errors.Is(err, disk.ErrNotRegular):
-		return nil, 0, newFormatError(path, 0, ErrNotNfdump, "not a regular file")
-	case err != nil:
-		return nil, 0, err
+	if errors.Is(err, disk.ErrNotRegular) {
+		return nil, nil, newFormatError(path, 0, ErrNotNfdump, "not a regular file")
 	}
-	return f, info.Size(), nil
+	return f, info, err
 }
 
 // newFile reads header and appendix of f, which has size bytes.
@@ -154,12 +154,18 @@ func (f *File) errorf(off int64, kind error, format string, args ...any) error {
 	return newFormatError(f.path, off, kind, format, args...)
 }
 
+// appendices are blocks that have held one: what each file would need anew is most of
+// what it costs to open many. The few that take more than maxKept bytes are not kept.
+var appendices = sync.Pool{New: func() any { return new(Block) }}
+
 // readAppendix reads ident and statistics. Where they are, the flows end.
 func (f *File) readAppendix() error {
-	var b Block
+	b := appendices.Get().(*Block)
+	defer appendices.Put(b)
+	defer b.forget()
 	off := f.head.AppendixOffset
 	for range min(f.head.Appendix, maxAppendix) {
-		if err := f.readBlockAt(&b, off, f.size); err != nil {
+		if err := f.readBlockAt(b, off, f.size); err != nil {
 			return err
 		}
 		if err := b.Unpack(); err != nil {
@@ -169,7 +175,7 @@ func (f *File) readAppendix() error {
 			return f.errorf(24, ErrCorrupt, "the appendix should be at offset %d, a block of another kind is there",
 				off)
 		}
-		if err := f.takeAppendix(&b); err != nil {
+		if err := f.takeAppendix(b); err != nil {
 			return err
 		}
 		off += b.headSize() + int64(len(b.raw))
@@ -180,6 +186,9 @@ func (f *File) readAppendix() error {
 	}
 	return nil
 }
+
+// maxKept is how much memory of an appendix is kept for the next.
+const maxKept = 1 << 20
 
 // maxAppendix is how many appendix blocks are read; nfdump writes one.
 const maxAppendix = 16
@@ -211,6 +220,10 @@ func (f *File) Path() string { return f.path }
 
 // Size returns the bytes of the file.
 func (f *File) Size() int64 { return f.size }
+
+// Raw returns the file itself, to read its bytes as they are, and what the file system
+// knew of it when it was opened.
+func (f *File) Raw() (io.ReaderAt, fs.FileInfo) { return f.f, f.info }
 
 // Header returns the file header.
 func (f *File) Header() Header { return f.head }
@@ -408,6 +421,15 @@ func (b *Block) reset(f *File, off int64) {
 	b.compression, b.maps = f.head.Compression, nil
 	b.data, b.err = nil, nil
 	b.rewind()
+}
+
+// forget lets go of the file of the block, and keeps the memory.
+func (b *Block) forget() {
+	b.file, b.maps, b.data, b.err = nil, nil, nil, nil
+	b.rewind()
+	if cap(b.raw)+cap(b.unpacker.buf) > maxKept {
+		b.raw, b.unpacker = nil, unpacker{}
+	}
 }
 
 // Path returns the name of the file that the block is from.

@@ -73,11 +73,13 @@ func newWalker(file *File) *walker {
 
 // openWalkerAs opens a file whose header is not to be trusted.
 func openWalkerAs(path string, head Header) (*walker, error) {
-	f, size, err := openRegular(path)
+	f, info, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
-	return newWalker(&File{path: path, f: &window{storage: f}, size: size, head: head, end: size, open: true}), nil
+	size := info.Size()
+	return newWalker(&File{path: path, f: &window{storage: f}, info: info, size: size, head: head, end: size,
+		open: true}), nil
 }
 
 // walk calls take for every block that can be unpacked, with what is wrong in it, nil

@@ -121,22 +121,18 @@ func (s *source) inOrder(ctx context.Context, u user) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	blocks, free := make(chan unpacked, aheadBlocks), make(chan *nffile.Block, aheadBlocks)
-	for range aheadBlocks {
-		free <- new(nffile.Block)
-	}
 	go func() {
 		defer close(blocks)
-		for {
-			select {
-			case b := <-free:
-				serial, ok := s.next(ctx, b)
-				if !ok {
-					return
-				}
-				blocks <- unpacked{b, serial, b.Unpack()} // has room for all there are
-			case <-ctx.Done():
+		for made := 0; ; {
+			b, ok := freeBlock(ctx, free, &made)
+			if !ok {
 				return
 			}
+			serial, ok := s.next(ctx, b)
+			if !ok {
+				return
+			}
+			blocks <- unpacked{b, serial, b.Unpack()} // has room for all there are
 		}
 	}()
 	defer func() {
@@ -158,6 +154,27 @@ func (s *source) inOrder(ctx context.Context, u user) error {
 		free <- b.block
 	}
 	return u.end()
+}
+
+// freeBlock returns a block that has been used, or a new one while less than aheadBlocks
+// have been made: the memory of each is some megabytes, which few blocks of many files do
+// not need. It returns false when the context has ended.
+func freeBlock(ctx context.Context, free <-chan *nffile.Block, made *int) (b *nffile.Block, ok bool) {
+	select {
+	case b = <-free:
+		return b, true
+	default:
+	}
+	if *made < aheadBlocks {
+		*made++
+		return new(nffile.Block), true
+	}
+	select {
+	case b = <-free:
+		return b, true
+	case <-ctx.Done():
+		return nil, false
+	}
 }
 
 // cursor steps through the flows of blocks and does something with them.

@@ -3,6 +3,7 @@ package delivery
 import (
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/flowgraf/flowgraf/relay/queue"
 )
@@ -58,7 +59,7 @@ func wantsFewer(step string, code int, status, text string) bool {
 	if step != "RCPT" {
 		return false
 	}
-	return (code == 552 && status == "" && !sizeWords.MatchString(text)) || (code == 452 && status == "")
+	return (code == 552 && status == "" && !sizeWords().MatchString(text)) || (code == 452 && status == "")
 }
 
 // Codes that are never about a recipient: a parameter, here the name in EHLO, a bad
@@ -72,15 +73,20 @@ var relayStatus = map[string]bool{
 	"5.7.13": true, "5.7.14": true, "5.7.25": true, "5.7.54": true, "5.7.57": true, "5.7.64": true,
 }
 
-// ofTheMail are the statuses about addresses, mailboxes, loops and content.
-var ofTheMail = regexp.MustCompile(`^5\.[1246]\.`)
+// words returns an expression that is compiled when it is asked for first: each command of
+// the binary would wait for it otherwise.
+func words(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
 
 var (
-	sizeWords = regexp.MustCompile(`(?i)size|too (big|large)|quota|mailbox|storage|full|space`)
-	brackets  = regexp.MustCompile(`<[^>]*>`)
+	// ofTheMail are the statuses about addresses, mailboxes, loops and content.
+	ofTheMail = words(`^5\.[1246]\.`)
+	sizeWords = words(`(?i)size|too (big|large)|quota|mailbox|storage|full|space`)
+	brackets  = words(`<[^>]*>`)
 
 	// relayWords name whoever connects.
-	relayWords = regexp.MustCompile(`(?i)\brelay(ing)? (access |is |was |mail )*` +
+	relayWords = words(`(?i)\brelay(ing)? (access |is |was |mail )*` +
 		`(denied|not|prohibited|refused|rejected|forbidden|disallowed)` +
 		`|(unable|not (allowed|permitted|authori[sz]ed)|cannot|can't|do(es)? not|don't|refuse\w*|will not|won't|no)` +
 		` (to |for )?relay` +
@@ -91,7 +97,7 @@ var (
 		`|\bauth(enticat(ion|e))? (is )?(required|first|needed)` +
 		`|must (first )?authenticate|not authenticated|log ?in first`)
 	// mailWords name what is of one mail.
-	mailWords = regexp.MustCompile(`(?i)sender|from|recipient|user|mailbox|address|account|list|group|member|post` +
+	mailWords = words(`(?i)sender|from|recipient|user|mailbox|address|account|list|group|member|post` +
 		`|content|message|e-?mail|spam|virus|malware|attachment|dmarc|spf|dkim|policy|quota|size|header|subject|url|domain`)
 )
 
@@ -103,17 +109,17 @@ func aboutRelay(step string, code int, status, text string, direct bool) bool {
 	if relayCodes[code] && step != "dot" {
 		return true
 	}
-	if direct || ofTheMail.MatchString(status) || isSize(status) {
+	if direct || ofTheMail().MatchString(status) || isSize(status) {
 		return false
 	}
-	text = brackets.ReplaceAllString(text, "")
+	text = brackets().ReplaceAllString(text, "")
 	switch {
 	case relayStatus[status] && step != "dot":
 		return true
 	case strings.Contains(strings.ToLower(text), "recipient table"): // Postfix's relay recipients
 		return false
-	case relayWords.MatchString(text):
+	case relayWords().MatchString(text):
 		return true
 	}
-	return (status == "5.7.1" || status == "5.7.0") && step != "dot" && !mailWords.MatchString(text)
+	return (status == "5.7.1" || status == "5.7.0") && step != "dot" && !mailWords().MatchString(text)
 }

@@ -34,7 +34,8 @@ type Extractor struct {
 	// then; those that are not are passed over and counted likewise.
 	Keep func(*Decoder) bool
 
-	// Sieve may decide for Keep, where it knows a flow: both must be of the same filter.
+	// Sieve may decide for Keep, where it knows a flow: both must be of the same filter. It
+	// is set before the first Next.
 	Sieve *Sieve
 
 	dec      *Decoder
@@ -93,50 +94,43 @@ func (x *Extractor) Next(b *Block, f *Brief) bool {
 	for b.next() {
 		if b.isFlow() && b.kind == recordFlow {
 			if o := x.outline(b.rec); o != nil && !x.decode && (x.Keep == nil || x.Sieve != nil) {
-				known, matches := true, true
-				if x.Sieve != nil {
-					known, matches = x.Sieve.decides(b.rec)
+				within := x.within(o, b.rec)
+				if within && (x.Sieve == nil || x.Sieve.matches(o, o.sieved, b.rec)) {
+					o.read(b.rec, d.exporters, f)
+					f.Index = int(b.seen)
+					return true
 				}
-				if known {
-					if within := x.within(o.times(b.rec)); within && matches {
-						o.read(b.rec, d.exporters, f)
-						f.Index = int(b.seen)
-						return true
-					} else if within {
-						x.Passed++
-					}
-					x.PassedFlows += o.flows(b.rec)
-					continue
-				}
+				x.Passed++
+				x.PassedFlows += o.flows(b.rec)
+				continue
 			}
 		}
 		if !d.take(b) {
 			continue
 		}
-		if x.within(d.rec.First.Milli(), d.rec.Last.Milli()) {
-			if x.Keep == nil || x.Keep(d) {
-				x.plain(f)
-				f.Index = int(b.seen)
-				return true
-			}
-			x.Passed++
+		if x.wants(d.rec.First.Milli(), d.rec.Last.Milli()) && (x.Keep == nil || x.Keep(d)) {
+			x.plain(f)
+			f.Index = int(b.seen)
+			return true
 		}
+		x.Passed++
 		x.PassedFlows += max(d.rec.Flows, 1)
 	}
 	d.end(b)
 	return false
 }
 
-// within says whether a flow is wanted by its times, and counts it if not.
-func (x *Extractor) within(first, last uint64) bool {
+// within says whether the flow in a record is wanted by its times.
+func (x *Extractor) within(o *outline, rec []byte) bool {
+	return x.From == 0 && x.To == 0 || x.wants(o.times(rec))
+}
+
+// wants says whether a flow is wanted by its times.
+func (x *Extractor) wants(first, last uint64) bool {
 	if x.Within {
 		first, last = last, first
 	}
-	if last >= x.From && (x.To == 0 || first <= x.To) {
-		return true
-	}
-	x.Passed++
-	return false
+	return last >= x.From && (x.To == 0 || first <= x.To)
 }
 
 // plain sets f to the flow that the Decoder has read.
@@ -161,6 +155,7 @@ type outline struct {
 	offsets [outlineElements]uint16
 	heads   [outlineElements]uint32 // id and length, as in the record
 	values  []place                 // of the columns
+	sieved  []place                 // of those of the Sieve
 	writers bool                    // the elements are as the Writer writes them
 	present flow.Set                // the fields of the elements
 
@@ -197,8 +192,18 @@ func (x *Extractor) outline(rec []byte) *outline {
 	pair[0], pair[1] = pair[1], pair[0]
 	o := &pair[0]
 	o.head = 0
-	if !o.measure(rec, x.dec.want) {
+	want := x.dec.want
+	if x.Sieve != nil {
+		want = ^uint64(0) // what is damaged is for a Decoder
+	}
+	if !o.measure(rec, want) {
 		return nil
+	}
+	if s := x.Sieve; s != nil {
+		o.sieved = o.sieved[:0]
+		for _, c := range s.x.columns {
+			o.sieved = append(o.sieved, o.place(c))
+		}
 	}
 	for i, c := range x.columns {
 		o.values[i] = o.place(c)

@@ -138,7 +138,7 @@ func (u *unpacker) unpack(c Compression, raw []byte) ([]byte, error) {
 // of flows are mostly nfdump's 1 or 2 MiB and some records: what is not used of the
 // buffer is never touched.
 func firstSize(n int) int {
-	size := max(4*n, 64<<10)
+	size := max(4*n, 4<<10)
 	if size > 512<<10 {
 		size = max(size, 2<<20+64<<10)
 	}

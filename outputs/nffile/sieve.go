@@ -14,10 +14,11 @@ type Sieve struct {
 	// stand for.
 	Passed, PassedFlows uint64
 
-	x     *Extractor
-	brief Brief
-	rec   flow.Record
-	match func(*flow.Record) bool
+	x         *Extractor
+	addresses []bool // which of its columns are
+	timed     bool   // the times are looked at
+	rec       flow.Record
+	match     func(*flow.Record) bool
 }
 
 // sieved are the fields that a Sieve knows: those that are at one place, and mean what is
@@ -47,35 +48,40 @@ func NewSieve(fields flow.Set, match func(*flow.Record) bool) *Sieve {
 			columns = append(columns, Column(f))
 		}
 	}
-	s := &Sieve{x: NewExtractor(columns, flow.Set{}), match: match}
+	s := &Sieve{x: NewExtractor(columns, flow.Set{}), match: match,
+		timed: fields.Has(flow.FirstSeen) || fields.Has(flow.LastSeen)}
 	s.x.ReadAll() // what is damaged is for a Decoder
-	s.brief = s.x.NewBrief()
+	for _, c := range columns {
+		s.addresses = append(s.addresses, c.IsAddr())
+	}
 	return s
 }
 
-// decides says whether the Sieve knows the flow in rec, and whether it matches.
-func (s *Sieve) decides(rec []byte) (known, matches bool) {
-	o := s.x.outline(rec)
-	if o == nil {
-		return false, true
+// matches says whether the flow in rec matches, which fits the outline: its columns are at
+// these places.
+func (s *Sieve) matches(o *outline, places []place, rec []byte) bool {
+	r := &s.rec
+	if s.timed {
+		first, last := o.times(rec)
+		r.First, r.Last = flow.Milli(first), flow.Milli(last)
 	}
-	o.read(rec, nil, &s.brief)
-	f, r := &s.brief, &s.rec
-	r.First, r.Last = flow.Milli(f.First), flow.Milli(f.Last)
-	r.Packets, r.Bytes, r.RevPackets, r.RevBytes, r.Flows = f.Packets, f.Bytes, f.RevPackets, f.RevBytes, 0
-	r.Proto, r.TCPFlags = f.Proto, uint16(f.TCPFlags)
+	g := rec[o.generic:][:48]
+	r.Packets, r.Bytes = le.Uint64(g[24:]), le.Uint64(g[32:])
+	r.Proto, r.TCPFlags = g[44], uint16(g[45])
+	r.Flows, r.RevPackets, r.RevBytes = 0, 0, 0
 	if o.count != 0 {
-		r.Flows = f.Flows
+		c := rec[o.count:][:24]
+		r.Flows, r.RevPackets, r.RevBytes = le.Uint64(c), le.Uint64(c[8:]), le.Uint64(c[16:])
 	}
 	r.Present = o.present
 	for i, c := range s.x.columns {
-		if v := f.Values[i]; c.IsAddr() {
-			setSieved(r, c, v, o.values[i].width)
+		if v := places[i].value(rec, nil); s.addresses[i] {
+			setSieved(r, c, v, places[i].width)
 		} else {
 			r.SetNumber(flow.Field(c), v.Lo)
 		}
 	}
-	return true, s.match(r)
+	return s.match(r)
 }
 
 // setSieved sets an address of the record.
@@ -111,11 +117,11 @@ func (s *Sieve) skips(rec []byte) bool {
 	if s == nil || le.Uint16(rec) != recordFlow {
 		return false
 	}
-	known, matches := s.decides(rec)
-	if !known || matches {
+	o := s.x.outline(rec)
+	if o == nil || s.matches(o, o.values, rec) {
 		return false
 	}
 	s.Passed++
-	s.PassedFlows += s.brief.Flows
+	s.PassedFlows += o.flows(rec)
 	return true
 }

@@ -204,6 +204,10 @@ func turn(key []uint64) bool {
 
 // add counts the flows of a batch.
 func (g *groups) add(b *batch) {
+	if g.series != nil && g.series.alone(g.words) {
+		g.series.addAll(b)
+		return
+	}
 	n, w := b.n, g.words
 	keys, cells := g.keys[:n*w], g.cells[:n]
 	for i := range n {

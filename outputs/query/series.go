@@ -113,6 +113,35 @@ func (s *series) of(b *batch, f *nffile.Brief) uint64 {
 	return s.slot
 }
 
+// alone says whether all flows of a batch are of one row: there are no keys, and the slot is
+// that of the file.
+func (s *series) alone(words int) bool { return words == 1 && s.slotOf != nil }
+
+// addAll counts the flows of a batch that are of one row.
+func (s *series) addAll(b *batch) {
+	if b.n == 0 {
+		return
+	}
+	g := s.groups
+	flows := b.flows[:b.n]
+	first, last := flows[0].First, flows[0].Last
+	var sum SlotSum
+	for i := range flows {
+		f := &flows[i]
+		first, last = min(first, f.First), max(last, f.Last)
+		sum.Flows += f.Flows
+		sum.Packets += f.Packets + f.RevPackets
+		sum.Bytes += f.Bytes + f.RevBytes
+	}
+	g.keys[0] = s.of(b, &flows[0])
+	g.table.Locate(g.keys[:1], g.cells[:1])
+	c := g.cells[0]
+	if c.IsNew() {
+		g.note(c, b, 0)
+	}
+	c.Add(first, last, sum.Flows, sum.Packets, sum.Bytes)
+}
+
 // keyed are the rows of a series by their keys alone: how much they have of what the
 // largest are found by.
 type keyed struct {

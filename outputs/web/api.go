@@ -42,8 +42,10 @@ type Status struct {
 	Login    bool    `json:"login"` // users have to log in
 	User     string  `json:"user"`
 	Known    bool    `json:"known"`   // this user may read
-	Ready    bool    `json:"ready"`   // all files have been found
+	Ready    bool    `json:"ready"`   // all files have been found, and what they have is known
+	Found    int64   `json:"found"`   // files so far
 	Reading  int64   `json:"reading"` // files whose statistics are still to be read
+	ToRead   int64   `json:"toread"`  // and how many there were at first
 	Serial   uint64  `json:"serial"`  // of changes of the archive
 	Problem  string  `json:"problem"`
 	Names    bool    `json:"names"` // names of addresses can be asked for
@@ -62,6 +64,7 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 	st.Version, st.Archive, st.Zone, st.Now = s.opt.Version, a.root, zoneName(a.zone), float64(now.UnixMilli())/1000
 	_, st.Offset = now.In(a.zone).Zone()
 	st.Ready, st.Reading, st.Serial = a.ready.Load(), a.reading.Load(), a.serial.Load()
+	st.Found, st.ToRead = a.found.Load(), a.toRead.Load()
 	st.Names, st.Profiles = s.opt.Names, s.opt.Profiles != ""
 	a.mu.Lock()
 	if a.problem != nil {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/archive"
+	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/nffilter"
 	"github.com/flowgraf/flowgraf/tests/peers"
 )
@@ -231,9 +232,14 @@ func TestStoreIsRebuilt(t *testing.T) {
 		a, err := OpenArchive(tr.dir, path, time.UTC, t.Logf)
 		must(t, err)
 		defer a.Close()
-		for _, s := range *a.sources.Load() {
-			before += len(s.files)
-		}
+		must(t, a.store.each(func(dir string, r *stored) {
+			before++
+			start, _ := slotStart(r.name, time.UTC)
+			if got := statOf(t.Context(), filepath.Join(tr.dir, dir, r.name)); start < tr.from || r.stat != got &&
+				(got != nffile.Stat{}) { // of a file that has been removed nothing can be read
+				t.Errorf("%s/%s: %+v, the file has %+v", dir, r.name, r.stat, got)
+			}
+		}))
 		must(t, a.Refresh(t.Context()))
 		for _, s := range *a.sources.Load() {
 			after += len(s.files)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +20,8 @@ import (
 // slotFile is a file of a source, with what its statistics say.
 type slotFile struct {
 	foundFile
-	stat nffile.Stat
+	stat  nffile.Stat
+	known bool // stat has been read
 }
 
 // Source is a source of an archive: an exporter, a channel of a profile, or all there is.
@@ -38,16 +40,20 @@ type Archive struct {
 
 	sources atomic.Pointer[[]*Source] // never changed, only replaced
 	serial  atomic.Uint64             // counts the changes
+	loaded  bool                      // what the store knows has been taken, by the first Refresh
 	ready   atomic.Bool               // the tree has been walked once
+	found   atomic.Int64              // files that the store, and then the first walk, has come upon
 	reading atomic.Int64              // files whose statistics are still to be read
+	toRead  atomic.Int64              // and how many there were at first
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next change
 	problem error         // of the last walk
 }
 
-// OpenArchive returns the archive in a directory. Zone is that of its files' names. What the
-// store of an earlier run knows is there at once, the rest comes with Watch.
+// OpenArchive returns the archive in a directory. Zone is that of its files' names. It is
+// empty until the first Refresh, which Watch makes at once: it begins with what the store of
+// an earlier run knows.
 func OpenArchive(root, storePath string, zone *time.Location, logf func(string, ...any)) (*Archive, error) {
 	info, err := os.Stat(root)
 	if err != nil {
@@ -66,7 +72,6 @@ func OpenArchive(root, storePath string, zone *time.Location, logf func(string, 
 		}
 	}
 	a.sources.Store(&[]*Source{})
-	a.load()
 	return a, nil
 }
 
@@ -76,15 +81,15 @@ func (a *Archive) Close() error { return a.store.close() }
 // load takes what the store knows.
 func (a *Archive) load() {
 	var files []slotFile
-	err := a.store.each(func(name string, r stored) {
-		dir := filepath.Dir(name)
-		if dir == "." {
-			dir = ""
+	dir, below, source := "", "", ""
+	err := a.store.each(func(in string, r *stored) {
+		if in != dir {
+			dir, below, source = in, filepath.Join(a.root, in)+string(filepath.Separator), sourceOf(in)
 		}
-		start, ok := slotStart(filepath.Base(name), a.zone)
-		if ok {
-			files = append(files, slotFile{foundFile{path: filepath.Join(a.root, name), source: sourceOf(dir),
-				start: start, size: r.Size, mod: r.Mod}, r.Stat})
+		if start, ok := slotStart(r.name, a.zone); ok {
+			f := foundFile{path: below + r.name, source: source, start: start, size: r.size, mod: r.mod}
+			files = append(roomier(files), slotFile{f, r.stat, true})
+			a.found.Store(int64(len(files)))
 		}
 	})
 	if err != nil {
@@ -95,22 +100,32 @@ func (a *Archive) load() {
 	}
 }
 
+// roomier returns files with room for one more: made twice as large when there is none.
+func roomier(files []slotFile) []slotFile {
+	if len(files) == cap(files) {
+		return slices.Grow(files, len(files)+leastPart)
+	}
+	return files
+}
+
 // publish makes files those of the archive.
 func (a *Archive) publish(files []slotFile) {
 	by := map[string]*Source{}
-	for _, f := range files {
-		s := by[f.source]
-		if s == nil {
-			s = &Source{Name: f.source}
-			by[f.source] = s
+	var s *Source
+	for i := range files {
+		if s == nil || s.Name != files[i].source {
+			if s = by[files[i].source]; s == nil {
+				s = &Source{Name: files[i].source}
+				by[s.Name] = s
+			}
 		}
-		s.files = append(s.files, f)
+		s.files = append(s.files, files[i])
 	}
 	sources := make([]*Source, 0, len(by))
 	for _, s := range by {
-		slices.SortFunc(s.files, func(a, b slotFile) int {
-			return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.path, b.path))
-		})
+		if !slices.IsSortedFunc(s.files, byStart) {
+			slices.SortFunc(s.files, byStart)
+		}
 		s.Interval = intervalOf(s.files)
 		s.place()
 		sources = append(sources, s)
@@ -122,6 +137,14 @@ func (a *Archive) publish(files []slotFile) {
 	defer a.mu.Unlock()
 	close(a.changed)
 	a.changed = make(chan struct{})
+}
+
+// byStart orders files by their slots, those of one by their names.
+func byStart(a, b slotFile) int {
+	if a.start != b.start {
+		return cmp.Compare(a.start, b.start)
+	}
+	return cmp.Compare(a.path, b.path)
 }
 
 // defaultInterval is nfcapd's, seconds.
@@ -160,7 +183,9 @@ func (s *Source) place() {
 			f.start = last.start + s.Interval
 		}
 	}
-	slices.SortStableFunc(s.files, func(a, b slotFile) int { return cmp.Compare(a.start, b.start) })
+	if byTime := func(a, b slotFile) int { return cmp.Compare(a.start, b.start) }; !slices.IsSortedFunc(s.files, byTime) {
+		slices.SortStableFunc(s.files, byTime)
+	}
 }
 
 // Changed returns a channel that is closed at the next change, and the number of changes
@@ -196,57 +221,70 @@ func (a *Archive) Watch(ctx context.Context) {
 
 // Refresh looks at the tree once, and reads the statistics of new and changed files.
 func (a *Archive) Refresh(ctx context.Context) error {
-	known := map[string]*slotFile{}
+	if !a.loaded {
+		a.load()
+		a.loaded = true
+	}
+	gone := map[string]*slotFile{}
 	for _, s := range *a.sources.Load() {
 		for i := range s.files {
-			known[s.files[i].path] = &s.files[i]
+			gone[s.files[i].path] = &s.files[i]
 		}
 	}
-	had := len(known)
-	var files []slotFile
+	had := len(gone)
+	files := make([]slotFile, 0, had+had/64)
 	var fresh []int
 	err := walkTree(a.root, a.zone, func(f foundFile) {
-		old := known[f.path]
-		if old != nil && old.size == f.size && old.mod == f.mod {
-			files = append(files, slotFile{f, old.stat})
+		old := gone[f.path]
+		if old != nil && old.known && old.size == f.size && old.mod == f.mod {
+			files = append(roomier(files), slotFile{f, old.stat, true})
 		} else {
 			fresh = append(fresh, len(files))
-			files = append(files, slotFile{foundFile: f})
+			files = append(roomier(files), slotFile{foundFile: f})
 		}
-		delete(known, f.path)
+		delete(gone, f.path)
+		if n := int64(len(files)); !a.ready.Load() && n > a.found.Load() {
+			a.found.Store(n)
+		}
 	})
 	a.mu.Lock()
 	a.problem = err
 	a.mu.Unlock()
+	a.found.Store(int64(len(files)))
 	defer a.ready.Store(true)
-	if len(fresh) == 0 && len(known) == 0 && (had > 0 || len(files) == 0) {
+	if len(fresh) == 0 && len(gone) == 0 && (had > 0 || len(files) == 0) {
 		return err
 	}
-	return errors.Join(err, a.readAll(ctx, files, fresh), a.keep(files, fresh, known))
+	removed := make([]string, 0, len(gone))
+	for path := range gone {
+		removed = append(removed, path)
+	}
+	return errors.Join(err, a.keep(files, removed), a.readAll(ctx, files, fresh))
 }
 
-// readAll reads the statistics of fresh files, and makes all known, now and then also in
-// between.
+// readAll reads the statistics of fresh files, the newest first, and makes all known, now and
+// then also in between.
 func (a *Archive) readAll(ctx context.Context, files []slotFile, fresh []int) error {
+	a.toRead.Store(int64(len(fresh)))
 	a.reading.Store(int64(len(fresh)))
 	defer a.reading.Store(0)
-	var next atomic.Int64
-	for from := 0; from < len(fresh); from += publishEvery {
-		part := fresh[from:min(len(fresh), from+publishEvery)]
-		next.Store(0)
-		var wg sync.WaitGroup
-		for range runtime.GOMAXPROCS(0) {
-			wg.Go(func() {
-				for i := next.Add(1) - 1; int(i) < len(part) && ctx.Err() == nil; i = next.Add(1) - 1 {
-					f := &files[part[i]]
-					f.stat = statOf(ctx, f.path)
-					a.reading.Add(-1)
-				}
-			})
+	slices.SortStableFunc(fresh, func(i, j int) int { return cmp.Compare(files[j].start, files[i].start) })
+	for n := leastPart; len(fresh) > 0 && ctx.Err() == nil; n *= 2 {
+		part := fresh[:min(n, len(fresh))]
+		fresh = fresh[len(part):]
+		a.readPart(ctx, files, part)
+		if ctx.Err() != nil {
+			break
 		}
-		wg.Wait()
-		if next := from + publishEvery; next < len(fresh) {
-			a.publish(files[:fresh[next]])
+		paths := make([]string, len(part))
+		for i, at := range part {
+			paths[i] = files[at].path
+		}
+		if err := a.keep(files, paths); err != nil {
+			a.logf("statistics of files are not kept for the next start: %v", err)
+		}
+		if len(fresh) > 0 {
+			a.publish(slices.DeleteFunc(slices.Clone(files), func(f slotFile) bool { return !f.known }))
 		}
 	}
 	if ctx.Err() == nil {
@@ -255,8 +293,26 @@ func (a *Archive) readAll(ctx context.Context, files []slotFile, fresh []int) er
 	return ctx.Err()
 }
 
-// publishEvery is after how many files what is known so far is shown.
-const publishEvery = 5000
+// leastPart is after how many files what is known so far is shown first, then after twice as
+// many, and so on: a day of two sources.
+const leastPart = 576
+
+// readPart reads the statistics of some files, on all cores.
+func (a *Archive) readPart(ctx context.Context, files []slotFile, part []int) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(part) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				f := &files[part[i]]
+				f.stat = statOf(ctx, f.path)
+				f.known = ctx.Err() == nil
+				a.reading.Add(-1)
+			}
+		})
+	}
+	wg.Wait()
+}
 
 // statOf returns the statistics of a file: those that it keeps, or counted where it keeps
 // none, as one that is being written. Of a file that cannot be read they are zero.
@@ -299,19 +355,39 @@ func classOf(proto uint8) int {
 	return nffile.Other
 }
 
-// keep writes into the store what is new, and removes what is gone.
-func (a *Archive) keep(files []slotFile, fresh []int, known map[string]*slotFile) error {
-	put := map[string]stored{}
-	for _, i := range fresh {
-		if f := &files[i]; !f.open {
-			put[a.name(f.path)] = stored{f.mod, f.size, f.stat}
+// keep writes into the store what is known of the directories of some paths.
+func (a *Archive) keep(files []slotFile, changed []string) error {
+	if a.store == nil || len(changed) == 0 {
+		return nil
+	}
+	dirs := map[string][]stored{}
+	for _, path := range changed {
+		dir, _ := a.split(path)
+		dirs[dir] = nil
+	}
+	last, wanted := "", false
+	for i := range files {
+		f := &files[i]
+		dir, name := a.split(f.path)
+		if dir != last || i == 0 {
+			last = dir
+			_, wanted = dirs[dir]
+		}
+		if wanted && f.known && !f.open {
+			dirs[dir] = append(dirs[dir], stored{name, f.mod, f.size, f.stat})
 		}
 	}
-	var gone []string
-	for path := range known {
-		gone = append(gone, a.name(path))
+	return a.store.change(dirs)
+}
+
+// split returns the directory of a file below the archive, "." for its own, and its name.
+func (a *Archive) split(path string) (dir, name string) {
+	rest := strings.TrimPrefix(strings.TrimPrefix(path, a.root), string(filepath.Separator))
+	at := strings.LastIndexByte(rest, filepath.Separator)
+	if at < 0 {
+		return ".", rest
 	}
-	return a.store.change(put, gone)
+	return filepath.ToSlash(rest[:at]), rest[at+1:]
 }
 
 // name returns a path below the archive.

@@ -121,6 +121,12 @@ func serve(t testing.TB, dir string, opt Options) (*Server, *httptest.Server) {
 	must(t, err)
 	t.Cleanup(func() { must(t, a.Close()) })
 	must(t, a.Refresh(t.Context()))
+	return serveArchive(t, a, opt)
+}
+
+// serveArchive serves an archive as it is.
+func serveArchive(t testing.TB, a *Archive, opt Options) (*Server, *httptest.Server) {
+	t.Helper()
 	opt.Version = "test"
 	s, err := New(a, opt)
 	must(t, err)

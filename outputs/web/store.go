@@ -14,25 +14,66 @@ import (
 )
 
 // store keeps the statistics of files from one run to the next, in a bbolt data base: a
-// bucket for each archive, in which the path below it leads to a stored. It holds nothing
-// that is not in the files, so it may be removed; a record counts only as long as its file
-// has that size and that time of change. nil keeps nothing.
+// bucket for each archive, in which a directory below it leads to the records of its files.
+// It holds nothing that is not in the files, so it may be removed; a record counts only as
+// long as its file has that size and that time of change. nil keeps nothing.
 type store struct {
 	db     *bbolt.DB
 	bucket []byte
 }
 
-// stored is a record: 8 bytes for each number, little endian.
+// stored is the record of a file: the length of its name in 2 bytes, the name, and 8 bytes
+// for each number, little endian: time of change, size, then the statistics as in numbers.
 type stored struct {
-	Mod, Size int64
-	Stat      nffile.Stat
+	name      string
+	mod, size int64
+	stat      nffile.Stat
 }
 
-// storedSize is the size of a record.
-var storedSize = binary.Size(stored{})
+// storeFormat begins the names of the buckets; oldFormats are those of earlier versions.
+const storeFormat = "files 2 "
 
-// storeFormat begins the names of the buckets.
-const storeFormat = "files 1 "
+var oldFormats = []string{"files 1 "}
+
+// recordNumbers is how many numbers a record has.
+const recordNumbers = 2 + 18
+
+// numbers lists the statistics in the order of a record.
+func numbers(s *nffile.Stat) [recordNumbers - 2]*uint64 {
+	f, p, b := &s.ProtoFlows, &s.ProtoPackets, &s.ProtoBytes
+	return [...]*uint64{&s.Flows, &s.Packets, &s.Bytes, &f[0], &f[1], &f[2], &f[3], &p[0], &p[1], &p[2], &p[3],
+		&b[0], &b[1], &b[2], &b[3], &s.First, &s.Last, &s.SequenceFailures}
+}
+
+// append appends the record to those of its directory.
+func (r *stored) append(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(r.name)))
+	b = append(b, r.name...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(r.mod))
+	b = binary.LittleEndian.AppendUint64(b, uint64(r.size))
+	for _, n := range numbers(&r.stat) {
+		b = binary.LittleEndian.AppendUint64(b, *n)
+	}
+	return b
+}
+
+// next takes a record off those of a directory, false at the end, or where they are torn.
+func (r *stored) next(b []byte) ([]byte, bool) {
+	if len(b) < 2 {
+		return nil, false
+	}
+	n := int(binary.LittleEndian.Uint16(b))
+	if b = b[2:]; len(b) < n+8*recordNumbers {
+		return nil, false
+	}
+	r.name, b = string(b[:n]), b[n:]
+	r.mod, r.size = int64(binary.LittleEndian.Uint64(b)), int64(binary.LittleEndian.Uint64(b[8:]))
+	b = b[16:]
+	for i, to := range numbers(&r.stat) {
+		*to = binary.LittleEndian.Uint64(b[8*i:])
+	}
+	return b[8*(recordNumbers-2):], true
+}
 
 // lockTimeout is how long another process may hold the store.
 const lockTimeout = time.Second
@@ -43,7 +84,7 @@ func openStore(path, archive string) (*store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
-	opt := &bbolt.Options{Timeout: lockTimeout}
+	opt := &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true}
 	db, err := bbolt.Open(path, 0o600, opt)
 	if damaged(err) {
 		if err = os.Remove(path); err == nil {
@@ -54,15 +95,26 @@ func openStore(path, archive string) (*store, error) {
 		return nil, fmt.Errorf("store %s: %w", path, err)
 	}
 	s := &store{db: db, bucket: []byte(storeFormat + archive)}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(s.bucket)
-		return err
-	})
-	if err != nil {
+	if err = db.Update(s.begin); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("store %s: %w", path, err)
 	}
 	return s, nil
+}
+
+// begin makes the bucket, and removes those that earlier versions made for the archive.
+func (s *store) begin(tx *bbolt.Tx) error {
+	for _, format := range oldFormats {
+		name := append([]byte(format), s.bucket[len(storeFormat):]...)
+		if tx.Bucket(name) == nil {
+			continue
+		}
+		if err := tx.DeleteBucket(name); err != nil {
+			return err
+		}
+	}
+	_, err := tx.CreateBucketIfNotExists(s.bucket)
+	return err
 }
 
 // damaged says whether an error is of a file that is no data base.
@@ -78,43 +130,42 @@ func damaged(err error) bool {
 	return false
 }
 
-// each calls fn for all records.
-func (s *store) each(fn func(name string, r stored)) error {
+// each calls fn for all records, directory by directory: "." is the archive's own.
+func (s *store) each(fn func(dir string, r *stored)) error {
 	if s == nil {
 		return nil
 	}
 	return s.db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(s.bucket).ForEach(func(k, v []byte) error {
+			dir := string(k)
 			var r stored
-			if len(v) == storedSize {
-				if _, err := binary.Decode(v, binary.LittleEndian, &r); err != nil {
-					return err
-				}
-				fn(string(k), r)
+			for rest, ok := r.next(v); ok; rest, ok = r.next(rest) {
+				fn(dir, &r)
 			}
 			return nil
 		})
 	})
 }
 
-// change writes records and removes others.
-func (s *store) change(put map[string]stored, gone []string) error {
-	if s == nil || len(put)+len(gone) == 0 {
+// change sets the records of directories; those without any are removed.
+func (s *store) change(dirs map[string][]stored) error {
+	if s == nil || len(dirs) == 0 {
 		return nil
 	}
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(s.bucket)
-		for name, r := range put {
-			v, err := binary.Append(nil, binary.LittleEndian, r)
+		for dir, files := range dirs {
+			var v []byte
+			for i := range files {
+				v = files[i].append(v)
+			}
+			var err error
+			if v == nil {
+				err = b.Delete([]byte(dir))
+			} else {
+				err = b.Put([]byte(dir), v)
+			}
 			if err != nil {
-				return err
-			}
-			if err := b.Put([]byte(name), v); err != nil {
-				return err
-			}
-		}
-		for _, name := range gone {
-			if err := b.Delete([]byte(name)); err != nil {
 				return err
 			}
 		}

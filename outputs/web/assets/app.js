@@ -56,6 +56,11 @@ function Login({ onDone }) {
 		<${Problem} error=${error} /><button class="primary" disabled=${busy}>log in</button></form></main>`;
 }
 
+// Loading says how far the server has come with the archive.
+const Loading = ({ status }) => html`<p class="starting" role="status">${status.reading > 0
+	? html`<progress max=${status.toread} value=${status.toread - status.reading} /> reading the statistics of ${full(status.toread)} files: ${full(status.reading)} to go, the newest are shown first`
+	: html`<progress /> looking for files: ${full(status.found)} so far`}</p>`;
+
 function App() {
 	const [state, setState] = useState(() => parse(location.hash));
 	const [theme, setTheme] = useTheme();
@@ -72,7 +77,7 @@ function App() {
 		const timer = setInterval(tick, 30000);
 		return () => { window.removeEventListener("hashchange", back); window.removeEventListener("popstate", back); window.removeEventListener("flowgraf-login", ask); clearInterval(timer); };
 	}, []);
-	useEffect(() => { if (known && !status.ready) { const t = setTimeout(ask, 1000); return () => clearTimeout(t); } return undefined; }, [status]);
+	useEffect(() => { if (known && !status.ready) { const t = setTimeout(ask, 400); return () => clearTimeout(t); } return undefined; }, [status]);
 	const go = useCallback(change => {
 		const now = parse(location.hash);
 		const hash = format(now.page, { ...now, ...change });
@@ -107,7 +112,6 @@ function App() {
 		<a class="brand" href=${format("overview", {})}><img src="assets/icon.svg" alt="" width="22" height="22" />flowgraf</a>
 		<nav aria-label="pages">${Object.entries(pages).map(([p, [title]]) => html`<a href=${keep(p)} aria-current=${p === state.page ? "page" : undefined}>${title}</a>`)}</nav>
 		<span class="tools">${!reached && html`<span class="badge warn" role="status">not connected</span>`}
-			${status.reading > 0 && html`<span class="badge" role="status">reading ${full(status.reading)} files</span>`}
 			${app.profileNames.length > 1 && html`<select aria-label="profile" value=${profileName} onChange=${e => go({ profile: e.target.value, source: [] })}>${app.profileNames.map(p => html`<option value=${p}>${p}</option>`)}</select>`}
 			<select aria-label="time zone" title=${zoneLabel(tz, status)} value=${tz} onChange=${e => { store("tz", e.target.value); go({ tz: e.target.value }); }}><option value="browser">browser's time</option><option value="collector">collector's time</option><option value="utc">UTC</option></select>
 			<select aria-label="theme" value=${theme} onChange=${e => setTheme(e.target.value)}><option value="auto">auto</option><option value="light">light</option><option value="dark">dark</option></select>
@@ -115,6 +119,7 @@ function App() {
 			${status.login && status.user && html`<button type="button" onClick=${async () => { await post("logout", {}); ask(); }}>log out</button>`}</span></header>
 		<main id="main" tabindex="-1" data-page=${state.page} data-turn=${turn}>
 			${state.wrong && html`<p class="problem" role="alert">This address is of another version of the page: what it asked for is not known here.</p>`}
+			${!status.ready && html`<${Loading} status=${status} />`}
 			<${Problem} error=${status.problem ? `Not all of the archive can be read: ${status.problem}` : sources.error} />
 			<${Page} app=${app} /></main>
 		<footer class="dim">${status.archive} · ${full(list.reduce((n, s) => n + s.files, 0))} files, ${size(list.reduce((n, s) => n + s.bytes, 0))} · times in ${zoneLabel(tz, status)} · flowgraf ${status.version} · <a href="api/v1/openapi.json">API</a></footer>`;

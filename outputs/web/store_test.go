@@ -1,0 +1,116 @@
+package web
+
+import (
+	"context"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+)
+
+// A record is read as it was written, each of its numbers, and torn ones are none.
+func TestStoredRoundTrip(t *testing.T) {
+	want := stored{name: "nfcapd.202611281205", mod: 1 << 60, size: 77}
+	for i, n := range numbers(&want.stat) {
+		*n = uint64(i)<<40 + 1
+	}
+	for i, field := range reflect.VisibleFields(reflect.TypeFor[nffile.Stat]()) {
+		if reflect.ValueOf(want.stat).Field(i).IsZero() {
+			t.Errorf("%s is not in a record", field.Name)
+		}
+	}
+	b := want.append((&stored{name: "nfcapd.202611281200"}).append(nil))
+	var got stored
+	rest, ok := got.next(b)
+	if !ok || got.name != "nfcapd.202611281200" {
+		t.Fatalf("the first: %+v, %v", got, ok)
+	}
+	if rest, ok = got.next(rest); !ok || got != want || len(rest) != 0 {
+		t.Errorf("%+v, want %+v, %d bytes more", got, want, len(rest))
+	}
+	for n := range len(b) / 2 {
+		if rest, ok := got.next(b[:n]); ok {
+			t.Errorf("%d bytes of a record are one, %d are left", n, len(rest))
+		}
+	}
+}
+
+func FuzzStored(f *testing.F) {
+	f.Add([]byte{})
+	f.Add((&stored{name: "nfcapd.202611281200", size: 1}).append(nil))
+	f.Add([]byte{0xff, 0xff, 'n'})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var r stored
+		var again []byte
+		rest, ok := r.next(b)
+		for last := b; ok; rest, ok = r.next(rest) {
+			if len(rest) >= len(last) {
+				t.Fatal("no end")
+			}
+			last = rest
+			again = r.append(again)
+		}
+		if string(again) != string(b[:len(again)]) {
+			t.Errorf("%x is written as %x", b, again)
+		}
+	})
+}
+
+// Until the files have been looked at the API says that they are not known yet, and how far
+// that is; what a look that was ended has not read is read by the next one.
+func TestStartIsTold(t *testing.T) {
+	tr := makeTree(t, 4, 10)
+	store := filepath.Join(t.TempDir(), "web.db")
+	a, err := OpenArchive(tr.dir, store, time.UTC, t.Logf)
+	must(t, err)
+	s, h := serveArchive(t, a, Options{})
+	if st := ask[Status](t, h, "status"); st.Ready || st.Found != 0 {
+		t.Errorf("before a look: %+v", st)
+	}
+	if g := ask[Graph](t, h, "graph"); len(g.Sources) != 0 {
+		t.Errorf("before a look: %+v", g)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := s.archive.Refresh(ended); err == nil {
+		t.Error("a look that was ended has no error")
+	}
+	must(t, a.Close())
+	a, err = OpenArchive(tr.dir, store, time.UTC, t.Logf)
+	must(t, err)
+	defer a.Close()
+	must(t, a.Refresh(t.Context()))
+	_, h = serveArchive(t, a, Options{})
+	if st := ask[Status](t, h, "status"); !st.Ready || st.Found != 7 || st.ToRead != 7 || st.Reading != 0 {
+		t.Errorf("behind it: %+v", st)
+	}
+	if sums := statistics(*a.sources.Load(), Span{tr.from, tr.to}); sums.Total.Counters[0].Flows != 4*10+3*5 {
+		t.Errorf("%d flows", sums.Total.Counters[0].Flows)
+	}
+}
+
+// Names of files tell their slots as nfcapd writes them, and no others do.
+func TestSlotStart(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	must(t, err)
+	for name, want := range map[string]string{
+		"nfcapd.202611281205":        "2026-11-28T11:05:00Z",
+		"nfcapd.20261128120530":      "2026-11-28T11:05:30Z",
+		"nfcapd.202607281205":        "2026-07-28T10:05:00Z",
+		"nfcapd.202611281205+0530":   "2026-11-28T06:35:00Z",
+		"nfcapd.20261128120530-0800": "2026-11-28T20:05:30Z",
+		"nfcapd.202602301205":        "", "nfcapd.202613011205": "", "nfcapd.202611282405": "", "nfcapd.2026112812": "",
+		"nfcapd.2026112812055": "", "nfcapd.20261128120x": "", "nfcapd.202611281205+05": "", "nfcapd.current": "",
+		"nfcapd.202611281205.gz": "", "sfcapd.202611281205": "", "nfcapd.202611281205+05300": "",
+	} {
+		got := ""
+		if start, ok := slotStart(name, berlin); ok {
+			got = time.Unix(start, 0).UTC().Format(time.RFC3339)
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}

@@ -108,10 +108,24 @@ func (b *Builder) begin() {
 	b.fields, b.cache.scratch = b.fields[:0], b.cache.scratch[:0]
 }
 
+// next appends a field and returns its value, which is still to be set: what form does not
+// use may be of another field that was there.
+func (b *Builder) next(name string) *value {
+	n := len(b.fields)
+	if n < cap(b.fields) {
+		b.fields = b.fields[:n+1]
+	} else {
+		b.fields = append(b.fields, field{})
+	}
+	f := &b.fields[n]
+	f.name = name
+	return &f.value
+}
+
 // addValue appends a field to the metric at hand.
 func (b *Builder) addValue(name string, v value) {
 	if v.form != formNone {
-		b.fields = append(b.fields, field{name, v})
+		*b.next(name) = v
 	}
 }
 
@@ -128,10 +142,18 @@ func (b *Builder) setValue(name string, v value) {
 }
 
 // add appends a field. nil is no value.
-func (b *Builder) add(name string, v any) { b.addValue(name, boxed(v)) }
+func (b *Builder) add(name string, boxed any) {
+	if boxed != nil {
+		v := b.next(name)
+		v.form, v.boxed = formBoxed, boxed
+	}
+}
 
 // set is add for a name that may be there already.
 func (b *Builder) set(name string, v any) { b.setValue(name, boxed(v)) }
 
 // uint appends a number.
-func (b *Builder) uint(name string, v uint64) { b.fields = append(b.fields, field{name, number(v)}) }
+func (b *Builder) uint(name string, n uint64) {
+	v := b.next(name)
+	v.form, v.bits = formUint, n
+}

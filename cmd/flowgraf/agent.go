@@ -237,7 +237,6 @@ func leaveAll(outlets []*outlet, state outletState, patience time.Duration, ids 
 
 func (o *agentOptions) runAgent(ctx context.Context, c *config.Config) error {
 	a := agent.NewAgent(c)
-	notifyReady(summary(c)) // of units of Type=notify, as Telegraf's is
 	wait := time.Duration(o.testWait) * time.Second
 	switch {
 	case o.once:
@@ -250,6 +249,7 @@ func (o *agentOptions) runAgent(ctx context.Context, c *config.Config) error {
 			p.Identity = in.Config.ID
 		}
 	}
+	announce(c)
 	room := garbageRoom()
 	err := a.Run(ctx)
 	runtime.KeepAlive(room)

@@ -295,7 +295,8 @@ func findLine(data []byte, table string, nth int, text string, quoted map[string
 			if namesBoth(text, name, line) {
 				return i + 1
 			}
-			if named == 0 && (quoted[name] || len(name) > 3 && strings.Contains(text, name) || quotesValue(text, line)) {
+			if named == 0 && (quoted[name] || len(name) > 3 && strings.Contains(text, name) ||
+				quotesValue(text, line)) {
 				named = i + 1
 			}
 		}

@@ -63,7 +63,8 @@ func withoutDatagrams(c *config.Config) error {
 		}
 	}
 	return errors.New(`outputs.nfdump keeps nothing: it writes the metric netflow_datagram, and no input emits it; ` +
-		`put "datagrams" into the option metrics of [[inputs.netflow]], as metrics = ["flows", "exporters", "datagrams"]`)
+		`put "datagrams" into the option metrics of [[inputs.netflow]], as ` +
+		`metrics = ["flows", "exporters", "datagrams"]`)
 }
 
 // takesDatagrams says whether a plugin could get a metric netflow_datagram, by the

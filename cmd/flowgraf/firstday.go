@@ -62,8 +62,8 @@ func adviseBuffer(wanted int64, most func() int64) []string {
 	if limit == 0 || limit >= wanted {
 		return nil
 	}
-	return []string{fmt.Sprintf("the receive buffer is to have %s, and net.core.rmem_max is %s, which an agent without "+
-		"root's rights gets: bursts are lost; sysctl -w net.core.rmem_max=%d, and the same in /etc/sysctl.d",
+	return []string{fmt.Sprintf("the receive buffer is to have %s, and net.core.rmem_max is %s, which an agent "+
+		"without root's rights gets: bursts are lost; sysctl -w net.core.rmem_max=%d, and the same in /etc/sysctl.d",
 		sizeOf(float64(wanted)), sizeOf(float64(limit)), wanted)}
 }
 

@@ -178,7 +178,8 @@ func telegrafArguments(args []string) []string {
 		switch {
 		case arg == "--":
 			return args
-		case len(name) > 1 && len(name) < len(arg) && (known.Lookup(name) != nil || name == "version" || name == "help"):
+		case len(name) > 1 && len(name) < len(arg) &&
+			(known.Lookup(name) != nil || name == "version" || name == "help"):
 			args[i] = "-" + arg
 		}
 	}

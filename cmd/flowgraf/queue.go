@@ -74,7 +74,8 @@ func (o *queueOptions) change(name, short string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     name + " ID...",
 		Short:   short,
-		Example: fmt.Sprintf("  flowgraf queue %[1]s 5c0ffee5-187a2b3c4d5e6f70\n  flowgraf queue %[1]s --all --failed", name),
+		Example: fmt.Sprintf("  flowgraf queue %[1]s 5c0ffee5-187a2b3c4d5e6f70\n"+
+			"  flowgraf queue %[1]s --all --failed", name),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			if (len(ids) > 0) == o.all {
 				return usageError{fmt.Errorf("queue %s: expected the ids of mails, or --all", name)}

@@ -72,8 +72,8 @@ instead.`,
 // change makes a subcommand for mails that are named.
 func (o *queueOptions) change(name, short string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     name + " ID...",
-		Short:   short,
+		Use:   name + " ID...",
+		Short: short,
 		Example: fmt.Sprintf("  flowgraf queue %[1]s 5c0ffee5-187a2b3c4d5e6f70\n"+
 			"  flowgraf queue %[1]s --all --failed", name),
 		RunE: func(cmd *cobra.Command, ids []string) error {

@@ -214,3 +214,46 @@ func TestNewSaysWhatItExpects(t *testing.T) {
 		}
 	}
 }
+
+// Generated flows could be real: sizes of packets, durations, types of ICMP (RFC 792, RFC
+// 4443), and the AS numbers of the outside on the side that is outside.
+func TestFlowsArePlausible(t *testing.T) {
+	now := time.Unix(1700000000, 0)
+	for _, mix := range []Mix{Plain, Realistic} {
+		tr := newTraffic(3, false, mix)
+		ago, long, large, several := flow.Time(2e9), 0, 0, 0
+		if mix == Realistic {
+			ago = 60e9
+		}
+		var r flow.Record
+		for range 20000 {
+			tr.next(&r, now)
+			switch {
+			case r.Packets == 0 || r.Bytes < r.Packets*28 || r.Bytes/r.Packets > 1500:
+				t.Fatalf("%d bytes in %d packets", r.Bytes, r.Packets)
+			case r.Proto == 6 && r.Packets < 3:
+				t.Fatalf("a TCP connection of %d packets", r.Packets)
+			case r.Last < r.First || r.Last-r.First > 55e9 || r.Packets == 1 && r.First != r.Last:
+				t.Fatalf("%d packets took %v", r.Packets, time.Duration(r.Last-r.First))
+			case r.Last > flow.TimeOf(now) || flow.TimeOf(now)-r.Last > ago:
+				t.Fatalf("ended %v ago", time.Duration(flow.TimeOf(now)-r.Last))
+			case r.Proto == 1 && (r.DstPort != 0x0800 || r.ICMP != 0x0800 || r.SrcPort != 0),
+				r.Proto == 58 && (r.DstPort != 0x8000 || r.ICMP != 0x8000 || r.SrcPort != 0):
+				t.Fatalf("protocol %d: source port %d, type and code %#x and %#x", r.Proto, r.SrcPort, r.DstPort, r.ICMP)
+			}
+			if r.Last-r.First > 1e9 {
+				long++
+			}
+			if r.Bytes > 1e6 {
+				large++
+			}
+			if r.Packets > 1 {
+				several++
+			}
+		}
+		if long < 5000 || large < 20 || large > 5000 || several < 10000 {
+			t.Errorf("%v: of 20,000 flows %d took over a second, %d have over a megabyte, %d several packets", mix, long,
+				large, several)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package exporter
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -267,6 +268,43 @@ func TestResendBoundsTemplates(t *testing.T) {
 	for i := range got {
 		if got[i].Bytes != uint64(i) || int(got[i].TemplateID) >= 256+maxLayouts {
 			t.Fatalf("flow %d: %d bytes, template %d", i, got[i].Bytes, got[i].TemplateID)
+		}
+	}
+}
+
+// The largest numbers of version 5 are carried, those above are told, each by its name.
+func TestLimitsOfV5(t *testing.T) {
+	most := flow.Record{First: sentAt - 1e9, Last: sentAt, Src: netip.MustParseAddr("10.1.2.3"),
+		Dst: netip.MustParseAddr("192.0.2.10"), IPVersion: 4, TCPFlags: 0xff, Packets: math.MaxUint32,
+		Bytes: math.MaxUint32, Input: math.MaxUint16, Output: math.MaxUint16, SrcAS: math.MaxUint16, DstAS: math.MaxUint16,
+		NextHop: netip.MustParseAddr("198.51.100.1"), EngineType: 1, EngineID: 2}
+	present(&most)
+	got := resend(t, flow.V5, []flow.Record{most}, func(field string, _ *flow.Record) { t.Errorf("%q is lost", field) })
+	if len(got) != 1 {
+		t.Fatalf("%d flows came back", len(got))
+	}
+	if d := differ(&got[0], &most); d != "" || !Carries(flow.V5, &most) {
+		t.Errorf("%s; Carries says %v", d, Carries(flow.V5, &most))
+	}
+	for want, more := range map[string]func(*flow.Record){
+		"in_bytes":   func(r *flow.Record) { r.Bytes++ },
+		"in_packets": func(r *flow.Record) { r.Packets++ },
+		"in_snmp":    func(r *flow.Record) { r.Input++ },
+		"out_snmp":   func(r *flow.Record) { r.Output++ },
+		"bgp_src_as": func(r *flow.Record) { r.SrcAS++ },
+		"bgp_dst_as": func(r *flow.Record) { r.DstAS++ },
+		"tcp_flags":  func(r *flow.Record) { r.TCPFlags++ },
+		"next_hop":   func(r *flow.Record) { r.NextHop = netip.MustParseAddr("2001:db8::1") },
+		"flow_start": func(r *flow.Record) {
+			r.First = r.Last - flow.Time(50*24*time.Hour)
+		},
+	} {
+		r := most
+		more(&r)
+		var told []string
+		resend(t, flow.V5, []flow.Record{r}, func(field string, _ *flow.Record) { told = append(told, field) })
+		if !slices.Equal(told, []string{want}) {
+			t.Errorf("%q is told, expected %q", told, want)
 		}
 	}
 }

@@ -227,7 +227,8 @@ func (t *traffic) count(r *flow.Record, s service) {
 		size *= 500
 	}
 	r.Bytes = uint64(min(max(size, 64), 3e9))
-	r.Packets = max(1, r.Bytes/uint64(200+t.rng.IntN(1200)))
+	largest := uint64(200 + t.rng.IntN(1200))
+	r.Packets = (r.Bytes + largest - 1) / largest
 	if s.proto == protoTCP {
 		r.Packets = max(r.Packets, 3)
 		r.Bytes = max(r.Bytes, 40*r.Packets)

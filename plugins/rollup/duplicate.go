@@ -47,8 +47,10 @@ func (d Deduplicate) drops(r *flow.Record, twin bool) bool {
 
 // Twins finds flows that another observer has told of: another exporter, or the same one
 // of the other direction. Of the flows of the same addresses, ports and protocol at a time
-// those of one observer count, of whom the first came; where one of a better rank tells of
-// them too, its flows count from the next on. It is safe for concurrent use.
+// those of one observer count, of whom the first came. Where one of a better rank tells of
+// them too, its flows count from the next on: what was counted is not taken back, so that
+// a flow of which each tells once is counted as who came first tells of it. It is safe for
+// concurrent use.
 type Twins struct {
 	rank   []netip.Prefix
 	seed   uint64
@@ -61,7 +63,12 @@ const (
 	twinWays    = 4      // entries of a bucket
 )
 
-// twinShard is the entries whose hashes begin alike: 24 bytes each, 3 MiB in all.
+// twinSkew is by how much the clocks of two exporters differ at most, in milliseconds: a
+// second, which is what NetFlow v5 and v9 round. Flows of one packet, as of DNS, overlap in
+// no other way.
+const twinSkew = 1000
+
+// twinShard is the entries whose hashes begin alike: 32 bytes each, 4 MiB in all.
 type twinShard struct {
 	mu      sync.Mutex
 	entries []twinEntry // made when the first flow comes
@@ -70,7 +77,8 @@ type twinShard struct {
 // twinEntry is who tells of a flow.
 type twinEntry struct {
 	flow     uint64 // hash
-	last     uint64 // end of what has been counted, milliseconds since 1970
+	first    uint64 // begin of what was counted last, milliseconds since 1970
+	last     uint64 // end of all that has been counted, likewise
 	observer uint32 // hash
 	rank     uint32
 }
@@ -143,7 +151,7 @@ func (t *Twins) isHash(r *flow.Record, h uint64) bool {
 			e = &bucket[i]
 		}
 	}
-	*e = twinEntry{h, last, observer, rank}
+	*e = twinEntry{h, first, last, observer, rank}
 	return false
 }
 
@@ -151,10 +159,10 @@ func (t *Twins) isHash(r *flow.Record, h uint64) bool {
 func (e *twinEntry) twin(observer, rank uint32, first, last uint64) bool {
 	switch {
 	case e.observer == observer:
-		e.last, e.rank = max(e.last, last), rank
+		e.first, e.last, e.rank = first, max(e.last, last), rank
 		return false
-	case first > e.last: // another flow, later on
-		e.observer, e.rank, e.last = observer, rank, last
+	case first > e.last && first > e.first+twinSkew: // another flow, later on
+		e.observer, e.rank, e.first, e.last = observer, rank, first, last
 		return false
 	case rank < e.rank:
 		e.observer, e.rank, e.last = observer, rank, max(e.last, last)

@@ -10,7 +10,6 @@ import (
 	"github.com/influxdata/telegraf"
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
-	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 	"github.com/flowgraf/flowgraf/plugins/rollup"
 )
@@ -38,9 +37,9 @@ type exporterQuality struct {
 // reconciled is an interface: the bytes that flows and that its counters have had in the
 // same time.
 type reconciled struct {
-	counted         flow.Time // of the counters that were looked at last
-	counter, flows  uint64    // as of then
-	counters, known float64   // sums of the differences, of which old ones fade
+	counted         counted // what was looked at last
+	flows           uint64  // as of then, of the directions that were counted
+	counters, known float64 // sums of the differences, of which old ones fade
 }
 
 // An exporter is quiet when it has sent nothing for so many of its usual pauses, and so
@@ -217,20 +216,24 @@ func (e *exporterQuality) habit(s *collector.ExporterStats, now time.Time, passe
 func (e *exporterQuality) reconcile(s *collector.ExporterStats, t *tally, fields map[string]any, log telegraf.Logger) {
 	var flows, counters float64
 	for index, p := range t.ports {
-		if !p.examined {
+		c, seen := p.counted, p.in
+		if !c.inOnly {
+			seen += p.out
+		}
+		if c.at == 0 {
 			continue
 		}
 		r := e.ports[index]
 		switch {
-		case r == nil:
-			e.ports[index] = &reconciled{counted: p.counted, counter: p.counter, flows: p.flows}
+		case r == nil || r.counted.inOnly != c.inOnly: // the first, or others than before
+			e.ports[index] = &reconciled{counted: c, flows: seen}
 			continue
-		case p.counted > r.counted && p.counter >= r.counter:
-			r.counters = fade*r.counters + float64(p.counter-r.counter)
-			r.known = fade*r.known + float64(p.flows-min(r.flows, p.flows))
+		case c.at > r.counted.at && c.bytes >= r.counted.bytes:
+			r.counters = fade*r.counters + float64(c.bytes-r.counted.bytes)
+			r.known = fade*r.known + float64(seen-min(r.flows, seen))
 		}
-		if p.counted > r.counted {
-			r.counted, r.counter, r.flows = p.counted, p.counter, p.flows
+		if c.at > r.counted.at {
+			r.counted, r.flows = c, seen
 		}
 		flows, counters = flows+r.known, counters+r.counters
 	}

@@ -183,6 +183,28 @@ func TestReconciliation(t *testing.T) {
 	}
 }
 
+// TestInterfaceOfOneDirection: where sFlow counts both directions of an interface, what
+// somebody else has read of one of them changes nothing.
+func TestInterfaceOfOneDirection(t *testing.T) {
+	o := observe(t, nil)
+	var got map[string]any
+	for i := range uint64(3) {
+		list := decodingtest.Flows(int(i)*20, 20)
+		for j := range list {
+			list[j].Bytes = 100000
+		}
+		o.take("192.0.2.1", v5(o.now, uint32(20*i), list...), countersOf(o.now, i*2e6))
+		for _, index := range []uint32{2, 3, 4} { // sFlow does not count 2
+			o.Interface(netip.MustParseAddr("192.0.2.1"), index, i*1e9, 0, false, o.now)
+		}
+		got = o.look(10*time.Second, 0)["192.0.2.1"]
+	}
+	// Of two steps the former counts nine tenths.
+	if got["flow_bytes"] != 1.9*(2e6+2e6) || got["counter_bytes"] != 1.9*(1e9+2e6+2e6) {
+		t.Errorf("got %v", got)
+	}
+}
+
 // countersOf returns a datagram of sFlow with counters of interfaces 3, where flows of
 // decodingtest come in, and 4, where they go out.
 func countersOf(at time.Time, bytes uint64) []byte {

@@ -40,10 +40,15 @@ type tally struct {
 
 // portTally is an interface: what flows and what its own counters say.
 type portTally struct {
-	flows    uint64 // scaled bytes, in and out
-	counter  uint64 // the sum of its counters of bytes, the latest
-	counted  flow.Time
-	examined bool // has counters
+	in, out uint64 // scaled bytes of flows
+	counted counted
+}
+
+// counted is what the counters of an interface say.
+type counted struct {
+	bytes  uint64    // that have come in, and gone out unless inOnly
+	at     flow.Time // 0 says that there are none
+	inOnly bool
 }
 
 func newTallies(doubts *rollup.Twins) *tallies {
@@ -102,31 +107,57 @@ func (t *tallies) flow(r *flow.Record) {
 	if r.Direction == 1 {
 		return
 	}
-	for _, index := range [...]uint32{r.Input, r.Output} {
-		if index == 0 {
-			continue
+	if r.Input != 0 {
+		if p := e.port(r.Input); p != nil {
+			p.in += bytes
 		}
-		if p := e.port(index); p != nil {
-			p.flows += bytes
+	}
+	if r.Output != 0 {
+		if p := e.port(r.Output); p != nil {
+			p.out += bytes
 		}
 	}
 }
 
 // counter takes the counters of an interface.
 func (t *tallies) counter(o *flow.CounterRecord) {
-	e := t.of(o.Exporter)
-	if e == nil || o.Kind != "interface" {
+	if o.Kind != "interface" {
 		return
 	}
-	p := e.port(o.Source)
-	if p == nil {
-		return
-	}
-	p.counter, p.counted, p.examined = 0, o.Received, true
+	c := counted{at: o.Received}
 	for i := range o.Counters {
-		if c := &o.Counters[i]; c.Name == "in_bytes" || c.Name == "out_bytes" {
-			p.counter += c.Value
+		if v := &o.Counters[i]; v.Name == "in_bytes" || v.Name == "out_bytes" {
+			c.bytes += v.Value
 		}
+	}
+	t.interfaceCounted(o.Exporter, o.Source, c)
+}
+
+// interfaceCounted takes what the counters of an interface say. Those of one direction do
+// not take the place of those of both.
+func (t *tallies) interfaceCounted(exporter netip.Addr, index uint32, c counted) {
+	e := t.of(exporter)
+	if e == nil {
+		return
+	}
+	if p := e.port(index); p != nil && (p.counted.at == 0 || p.counted.inOnly || !c.inOnly) {
+		p.counted = c
+	}
+}
+
+// Interface takes the counters of an exporter's interface that somebody else has read, for
+// GatherQuality to compare with its flows: the bytes that have come in and gone out, the
+// latter only where both are known. It may be called while datagrams are decoded.
+func (p *Pool) Interface(exporter netip.Addr, index uint32, in, out uint64, both bool, at time.Time) {
+	c := counted{bytes: in, at: flow.TimeOf(at), inOnly: !both}
+	if both {
+		c.bytes += out
+	}
+	w := p.workers[0]
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l := w.lanes[0]; l.tallies != nil {
+		l.tallies.interfaceCounted(exporter, index, c)
 	}
 }
 
@@ -140,9 +171,9 @@ func (e *tally) merge(o *tally) {
 			p = &portTally{}
 			e.ports[index] = p
 		}
-		p.flows += from.flows
-		if from.examined && from.counted >= p.counted {
-			p.counter, p.counted, p.examined = from.counter, from.counted, true
+		p.in, p.out = p.in+from.in, p.out+from.out
+		if from.counted.at > p.counted.at {
+			p.counted = from.counted
 		}
 	}
 }

@@ -50,6 +50,7 @@ type NetFlow struct {
 	Rollups      []decoding.Rollup    `toml:"rollup"`
 	Internal     []string             `toml:"internal_networks"`
 	Rank         []string             `toml:"exporter_rank"`
+	Interfaces   []string             `toml:"interface_counters"`
 	Log          telegraf.Logger      `toml:"-"`
 	Statistics   *selfstat.Collector  `toml:"-"`
 
@@ -79,6 +80,9 @@ func (n *NetFlow) Init() error {
 	}
 	if n.Interval == 0 {
 		n.Interval = defaultInterval
+	}
+	if n.Interfaces == nil {
+		n.Interfaces = defaultInterfaces
 	}
 	if n.Interval < config.Duration(time.Second) {
 		errs = append(errs, fmt.Errorf("exporters_interval: expected at least 1s, got %q", time.Duration(n.Interval)))
@@ -128,6 +132,7 @@ func (n *NetFlow) Start(acc telegraf.Accumulator) error {
 // Add decodes a datagram. What is none goes on as it is.
 func (n *NetFlow) Add(m telegraf.Metric, acc telegraf.Accumulator) error {
 	if m.Name() != flowmetric.DatagramMeasurement {
+		n.interfaceCounters(m)
 		acc.AddMetric(m)
 		return nil
 	}

@@ -1,6 +1,8 @@
 package netflow
 
 import (
+	"maps"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -18,6 +20,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/decoding"
 	"github.com/flowgraf/flowgraf/plugins/decoding/decodingtest"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+	"github.com/flowgraf/flowgraf/plugins/netflow"
 )
 
 // started returns a processor that has started.
@@ -233,5 +236,115 @@ func TestDroppedSoon(t *testing.T) {
 	case <-delivered:
 	default:
 		t.Error("the end has not dropped the metric")
+	}
+}
+
+// TestReconciliationWithSNMP: beside what inputs.snmp reads of interfaces in the same agent,
+// flows of one packet in 64 propose the sampling rate that nobody has told.
+func TestReconciliationWithSNMP(t *testing.T) {
+	device := map[string]string{"agent_host": "10.0.0.1"}
+	with := func(tags map[string]string, more ...string) map[string]string {
+		all := maps.Clone(tags)
+		for i := 0; i < len(more); i += 2 {
+			all[more[i]] = more[i+1]
+		}
+		return all
+	}
+	octets := func(in, out any) map[string]any {
+		fields := map[string]any{"ifHCInOctets": in}
+		if out != nil {
+			fields["ifHCOutOctets"] = out
+		}
+		return fields
+	}
+	const step = uint64(64 * 1000 * 1000) // of flows of 1 MB each round, in and out
+	for _, c := range []struct {
+		name   string
+		change func(*NetFlow)
+		metric func(i uint64) (string, map[string]string, map[string]any)
+		ratio  float64 // 0: nothing is compared
+	}{
+		{"in and out, by ifIndex", nil, func(i uint64) (string, map[string]string, map[string]any) {
+			return "interface", with(device, "ifIndex", "3"), octets(i*step, uint64(7))
+		}, 1. / 64},
+		{"in alone, by index_as_tag", nil, func(i uint64) (string, map[string]string, map[string]any) {
+			return "interface", with(device, "index", "3"), octets(i*step, nil)
+		}, 1. / 64},
+		{"out alone is not compared", nil, func(i uint64) (string, map[string]string, map[string]any) {
+			return "interface", with(device, "index", "4"), map[string]any{"ifHCOutOctets": i * step}
+		}, 0},
+		{"out of the interface where they go out", nil, func(i uint64) (string, map[string]string, map[string]any) {
+			return "interface", with(device, "index", "4"), octets(uint64(0), i*step)
+		}, 1. / 64},
+		{"numbers of a queue, index as a field", nil, func(i uint64) (string, map[string]string, map[string]any) {
+			fields := octets(int64(i*step), float64(9))
+			fields["ifIndex"] = int64(3)
+			return "interface", map[string]string{"source": "10.0.0.1"}, fields
+		}, 1. / 64},
+		{"a name", func(n *NetFlow) { n.Exporters = []decoding.Exporter{{Address: "10.0.0.1", Name: "edge"}} },
+			func(i uint64) (string, map[string]string, map[string]any) {
+				return "interface", map[string]string{"source": "edge", "index": "3"}, octets(i*step, nil)
+			}, 1. / 64},
+		{"another measurement", func(n *NetFlow) { n.Interfaces = []string{"ifXTable"} },
+			func(i uint64) (string, map[string]string, map[string]any) {
+				return "ifXTable", with(device, "index", "3"), octets(i*step, nil)
+			}, 1. / 64},
+		{"a measurement that is not asked", nil, func(i uint64) (string, map[string]string, map[string]any) {
+			return "ifXTable", with(device, "index", "3"), octets(i*step, nil)
+		}, 0},
+		{"another device", nil, func(i uint64) (string, map[string]string, map[string]any) {
+			return "interface", map[string]string{"agent_host": "10.0.0.2", "index": "3"}, octets(i*step, nil)
+		}, 0},
+		{"an unknown name", nil, func(i uint64) (string, map[string]string, map[string]any) {
+			return "interface", map[string]string{"agent_host": "core", "index": "3"}, octets(i*step, nil)
+		}, 0},
+		{"no index", nil, func(i uint64) (string, map[string]string, map[string]any) {
+			return "interface", device, octets(i*step, nil)
+		}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := &NetFlow{Metrics: []string{"quality"}, Interval: config.Duration(time.Hour)}
+			if c.change != nil {
+				c.change(n)
+			}
+			n, acc := started(t, n)
+			now := time.Now()
+			for i := range uint64(10) {
+				list := decodingtest.Flows(int(i)*20, 20)
+				for j := range list {
+					list[j].Bytes = 50000
+				}
+				h := netflow.V5Header{SysUptime: 1e6, Seconds: uint32(now.Unix()), Sequence: uint32(20 * i)}
+				for _, m := range datagrams(t, [][]byte{netflow.AppendV5(nil, h, list)}) {
+					m.AddTag("source", "10.0.0.1")
+					if err := n.Add(m, acc); err != nil {
+						t.Fatal(err)
+					}
+				}
+				name, tags, fields := c.metric(i)
+				if err := n.Add(metric.New(name, tags, fields, now), acc); err != nil {
+					t.Fatal(err)
+				}
+				n.pool.GatherQuality(acc, now, 0)
+				now = now.Add(10 * time.Second)
+			}
+			var last telegraf.Metric
+			passed := 0
+			for _, m := range acc.List() {
+				if m.Name() == flowmetric.QualityMeasurement {
+					last = m
+				} else {
+					passed++
+				}
+			}
+			if passed != 10 {
+				t.Errorf("%d of 10 metrics of interfaces go on", passed)
+			}
+			ratio, _ := last.GetField("flow_counter_ratio")
+			rate, _ := last.GetField("sampling_rate_proposed")
+			if got, _ := ratio.(float64); math.Abs(got-c.ratio) > 1e-9 || (c.ratio > 0) != (rate == uint64(64)) {
+				t.Errorf("the ratio is %v and the rate %v proposed, want %v: %v", ratio, rate, c.ratio, last)
+			}
+		})
 	}
 }

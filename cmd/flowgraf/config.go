@@ -82,6 +82,7 @@ func trialConfig() *config.Config {
 
 // load loads the files into c.
 func (s *snapshot) load(c *config.Config, files []string, quiet bool) (*config.Config, error) {
+	config.ResetSecrets() // a reference of a configuration that was refused would be looked up for good
 	c.Agent.Quiet = quiet
 	for _, file := range files {
 		data, err := s.read(file)

@@ -13,7 +13,6 @@ import (
 	"github.com/influxdata/telegraf/plugins/inputs"
 	"github.com/influxdata/telegraf/plugins/outputs"
 	"github.com/influxdata/telegraf/plugins/processors"
-	"github.com/influxdata/telegraf/plugins/secretstores"
 )
 
 // The plugins of Telegraf that stand beside flows in ordinary configurations.
@@ -77,59 +76,6 @@ func TestSampleOfEveryPluginLoads(t *testing.T) {
 		}
 		if n := len(c.Inputs) + len(c.Outputs) + len(c.Processors) + len(c.Aggregators); n != 1 {
 			t.Errorf("%s: %d plugins are loaded, want 1", table, n)
-		}
-	}
-}
-
-// TestSecretStores: a secret of each store that needs no service of another machine comes
-// out of it; the tables of the others load.
-func TestSecretStores(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "token"), []byte("from-docker"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	text := `
-[[secretstores.docker]]
-  id = "docker"
-  path = "` + dir + `"
-[[secretstores.jose]]
-  id = "jose"
-  path = "` + filepath.Join(dir, "jose") + `"
-  password = "of the store"
-[[secretstores.http]]
-  id = "http"
-  url = "http://127.0.0.1:1/secrets"
-[[secretstores.oauth2]]
-  id = "oauth2"
-  token_endpoint = "http://127.0.0.1:1/token"
-  [[secretstores.oauth2.token]]
-    key = "flows"
-    client_id = "flowgraf"
-    client_secret = "x"
-[[outputs.influxdb_v2]]
-  urls = ["http://127.0.0.1:1"]
-  token = "@{docker:token}"
-`
-	c := config.NewConfig()
-	if err := c.LoadConfigData([]byte(text), "stores.conf"); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.LinkSecrets(); err != nil {
-		t.Fatal(err)
-	}
-	for store, want := range map[string]string{"docker": "from-docker", "jose": "from-jose"} {
-		if store == "jose" {
-			if err := c.SecretStores[store].(telegraf.SecretStoreEditor).Set("token", want); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if got, err := c.SecretStores[store].Get("token"); err != nil || string(got) != want {
-			t.Errorf("%s gives %q (%v), want %q", store, got, err, want)
-		}
-	}
-	for name, creator := range secretstores.SecretStores {
-		if sample := creator("x").SampleConfig(); !strings.Contains(sample, "[[secretstores."+name+"]]") {
-			t.Errorf("secret store %s has the sample\n%s", name, sample)
 		}
 	}
 }

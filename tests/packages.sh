@@ -7,13 +7,13 @@
 # apt-get it installs nothing and says so.
 set -eu
 cd "$(dirname "$0")/.."
-packages="nfdump nfdump-sflow softflowd pmacct tcpreplay influxdb influxdb-client swaks tshark openssl nats-server chromium systemd"
+packages="nfdump nfdump-sflow softflowd pmacct tcpreplay influxdb influxdb-client swaks tshark openssl nats-server chromium systemd dbus-daemon"
 postfix=build/postfix
 exim=build/exim
 mailx=build/mailx
 
 missing=""
-for program in gcc nfdump nfcapd sfcapd nfreplay softflowd pmacctd tcpreplay influxd influx swaks tshark openssl nats-server chromium systemd-analyze; do
+for program in gcc nfdump nfcapd sfcapd nfreplay softflowd pmacctd tcpreplay influxd influx swaks tshark openssl nats-server chromium systemd-analyze dbus-daemon; do
 	command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
 done
 [ -x "$postfix/usr/sbin/smtp-sink" ] || missing="$missing smtp-sink"

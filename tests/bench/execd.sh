@@ -6,14 +6,17 @@
 #
 # CPU is user and system time of the process that has the input, while the traffic runs:
 # the plugin's own, and that of Telegraf, which reads its lines and discards them.
-# Throughput is how many metrics of flows a second go through plugin, pipe and Telegraf.
+# Throughput is how many metrics of flows a second go through plugin, pipe and Telegraf
+# while more flows come than that, at PUSH a second (300,000): bytes that the plugin has
+# written, by those that a metric has had in the run before. The generator takes its part
+# of the processors meanwhile.
 set -euo pipefail
 . "$(dirname "$0")/setup.sh"
 flows=${1:-200000} rate=${2:-20000} turns=${3:-3}
 tests/stocktelegraf.sh build/telegraf
 go build -o "$work/stockshim" ./tests/bench/stockshim
 hz=$(getconf CLK_TCK)
-port=29800
+port=29800 push=${PUSH:-300000}
 
 # config COMMAND…: a Telegraf with a program behind inputs.execd, or with its own input.
 config() {
@@ -44,9 +47,25 @@ measure() {
 	awk -v t="$((after - before))" -v hz="$hz" -v n="$flows" 'BEGIN {printf "%.3f\n", t / hz / n * 1e6}' >>"$work/$name.figures"
 }
 
+# written PID: the bytes that a process has written.
+written() { awk '$1 == "wchar:" {print $2}' "/proc/$1/io"; }
+
+# through NAME PID SIZE: how many metrics of SIZE bytes a process writes in a second.
+through() {
+	local before after begin end sender
+	"$work/flowgraf" generate --to "127.0.0.1:$port" --protocol v9 --mix realistic --count "$((push * 7))" --rate "$push" >/dev/null &
+	sender=$!
+	sleep 1
+	before=$(written "$2") begin=$(date +%s.%N)
+	sleep 5
+	after=$(written "$2") end=$(date +%s.%N)
+	awk -v w="$((after - before))" -v s="$3" -v b="$begin" -v e="$end" 'BEGIN {printf "%.0f\n", w / s / (e - b)}' >>"$work/$1.through"
+	wait "$sender"
+}
+
 # run NAME COMMAND…: measures a Telegraf, and what it has started apart from it.
 run() {
-	local name=$1 child
+	local name=$1 child before
 	shift
 	config "$@" >"$work/telegraf.conf"
 	build/telegraf --quiet --strict-env-handling --config "$work/telegraf.conf" >"$work/log" 2>&1 &
@@ -54,7 +73,9 @@ run() {
 	sleep 3
 	if [ $# -gt 0 ]; then
 		child=$(pgrep -P "$pid")
+		before=$(written "$child")
 		measure "$name" "$child"
+		through "$name" "$child" "$((($(written "$child") - before) / flows))"
 	else
 		measure "$name" "$pid"
 	fi
@@ -64,9 +85,10 @@ run() {
 	port=$((port + 1))
 }
 
+# median NAME KIND TITLE UNIT
 median() {
-	sort -n "$work/$1.figures" | awk -v name="$2" '{v[NR] = $1} END {
-		printf "  %-52s %8.3f us (%.3f to %.3f)\n", name, v[int((NR + 1) / 2)], v[1], v[NR]}'
+	sort -n "$work/$1.$2" | awk -v name="$3" -v unit="$4" '{v[NR] = $1} END {
+		printf "  %-48s %10s %s (%s to %s)\n", name, v[int((NR + 1) / 2)], unit, v[1], v[NR]}'
 }
 
 for _ in $(seq "$turns"); do
@@ -77,6 +99,9 @@ for _ in $(seq "$turns"); do
 	run shim "$work/stockshim" -config "$work/plugin.conf"
 done
 echo "UDP to line protocol, CPU per flow ($flows flows at $rate/s, realistic mix, $turns turns, $(nproc) cores):"
-median own "Telegraf's own inputs.netflow, inside Telegraf"
-median shim "Telegraf's own inputs.netflow, behind its shim"
-median ours "flowgraf plugin, inputs.netflow"
+median own figures "Telegraf's own inputs.netflow, inside Telegraf" us
+median shim figures "Telegraf's own inputs.netflow, behind its shim" us
+median ours figures "flowgraf plugin, inputs.netflow" us
+echo "throughput of plugin, pipe and Telegraf, flows that come at $push/s:"
+median shim through "Telegraf's own inputs.netflow, behind its shim" metrics/s
+median ours through "flowgraf plugin, inputs.netflow" metrics/s

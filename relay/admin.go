@@ -21,6 +21,7 @@ type admin struct {
 	sender *delivery.Sender
 	failed func(id string) error // makes a failed mail wait again
 	bounce bool                  // senders can be told
+	alerts *alerts               // nil without rules
 
 	stopped bool // no relay has the spool: nothing is tried
 }
@@ -54,6 +55,12 @@ func Control(spool string, request control.Request) (*control.Response, error) {
 
 // do carries out one command.
 func (a *admin) do(request control.Request) (response control.Response) {
+	if request.Command == control.Alerts {
+		if a.stopped {
+			return control.Response{Errors: []string{"alerts: no relay is running on this spool, which would know them"}}
+		}
+		return control.Response{Alerts: a.alerts.tell()}
+	}
 	ids, err := a.ids(request)
 	if err != nil {
 		return control.Response{Errors: []string{err.Error()}}

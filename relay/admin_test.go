@@ -204,3 +204,27 @@ func TestListOfPartlyFailed(t *testing.T) {
 		t.Errorf("once it has failed: %+v, %v", response, err)
 	}
 }
+
+// A running relay tells of its alert rules, what they have seen, and where they draw the line.
+func TestControlTellsOfAlerts(t *testing.T) {
+	opts := testOptions(t, "127.0.0.1:1")
+	opts.Alerts = []Rule{{Name: "load", Crit: "fields.load > 4.0", From: "a@example.com", To: []string{"ops@example.com"}}}
+	r := start(t, opts)
+	now := time.Now().Truncate(time.Minute)
+	for i, load := range []float64{1, 9} {
+		sample := Sample{Name: "system", Fields: map[string]any{"load": load}, Time: now.Add(time.Duration(i) * time.Second)}
+		if _, err := r.Apply([]Sample{sample}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := do(t, opts.Spool, control.Alerts).Alerts
+	if len(list) != 1 || list[0].Name != "load" || list[0].Field != "load" || list[0].To[0] != "ops@example.com" {
+		t.Fatalf("%+v", list)
+	}
+	a := list[0]
+	if len(a.Alight) != 1 || a.Alight[0].Level != "CRITICAL" || len(a.Events) != 1 || a.Events[0].Text == "" ||
+		len(a.Bounds) != 1 || a.Bounds[0] != (control.Bound{Level: "CRITICAL", Value: 4}) ||
+		len(a.Values) != 1 || a.Values[0] != (control.Value{Minute: now.Unix(), Least: 1, Most: 9}) {
+		t.Errorf("%+v", a)
+	}
+}

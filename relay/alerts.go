@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/flowgraf/flowgraf/relay/alert"
+	"github.com/flowgraf/flowgraf/relay/control"
 	"github.com/flowgraf/flowgraf/relay/queue"
 )
 
@@ -97,4 +98,39 @@ func (r *Relay) recoverAlerts(waiting []queue.Envelope) error {
 		changes = append(changes, c)
 	}
 	return r.alerts.engine.Recover(changes)
+}
+
+// tell tells a person of the rules.
+func (a *alerts) tell() []control.Alert {
+	if a == nil {
+		return nil
+	}
+	a.Lock()
+	watched := a.engine.Watched()
+	a.Unlock()
+	list := make([]control.Alert, len(watched))
+	for i := range watched {
+		w := &watched[i]
+		out := control.Alert{Name: w.Rule.Name, Where: w.Rule.Where, Crit: w.Rule.Crit, Warn: w.Rule.Warn,
+			Info: w.Rule.Info, To: w.Rule.To, Field: w.Field, Alight: changes(w.Alight), Events: changes(w.Events)}
+		for _, v := range w.Values {
+			out.Values = append(out.Values, control.Value{Minute: v.Minute.Unix(), Least: v.Least, Most: v.Most})
+		}
+		for _, b := range w.Bounds {
+			out.Bounds = append(out.Bounds, control.Bound{Level: b.Level.String(), Value: b.Value})
+		}
+		list[i] = out
+	}
+	return list
+}
+
+// changes makes changes those of package control.
+func changes(list []alert.Change) []control.Change {
+	var out []control.Change
+	for i := range list {
+		c := &list[i]
+		out = append(out, control.Change{ID: c.ID, Level: c.Level.String(), Peak: c.Peak.String(), Since: c.Since,
+			Time: c.Time, Text: c.Text, Stale: c.Stale})
+	}
+	return out
 }

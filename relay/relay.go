@@ -357,7 +357,7 @@ func (r *Relay) open(ctx context.Context, server *smtpd.Server) error {
 	r.addrs = r.listening()
 	r.resume()
 	r.sender.Start(ctx)
-	commands := &admin{queue: q, sender: r.sender, failed: r.revive, bounce: true}
+	commands := &admin{queue: q, sender: r.sender, failed: r.revive, bounce: true, alerts: r.alerts}
 	if r.admin, err = control.Serve(r.opts.Spool, commands.do); err != nil {
 		r.opts.Monitor.Warnf("%v; flowgraf queue cannot reach this relay", err)
 	}

@@ -63,7 +63,7 @@ func indexOf(layers [][]string, pkg string) int {
 
 func TestImportsPointDownwards(t *testing.T) {
 	cmd := exec.Command("go", "list", "-f",
-		`{{.ImportPath}} {{join .Imports " "}} {{join .TestImports " "}} {{join .XTestImports " "}}`, "./...")
+		`{{.ImportPath}} {{join .Imports " "}} | {{join .TestImports " "}} {{join .XTestImports " "}}`, "./...")
 	cmd.Dir = ".."
 	out, err := cmd.Output()
 	if err != nil {
@@ -76,7 +76,14 @@ func TestImportsPointDownwards(t *testing.T) {
 	for _, line := range lines {
 		words := strings.Fields(line)
 		pkg := strings.TrimPrefix(words[0], module)
+		tests := false
 		for _, imported := range words[1:] {
+			if tests = tests || imported == "|"; imported == "|" {
+				continue
+			}
+			if tests && pkg == "outputs/web" && strings.HasPrefix(imported, module+"relay") {
+				continue // what it shows is that of a relay which runs
+			}
 			if complaint := judge(pkg, imported); complaint != "" {
 				t.Errorf("%s imports %s: %s", pkg, imported, complaint)
 			}
@@ -111,8 +118,10 @@ func judge(pkg, imported string) string {
 		return ""
 	case strings.HasPrefix(pkg, "plugins/") && strings.HasPrefix(imported, "outputs/"):
 		return "plugins never imports outputs"
+	case toRelay && pkg == "outputs/web" && imported == "relay/control":
+		return ""
 	case toRelay && from > 1:
-		return "only outputs/smtp_relay and cmd know the relay"
+		return "only outputs/smtp_relay and cmd know the relay, and the page its control socket"
 	case toRelay && pkg == "outputs/smtp_relay" && imported != "relay":
 		return "outputs/smtp_relay reaches no package below relay"
 	case !toRelay && layerOf(imported) < from:
@@ -135,6 +144,8 @@ func TestJudgeRefusesWhatTheDesignForbids(t *testing.T) {
 		{"outputs/smtp_relay", module + "relay", true},
 		{"outputs/smtp_relay", module + "relay/alert", false},
 		{"cmd/flowgraf", module + "relay/control", true},
+		{"outputs/web", module + "relay/control", true},
+		{"outputs/web", module + "relay/queue", false},
 		{"plugins/ipfix", module + "plugins/packet", true},
 		{"plugins/ipfix", module + "plugins/sflow", false},
 		{"plugins/ipfix", module + "plugins/collector", false},

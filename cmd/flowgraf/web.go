@@ -24,7 +24,7 @@ import (
 type webOptions struct {
 	archive, listen, store, timeZone, users string
 	proxyHeader                             string
-	proxyFrom                               []string
+	proxyFrom, grants                       []string
 	noStore                                 bool
 	memory                                  memorySize
 	web                                     web.Options
@@ -52,7 +52,13 @@ wants users, or a proxy in front of it that has them log in:
   --proxy-header    the header that has the user's name, from addresses in --proxy-from
 
 Below a path of a proxy, as https://example.com/flows/, it needs --base-path /flows/ when
-the proxy passes the path on, and nothing otherwise. The API is described at
+the proxy passes the path on, and nothing otherwise.
+
+With --spool it shows the alert rules and the mail queue of the relay that runs there, as
+the user that the agent runs as. All may look; what mails say, and changing the queue, is
+for users with the right to it, as --grant alice=mail.
+
+The API is described at
 api/v1/openapi.json. Nothing that a user types becomes a command or the name of a file.`,
 		Example: `  flowgraf web --archive /var/lib/flowgraf/flows
   flowgraf web --archive /data/nfsen/profiles-data --profiles /data/nfsen/profiles-stat
@@ -89,6 +95,8 @@ func (o *webOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.proxyHeader, "proxy-header", "", "only users whom a proxy names in this `header`")
 	f.StringSliceVar(&o.proxyFrom, "proxy-from", nil, "`addresses` or networks of that proxy")
 	f.StringVar(&o.web.Profiles, "profiles", "", "NfSen's `directory` profiles-stat, whose profile.dat files are shown")
+	f.StringVar(&o.web.Spool, "spool", "", "show alerts and mails of the relay that has this `directory`")
+	f.StringSliceVar(&o.grants, "grant", nil, "what users may do besides looking, as `user=mail`")
 	f.BoolVar(&o.web.Names, "names", false, "look names of addresses up in the DNS when a user opens one")
 	f.IntVar(&o.web.Scans, "scans", 2, "how many scans of flows run at once")
 	f.DurationVar(&o.web.Timeout, "timeout", 5*time.Minute, "the longest that a scan may take")
@@ -146,6 +154,14 @@ func (o *webOptions) prepare() error {
 		a.Users = users
 	}
 	a.ProxyHeader = o.proxyHeader
+	grants, err := web.ParseGrants(o.grants)
+	if err != nil {
+		return fmt.Errorf("--grant: %w", err)
+	}
+	if len(grants) > 0 && o.users == "" && o.proxyHeader == "" {
+		return errors.New("--grant: expected --users or --proxy-header too: without them nobody is known by name")
+	}
+	o.web.Grants = grants
 	for _, text := range o.proxyFrom {
 		prefix, err := netip.ParsePrefix(text)
 		if addr, addrErr := netip.ParseAddr(text); addrErr == nil {

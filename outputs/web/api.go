@@ -50,12 +50,14 @@ type Status struct {
 	Problem  string  `json:"problem"`
 	Names    bool    `json:"names"` // names of addresses can be asked for
 	Profiles bool    `json:"profiles"`
+	Relay    bool    `json:"relay"`  // alerts and mails of a relay are shown
+	Rights   []Right `json:"rights"` // of this user, besides looking
 }
 
 // getStatus tells what is served; strangers learn only that they have to log in.
 func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 	user, known := s.guard.user(r)
-	st := Status{Login: len(s.opt.Access.Users) > 0, User: user, Known: known}
+	st := Status{Login: len(s.opt.Access.Users) > 0, User: user, Known: known, Rights: s.allRights(r)}
 	if !known {
 		return give(w, st)
 	}
@@ -66,6 +68,7 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 	st.Ready, st.Reading, st.Serial = a.ready.Load(), a.reading.Load(), a.serial.Load()
 	st.Found, st.ToRead = a.found.Load(), a.toRead.Load()
 	st.Names, st.Profiles = s.opt.Names, s.opt.Profiles != ""
+	st.Relay = s.opt.Spool != ""
 	a.mu.Lock()
 	if a.problem != nil {
 		st.Problem = a.problem.Error()

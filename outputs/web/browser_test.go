@@ -10,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 
 	"github.com/flowgraf/flowgraf/tests/peers"
@@ -30,41 +32,73 @@ type browser struct {
 // patience is how long a condition may take on a busy machine.
 const patience = 60 * time.Second
 
-// newBrowser starts chromium, without a profile of its user and without any network but
+// chromium is the one browser of all tests: each has a window in it that shares nothing with
+// the others.
+var chromium struct {
+	sync.Once
+	ctx context.Context
+	err error
+	end func()
+}
+
+// startChromium starts chromium, without a profile of its user and without any network but
 // this machine.
-func newBrowser(t *testing.T) *browser {
-	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(peers.Path(t, "chromium")),
-		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(browserDir(t)), chromedp.WindowSize(1440, 1000),
+func startChromium(path string) {
+	dir, err := os.MkdirTemp("", "browser")
+	if chromium.err = err; err != nil {
+		return
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(dir), chromedp.WindowSize(1440, 1000),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"),
 		chromedp.WSURLReadTimeout(patience))
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
+	ctx, cancelAll := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancel := chromedp.NewContext(ctx)
+	chromium.ctx, chromium.err = ctx, chromedp.Run(ctx)
+	chromium.end = func() {
+		cancel()
+		cancelAll()
+		// The last of the browser's processes may end a moment after the first.
+		for end := time.Now().Add(patience); os.RemoveAll(dir) != nil && time.Now().Before(end); {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
+
+// TestMain ends the browser behind all tests.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if chromium.end != nil {
+		chromium.end()
+	}
+	os.Exit(code)
+}
+
+// newBrowser opens a window of the browser.
+func newBrowser(t *testing.T) *browser {
+	t.Helper()
+	path := peers.Path(t, "chromium")
+	chromium.Do(func() { startChromium(path) })
+	must(t, chromium.err)
+	all := cdp.WithExecutor(chromium.ctx, chromedp.FromContext(chromium.ctx).Browser)
+	apart, err := target.CreateBrowserContext().WithDisposeOnDetach(true).Do(all)
+	must(t, err)
+	window, err := target.CreateTarget("about:blank").WithBrowserContextID(apart).WithNewWindow(true).Do(all)
+	must(t, err)
+	ctx, cancel := chromedp.NewContext(chromium.ctx, chromedp.WithTargetID(window))
+	t.Cleanup(func() {
+		cancel()
+		if err := target.DisposeBrowserContext(apart).Do(all); err != nil {
+			t.Error(err)
+		}
+	})
 	b := &browser{t: t, ctx: ctx}
 	chromedp.ListenTarget(ctx, b.listen)
 	must(t, chromedp.Run(ctx, log.Enable(), runtime.Enable()))
+	b.size(1440, 1000)
 	return b
-}
-
-// browserDir is where a browser keeps what it keeps. It goes when the last of the browser's
-// processes has ended, which may be a moment after the first.
-func browserDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "browser")
-	must(t, err)
-	t.Cleanup(func() {
-		for end := time.Now().Add(patience); os.RemoveAll(dir) != nil; time.Sleep(50 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Errorf("%s cannot be removed", dir)
-				return
-			}
-		}
-	})
-	return dir
 }
 
 // listen keeps what the browser complains about: errors of scripts, and of the page's policy.
@@ -225,6 +259,71 @@ func charts(n int) string {
 	return fmt.Sprintf(`[...document.querySelectorAll(".chart[data-lines] canvas")].filter(c => c.width > 100 &&
 		Math.abs(c.clientWidth - c.closest('.chart').clientWidth) < 3 && c.closest(".chart").dataset.lines >
 			0).length >= %d`, n)
+}
+
+// The relay's pages: rules with their state and a graph, the queue with what the server
+// answered; a user with the right to it holds a mail, one without sees no buttons.
+func TestBrowserRelay(t *testing.T) {
+	b := newBrowser(t)
+	tr := makeTree(t, 1, 5)
+	access := users(t, "alice")
+	access["bob"] = access["alice"]
+	_, h := serve(t, tr.dir, Options{Spool: startRelay(t), Access: Access{Users: access},
+		Grants: Grants{"alice": {RightMail}}})
+	login := func(name, page string) {
+		b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(h.URL+"/#/"+page))
+		b.write("input[name=name]", 0, name)
+		b.write("input[name=password]", 0, secret)
+		b.click("log in", button("log in"))
+		b.wait("page "+page, fmt.Sprintf(`document.querySelector("main[data-page=%s]")`, page))
+	}
+	login("alice", "alerts")
+	b.wait("the rule with its graph", charts(1)+` && document.querySelector("[data-rule=load] .level.bad") &&
+		document.querySelector("[data-rule=load] .legend").textContent.includes("CRITICAL: 8") &&
+		document.querySelector("[data-rule=quiet]").textContent.includes("No metric")`)
+	b.click("events", `document.querySelector("[data-rule=load] summary")`)
+	b.wait("the events", `document.querySelectorAll(".events tbody tr").length === 4`)
+	b.picture("alerts-light")
+	b.dark(true)
+	b.picture("alerts-dark")
+	b.open(h.URL+"/#/mail", "mail")
+	row := `[...document.querySelectorAll(".queue tr[data-id]")].find(r => r.textContent.includes("cron@example.com"))`
+	b.wait("the mail and why it waits", row+`?.textContent.includes("refused")`)
+	b.click("the mail", row+`.querySelector("button")`)
+	b.wait("what it says, as text", `document.querySelector(".message")?.textContent.includes("<b>backup</b>")`)
+	b.picture("mail-dark")
+	b.dark(false)
+	b.picture("mail-light")
+	b.click("hold", button("hold"))
+	b.wait("held", row+`.textContent.includes("held")`)
+	b.click("remove", button("remove"))
+	b.wait("a question", `document.body.innerText.includes("without a word to the sender")`)
+	b.click("no", button("no"))
+	b.click("remove", button("remove"))
+	b.click("yes", button("yes, remove"))
+	b.wait("no such mail", `document.querySelector(".queue") && !`+row)
+	b.click("log out", button("log out"))
+	b.wait("the login", `document.querySelector("input[name=password]")`)
+	login("bob", "mail")
+	b.click("a mail", `document.querySelector(".queue tr[data-id] button")`)
+	b.wait("no buttons", `document.querySelector(".mail")?.textContent.includes("--grant") && !`+button("hold")+
+		` && document.body.innerText.includes("read-only")`)
+	b.complained("status of 404", "status of 401")
+}
+
+// Until the archive is known the page says how far that is.
+func TestBrowserStart(t *testing.T) {
+	b := newBrowser(t)
+	tr := makeTree(t, 2, 5)
+	a, err := OpenArchive(tr.dir, "", time.UTC, t.Logf)
+	must(t, err)
+	_, h := serveArchive(t, a, Options{})
+	b.open(h.URL+"/#/overview", "overview")
+	b.wait("that it looks", `document.querySelector(".starting progress") &&
+		document.querySelector(".starting").textContent.includes("looking for files")`)
+	must(t, a.Refresh(t.Context()))
+	b.wait("the graphs", charts(12)+` && !document.querySelector(".starting")`)
+	b.complained()
 }
 
 // Every page, light and dark, wide and narrow, shows what the archive has, and nothing that

@@ -31,6 +31,8 @@ type Options struct {
 	Timeout  time.Duration // of a scan; 0 is 5 minutes
 	Memory   int64         // that the rows of a scan may take, bytes; 0 is 1 GB
 	Profiles string        // NfSen's directory profiles-stat; "" is none
+	Spool    string        // of a relay whose alerts and mails are shown; "" is none
+	Grants   Grants        // what users may do besides looking
 	Names    bool          // names of addresses are looked up in the DNS when somebody asks
 	Version  string        // of the program
 	Access   Access
@@ -47,6 +49,7 @@ type Server struct {
 	exporters exporterCache
 	profiles  profileCache
 	names     nameCache
+	asking    chan struct{} // a place for each who asks the relay
 	files     fs.FS
 	packed    sync.Map // name to []byte, compressed
 }
@@ -81,7 +84,7 @@ func New(a *Archive, opt Options) (*Server, error) {
 		return nil, err
 	}
 	return &Server{archive: a, opt: opt, scans: newScans(opt.Scans, opt.Timeout), guard: newGuard(opt.Access, opt.Logf),
-		files: files}, nil
+		asking: make(chan struct{}, maxAsked), files: files}, nil
 }
 
 // The limits of requests.
@@ -137,6 +140,10 @@ var routes = []route{
 	{"GET /api/v1/words", false, (*Server).getWords},
 	{"GET /api/v1/exporters", false, (*Server).getExporters},
 	{"GET /api/v1/name", false, (*Server).getName},
+	{"GET /api/v1/alerts", false, (*Server).getAlerts},
+	{"GET /api/v1/mails", false, (*Server).getMails},
+	{"GET /api/v1/mail", false, (*Server).getMail},
+	{"POST /api/v1/mail", false, (*Server).postMail},
 	{"GET /api/v1/events", false, (*Server).getEvents},
 }
 

@@ -194,6 +194,7 @@ func (e *Engine) tell(r *rule, change *Change, data *messageData, now time.Time,
 		e.opts.Monitor.Count(monitor.AlertMails, change.word())
 		e.opts.Monitor.Infof("alert %q: %q is %s", r.name, change.ID, change.word())
 	}
+	r.seen.event(*change)
 	e.hold(change, r.from.String(), held, now)
 	e.seq = change.Seq
 	e.restore(*change, now)
@@ -207,6 +208,9 @@ func (e *Engine) evaluate(r *rule, s *Sample, vars map[string]any) (*Change, *me
 		if selected, err := r.where.holds(vars); !selected || err != nil {
 			return nil, nil, err
 		}
+	}
+	if r.value != "" {
+		r.seen.value(s.Fields[r.value], s.Time)
 	}
 	ids := idData{Name: s.Name, Group: s.group(), Tags: s.Tags}
 	id, err := r.id.render(ids, maxIDSize)

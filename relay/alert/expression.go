@@ -10,6 +10,7 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/decls"
+	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/ext"
@@ -41,6 +42,13 @@ const costLimit = 100_000
 type expression struct {
 	program cel.Program
 	fields  []string // referred to, in the order of the text
+	bounds  []bound
+}
+
+// bound is a number that a field is compared with.
+type bound struct {
+	field string
+	value float64
 }
 
 // compile gives nil for an empty text.
@@ -63,30 +71,64 @@ func compile(option, text string) (*expression, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", option, err)
 	}
-	return &expression{program: program, fields: fieldsOf(checked)}, nil
+	return &expression{program: program, fields: fieldsOf(checked), bounds: boundsOf(checked)}, nil
 }
 
 // fieldsOf finds fields.name and fields["name"].
 func fieldsOf(checked *cel.Ast) []string {
 	var names []string
-	isFields := func(e ast.Expr) bool { return e.Kind() == ast.IdentKind && e.AsIdent() == "fields" }
 	ast.PreOrderVisit(checked.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
-		switch e.Kind() {
-		case ast.SelectKind:
-			if s := e.AsSelect(); isFields(s.Operand()) {
-				names = append(names, s.FieldName())
-			}
-		case ast.CallKind:
-			call := e.AsCall()
-			if args := call.Args(); call.FunctionName() == "_[_]" && isFields(args[0]) &&
-				args[1].Kind() == ast.LiteralKind {
-				if name, ok := args[1].AsLiteral().Value().(string); ok {
-					names = append(names, name)
-				}
-			}
+		if name := fieldOf(e); name != "" {
+			names = append(names, name)
 		}
 	}))
 	return names
+}
+
+// fieldOf returns the name in fields.name and fields["name"], "" of anything else.
+func fieldOf(e ast.Expr) string {
+	isFields := func(e ast.Expr) bool { return e.Kind() == ast.IdentKind && e.AsIdent() == "fields" }
+	switch e.Kind() {
+	case ast.SelectKind:
+		if s := e.AsSelect(); isFields(s.Operand()) {
+			return s.FieldName()
+		}
+	case ast.CallKind:
+		call := e.AsCall()
+		if args := call.Args(); call.FunctionName() == operators.Index && isFields(args[0]) &&
+			args[1].Kind() == ast.LiteralKind {
+			name, _ := args[1].AsLiteral().Value().(string)
+			return name
+		}
+	}
+	return ""
+}
+
+// boundsOf finds the numbers that fields are compared with, as in fields.name > 80.
+func boundsOf(checked *cel.Ast) (list []bound) {
+	ast.PreOrderVisit(checked.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() != ast.CallKind {
+			return
+		}
+		call := e.AsCall()
+		switch call.FunctionName() {
+		case operators.Greater, operators.GreaterEquals, operators.Less, operators.LessEquals:
+		default:
+			return
+		}
+		args := call.Args()
+		field, number := fieldOf(args[0]), args[1]
+		if field == "" {
+			field, number = fieldOf(args[1]), args[0]
+		}
+		if field == "" || number.Kind() != ast.LiteralKind {
+			return
+		}
+		if v, ok := numberOf(number.AsLiteral().Value()); ok {
+			list = append(list, bound{field, v})
+		}
+	}))
+	return list
 }
 
 // holds evaluates; a nil expression is false.

@@ -58,10 +58,13 @@ type rule struct {
 	to          []address.Address
 	staleAfter  time.Duration
 	maxMails    int
+
+	source Rule
+	seen   watch
 }
 
 func newRule(r Rule) (*rule, error) {
-	out := &rule{name: r.Name, staleAfter: r.StaleAfter, maxMails: cmp.Or(r.MaxMails, defaultMaxMails)}
+	out := &rule{name: r.Name, staleAfter: r.StaleAfter, maxMails: cmp.Or(r.MaxMails, defaultMaxMails), source: r}
 	if r.Name == "" {
 		return nil, errors.New("name is empty: expected one that no other alert has")
 	}

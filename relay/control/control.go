@@ -39,13 +39,14 @@ const (
 	Release = "release"
 	Remove  = "remove"
 	Bounce  = "bounce"
+	Alerts  = "alerts" // of a running relay: its rules, and what they have seen
 )
 
 // Request is one command.
 type Request struct {
 	// Command is one of the commands.
 	Command string `json:"command"`
-	// IDs are the mails it is for; List takes none.
+	// IDs are the mails it is for; List and Alerts take none.
 	IDs []string `json:"ids,omitempty"`
 	// All stands for all waiting mails, with Failed for all failed ones.
 	All bool `json:"all,omitempty"`
@@ -97,10 +98,56 @@ type Recipient struct {
 	Answer  string    `json:"answer,omitempty"`
 }
 
+// Alert is an alert rule with its state.
+type Alert struct {
+	Name  string   `json:"name"`
+	Where string   `json:"where,omitempty"`
+	Crit  string   `json:"crit,omitempty"`
+	Warn  string   `json:"warn,omitempty"`
+	Info  string   `json:"info,omitempty"`
+	To    []string `json:"to"`
+	// Field is that whose values there are: the first one in the conditions.
+	Field string `json:"field,omitempty"`
+	// Alight is what is not OK, the worst first, 1000 at most.
+	Alight []Change `json:"alight,omitempty"`
+	// Events are the last changes of level since the start, the newest first.
+	Events []Change `json:"events,omitempty"`
+	// Values are those of the last four hours, a minute each; minutes without are left out.
+	Values []Value `json:"values,omitempty"`
+	// Bounds are the numbers that the conditions compare the field with.
+	Bounds []Bound `json:"bounds,omitempty"`
+}
+
+// Change is a level of an id: the one it has, or the one that it came to.
+type Change struct {
+	ID    string    `json:"id"`
+	Level string    `json:"level"`
+	Peak  string    `json:"peak,omitempty"`
+	Since time.Time `json:"since"` // when OK was left
+	Time  time.Time `json:"time"`  // of the change, or of the last metric
+	Text  string    `json:"text,omitempty"`
+	Stale bool      `json:"stale,omitempty"`
+}
+
+// Value is the least and the most that a field had in a minute.
+type Value struct {
+	Minute int64   `json:"minute"` // its begin, seconds since 1970
+	Least  float64 `json:"least"`
+	Most   float64 `json:"most"`
+}
+
+// Bound is a number in the condition of a level.
+type Bound struct {
+	Level string  `json:"level"`
+	Value float64 `json:"value"`
+}
+
 // Response is the answer.
 type Response struct {
 	// Mails answer List and Show.
 	Mails []Mail `json:"mails,omitempty"`
+	// Alerts answer Alerts.
+	Alerts []Alert `json:"alerts,omitempty"`
 	// Done are the mails that the command was carried out for.
 	Done []string `json:"done,omitempty"`
 	// Errors are what went wrong, a line each.

@@ -6,8 +6,11 @@ import { parse, format } from "./state.js";
 import { setZone, zoneLabel, size, full } from "./format.js";
 import { Overview, Host, Exporters, Profiles, nameOf } from "./pages.js";
 import { Explorer } from "./explorer.js";
+import { Alerts, Mails } from "./mail.js";
 
-const pages = { overview: ["Overview", Overview], explorer: ["Explorer", Explorer], host: ["Hosts", Host], exporters: ["Exporters", Exporters], profiles: ["Profiles", Profiles] };
+const pages = { overview: ["Overview", Overview], explorer: ["Explorer", Explorer], host: ["Hosts", Host], exporters: ["Exporters", Exporters], profiles: ["Profiles", Profiles],
+	alerts: ["Alerts", Alerts], mail: ["Mail", Mails] };
+const ofRelay = new Set(["alerts", "mail"]); // shown with a relay only
 const setting = (name, usual) => { try { return localStorage.getItem("flowgraf-" + name) || usual; } catch { return usual; } };
 const store = (name, value) => { try { localStorage.setItem("flowgraf-" + name, value); } catch { /* a private window */ } };
 
@@ -110,7 +113,7 @@ function App() {
 	const keep = p => format(p, { range: state.range, end: state.end, profile: state.profile, source: state.source, unit: state.unit, tz: state.tz, ...(p === state.page ? state : {}) });
 	return html`<header><a class="skip" href="#main" onClick=${e => { e.preventDefault(); document.querySelector("main").focus(); }}>to the content</a>
 		<a class="brand" href=${format("overview", {})}><img src="assets/icon.svg" alt="" width="22" height="22" />flowgraf</a>
-		<nav aria-label="pages">${Object.entries(pages).map(([p, [title]]) => html`<a href=${keep(p)} aria-current=${p === state.page ? "page" : undefined}>${title}</a>`)}</nav>
+		<nav aria-label="pages">${Object.entries(pages).filter(([p]) => status.relay || !ofRelay.has(p)).map(([p, [title]]) => html`<a href=${keep(p)} aria-current=${p === state.page ? "page" : undefined}>${title}</a>`)}</nav>
 		<span class="tools">${!reached && html`<span class="badge warn" role="status">not connected</span>`}
 			${app.profileNames.length > 1 && html`<select aria-label="profile" value=${profileName} onChange=${e => go({ profile: e.target.value, source: [] })}>${app.profileNames.map(p => html`<option value=${p}>${p}</option>`)}</select>`}
 			<select aria-label="time zone" title=${zoneLabel(tz, status)} value=${tz} onChange=${e => { store("tz", e.target.value); go({ tz: e.target.value }); }}><option value="browser">browser's time</option><option value="collector">collector's time</option><option value="utc">UTC</option></select>

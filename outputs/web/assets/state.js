@@ -5,9 +5,9 @@ export const version = "1";
 export const defaults = {
 	range: "86400", end: "", profile: "", source: [], protocol: "any", unit: "bits", filter: "", by: "", lines: "10",
 	peak: "", chart: "stacked", scale: "linear", previous: "", sel: "", tab: "statistics", stat: "srcip", order: "bytes",
-	top: "10", sum: "rate", sort: "", both: "", rows: "", column: [], offset: "0", limit: "100", address: "", tz: "",
+	top: "10", sum: "rate", sort: "", both: "", rows: "", column: [], offset: "0", limit: "100", address: "", tz: "", failed: "", mail: "",
 };
-const pages = ["overview", "explorer", "host", "exporters", "profiles"];
+const pages = ["overview", "explorer", "host", "exporters", "profiles", "alerts", "mail"];
 
 // parse reads an address. What it does not know is left out; what is wrong has the default.
 export function parse(hash) {

@@ -44,13 +44,9 @@ func (s *addressSet) addPrefix(p netip.Prefix) {
 		return
 	}
 	first := number6(p.Addr())
-	last := first
-	if n := 128 - p.Bits(); n >= 64 {
-		last.low = ^uint64(0)
-		last.high |= 1<<(n-64) - 1
-	} else {
-		last.low |= 1<<n - 1
-	}
+	last, n := first, 128-p.Bits() // bits behind the length
+	last.low |= 1<<min(n, 64) - 1
+	last.high |= 1<<max(n-64, 0) - 1
 	s.v6 = append(s.v6, span6{first, last})
 }
 

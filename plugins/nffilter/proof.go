@@ -150,7 +150,7 @@ func (s *addressSet) anyOf(has func(flow.Value) bool) bool {
 		}
 	}
 	for _, span := range s.v6 {
-		if span.first.high != span.last.high || span.last.low-span.first.low >= left {
+		if span.last.low-span.first.low >= left { // of a network shorter than /64 that is all of low
 			return true
 		}
 		left -= span.last.low - span.first.low + 1

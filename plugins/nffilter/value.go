@@ -269,7 +269,7 @@ func flagMask(s string) (mask uint64, ok bool) {
 func (p *parser) addressValue(kind *primitive, chosen []choice, every bool) (*node, *Error) {
 	set := &addressSet{}
 	if kind.form == anAddress && p.inList() {
-		if err := p.list(func(t token) *Error { return p.addAddress(kind, set, t) }); err != nil {
+		if err := p.list(func(t token) *Error { return p.addAddress(kind, set, t, true) }); err != nil {
 			return nil, err
 		}
 		set.prepare()
@@ -279,7 +279,7 @@ func (p *parser) addressValue(kind *primitive, chosen []choice, every bool) (*no
 	if err != nil {
 		return nil, err
 	}
-	if err := p.addAddress(kind, set, p.take()); err != nil {
+	if err := p.addAddress(kind, set, p.take(), false); err != nil {
 		return nil, err
 	}
 	set.prepare()
@@ -290,15 +290,16 @@ func (p *parser) addressValue(kind *primitive, chosen []choice, every bool) (*no
 	return n, nil
 }
 
-// addAddress adds what a token of an address says to a set.
-func (p *parser) addAddress(kind *primitive, set *addressSet, t token) *Error {
+// addAddress adds what a token of an address says to a set: one alone, or an item of a list,
+// in which nfdump takes networks too.
+func (p *parser) addAddress(kind *primitive, set *addressSet, t token, item bool) *Error {
 	if t.kind != wordToken && t.kind != quotedToken {
 		return p.expected(t, "an address after '"+kind.words+"'")
 	}
 	base, length, slash := strings.Cut(t.text, "/")
 	switch {
 	case slash:
-		if kind.form == anAddress && !p.tokens[max(0, p.pos-2)].symbol("[") && !p.tokens[max(0, p.pos-2)].symbol(",") {
+		if kind.form == anAddress && !item {
 			p.hint("nfdump wants 'net', not '%s', before a network", kind.words)
 		}
 		return p.addNetwork(set, t, base, length)

@@ -322,10 +322,25 @@ func (g *groups) flow(ref aggregate.Ref, f *Flow) {
 var sumFields = flow.SetOf(flow.FirstSeen, flow.LastSeen, flow.Flows, flow.Packets, flow.Bytes, flow.RevPackets,
 	flow.RevBytes)
 
-// fromServer says whether a connection goes from the port of a service, for nfdump's -B.
+// fromServer says whether a connection goes from the port of a service, for nfdump's -B: the
+// source's is of a lower kind than the destination's.
 func fromServer(r *flow.Record) bool {
-	const reserved = 1024 // ports below are of services
-	return (r.Proto == 6 || r.Proto == 17) && r.SrcPort < reserved && r.DstPort >= reserved
+	return (r.Proto == 6 || r.Proto == 17) && portKind(r.SrcPort) < portKind(r.DstPort)
+}
+
+// portKind returns the kind of a port: of the system (RFC 6335, section 6), of a service that
+// is registered, one that Linux takes for clients, or a dynamic one, which nobody can register.
+func portKind(port uint16) int {
+	const registered, clients, dynamic = 1024, 32768, 49152 // where each begins
+	switch {
+	case port < registered:
+		return 0
+	case port < clients:
+		return 1
+	case port < dynamic:
+		return 2
+	}
+	return 3
 }
 
 // setKeys sets what the keys of a row say.

@@ -3,6 +3,8 @@ package report
 import (
 	"math/bits"
 	"strconv"
+
+	"github.com/flowgraf/flowgraf/outputs/query"
 )
 
 // appendSpaces appends n blanks.
@@ -47,6 +49,16 @@ func appendDigits(b []byte, v uint64, n int) []byte {
 		b = append(b, byte('0'+v/div%10))
 	}
 	return b
+}
+
+// perSecond returns v per second over ms milliseconds, rounded down, 0 when ms is: as nfdump
+// calculates a ranking's where its output is asked for, with binary fractions of seconds, in
+// which 7 packets in 0.28 s are 24 a second.
+func (o *Options) perSecond(v, ms uint64) uint64 {
+	if o.Compat == Best || ms == 0 {
+		return query.PerSecond(v, ms)
+	}
+	return uint64(float64(v) / (float64(ms) / 1000))
 }
 
 // digits returns how many decimal digits v has.

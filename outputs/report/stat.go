@@ -133,8 +133,8 @@ func (p *textTables) row(b []byte, t *query.Table, r *query.Row, totals *query.T
 	b = p.opt.appendShare(b, r.Flows, totals.Flows)
 	b = p.opt.appendShare(b, packets, totals.Packets)
 	b = append(p.opt.appendShare(b, bytes, totals.Bytes), ' ')
-	b = append(p.opt.appendCount(b, query.PerSecond(packets, r.Duration()), 8), ' ')
-	b = append(p.opt.appendCount(b, query.PerSecond(8*bytes, r.Duration()), 8), ' ')
+	b = append(p.opt.appendCount(b, p.opt.perSecond(packets, r.Duration()), 8), ' ')
+	b = append(p.opt.appendCount(b, p.opt.perSecond(8*bytes, r.Duration()), 8), ' ')
 	return append(appendUint(b, query.PerPacket(bytes, packets), 5), '\n')
 }
 
@@ -203,8 +203,8 @@ func (p *csvTables) table(t *query.Table, totals *query.Totals) error {
 			b = append(strconv.AppendUint(b, v[0], 10), ',')
 			b = append(appendPercent(b, v[0], v[1]), ',')
 		}
-		b = append(strconv.AppendUint(b, query.PerSecond(packets, r.Duration()), 10), ',')
-		b = append(strconv.AppendUint(b, query.PerSecond(8*bytes, r.Duration()), 10), ',')
+		b = append(strconv.AppendUint(b, p.opt.perSecond(packets, r.Duration()), 10), ',')
+		b = append(strconv.AppendUint(b, p.opt.perSecond(8*bytes, r.Duration()), 10), ',')
 		b = append(strconv.AppendUint(b, query.PerPacket(bytes, packets), 10), '\n')
 		if err := p.write(b); err != nil {
 			return err
@@ -273,8 +273,8 @@ func (p *jsonTables) table(t *query.Table, _ *query.Totals) error {
 		o.uint("flows", r.Flows)
 		o.uint("packets", packets)
 		o.uint("bytes", bytes)
-		o.uint("pps", query.PerSecond(packets, r.Duration()))
-		o.uint("bps", query.PerSecond(8*bytes, r.Duration()))
+		o.uint("pps", p.opt.perSecond(packets, r.Duration()))
+		o.uint("bps", p.opt.perSecond(8*bytes, r.Duration()))
 		o.uint("bpp", query.PerPacket(bytes, packets))
 		o.close()
 		if err := p.write(o.b); err != nil {
@@ -335,7 +335,7 @@ func (p *pipeTables) table(t *query.Table, _ *query.Totals) error {
 			b = strconv.AppendUint(b, r.Number(), 10)
 		}
 		packets, bytes := r.Counters(t.Order)
-		pps, bps := query.PerSecond(packets, r.Duration()), query.PerSecond(8*bytes, r.Duration())
+		pps, bps := p.opt.perSecond(packets, r.Duration()), p.opt.perSecond(8*bytes, r.Duration())
 		if p.opt.Compat == Nfdump171 {
 			pps, bps = uint64(uint32(pps)), uint64(uint32(bps)) // an error of nfdump's
 		}

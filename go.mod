@@ -33,6 +33,8 @@ require (
 	github.com/segmentio/asm v1.2.1
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.10
+	github.com/twmb/franz-go/pkg/kfake v0.0.0-20260918054303-01f206a7e32c
+	github.com/twmb/franz-go/pkg/kmsg v1.15.1
 	github.com/vmware/govmomi v0.55.1
 	github.com/wneessen/go-mail v0.8.1 // v0.8.2 wants Go 1.26.10
 	github.com/zeebo/xxh3 v1.1.0
@@ -197,6 +199,7 @@ require (
 	github.com/tidwall/wal v1.2.1 // indirect
 	github.com/tklauser/go-sysconf v0.4.0 // indirect
 	github.com/tklauser/numcpus v0.12.0 // indirect
+	github.com/twmb/franz-go v1.22.3 // indirect
 	github.com/twpayne/go-geom v1.6.1 // indirect
 	github.com/vjeantet/grok v1.0.1 // indirect
 	github.com/xdg/scram v1.0.5 // indirect

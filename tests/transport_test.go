@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -8,20 +9,28 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// stream is a JetStream server with a stream of datagrams and a consumer that workers share.
-type stream struct{ url string }
+// stream is a server through which datagrams go to workers that share them: what an agent
+// sends them there with, and what one gets them with, as configuration.
+type stream struct {
+	output, input string
+	data          map[string]string
+	left          func() uint64 // how many datagrams no worker has acknowledged
+}
 
-// startStream starts one. What is not acknowledged after a time is given out again.
-func startStream(t *testing.T, again time.Duration) (s stream, left func() uint64) {
+// startNATS starts JetStream with a consumer that workers share. What is not acknowledged
+// after a time is given out again.
+func startNATS(t *testing.T, again time.Duration) stream {
 	t.Helper()
 	addr := freePort(t, "tcp")
 	host, port, _ := strings.Cut(addr, ":")
 	start(t, peer(t, "nats-server"), "-js", "-sd", t.TempDir(), "-a", host, "-p", port)
 	waitFor(t, 20*time.Second, "the NATS server", func() bool { return answers(addr) })
-	s.url = "nats://" + addr
-	conn, err := nats.Connect(s.url)
+	url := "nats://" + addr
+	conn, err := nats.Connect(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,14 +48,82 @@ func startStream(t *testing.T, again time.Duration) (s stream, left func() uint6
 		MaxAckPending: 1000}); err != nil {
 		t.Fatal(err)
 	}
-	return s, func() uint64 {
+	return stream{toNATS, fromNATS, map[string]string{"Stream": url}, func() uint64 {
 		info, err := js.ConsumerInfo("FLOWS", "workers")
 		if err != nil {
 			t.Fatal(err)
 		}
 		return info.NumPending + uint64(info.NumAckPending)
-	}
+	}}
 }
+
+const toNATS = `
+[[outputs.nats]]
+  servers = ["{{ .Stream }}"]
+  subject = "flows"
+  data_format = "influx"
+  influx_uint_support = true
+  [outputs.nats.jetstream]
+    name = "FLOWS"
+    disable_stream_creation = true
+`
+
+const fromNATS = `
+[[inputs.nats_consumer]]
+  servers = ["{{ .Stream }}"]
+  subjects = []
+  jetstream_subjects = ["flows"]
+  jetstream_stream = "FLOWS"
+  queue_group = "workers"
+  data_format = "influx"
+`
+
+// startKafka starts three brokers with a topic of so many partitions. A worker that says
+// nothing for four seconds is taken for dead.
+func startKafka(t *testing.T, partitions int32) stream {
+	t.Helper()
+	const topic, group = "flows", "workers"
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(partitions, topic),
+		kfake.GroupMinSessionTimeout(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	cluster.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		r.(*kmsg.JoinGroupRequest).SessionTimeoutMillis = 4000 // of the ten seconds that the plugin asks for
+		return nil, nil, false
+	})
+	return stream{toKafka, fromKafka, map[string]string{"Stream": strings.Join(cluster.ListenAddrs(), `", "`)},
+		func() (left uint64) {
+			g := cluster.GroupInfo(group)
+			for _, p := range cluster.PartitionInfos(topic) {
+				left += uint64(p.HighWatermark)
+				if g != nil {
+					left -= uint64(g.Commits[topic][p.Partition].Offset)
+				}
+			}
+			return left
+		}}
+}
+
+const toKafka = `
+[[outputs.kafka]]
+  brokers = ["{{ .Stream }}"]
+  topic = "flows"
+  version = "2.8.0"
+  data_format = "influx"
+  influx_uint_support = true
+`
+
+const fromKafka = `
+[[inputs.kafka_consumer]]
+  brokers = ["{{ .Stream }}"]
+  topics = ["flows"]
+  consumer_group = "workers"
+  kafka_version = "2.8.0"
+  consumer_fetch_max_wait = "50ms"
+  data_format = "influx"
+`
 
 // edgeConfig passes datagrams on, and keeps their flows, too.
 const edgeConfig = `
@@ -56,43 +133,38 @@ const edgeConfig = `
 [[inputs.netflow]]
   service_address = "udp4://{{ .Flows }}"
   metrics = ["datagrams"]
-[[outputs.nats]]
-  servers = ["{{ .NATS }}"]
-  subject = "flows"
-  data_format = "influx"
-  influx_uint_support = true
-  [outputs.nats.jetstream]
-    name = "FLOWS"
-    disable_stream_creation = true
 [[outputs.nfdump]]
   directory = "{{ .Dir }}/archive"
 `
 
-// fromStream takes datagrams out of the stream.
-const fromStream = `
+// summingConfig is that of a worker which makes roll-ups of what comes out of the stream.
+const summingConfig = `
 [agent]
   flush_interval = "100ms"
   omit_hostname = true
-[[inputs.nats_consumer]]
-  servers = ["{{ .NATS }}"]
-  subjects = []
-  jetstream_subjects = ["flows"]
-  jetstream_stream = "FLOWS"
-  queue_group = "workers"
-  data_format = "influx"
-`
-
-// workerConfig keeps the flows of what comes out of the stream.
-const workerConfig = fromStream + `[[inputs.internal]]
-  interval = "200ms"
-[[outputs.nfdump]]
-  directory = "{{ .Dir }}/archive"
-  namepass = ["netflow_datagram"]
+[[processors.netflow]]
+  metrics = ["exporters"]
+  exporters_interval = "1s"
+  datagrams = "pass"
+  [[processors.netflow.rollup]]
+    name = "by_service"
+    tags = ["service", "protocol"]
+    interval = "2s"
+    top = 20
 [[outputs.file]]
   files = ["{{ .Dir }}/metrics"]
   data_format = "influx"
   influx_uint_support = true
-  namepass = ["internal_nfdump"]
+  namedrop = ["netflow_datagram"]
+`
+
+// workerConfig keeps the flows, too.
+const workerConfig = summingConfig + `
+[[inputs.internal]]
+  interval = "200ms"
+[[outputs.nfdump]]
+  directory = "{{ .Dir }}/archive"
+  namepass = ["netflow_datagram"]
 `
 
 // archived returns how often each flow is in the archives of directories, by what nfdump's
@@ -130,44 +202,65 @@ func sum(flows map[string]int) (n int) {
 	return n
 }
 
-// TestWorkersOfAStream: datagrams of several exporters go through NATS JetStream to three
-// workers in no order; one is killed under load and comes back, and another one is added.
-// Every flow is in some worker's archive, and what was given out twice is counted.
+// generateOn runs flowgraf generate until the function is called that it returns, which
+// gives its totals.
+func generateOn(t *testing.T, args ...string) (end func() map[string]uint64) {
+	t.Helper()
+	p := start(t, flowgraf, append([]string{"generate"}, args...)...)
+	return func() map[string]uint64 {
+		t.Helper()
+		if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		<-p.done
+		totals := keyValues(t, p.out.String())
+		if totals["flows"] == 0 {
+			t.Fatalf("nothing was sent: %s", p.out)
+		}
+		return totals
+	}
+}
+
+// TestWorkersOfAStream: datagrams of an exporter go through NATS JetStream and Kafka
+// to three workers in no order; one is killed under load and comes back, and another one
+// is added. Every flow is in some worker's archive, what was given out twice is counted,
+// and the roll-ups of each worker are the sums of what it has.
 func TestWorkersOfAStream(t *testing.T) {
-	s, left := startStream(t, 5*time.Second)
-	data := map[string]string{"NATS": s.url}
-	edge := startAgent(t, t.TempDir(), edgeConfig, data)
+	t.Run("NATS", func(t *testing.T) { testWorkers(t, startNATS(t, 5*time.Second), "v9") })
+	t.Run("Kafka", func(t *testing.T) { testWorkers(t, startKafka(t, 12), "v5") }) // which waits for no template
+}
+
+// testWorkers is TestWorkersOfAStream for one kind of server, with flows of one protocol.
+func testWorkers(t *testing.T, s stream, protocol string) {
+	edge := startAgent(t, t.TempDir(), edgeConfig+s.output, s.data)
 	dirs := make([]string, 4)
 	var workers []*agent
 	begin := func(i int) {
 		dirs[i] = t.TempDir()
-		workers = append(workers, startAgent(t, dirs[i], workerConfig, data))
+		workers = append(workers, startAgent(t, dirs[i], workerConfig+s.input, s.data))
 	}
 	for i := range 3 {
 		begin(i)
 	}
-	sent := make(chan generated, 1)
-	go func() {
-		sent <- generate(t, "--to", edge.flows, "--protocol", "v9", "--mix", "realistic", "--exporters", "2",
-			"--rate", "2000", "--count", "12000")
-	}()
+	// It sends its templates every second, to workers at random.
+	load := generateOn(t, "--to", edge.flows, "--protocol", protocol, "--mix", "realistic", "--exporters", "1",
+		"--rate", "1500")
 	some := func(i int) bool {
 		found, _ := filepath.Glob(filepath.Join(dirs[i], "archive", "nfcapd.current.*"))
-		return len(found) > 0 && sum(archived(t, dirs[i])) > 1000
+		return len(found) > 0 && sum(archived(t, dirs[i])) > 500
 	}
-	waitFor(t, 30*time.Second, "flows in the worker that is killed", func() bool { return some(0) })
+	waitFor(t, time.Minute, "flows in the worker that is killed", func() bool { return some(0) })
 	workers[0].kill()
 	begin(3)
-	workers[0] = startAgent(t, dirs[0], workerConfig, data) // it goes on with what it has left
-	want := (<-sent).flows
-	// A worker waits for the templates that others have got, until they are sent again.
-	waitFor(t, time.Minute, "all templates in all workers", func() bool {
-		want += generate(t, "--to", edge.flows, "--protocol", "v9", "--mix", "realistic", "--exporters", "2", "--count",
-			"100").flows
-		waitFor(t, 20*time.Second, "the end of the stream", func() bool { return left() == 0 })
+	workers[0] = startAgent(t, dirs[0], workerConfig+s.input, s.data) // it goes on with what it has left
+	waitFor(t, time.Minute, "flows and all templates in all workers", func() bool {
 		written := time.Now()
-		return !slices.ContainsFunc(workers, func(w *agent) bool { return setsWait(t, w, written) })
+		return some(3) && !slices.ContainsFunc(workers, func(w *agent) bool {
+			return setsWait(t, w, written) || rollupsWait(t, w, written)
+		})
 	})
+	want := load()["flows"]
+	waitFor(t, time.Minute, "the end of the stream", func() bool { return s.left() == 0 })
 	edge.stop(t)
 	for _, w := range workers {
 		w.stop(t)
@@ -185,68 +278,68 @@ func TestWorkersOfAStream(t *testing.T) {
 		t.Errorf("%d flows of %d are lost, and %d were never sent", lost, want, extra)
 	}
 	for i, dir := range dirs {
-		n := sum(archived(t, dir))
-		t.Logf("worker %d has %d flows", i+1, n)
-		if n == 0 {
+		flows, n := archived(t, dir), 0
+		for _, count := range flows {
+			n += count
+		}
+		summed := uint64(0)
+		for _, p := range points(t, filepath.Join(dir, "metrics"), "by_service") {
+			summed += p.uint("flows")
+		}
+		t.Logf("worker %d has %d flows, and %d in its roll-ups", i+1, n, summed)
+		switch {
+		case n == 0:
 			t.Errorf("worker %d has no flow", i+1)
+		case i == 0 && summed > uint64(n), i > 0 && summed != uint64(n): // what was killed had a window open
+			t.Errorf("worker %d has %d flows, and %d in its roll-ups", i+1, n, summed)
 		}
 	}
 	t.Logf("%d flows were sent, %d of them are kept twice", want, twice)
 }
 
-// summingConfig makes roll-ups of what comes out of the stream.
-const summingConfig = fromStream + `[[processors.netflow]]
-  metrics = ["exporters"]
-  exporters_interval = "1s"
-  [[processors.netflow.rollup]]
-    name = "by_service"
-    tags = ["service", "protocol"]
-    interval = "2s"
-    top = 20
-[[outputs.file]]
-  files = ["{{ .Dir }}/metrics"]
-  data_format = "influx"
-  influx_uint_support = true
-`
+// rollupsWait says whether the processor of a worker has, after a time, sets whose
+// template it does not know.
+func rollupsWait(t *testing.T, w *agent, after time.Time) bool {
+	var waiting uint64
+	waitFor(t, time.Minute, "the counters of a worker's processor", func() bool {
+		var last time.Time
+		waiting = 0
+		for _, p := range points(t, filepath.Join(w.dir, "metrics"), "netflow_exporter") {
+			if last = p.time; last.After(after) {
+				waiting += p.uint("sets_waiting")
+			}
+		}
+		return last.After(after)
+	})
+	return waiting > 0
+}
 
 // TestRollupsOverWorkers: the roll-ups of workers that share a stream add up to what was
 // sent, with bounded series each, and one that comes later takes part.
 func TestRollupsOverWorkers(t *testing.T) {
-	s, left := startStream(t, 5*time.Minute)
-	data := map[string]string{"NATS": s.url}
-	edge := startAgent(t, t.TempDir(), edgeConfig, data)
+	s := startNATS(t, 5*time.Minute)
+	edge := startAgent(t, t.TempDir(), edgeConfig+s.output, s.data)
 	var workers []*agent
-	begin := func() { workers = append(workers, startAgent(t, t.TempDir(), summingConfig, data)) }
-	begin()
-	begin()
-	var flows, octets, packets uint64
-	burst := func(count string) {
-		sent := generate(t, "--to", edge.flows, "--protocol", "ipfix", "--mix", "realistic", "--exporters", "2", "--rate",
-			"2000", "--count", count)
-		flows, octets, packets = flows+sent.flows, octets+sent.bytes, packets+sent.packets
+	begin := func() {
+		config := strings.Replace(summingConfig, `"pass"`, `"drop"`, 1) + s.input
+		workers = append(workers, startAgent(t, t.TempDir(), config, s.data))
 	}
-	burst("3000")
 	begin()
-	burst("3000")
-	waitFor(t, time.Minute, "all templates in all workers", func() bool {
-		burst("100")
-		waitFor(t, 20*time.Second, "the end of the stream", func() bool { return left() == 0 })
+	begin()
+	load := generateOn(t, "--to", edge.flows, "--protocol", "ipfix", "--mix", "realistic", "--exporters", "1", "--rate",
+		"1500")
+	known := func() bool {
 		written := time.Now()
 		return !slices.ContainsFunc(workers, func(w *agent) bool {
-			var waiting uint64
-			waitFor(t, 20*time.Second, "the counters of a worker", func() bool {
-				var last time.Time
-				waiting = 0
-				for _, p := range points(t, filepath.Join(w.dir, "metrics"), "netflow_exporter") {
-					if last = p.time; last.After(written) {
-						waiting += p.uint("sets_waiting")
-					}
-				}
-				return last.After(written)
-			})
-			return waiting > 0
+			return rollupsWait(t, w, written) || len(points(t, filepath.Join(w.dir, "metrics"), "by_service")) == 0
 		})
-	})
+	}
+	waitFor(t, time.Minute, "roll-ups of both workers", known)
+	begin()
+	waitFor(t, time.Minute, "all templates in all workers", known)
+	sent := load()
+	flows, octets, packets := sent["flows"], sent["bytes"], sent["packets"]
+	waitFor(t, time.Minute, "the end of the stream", func() bool { return s.left() == 0 })
 	edge.stop(t)
 	for i, w := range workers {
 		w.stop(t)

@@ -416,8 +416,11 @@ func TestBrowserExplorer(t *testing.T) {
 	b.pick("add a key", "srcip")
 	b.wait("lines by key", `document.querySelectorAll(".lines tbody tr").length === 11`)
 	b.pick("add a key", "dstas")
-	for _, kind := range []string{"lines", "percent", "heat", "sankey", "mirrored", "stacked"} {
+	for _, kind := range []string{"lines", "percent", "grid", "heat", "sankey", "mirrored", "stacked"} {
 		b.click(kind, fmt.Sprintf(`document.querySelector('button[data-value=%s]')`, kind))
+		if kind == "grid" {
+			b.wait("a graph for each line", `document.querySelector(".multiples")?.dataset.graphs === "11" && `+charts(11))
+		}
 		if kind == "mirrored" {
 			b.wait("the way back", `document.querySelector(".lines").textContent.includes("←")`)
 			b.wait("its filter", `[...document.querySelectorAll(".lines tr")].some(r => r.textContent.includes("←") &&
@@ -431,6 +434,18 @@ func TestBrowserExplorer(t *testing.T) {
 	b.wait("no graph", `!document.querySelector(".chart")`)
 	b.click("stacked", `document.querySelector('button[data-value=stacked]')`)
 	b.wait("a graph", charts(1))
+
+	b.wait("what is known of the exporters", `document.querySelector(".badges").textContent.includes("sampling not told")`)
+
+	// The share of a line's speed.
+	rate := eval[string](b, `document.querySelector(".lines tbody td:nth-child(5)").title`)
+	b.click("of a speed", `document.querySelector('button[data-value=speed]')`)
+	b.do(chromedp.Evaluate(`(e => { e.value = "1k"; e.dispatchEvent(new Event("change", {bubbles: true})) })(
+		document.querySelector('input[aria-label="speed of the line"]'))`, nil))
+	b.wait("a tenth of the bits a second, in percent", fmt.Sprintf(`location.hash.includes("speed=1k") && Math.abs(
+		Number(document.querySelector(".lines tbody td:nth-child(5)").title.replaceAll(",", "")) * 10 -
+		Number(%q.replaceAll(",", ""))) <= 10`, rate))
+	b.click("traffic", `document.querySelector('button[data-value=bits]')`)
 
 	// Slots: peak, next, a click, a window, zoom.
 	b.click("peak", button("peak"))

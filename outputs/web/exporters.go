@@ -23,6 +23,7 @@ type ExporterInfo struct {
 	Datagrams uint64     `json:"datagrams"`
 	Failures  uint64     `json:"failures"` // of the sequence
 	Rates     []uint64   `json:"rates"`    // of sampling, 1 in so many
+	Doubled   float64    `json:"doubled"`  // share of its flows that are there twice
 	Inputs    []InUse    `json:"interfaces"`
 }
 
@@ -85,6 +86,7 @@ func readExporters(ctx context.Context, path string) ([]ExporterInfo, error) {
 	defer f.Close()
 	d := nffile.NewDecoder()
 	use := map[uint32]map[uint32]*InUse{} // by exporter and index
+	twice := twins{}
 	var b nffile.Block
 	for ctx.Err() == nil {
 		if err = f.ReadBlock(&b); err != nil {
@@ -95,6 +97,7 @@ func readExporters(ctx context.Context, path string) ([]ExporterInfo, error) {
 		}
 		for d.Next(&b) {
 			countInterfaces(use, d)
+			twice.add(d)
 		}
 	}
 	names := d.Names()
@@ -114,6 +117,7 @@ func readExporters(ctx context.Context, path string) ([]ExporterInfo, error) {
 				info.Rates = append(info.Rates, s.Rate())
 			}
 		}
+		info.Doubled = twice.share(uint32(i) + 1)
 		info.Inputs = interfaces(use[uint32(i)+1], names)
 		list = append(list, info)
 	}
@@ -164,4 +168,68 @@ func interfaces(use map[uint32]*InUse, names []nffile.Name) []InUse {
 	}
 	slices.SortFunc(list, func(a, b InUse) int { return int(a.Index) - int(b.Index) })
 	return list
+}
+
+// conversation is what flows have in common that are of the same packets.
+type conversation struct {
+	src, dst         netip.Addr
+	srcPort, dstPort uint16
+	proto            uint8
+}
+
+// twin is what was seen of a conversation: by the exporter that told of it first, as ingress
+// and as egress, and by others.
+type twin struct {
+	exporter uint32
+	in, out  bool
+	others   bool
+}
+
+// twins finds flows that are there twice: told of as ingress and as egress, or by two
+// exporters.
+type twins map[conversation]*twin
+
+// maxTwins bounds the conversations that are looked at.
+const maxTwins = 50_000
+
+// add looks at a flow.
+func (t twins) add(d *nffile.Decoder) {
+	r := d.Record()
+	if r.Proto != 6 && r.Proto != 17 { // without ports much is alike
+		return
+	}
+	key := conversation{r.Src, r.Dst, r.SrcPort, r.DstPort, r.Proto}
+	seen := t[key]
+	if seen == nil {
+		if len(t) == maxTwins {
+			return
+		}
+		seen = &twin{exporter: d.SysID()}
+		t[key] = seen
+	}
+	switch {
+	case seen.exporter != d.SysID():
+		seen.others = true
+	case r.Has(flow.Direction) && r.Direction == 1:
+		seen.out = true
+	default:
+		seen.in = true
+	}
+}
+
+// share returns which share of an exporter's conversations is there twice.
+func (t twins) share(exporter uint32) float64 {
+	all, twice := 0, 0
+	for _, seen := range t {
+		if seen.exporter != exporter {
+			continue
+		}
+		if all++; seen.others || seen.in && seen.out {
+			twice++
+		}
+	}
+	if all == 0 {
+		return 0
+	}
+	return float64(twice) / float64(all)
 }

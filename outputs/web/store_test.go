@@ -1,9 +1,12 @@
 package web
 
 import (
+	"bytes"
 	"context"
+	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"testing"
 	"time"
 
@@ -33,6 +36,31 @@ func TestStoredRoundTrip(t *testing.T) {
 	for n := range len(b) / 2 {
 		if rest, ok := got.next(b[:n]); ok {
 			t.Errorf("%d bytes of a record are one, %d are left", n, len(rest))
+		}
+	}
+}
+
+// The checklist names tests that there are, here or in the relay.
+func TestChecklist(t *testing.T) {
+	list, err := os.ReadFile("CHECKLIST.md")
+	must(t, err)
+	var code []byte
+	for _, pattern := range []string{"*_test.go", "../../relay/*_test.go", "../../relay/alert/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		must(t, err)
+		for _, name := range files {
+			text, err := os.ReadFile(name)
+			must(t, err)
+			code = append(code, text...)
+		}
+	}
+	names := regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllSubmatch(list, -1)
+	if len(names) < 30 {
+		t.Errorf("%d tests are named", len(names))
+	}
+	for _, name := range names {
+		if !bytes.Contains(code, append([]byte("func "), append(name[1], '(')...)) {
+			t.Errorf("there is no %s", name[1])
 		}
 	}
 }

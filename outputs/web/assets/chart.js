@@ -47,7 +47,7 @@ function bands(times, failures, step) {
 
 // options returns ECharts' options of a graph. Lines have a name, a colour, rates (null is a
 // gap), and may be negative (below the axis) or dashed.
-function options({ span, step, lines, unit, kind, scale, failures, small, sel }) {
+function options({ span, step, lines, unit, kind, scale, failures, small, sel, most }) {
 	const n = lines.length ? lines[0].rates.length : 0;
 	const times = Array.from({ length: n }, (_, i) => (span.from + i * step) * 1000);
 	const stacked = kind !== "lines";
@@ -80,10 +80,10 @@ function options({ span, step, lines, unit, kind, scale, failures, small, sel })
 		xAxis: { type: "time", min: span.from * 1000, max: span.to * 1000, splitNumber: small ? 4 : 8,
 			axisLabel: { color: text, fontSize: small ? 10 : 11, hideOverlap: true, formatter: v => tick(v / 1000, length) },
 			axisLine: { lineStyle: { color: grid } }, axisTick: { lineStyle: { color: grid } }, splitLine: { show: false } },
-		yAxis: { type: log ? "log" : "value", max: kind === "percent" ? 100 : undefined, splitNumber: small ? 3 : 5,
+		yAxis: { type: log ? "log" : "value", max: kind === "percent" ? 100 : most || undefined, splitNumber: small ? 3 : 5,
 			axisLabel: { color: text, fontSize: small ? 10 : 11, formatter: v => kind === "percent" ? v + " %" : short(Math.abs(v)) },
 			splitLine: { lineStyle: { color: grid } } },
-		tooltip: small ? undefined : { trigger: "axis", confine: true, transitionDuration: 0, className: "echart-tip",
+		tooltip: small && !most ? undefined : { trigger: "axis", confine: true, transitionDuration: 0, className: "echart-tip",
 			backgroundColor: colour("--panel"), borderColor: grid, textStyle: { color: colour("--text"), fontSize: 12 },
 			axisPointer: { lineStyle: { color: text } },
 			formatter: tooltip(lines, unit, i => failures && failures[i] ? `lost: ${short(failures[i])} (by sequence numbers)` : "") },

@@ -32,7 +32,7 @@ const keyName = (keys, values) => values.map((v, i) => keys[i] === "proto" ? pro
 
 // answerLines makes the lines of a graph of an answer.
 function answerLines(series, unit, negative) {
-	const u = units[unit];
+	const u = unit;
 	const line = (l, i, name, colour) => ({ name, key: l.key, keys: series.keys, colour, negative, total: l.counts[u.counter], counts: l.counts, rates: ratesOf(l[u.counter], series.seconds, u.factor) });
 	if (!series.keys.length) return [line(series.total, 0, negative ? "way back" : "all", negative ? palette[1] : palette[0])];
 	const lines = series.lines.map((l, i) => line(l, i, (negative ? "← " : "") + keyName(series.keys, l.key), palette[i % palette.length]));
@@ -58,7 +58,7 @@ function useQuestion(fields, turn) {
 	return { ...s, cancel: () => abort.current?.abort() };
 }
 
-const chartKinds = [["stacked", "stacked"], ["lines", "lines"], ["percent", "100 %"], ["mirrored", "mirrored"], ["heat", "heat map"], ["sankey", "Sankey"], ["table", "table"]];
+const chartKinds = [["stacked", "stacked"], ["lines", "lines"], ["percent", "100 %"], ["mirrored", "mirrored"], ["grid", "grid"], ["heat", "heat map"], ["sankey", "Sankey"], ["table", "table"]];
 
 // Explorer is the page.
 export function Explorer({ app }) {
@@ -99,11 +99,12 @@ export function Explorer({ app }) {
 		setTurn(t => t + 1);
 	};
 	const narrow = text => go({ filter: both(state.filter, text), offset: "0" });
-	const u = units[state.unit] || units.bits;
+	const speed = speedOf(state.speed);
+	const u = state.unit === "speed" ? ofSpeed(speed || 1e9) : units[state.unit] || units.bits;
 	const colours = useMemo(() => coloursOf(sources, app.profile), [sources, app.profile]);
-	const view = files ? graph.data && { series: graph.data, failures: lost(graph.data, off), lines: graphLines(graph.data, state.unit, colours, off, app.signs()) }
-		: main.answer && { series: main.answer.series, failures: main.answer.series.failures, lines: [...answerLines(main.answer.series, state.unit, false),
-			...(state.chart === "mirrored" && way.answer ? answerLines(way.answer.series, state.unit, true) : [])] };
+	const view = files ? graph.data && { series: graph.data, failures: lost(graph.data, off), lines: graphLines(graph.data, u, colours, off, app.signs()) }
+		: main.answer && { series: main.answer.series, failures: main.answer.series.failures, lines: [...answerLines(main.answer.series, u, false),
+			...(state.chart === "mirrored" && way.answer ? answerLines(way.answer.series, u, true) : [])] };
 	const past = files ? before.data && state.previous && { name: "period before", rates: graphSum(before.data, u, off) }
 		: earlier.answer && state.previous && { name: "period before", rates: ratesOf(earlier.answer.series.total[u.counter], earlier.answer.series.seconds, u.factor) };
 	const lines = view ? [...view.lines, ...(past && !["heat", "sankey"].includes(state.chart) ? [{ ...past, colour: restColour, dashed: true }] : [])] : [];
@@ -112,7 +113,8 @@ export function Explorer({ app }) {
 		<${Panel} app=${app} draft=${draft} setDraft=${setDraft} checked=${checked} setChecked=${setChecked} run=${run} running=${main.running} />
 		<div class="result">
 			<${TimeBar} app=${app} span=${span} sel=${sel} step=${view?.series.step || 300} />
-			<p class="bar"><${Choice} label="unit" value=${state.unit} options=${[["bits", "traffic"], ["packets", "packets"], ["flows", "flows"]]} onChange=${v => go({ unit: v })} />
+			<p class="bar"><${Choice} label="unit" value=${state.unit} options=${[["bits", "traffic"], ["packets", "packets"], ["flows", "flows"], ["speed", "% of a speed"]]} onChange=${v => go({ unit: v })} />
+				${state.unit === "speed" && html`<label class="select"><span>of</span><input aria-label="speed of the line" size="6" value=${state.speed || "1G"} onChange=${e => go({ speed: e.target.value.trim() })} /><span>bit/s</span></label>`}
 				<${Choice} label="chart" value=${state.chart} options=${chartKinds} onChange=${v => { go({ chart: v }); if (v === "mirrored") setTurn(t => t + 1); }} />
 				${files && html`<${Select} label="protocol" value=${state.protocol} options=${["any", "tcp", "udp", "icmp", "other"]} onChange=${v => go({ protocol: v })} />`}
 				<label class="check"><input type="checkbox" checked=${state.scale === "log"} onChange=${e => go({ scale: e.target.checked ? "log" : "linear", ...(e.target.checked ? { chart: "lines" } : {}) })} />log</label>
@@ -122,15 +124,56 @@ export function Explorer({ app }) {
 				${main.running && html`<progress max=${main.progress?.total || 1} value=${main.progress?.done || 0}></progress><button type="button" onClick=${main.cancel}>cancel</button>`}
 				${main.answer && !main.running && !files && html`<span class="dim">${full(main.answer.read)} flows read in ${duration(main.answer.elapsed)}, ${full(main.answer.matched.flows)} match${main.answer.done && !main.stopped ? "" : html` <span class="badge warn">not all files were read</span>`}</span>`}
 				${main.answer?.unranked.flows > 0 && html`<span class="badge warn">approximate: more keys than memory</span>`}
-				${view && view.failures.some(n => n) && html`<span class="badge loss">lost: ${short(view.failures.reduce((a, b) => a + b, 0))}</span>`}</div>
+				${view && view.failures.some(n => n) && html`<span class="badge loss">lost: ${short(view.failures.reduce((a, b) => a + b, 0))}</span>`}
+				<${Badges} app=${app} /></div>
+			${state.unit === "speed" && !speed && html`<${Problem} error=${`${state.speed} is no speed: expected bits a second, as 100M, 1G or 2.5G`} />`}
 			<${Problem} error=${main.error || graph.error || (cost.error?.field !== "filter" && !main.error ? cost.error : undefined)} />
 			${(main.answer?.problems || []).map(p => html`<${Problem} error=${p} />`)}
-			${view ? state.chart !== "table" && html`<${Chart} label="graph" span=${view.series} step=${view.series.step} unit=${u.rate} kind=${kind} scale=${state.scale} failures=${view.failures} lines=${lines}
+			${view && state.chart === "grid" ? html`<${Grid} lines=${lines} series=${view.series} unit=${u.rate} failures=${view.failures} sel=${sel} onSelect=${s => go({ sel: `${s.from}-${s.to}`, offset: "0" })} />`
+			: view ? state.chart !== "table" && html`<${Chart} label="graph" span=${view.series} step=${view.series.step} unit=${u.rate} kind=${kind} scale=${state.scale} failures=${view.failures} lines=${lines}
 				sel=${sel} onSelect=${s => go({ sel: `${s.from}-${s.to}`, offset: "0" })} onKey=${e => slotKey(e, app, span, sel, view.series.step)} />` : html`<div class="chart wait"></div>`}
 			${view && html`<${Lines} lines=${lines} unit=${u} span=${view.series} app=${app} files=${files} narrow=${narrow} />`}
 			${!files && main.answer && html`<${Copy} text=${main.answer.command} />`}
 			<${Tabs} app=${app} scope=${scope} sel=${sel} off=${off} setOff=${setOff} colours=${colours} narrow=${narrow} checked=${checked} />
 		</div></div>`;
+}
+
+// speedOf reads a speed in bits a second: 1G; nothing when it is none.
+function speedOf(text) {
+	const m = /^(\d{1,6}(?:\.\d{1,3})?)\s*([kMGT]?)$/.exec(text || "1G");
+	const v = m && Number(m[1]) * { "": 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12 }[m[2]];
+	return v > 0 ? v : undefined;
+}
+
+const ofSpeed = speed => ({ counter: "bytes", factor: 800 / speed, rate: "%", total: "B", title: "Traffic" });
+
+// Grid draws each line in a small graph of its own, all on one scale but that of the others.
+const mostInGrid = 36;
+function Grid({ lines, series, unit, failures, sel, onSelect }) {
+	const own = lines.filter(l => !l.dashed), shown = own.slice(0, mostInGrid);
+	const highest = list => Math.max(0, ...list.flatMap(l => l.rates.filter(v => v !== null)));
+	const rest = l => l.colour === restColour;
+	const most = highest(shown.filter(l => !rest(l)));
+	return html`<div class="multiples" data-graphs=${shown.length}>${shown.map(l => html`<figure key=${l.name}><figcaption><svg class="dot" viewBox="0 0 10 10"><rect width="10" height="10" rx="2" fill=${l.colour} /></svg>${l.name}${rest(l) && html`<span class="dim"> on a scale of its own</span>`}</figcaption>
+		<${Chart} small label=${l.name} span=${series} step=${series.step} unit=${unit} kind="stacked" most=${rest(l) ? highest([l]) : most} failures=${failures} sel=${sel} onSelect=${onSelect} lines=${[{ ...l, negative: false }]} /></figure>`)}
+		${own.length > shown.length && html`<p class="dim">and ${own.length - shown.length} more lines: see the table</p>`}</div>`;
+}
+
+// Badges tell what touches the numbers: sources without new data, and what the newest complete
+// files say of exporters.
+function Badges({ app }) {
+	const { state, sources, now } = app;
+	const chosen = sources.filter(s => s.profile === app.profileName && (!state.source.length || state.source.includes(s.name)));
+	const { data } = useGet("exporters", { profile: state.profile, source: state.source }, app.turn, !!app.status?.ready);
+	const list = data?.exporters || [];
+	const badge = (kind, text, title) => html` <span class="badge ${kind}" title=${title}>${text}</span>`;
+	const names = l => l.map(e => e.address || e.name).slice(0, 20).join(", ");
+	const silent = chosen.filter(s => now - s.changed > 2.4 * s.interval);
+	const untold = list.filter(e => !e.rates.length), several = list.filter(e => e.rates.length > 1), doubled = list.filter(e => e.doubled > 0.2);
+	return html`<span class="badges">${silent.length > 0 && badge("warn", `silent: ${silent.length === 1 ? silent[0].name : silent.length + " sources"}`, `no new data for more than two intervals: ${names(silent)}`)}
+		${doubled.length > 0 && badge("warn", `doubled flows: ${doubled.length === 1 ? doubled[0].address : doubled.length + " exporters"}`, `the newest file has the same flows twice, as ingress and egress or from another exporter: ${doubled.map(e => `${e.address} ${Math.round(100 * e.doubled)} %`).join(", ")}`)}
+		${several.length > 0 && badge("warn", "sampling differs", `several sampling rates in one file: ${several.map(e => `${e.address} 1 in ${e.rates.join(", ")}`).join("; ")}`)}
+		${untold.length > 0 && badge("", "sampling not told", `these exporters have told no rate, their counters are taken as they are: ${names(untold)}`)}</span>`;
 }
 
 const graphSum = (g, u, off) => {

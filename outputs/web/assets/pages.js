@@ -19,9 +19,9 @@ export function coloursOf(sources, profile) {
 	return colours;
 }
 
-// graphLines makes lines of the API's graph.
+// graphLines makes lines of the API's graph; the unit is one of units, or its name.
 export function graphLines(graph, unit, colours, off = new Set(), signs = {}) {
-	const u = units[unit];
+	const u = units[unit] || unit;
 	return graph.sources.filter(s => !off.has(s.name)).map(s => ({ name: s.name, colour: colours[s.name] || "#888",
 		negative: signs[s.name] === "-", rates: ratesOf(s[u.counter], s.seconds, u.factor) }));
 }
@@ -101,7 +101,7 @@ export function Host({ app }) {
 		return () => abort.abort();
 	}, [state.address, state.range, state.end, state.profile, String(state.source)]);
 	const self = answer?.rankings[0].rows.find(r => r.key === state.address.toLowerCase());
-	const u = units[state.unit];
+	const u = units[state.unit] || units.bits;
 	return html`<div class="host">
 		<form class="bar" onSubmit=${e => { e.preventDefault(); go({ address: typed.trim() }); }}>
 			<label>address <input name="address" value=${typed} onInput=${e => setTyped(e.target.value)} placeholder="192.0.2.1" autocomplete="off" /></label>
@@ -140,7 +140,8 @@ export function Exporters({ app }) {
 		<div class="scroll"><table class="list"><thead><tr><th>address</th><th>protocol</th><th>domain</th><th>source</th><th>slot</th><th class="n">flows/s</th><th class="n">datagrams/s</th><th class="n">lost</th><th>sampling</th><th>interfaces</th></tr></thead>
 		<tbody>${data?.exporters.map(e => { const id = `${e.source} ${e.address} ${e.domain}`; return html`<tr><td><${Address} text=${e.address} state=${app.state} status=${app.status} /></td><td>${versions[e.version] || (e.version ? "v" + e.version : "sFlow")}</td><td>${e.domain}</td><td>${e.source === "." ? "all" : e.source}</td><td>${stamp(e.start)}</td>
 			<td class="n">${short(e.flows / e.interval)}</td><td class="n">${short(e.datagrams / e.interval)}</td><td class="n">${e.failures ? html`<span class="badge loss">${short(e.failures)}</span>` : "0"}</td>
-			<td>${e.rates.length ? e.rates.map(r => `1 in ${full(r)}`).join(", ") : html`<span class="dim" title="the exporter has told no rate: counters are taken as they are">not told</span>`}</td>
+			<td>${e.rates.length ? e.rates.map(r => `1 in ${full(r)}`).join(", ") : html`<span class="dim" title="the exporter has told no rate: counters are taken as they are">not told</span>`}
+				${e.rates.length > 1 && html` <span class="badge warn" title="several rates in one file">differs</span>`}${e.doubled > 0.2 && html` <span class="badge warn" title=${`${Math.round(100 * e.doubled)} % of its flows are there twice, as ingress and egress or from another exporter`}>doubled</span>`}</td>
 			<td>${e.interfaces.length ? html`<button type="button" aria-expanded=${open === id} onClick=${() => setOpen(open === id ? undefined : id)}>${e.interfaces.length}</button>` : "–"}</td></tr>
 			${open === id && html`<tr class="sub"><td colspan="10"><table class="list"><thead><tr><th>index</th><th>name</th><th class="n">in</th><th class="n">out</th><th></th></tr></thead><tbody>
 				${e.interfaces.map(i => html`<tr><td>${i.index}</td><td>${i.name || "–"}</td><td class="n">${short(i.in.bytes * 8 / e.interval, "bit/s")}</td><td class="n">${short(i.out.bytes * 8 / e.interval, "bit/s")}</td>

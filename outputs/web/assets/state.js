@@ -5,7 +5,7 @@ export const version = "1";
 export const defaults = {
 	range: "86400", end: "", profile: "", source: [], protocol: "any", unit: "bits", filter: "", by: "", lines: "10",
 	peak: "", chart: "stacked", scale: "linear", previous: "", sel: "", tab: "statistics", stat: "srcip", order: "bytes",
-	top: "10", sum: "rate", sort: "", both: "", rows: "", column: [], offset: "0", limit: "100", address: "", tz: "", failed: "", mail: "",
+	top: "10", sum: "rate", sort: "", both: "", rows: "", column: [], offset: "0", limit: "100", address: "", tz: "", failed: "", mail: "", speed: "",
 };
 const pages = ["overview", "explorer", "host", "exporters", "profiles", "alerts", "mail"];
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -44,4 +45,47 @@ func TestDialogue(t *testing.T) {
 	}
 	var none *Server
 	none.Close()
+}
+
+// What stands in the socket's place is told of, with the spool.
+func TestSocketThatCannotBe(t *testing.T) {
+	dir := t.TempDir()
+	handle := func(Request) Response { return Response{} }
+	_, err := Serve(filepath.Join(dir, "none"), handle)
+	if err == nil || !strings.Contains(err.Error(), "control socket") {
+		t.Errorf("without a spool: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, socketName, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Serve(dir, handle); err == nil || !strings.Contains(err.Error(), "control socket") {
+		t.Errorf("a directory in its place: %v", err)
+	}
+	if _, err := Do(dir, Request{Command: List}); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("asking a directory: %v", err)
+	}
+}
+
+// A relay that ends in the middle of an answer is told of, and is no relay that is absent:
+// the command may have been carried out.
+func TestAnswerThatBreaksOff(t *testing.T) {
+	dir := t.TempDir()
+	l, err := net.Listen("unix", filepath.Join(dir, socketName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		_ = json.NewDecoder(c).Decode(&Request{})
+		_, _ = c.Write([]byte(`{"done": ["1"`))
+	}()
+	_, err = Do(dir, Request{Command: Remove, IDs: []string{"1"}})
+	if err == nil || errors.Is(err, ErrNotRunning) || !strings.Contains(err.Error(), "the relay's answer") {
+		t.Errorf("%v", err)
+	}
 }

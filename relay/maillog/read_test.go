@@ -255,3 +255,59 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// The addresses of an arrival end where the next word or the number of untold ones begins.
+func TestRecipientsOfALine(t *testing.T) {
+	const a, answer, id = "a@example.com", `C="250 OK"`, `M="<1@example.com>" b@example.com`
+	for rest, want := range map[string]struct {
+		to   []string
+		more int
+		left string
+	}{
+		a + " b@example.com " + answer: {[]string{a, "b@example.com"}, 0, answer},
+		a + " (and 40 more) " + answer: {[]string{a}, 40, " " + answer},
+		a + " (and many":               {[]string{a}, 0, ""},
+		`C="for x@example.com"`:        {nil, 0, `C="for x@example.com"`},
+		a + " " + id:                   {[]string{a}, 0, id},
+	} {
+		var e Entry
+		if left := e.recipients(rest); left != want.left || e.More != want.more || !slices.Equal(e.To, want.to) {
+			t.Errorf("%s: %q, %d more, %q is left", rest, e.To, e.More, left)
+		}
+	}
+}
+
+// A log that cannot be read is an error with its name; an empty one has no entries.
+func TestOpenTellsTheName(t *testing.T) {
+	dir := t.TempDir()
+	broken, empty := filepath.Join(dir, "broken.gz"), filepath.Join(dir, "empty")
+	for name, text := range map[string]string{broken: "\x1f\x8b\x08", empty: ""} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{broken, filepath.Join(dir, "none")} {
+		if _, err := Open(name); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	in, err := Open(empty)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if b, err := io.ReadAll(in); err != nil || len(b) > 0 {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+func TestHost(t *testing.T) {
+	for p, want := range map[Peer]string{
+		{"mx.example.com", "192.0.2.1]:25"}: "mx.example.com [192.0.2.1]", {"mx.example.com", ""}: "mx.example.com",
+		{"", "192.0.2.1"}: "[192.0.2.1]", {"192.0.2.1", "192.0.2.1"}: "192.0.2.1", {}: "nobody",
+	} {
+		if got := host(p, "nobody"); got != want {
+			t.Errorf("%+v: %q, want %q", p, got, want)
+		}
+	}
+}

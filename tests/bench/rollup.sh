@@ -25,12 +25,6 @@ sflow) stock="sflow v5" ;;
 *) stock="netflow $protocol" ;;
 esac
 
-# rollups: the roll-ups of the sample configuration, without their comment signs.
-rollups() {
-	sed -n '/^  # \[\[inputs.netflow.rollup\]\]/,/^  ## vCenter/p' plugins/inputs/netflow/sample.conf |
-		sed '$d; s/^  # \{0,1\}/  /'
-}
-
 # measure NAME COUNT FLOWS RATE: sends flows to the agent in $pid on $port, ends it, lets the
 # command COUNT print how many flows are in what it has written, and keeps what one has cost.
 measure() {

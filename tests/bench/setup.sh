@@ -42,6 +42,12 @@ default_agent_section() {
 CONF
 }
 
+# rollups: the roll-ups of the sample configuration, without their comment signs.
+rollups() {
+	sed -n '/^  # \[\[inputs.netflow.rollup\]\]/,/^  ## vCenter/p' plugins/inputs/netflow/sample.conf |
+		sed '$d; s/^  # \{0,1\}/  /'
+}
+
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 pid=
 work=$(mktemp -d)

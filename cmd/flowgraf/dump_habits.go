@@ -26,13 +26,12 @@ type dumpHabits struct {
 	version, gnuplot, sorted bool
 	lz4, bz2                 bool
 	ident, recompress        string
+	packets, bytes           string // -l -L
 }
 
 // refusedHabits are options of nfdump that are not here, and what to do instead.
 var refusedHabits = map[string]string{
 	"x": "the extension maps of nfdump 1.6 are not shown: nothing needs them, -v tells whether a file is whole",
-	"l": "rows are chosen by their sums with -P, as in -a -P 'packets > 100'",
-	"L": "rows are chosen by their sums with -P, as in -a -P 'bytes > 1m'",
 	"C": "there is no file of options to read",
 	"D": "names of hosts are not looked up",
 }
@@ -45,6 +44,8 @@ func (h *dumpHabits) addFlags(cmd *cobra.Command) {
 	f.StringVarP(&h.ident, "ident", "i", "", "give the file of -r this `ident`, and nothing else")
 	f.StringVarP(&h.recompress, "recompress", "J", "",
 		"compress the files anew where they are, by `method`: 0 none, 1 lzo, 2 bz2, 3 lz4, 4 zstd, or its name")
+	f.StringVarP(&h.packets, "packet-limit", "l", "", "of a ranking, rows of more packets, or -`number` for less")
+	f.StringVarP(&h.bytes, "byte-limit", "L", "", "of a ranking, rows of more bytes, or -`number` for less")
 	f.BoolVarP(&h.sorted, "sorted", "m", false, "as -O tstart")
 	f.BoolVarP(&h.lz4, "lz4", "y", false, "as -z lz4")
 	f.BoolVarP(&h.bz2, "bz2", "j", false, "as -z bz2")
@@ -92,6 +93,44 @@ func (h *dumpHabits) apply(o *dumpOptions, flags *pflag.FlagSet, args []string) 
 		o.query.order = "tstart"
 	}
 	return args, nil
+}
+
+// limit gives statistics the limits of -l and -L.
+func (h *dumpHabits) limit(stats []query.Stat) error {
+	for _, l := range []struct {
+		option, text, what string
+		of                 func(*query.Stat) *query.Limit
+	}{
+		{"-l", h.packets, "packets", func(s *query.Stat) *query.Limit { return &s.Packets }},
+		{"-L", h.bytes, "bytes", func(s *query.Stat) *query.Limit { return &s.Bytes }},
+	} {
+		if l.text == "" {
+			continue
+		}
+		limit, err := query.ParseLimit(l.text)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.option, err)
+		}
+		if len(stats) == 0 || slices.ContainsFunc(stats, func(s query.Stat) bool { return s.Element == query.Record }) {
+			return fmt.Errorf("%s is for -s of an element, as in -s ip/bytes %s 10k: of flows and of rows of -a, -A, "+
+				"-b and -B those are chosen with a filter, as in '%s > 10k', rows with -P before it", l.option, l.option,
+				l.what)
+		}
+		for i := range stats {
+			*l.of(&stats[i]) = limit
+		}
+	}
+	return nil
+}
+
+// sayLimits prints the limits, as nfdump does before what is for people.
+func sayLimits(out io.Writer, s *query.Stat) {
+	if s.Bytes.Set {
+		fmt.Fprintf(out, "Byte limit: %s bytes\n", s.Bytes)
+	}
+	if s.Packets.Set {
+		fmt.Fprintf(out, "Packet limit: %s packets\n", s.Packets)
+	}
 }
 
 // compressionIn returns which of the words is the value of a -z before them, -1 when none is:

@@ -142,3 +142,27 @@ func TestDumpRefusesByName(t *testing.T) {
 		}
 	}
 }
+
+// TestDumpLimits: -l and -L choose rows of rankings, and say what they are for.
+func TestDumpLimits(t *testing.T) {
+	file := flowFile(t, 500)
+	out, err := dumped(t, "-r", file, "-s", "srcip/bytes", "-n", "0", "-l", "-1m", "-L", "1")
+	if err != nil || !strings.HasPrefix(out, "Byte limit: > 1 bytes\nPacket limit: < 1000000 packets\n") {
+		t.Errorf("%v: %.200s", err, out)
+	}
+	if out, err := dumped(t, "-r", file, "-s", "srcip/bytes", "-L", "1", "-o", "json"); err != nil || out[0] != '[' {
+		t.Errorf("%v: %.200s", err, out)
+	}
+	for line, want := range map[string]string{
+		"-s ip -l 3x":         `-l: "3x": expected a number`,
+		"-s ip -L 1.5m":       `-L: "1.5m": expected a number`,
+		"-a -l 3":             "'packets > 10k', rows with -P",
+		"-L 3":                "'bytes > 10k', rows with -P",
+		"-s record/bytes -l5": "-l is for -s of an element",
+	} {
+		_, err := dumped(t, append(strings.Fields(line), "-r", file)...)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, expected %s", line, err, want)
+		}
+	}
+}

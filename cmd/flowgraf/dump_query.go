@@ -99,7 +99,8 @@ func (n *flowCount) Set(text string) error {
 func (o *dumpOptions) prepareQuery(n, output bool, warnings io.Writer) error {
 	q := &o.query
 	if (o.geo != "" && o.geo != "none") || (o.tor != "" && o.tor != "none") {
-		return errors.New("-G and -H: flowgraf does not read nfdump's data bases of countries and Tor nodes")
+		return errors.New("-G and -H: nfdump's data bases of countries and Tor nodes are not read; what country " +
+			"flows are of [inputs.netflow.enrich] tells in metrics, from an MMDB or CSV file (flowgraf config shows it)")
 	}
 	for _, s := range o.stats {
 		stat, err := query.ParseStat(s)
@@ -107,6 +108,9 @@ func (o *dumpOptions) prepareQuery(n, output bool, warnings io.Writer) error {
 			return err
 		}
 		q.stats = append(q.stats, stat)
+	}
+	if err := o.habits.limit(q.stats); err != nil {
+		return err
 	}
 	if o.top < 0 {
 		return fmt.Errorf("-n is %d: expected a number of rows, or 0 for all", o.top)
@@ -247,6 +251,9 @@ func (o *dumpOptions) runQuery(ctx context.Context, out, warnings io.Writer, in 
 		tables, totals, err = in.Top(ctx, o.query.stats, o.top)
 		done()
 		if err == nil || totals.Read > 0 || totals.HasWindow {
+			if report.ForPeople(o.output) {
+				sayLimits(out, &o.query.stats[0])
+			}
 			err = errors.Join(report.Tables(out, tables, &totals, usage(started), o.output, o.report), err)
 		}
 	default:

@@ -334,6 +334,8 @@ type Stat struct {
 	Ascending bool // least first
 	Orders    []Order
 	Rows      Aggregation // of Record: what its rows are; those of Connections without keys
+
+	Packets, Bytes Limit // what a row must have, not of Record
 }
 
 // ParseStat reads a statistic as nfdump's -s has it:

@@ -16,6 +16,7 @@ type values struct {
 	address bool  // the values are addresses: two words of a key
 	proto   bool  // the protocol is a part of the key, behind it
 	words   int
+	stat    *Stat
 
 	keys  [3 * aggregate.Batch]uint64
 	cells [aggregate.Batch]aggregate.Cell
@@ -23,7 +24,7 @@ type values struct {
 
 // newValues prepares for a statistic, whose columns it adds to those that are read.
 func newValues(s *Stat, columns *[]nffile.Column, memory int) *values {
-	v := &values{address: s.Element.IsAddr(), proto: s.ByProto || s.Element == Proto, words: 1}
+	v := &values{address: s.Element.IsAddr(), proto: s.ByProto || s.Element == Proto, words: 1, stat: s}
 	for _, c := range elements[s.Element].columns {
 		v.columns = append(v.columns, columnIn(columns, c))
 	}
@@ -102,6 +103,9 @@ func (v *values) top(o Order, n int, ascending bool) []Row {
 	all := func(yield func(ranked) bool) {
 		for ref := range v.table.Rows() {
 			r := v.row(ref)
+			if packets, bytes := r.Counters(o); !v.stat.Packets.has(packets) || !v.stat.Bytes.has(bytes) {
+				continue
+			}
 			if !yield(ranked{r.value(o), ref}) {
 				return
 			}

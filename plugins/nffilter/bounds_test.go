@@ -3,7 +3,6 @@ package nffilter
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 
@@ -129,7 +128,7 @@ func TestHintsOfNetworks(t *testing.T) {
 		"ip in [10.1.0.0/16]": false, "ip in [10.0.0.1, 10.1.0.0/16]": false, "ip in [10.0.0.1 10.1.0.0/16]": false,
 		"ip in [2001:db8::/32 10.1.0.0/16]": false,
 	} {
-		said := slices.ContainsFunc(mustParse(t, text).Hints(), func(h string) bool { return strings.Contains(h, "'net'") })
+		said := strings.Contains(strings.Join(mustParse(t, text).Hints(), "\n"), "'net'")
 		if said != want {
 			t.Errorf("%s: hint %v, expected %v", text, said, want)
 		}

@@ -104,14 +104,23 @@ fuzz:
 	tests/fuzz.sh $(GO) $(FUZZTIME)
 
 # What dump -o parquet writes, and the schema and questions of outputs/report/CLICKHOUSE.md,
-# in DuckDB and ClickHouse, and the countries of the world (CC0) for [inputs.netflow.enrich]. They come from npm and have half a gigabyte,
-# so that no other target asks for them.
+# in DuckDB and ClickHouse, and the countries of the world (CC0) for
+# [inputs.netflow.enrich]: they come from npm and have half a gigabyte. Then a cluster of
+# VictoriaLogs, and the questions in Flux on an InfluxDB of the last version whose Flux is
+# Go alone: they are built, for minutes the first time. No other target asks for any of it.
+ENGINES    := github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v1.52.2 github.com/influxdata/influxdb/cmd/influxd@v1.7.11
 engines:
 	@mkdir -p build/engines
 	cd build/engines && npm install --no-save --no-audit --no-fund --prefix . @duckdb/node-api@1.5.6-r.1 chdb@3.4.0 \
 		@ip-location-db/geo-whois-asn-country @ip-location-db/geo-whois-asn-country-mmdb
 	FLOWGRAF_ENGINES=$(abspath build/engines) $(GO) test -count=1 -v -run '^(TestParquetInEngines|TestQuestionsInEngines|TestIPLocationDB)$$' \
 		./outputs/report ./plugins/enrich
+	@proxy=$$($(GO) env GOPROXY) && for engine in $(ENGINES); do \
+		name=$${engine%@*} && test -x build/engines/$${name##*/} || GOPROXY=$${proxy%%,*} GOBIN=$(abspath build/engines) \
+		CGO_ENABLED=0 timeout 240 $(GO) install $$engine || echo "not built, and its test is skipped: $$engine"; \
+	done
+	. tests/peers.env && FLOWGRAF_ENGINES=$(abspath build/engines) $(GO) test -count=1 -v \
+		-run '^(TestVictoriaLogsCluster|TestQuestionsInFlux)$$' ./tests
 
 packages:
 	tests/packages.sh

@@ -27,12 +27,16 @@ bind-address = "%[1]s"
 [http]
   bind-address = "%[2]s"
   log-enabled = false
+  flux-enabled = true
 `
 
 // startInfluxDB starts an InfluxDB and returns its URL.
-func startInfluxDB(t *testing.T) string {
+func startInfluxDB(t *testing.T) string { return startInflux(t, peer(t, "influxd")) }
+
+// startInflux starts the InfluxDB of a file. Debian's speaks no Flux and takes no notice of
+// the option.
+func startInflux(t *testing.T, influxd string) string {
 	t.Helper()
-	influxd := peer(t, "influxd")
 	dir := t.TempDir()
 	addr := freePort(t, "tcp")
 	file := filepath.Join(dir, "influxdb.conf")

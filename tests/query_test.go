@@ -3,9 +3,11 @@ package tests
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -62,22 +64,54 @@ func influxRows(t *testing.T, server, query string) (rows int) {
 	return rows
 }
 
-// questions returns the queries of the README and of the dashboard, ready to run.
-func questions(t *testing.T) (list []string) {
+// fluxRows runs a query in Flux and returns how many rows it has.
+func fluxRows(t *testing.T, server, query string) (rows int) {
+	t.Helper()
+	resp, err := http.Post(server+"/api/v2/query", "application/vnd.flux", strings.NewReader(query))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// CSV: lines of a table's heading begin with its annotations, or with ",result".
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, ",,") {
+			rows++
+		}
+	}
+	if resp.StatusCode != http.StatusOK || strings.Contains(string(text), "error") {
+		t.Errorf("%s: %s: %s", query, resp.Status, text)
+		return 1
+	}
+	return rows
+}
+
+// readmeQuestions returns the ten questions of the README in a language.
+func readmeQuestions(t *testing.T, language string) (list []string) {
 	t.Helper()
 	readme, err := os.ReadFile(netflowDir + "README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now().UTC()
-	for _, block := range strings.Split(string(readme), "```influxql\n")[1:] {
+	for _, block := range strings.Split(string(readme), "```"+language+"\n")[1:] {
 		text, _, _ := strings.Cut(block, "```")
 		list = append(list, strings.NewReplacer("2026-11-28T03:00:00Z", now.Add(-time.Hour).Format(time.RFC3339),
 			"2026-11-28T03:10:00Z", now.Add(time.Hour).Format(time.RFC3339)).Replace(text))
 	}
 	if len(list) != 10 {
-		t.Errorf("the README has %d questions, want 10", len(list))
+		t.Errorf("the README has %d questions in %s, want 10", len(list), language)
 	}
+	return list
+}
+
+// questions returns the queries of the README and of the dashboard, ready to run.
+func questions(t *testing.T) (list []string) {
+	t.Helper()
+	list = readmeQuestions(t, "influxql")
 	file, err := os.ReadFile(netflowDir + "dashboard.json")
 	if err != nil {
 		t.Fatal(err)
@@ -111,11 +145,10 @@ func questions(t *testing.T) (list []string) {
 	return list
 }
 
-// The ten questions of the README and every query of the dashboard run on InfluxDB, over
-// the roll-ups of the sample configuration, and find something; their sums are those of the
-// traffic.
-func TestQuestionsOnInfluxDB(t *testing.T) {
-	server := startInfluxDB(t)
+// rollupsInInfluxDB runs an agent that has written the roll-ups of the sample configuration
+// to an InfluxDB: their sums are those of the traffic.
+func rollupsInInfluxDB(t *testing.T, server string) *agent {
+	t.Helper()
 	a := startAgent(t, t.TempDir(), `
 [agent]
   interval = "1s"
@@ -138,6 +171,14 @@ func TestQuestionsOnInfluxDB(t *testing.T) {
 			t.Errorf("%s has %d bytes, sent were %d", roll, n, sent.bytes)
 		}
 	}
+	return a
+}
+
+// The ten questions of the README and every query of the dashboard run on InfluxDB, over
+// the roll-ups of the sample configuration, and find something.
+func TestQuestionsOnInfluxDB(t *testing.T) {
+	server := startInfluxDB(t)
+	a := rollupsInInfluxDB(t, server)
 	for _, query := range questions(t) {
 		ready := func() bool { return influxRows(t, server, query) > 0 }
 		if strings.Contains(query, "in_vm") { // no vCenter has told names
@@ -145,6 +186,31 @@ func TestQuestionsOnInfluxDB(t *testing.T) {
 			continue
 		}
 		waitFor(t, 60*time.Second, fmt.Sprintf("an answer to %s", query), ready)
+	}
+	a.stop(t)
+}
+
+// The ten questions in Flux find something, too.
+func TestQuestionsInFlux(t *testing.T) {
+	fluxd := filepath.Join(os.Getenv("FLOWGRAF_ENGINES"), "influxd")
+	if !executable(fluxd) {
+		t.Skip("an InfluxDB that speaks Flux is not there: make engines builds it and runs this test")
+	}
+	server := startInflux(t, fluxd)
+	a := rollupsInInfluxDB(t, server)
+	// Yesterday, which two of them compare with.
+	yesterday := time.Now().Add(-26 * time.Hour).UnixNano()
+	lines := fmt.Sprintf("netflow_by_service,service=https scaled_bytes=1000i %[1]d\n"+
+		"netflow_by_src_net,src_net=192.0.2.0/24 scaled_bytes=1000i %[1]d\n", yesterday)
+	resp, err := http.Post(server+"/write?db=telegraf", "text/plain", strings.NewReader(lines))
+	if err != nil || resp.StatusCode != http.StatusNoContent {
+		t.Fatalf("%v: %+v", err, resp)
+	}
+	resp.Body.Close()
+	for _, query := range readmeQuestions(t, "flux") {
+		waitFor(t, 60*time.Second, fmt.Sprintf("an answer to %s", query), func() bool {
+			return fluxRows(t, server, query) > 0
+		})
 	}
 	a.stop(t)
 }

@@ -5,8 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/influxdata/telegraf"
+
 	"github.com/flowgraf/flowgraf/plugins/collector"
-	"github.com/flowgraf/flowgraf/plugins/decoding/decodingtest"
 	"github.com/flowgraf/flowgraf/plugins/exporter"
 )
 
@@ -53,20 +54,26 @@ func realistic(t testing.TB, protocol string, n int) [][]collector.Datagram {
 	return append(list, batch)
 }
 
+// nothing is an accumulator that drops what it gets.
+type nothing struct{ telegraf.Accumulator }
+
+func (nothing) AddMetric(telegraf.Metric) {}
+
 // BenchmarkRealisticMix decodes flows of the realistic mix into the roll-ups of the sample
-// configuration, and into nothing.
+// configuration, into nothing, and into a metric each.
 func BenchmarkRealisticMix(b *testing.B) {
 	const n = 200000
 	for _, protocol := range []string{"v9", "ipfix", "v5"} {
 		list := realistic(b, protocol, n)
 		for name, some := range map[string][]Rollup{"roll-ups": sampleRollups(),
-			"none": {{Name: "none", Filter: "proto 250"}}} {
+			"none": {{Name: "none", Filter: "proto 250"}}, "metrics": nil} {
 			b.Run(protocol+" "+name, func(b *testing.B) {
 				p := newPool(b, func(o *Options) {
-					o.Wants = Wants{}
-					withRollups(b, o, some...)
+					if o.Wants = (Wants{Flows: some == nil}); some != nil {
+						withRollups(b, o, some...)
+					}
 				})
-				p.Start(&decodingtest.Accumulator{})
+				p.Start(nothing{})
 				defer p.Stop()
 				b.ReportAllocs()
 				for b.Loop() {

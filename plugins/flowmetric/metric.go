@@ -89,6 +89,11 @@ type (
 		fields [32]telegraf.Field
 		ptrs   [32]*telegraf.Field
 	}
+	block39 struct { // what is more takes the next size of Go's allocator
+		Metric
+		fields [39]telegraf.Field
+		ptrs   [39]*telegraf.Field
+	}
 )
 
 // newMetric returns a metric with n fields, and these, which are still to be set.
@@ -100,6 +105,10 @@ func newMetric(n int) (*Metric, []telegraf.Field) {
 		return &b.Metric, b.fields[:n]
 	case n <= 32:
 		b := &block32{}
+		b.FieldPtrs = point(b.ptrs[:n], b.fields[:n])
+		return &b.Metric, b.fields[:n]
+	case n <= 39:
+		b := &block39{}
 		b.FieldPtrs = point(b.ptrs[:n], b.fields[:n])
 		return &b.Metric, b.fields[:n]
 	}

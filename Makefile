@@ -93,6 +93,7 @@ vet-windows:
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	tests/bench/cpu.sh
+	tests/bench/day.sh
 	tests/bench/hot.sh
 	tests/bench/index.sh
 	tests/bench/rate.sh

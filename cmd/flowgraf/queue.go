@@ -168,7 +168,7 @@ func waitsFor(m *control.Mail) string {
 }
 
 func describeWait(w *control.Wait) string {
-	text := w.Host + ": " + w.Why
+	text := w.Host + ": " + oneLine(w.Why)
 	if !w.Until.IsZero() {
 		text += "; paused until " + w.Until.Format(time.TimeOnly)
 	}
@@ -204,8 +204,12 @@ func lastAnswer(m *control.Mail, failed bool) string {
 			text, at = r.Answer, r.Time
 		}
 	}
-	return text[:min(len(text), width)]
+	text = oneLine(text)
+	return strings.ToValidUTF8(text[:min(len(text), width)], "")
 }
+
+// oneLine makes what a server has answered fit for a line at a terminal.
+func oneLine(answer string) string { return strings.ReplaceAll(printable(answer), "\n", " ") }
 
 // printMail prints all of one mail.
 func printMail(out io.Writer, m *control.Mail) {
@@ -227,7 +231,7 @@ func printMail(out io.Writer, m *control.Mail) {
 	for _, r := range m.To {
 		fmt.Fprintf(out, "recipient <%s> %s", r.Address, r.State)
 		if r.Answer != "" {
-			fmt.Fprintf(out, " at %s: %s", r.Time.Format(time.RFC3339), r.Answer)
+			fmt.Fprintf(out, " at %s: %s", r.Time.Format(time.RFC3339), oneLine(r.Answer))
 		}
 		fmt.Fprintln(out)
 	}

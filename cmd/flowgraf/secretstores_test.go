@@ -33,7 +33,8 @@ func stored(t *testing.T, table, secret string, fill bool) string {
 	t.Helper()
 	config.ResetSecrets()
 	c := config.NewConfig()
-	text := table + "\n[[outputs.influxdb_v2]]\n  urls = [\"http://127.0.0.1:1\"]\n  token = \"@{kept:" + secret + "}\"\n"
+	text := table + "\n[[outputs.influxdb_v2]]\n  urls = [\"http://127.0.0.1:1\"]\n" +
+		"  token = \"@{kept:" + secret + "}\"\n"
 	if err := c.LoadConfigData([]byte(text), "stores.conf"); err != nil {
 		t.Fatal(err)
 	}

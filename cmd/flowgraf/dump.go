@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -103,7 +102,7 @@ func (o *dumpOptions) addFlags(f *pflag.FlagSet) {
 
 // dumpGCPercent makes garbage collections rarer than Go's 100 does. A query leaves
 // little garbage, but the plugins' packages have filled megabytes at the start of the
-// process (see package startup), and each collection goes through them.
+// process (see package startup), and each collection goes through them. The first is late.
 const dumpGCPercent = 400
 
 // wrap breaks a text of words into lines of at most width characters.
@@ -126,7 +125,7 @@ func wrap(text string, width int) string {
 
 // run does what the flags say; n and output say whether -n and -o are among them.
 func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []string, n, output bool) error {
-	debug.SetGCPercent(dumpGCPercent)
+	collectLate(dumpGCPercent)
 	switch {
 	case o.output == "help":
 		return report.Help(out, formatsOfDump)

@@ -56,7 +56,8 @@ the proxy passes the path on, and nothing otherwise.
 
 With --spool it shows the alert rules and the mail queue of the relay that runs there, as
 the user that the agent runs as. All may look; what mails say, and changing the queue, is
-for users with the right to it, as --grant alice=mail.
+for users with the right to it, as --grant alice=mail. So are profiles that are made
+in the page: --grant alice=mail+profiles.
 
 The API is described at
 api/v1/openapi.json. Nothing that a user types becomes a command or the name of a file.`,
@@ -96,7 +97,7 @@ func (o *webOptions) addFlags(cmd *cobra.Command) {
 	f.StringSliceVar(&o.proxyFrom, "proxy-from", nil, "`addresses` or networks of that proxy")
 	f.StringVar(&o.web.Profiles, "profiles", "", "NfSen's `directory` profiles-stat, whose profile.dat files are shown")
 	f.StringVar(&o.web.Spool, "spool", "", "show alerts and mails of the relay that has this `directory`")
-	f.StringSliceVar(&o.grants, "grant", nil, "what users may do besides looking, as `user=mail`")
+	f.StringSliceVar(&o.grants, "grant", nil, "what users may do besides looking, as `user=right`: mail, profiles, or mail+profiles")
 	f.BoolVar(&o.web.Names, "names", false, "look names of addresses up in the DNS when a user opens one")
 	f.IntVar(&o.web.Scans, "scans", 2, "how many scans of flows run at once")
 	f.DurationVar(&o.web.Timeout, "timeout", 5*time.Minute, "the longest that a scan may take")

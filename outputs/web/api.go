@@ -110,6 +110,7 @@ func (s *Server) getOpenAPI(w http.ResponseWriter, _ *http.Request) error {
 type SourceInfo struct {
 	Name     string `json:"name"`
 	Profile  string `json:"profile"`
+	Channel  bool   `json:"channel"` // of a profile that was made in the page: its files are those of others
 	Interval int64  `json:"interval"`
 	Files    int    `json:"files"`
 	Bytes    int64  `json:"bytes"`
@@ -123,8 +124,9 @@ type SourceInfo struct {
 // getSources lists the sources.
 func (s *Server) getSources(w http.ResponseWriter, _ *http.Request) error {
 	list := []SourceInfo{}
-	for _, src := range *s.archive.sources.Load() {
-		info := SourceInfo{Name: src.Name, Profile: profileOf(src.Name), Interval: src.Interval, Files: len(src.files)}
+	for _, src := range slices.Concat(*s.archive.sources.Load(), *s.archive.kept.channels.Load()) {
+		info := SourceInfo{Name: src.Name, Profile: profileOf(src.Name), Interval: src.Interval, Files: len(src.files),
+			Channel: src.channel != nil}
 		for i := range src.files {
 			f := &src.files[i]
 			info.Bytes += f.size
@@ -132,7 +134,9 @@ func (s *Server) getSources(w http.ResponseWriter, _ *http.Request) error {
 			info.Failures += f.stat.SequenceFailures
 			info.Changed = max(info.Changed, f.mod/1e9)
 		}
-		info.First, info.Last = src.files[0].start, src.files[len(src.files)-1].start
+		if len(src.files) > 0 { // else none of a channel has been read yet
+			info.First, info.Last = src.files[0].start, src.files[len(src.files)-1].start
+		}
 		list = append(list, info)
 	}
 	return give(w, list)

@@ -13,8 +13,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/flowgraf/flowgraf/outputs/index"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/outputs/query"
+	"github.com/flowgraf/flowgraf/plugins/nffilter"
 )
 
 // slotFile is a file of a source, with what its statistics say.
@@ -29,6 +31,7 @@ type Source struct {
 	Name     string
 	Interval int64      // of its files, seconds
 	files    []slotFile // in the order of their slots
+	channel  *Channel   // of a profile that was made in the page; nil of what is in directories
 }
 
 // Archive knows the files of a tree. It looks for new ones again and again, see Watch.
@@ -40,11 +43,12 @@ type Archive struct {
 
 	sources atomic.Pointer[[]*Source] // never changed, only replaced
 	serial  atomic.Uint64             // counts the changes
-	loaded  bool                      // what the store knows has been taken, by the first Refresh
-	ready   atomic.Bool               // the tree has been walked once
-	found   atomic.Int64              // files that the store, and then the first walk, has come upon
-	reading atomic.Int64              // files whose statistics are still to be read
-	toRead  atomic.Int64              // and how many there were at first
+	kept    kept
+	loaded  bool         // what the store knows has been taken, by the first Refresh
+	ready   atomic.Bool  // the tree has been walked once
+	found   atomic.Int64 // files that the store, and then the first walk, has come upon
+	reading atomic.Int64 // files whose statistics are still to be read
+	toRead  atomic.Int64 // and how many there were at first
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next change
@@ -65,7 +69,9 @@ func OpenArchive(root, storePath string, zone *time.Location, logf func(string, 
 	if root, err = filepath.Abs(root); err != nil {
 		return nil, err
 	}
-	a := &Archive{root: root, zone: zone, logf: logf, changed: make(chan struct{})}
+	a := &Archive{root: root, zone: zone, logf: logf, changed: make(chan struct{}),
+		kept: kept{profiles: map[string]*Profile{}, counted: map[string]*counted{}, wake: make(chan struct{}, 1)}}
+	a.kept.channels.Store(&[]*Source{})
 	if storePath != "" {
 		if a.store, err = openStore(storePath, root); err != nil {
 			logf("statistics of files are not kept for the next start: %v", err)
@@ -132,6 +138,11 @@ func (a *Archive) publish(files []slotFile) {
 	}
 	slices.SortFunc(sources, func(a, b *Source) int { return cmp.Compare(a.Name, b.Name) })
 	a.sources.Store(&sources)
+	a.announce()
+}
+
+// announce says that something has changed.
+func (a *Archive) announce() {
 	a.serial.Add(1)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -210,11 +221,35 @@ func (a *Archive) Watch(ctx context.Context) {
 		if err := a.Refresh(ctx); err != nil && ctx.Err() == nil {
 			a.logf("archive %s: %v", a.root, err)
 		}
-		pause := min(max(leastPause, pauseShare*time.Since(began)), mostPause)
-		select {
-		case <-ctx.Done():
+		pause := time.After(min(max(leastPause, pauseShare*time.Since(began)), mostPause))
+		if !a.pause(ctx, pause) {
 			return
-		case <-time.After(pause):
+		}
+	}
+}
+
+// buildTime is how long profiles are built before somebody looks whether there is anything
+// else to do.
+const buildTime = time.Second
+
+// pause builds profiles until a pause is over, and says whether the context has not ended.
+func (a *Archive) pause(ctx context.Context, over <-chan time.Time) bool {
+	for more := true; ; {
+		more = a.build(ctx, buildTime)
+		for !more {
+			select {
+			case <-ctx.Done():
+				return false
+			case <-over:
+				return true
+			case <-a.kept.wake:
+				more = true
+			}
+		}
+		select {
+		case <-over:
+			return true
+		default:
 		}
 	}
 }
@@ -223,6 +258,7 @@ func (a *Archive) Watch(ctx context.Context) {
 func (a *Archive) Refresh(ctx context.Context) error {
 	if !a.loaded {
 		a.load()
+		a.loadProfiles()
 		a.loaded = true
 	}
 	gone := map[string]*slotFile{}
@@ -325,7 +361,16 @@ func statOf(ctx context.Context, path string) nffile.Stat {
 	if f.HasStat() && !f.Open() {
 		return f.Stat()
 	}
-	tables, totals, _ := query.Input{Files: []string{path}}.Top(ctx, []query.Stat{
+	return countStat(ctx, path, nil)
+}
+
+// countStat counts the flows of a file that a filter matches; nil is all.
+func countStat(ctx context.Context, path string, filter *nffilter.Filter) nffile.Stat {
+	in := query.Input{Files: []string{path}, Filter: filter}
+	if guide := index.NewGuide(filter, 0, 0, nil); guide != nil {
+		in.Omit = guide.Omit
+	}
+	tables, totals, _ := in.Top(ctx, []query.Stat{
 		{Element: query.Proto, Orders: []query.Order{query.ByFlows}}}, 0) // of damage the rest is told by a query
 	if len(tables) == 0 {
 		return nffile.Stat{}

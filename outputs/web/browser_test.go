@@ -311,6 +311,54 @@ func TestBrowserRelay(t *testing.T) {
 	b.complained("status of 404", "status of 401")
 }
 
+// A user with the right to it makes a profile, with a mistake at first, and sees its channels;
+// he changes it, and removes it again.
+func TestBrowserProfile(t *testing.T) {
+	b := newBrowser(t)
+	tr := makeTree(t, 3, 20)
+	s, h := serve(t, tr.dir, Options{Access: Access{Users: users(t, "alice")}, Grants: Grants{"alice": {RightProfiles}}})
+	b.do(chromedp.Navigate(h.URL + "/#/profiles"))
+	b.write("input[name=name]", 0, "alice")
+	b.write("input[name=password]", 0, secret)
+	b.click("log in", button("log in"))
+	b.click("new profile", button("new profile"))
+	b.write(".profile-form input[name=name]", 0, "web")
+	b.write(".profile-form input[name=channel]", 0, "https")
+	b.write(".profile-form input[name=filter]", 0, "prot tcp and port 443")
+	b.click("keep", button("keep"))
+	b.wait("the mistake", `document.querySelector(".profile-form .problem")?.textContent.includes("channel https") &&
+		document.querySelector(".profile-form input[name=filter]").value === "prot tcp and port 443"`)
+	b.write(".profile-form input[name=filter]", len(" tcp and port 443"), "o tcp and port 443")
+	b.click("one more", button("one more channel"))
+	b.write(".channel:nth-of-type(2) input[name=channel]", 0, "dns")
+	b.write(".channel:nth-of-type(2) input[name=filter]", 0, "port 53")
+	b.pick("kind", "history")
+	b.picture("profile-form-light")
+	b.dark(true)
+	b.picture("profile-form-dark")
+	b.dark(false)
+	b.click("keep", button("keep"))
+	b.wait("it is kept", `!document.querySelector(".profile-form") && document.body.innerText.includes("files are still to be read") &&
+		[...document.querySelectorAll(".profiles code")].some(e => e.textContent === "port 53")`)
+	for s.archive.build(t.Context(), time.Minute) {
+	}
+	b.wait("it is built", `!document.querySelector(".starting")`)
+	b.picture("profiles-own")
+	b.click("its overview", `[...document.querySelectorAll(".profiles section")].find(e =>
+		e.textContent.startsWith("web")).querySelector("h2 a")`)
+	b.wait("its channels", charts(12)+` && document.querySelectorAll(".legend button").length === 2`)
+	b.open(h.URL+"/#/profiles", "profiles")
+	b.click("edit", button("edit"))
+	b.click("less", `document.querySelectorAll(".channel")[1].querySelector("button:last-child")`)
+	b.click("keep", button("keep"))
+	b.wait("one channel", `!document.querySelector(".profile-form") && ![...document.querySelectorAll(".profiles code")].some(e =>
+		e.textContent === "port 53")`)
+	b.click("remove", button("remove"))
+	b.click("yes", button("yes, remove"))
+	b.wait("none", `!`+button("edit"))
+	b.complained("status of 400", "status of 401")
+}
+
 // Until the archive is known the page says how far that is.
 func TestBrowserStart(t *testing.T) {
 	b := newBrowser(t)

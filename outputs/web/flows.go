@@ -54,6 +54,10 @@ func (a *Archive) list(form url.Values, now time.Time) (*List, error) {
 	var err error
 	l.sources, err = a.choose(form["source"], v.Get("profile"))
 	v.fail("source", err)
+	_, err = a.filterOf(l.Filter) // its mistakes are where the user has typed them
+	v.fail("filter", err)
+	l.sources, l.Filter, err = a.behind(l.sources, l.Filter)
+	v.fail("source", err)
 	l.filter, err = a.filterOf(l.Filter)
 	v.fail("filter", err)
 	switch {

@@ -219,7 +219,11 @@ const live = "live"
 // choose returns the sources of names, or all of a profile; with neither those of the first
 // profile, or of the one that is called live.
 func (a *Archive) choose(names []string, profile string) ([]*Source, error) {
-	all := *a.sources.Load()
+	return chooseFrom(slices.Concat(*a.sources.Load(), *a.kept.channels.Load()), names, profile)
+}
+
+// chooseFrom chooses as choose does.
+func chooseFrom(all []*Source, names []string, profile string) ([]*Source, error) {
 	if len(names) > 0 {
 		var list []*Source
 		for _, name := range names {

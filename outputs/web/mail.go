@@ -19,8 +19,11 @@ type Right string
 // RightMail is to read the text of mails, and to retry, hold, release, remove and bounce them.
 const RightMail Right = "mail"
 
+// RightProfiles is to make, change, rebuild and remove profiles.
+const RightProfiles Right = "profiles"
+
 // rights are all there are.
-var rights = []Right{RightMail}
+var rights = []Right{RightMail, RightProfiles}
 
 // Grants are the rights of users, by name.
 type Grants map[string][]Right
@@ -35,7 +38,7 @@ func ParseGrants(texts []string) (Grants, error) {
 		}
 		for right := range strings.SplitSeq(list, "+") {
 			if !slices.Contains(rights, Right(right)) {
-				return nil, fmt.Errorf("%q: there is no right %q: expected mail", text, right)
+				return nil, fmt.Errorf("%q: there is no right %q: expected mail or profiles", text, right)
 			}
 			g[name] = append(g[name], Right(right))
 		}

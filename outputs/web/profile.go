@@ -33,6 +33,7 @@ type Profile struct {
 	MaxSize     int64     `json:"maxsize"` // bytes; 0 is no limit
 	Size        int64     `json:"size"`
 	Status      string    `json:"status"`
+	Own         bool      `json:"own"`      // made in the page
 	Channels    []Channel `json:"channels"` // in their order, those above the axis first
 }
 
@@ -176,6 +177,7 @@ type profileCache struct {
 // Profiles are all profiles.
 type Profiles struct {
 	Profiles []*Profile `json:"profiles"`
+	Pending  int64      `json:"pending"` // files that are still to be read for those made in the page
 	Problems []string   `json:"problems"`
 }
 
@@ -189,13 +191,23 @@ func (s *Server) getProfiles(w http.ResponseWriter, _ *http.Request) error {
 	if time.Since(s.profiles.read) > profileAge {
 		s.profiles.list, s.profiles.read = s.archive.readProfiles(s.opt.Profiles), time.Now()
 	}
-	return give(w, s.profiles.list)
+	list := s.profiles.list
+	k := &s.archive.kept
+	k.mu.Lock()
+	for _, p := range k.list() {
+		own := *p
+		own.Channels = slices.Clone(p.Channels)
+		list.Profiles = append(slices.Clip(list.Profiles), &own)
+	}
+	list.Pending = k.pending.Load()
+	k.mu.Unlock()
+	return give(w, list)
 }
 
 // readProfiles reads the profiles below a directory: DIR/PROFILE/profile.dat and
 // DIR/GROUP/PROFILE/profile.dat.
 func (a *Archive) readProfiles(dir string) Profiles {
-	list := Profiles{[]*Profile{}, []string{}}
+	list := Profiles{Profiles: []*Profile{}, Problems: []string{}}
 	if dir == "" {
 		return list
 	}

@@ -152,6 +152,10 @@ func (a *Archive) question(form url.Values, now time.Time) (*Question, error) {
 	var err error
 	q.sources, err = a.choose(form["source"], v.Get("profile"))
 	v.fail("source", err)
+	_, err = a.filterOf(q.Filter) // its mistakes are where the user has typed them
+	v.fail("filter", err)
+	q.sources, q.Filter, err = a.behind(q.sources, q.Filter)
+	v.fail("source", err)
 	q.filter, err = a.filterOf(q.Filter)
 	v.fail("filter", err)
 	if q.By != "" {

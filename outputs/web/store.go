@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -166,6 +167,90 @@ func (s *store) change(dirs map[string][]stored) error {
 				err = b.Put([]byte(dir), v)
 			}
 			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// The other buckets of an archive: profiles by name, in JSON; and what filters match of its
+// files, in records as above, by the filter's id, a space and the directory.
+const (
+	profileBucket = "profiles 1 "
+	countedBucket = "matches 1 "
+)
+
+// named returns the name of one of these.
+func (s *store) named(bucket string) []byte {
+	return append([]byte(bucket), s.bucket[len(storeFormat):]...)
+}
+
+// put sets a value, nil removes it.
+func (s *store) put(bucket, key string, value []byte) error {
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucketIfNotExists(s.named(bucket))
+		if err != nil {
+			return err
+		}
+		if value == nil {
+			return b.Delete([]byte(key))
+		}
+		return b.Put([]byte(key), value)
+	})
+}
+
+// all calls fn for all values.
+func (s *store) all(bucket string, fn func(key string, value []byte)) error {
+	if s == nil {
+		return nil
+	}
+	return s.db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(s.named(bucket))
+		if b == nil {
+			return nil
+		}
+		return b.ForEach(func(k, v []byte) error {
+			fn(string(k), v)
+			return nil
+		})
+	})
+}
+
+// eachCounted calls fn for all that filters match.
+func (s *store) eachCounted(fn func(id, dir string, r *stored)) error {
+	return s.all(countedBucket, func(key string, v []byte) {
+		id, dir, _ := strings.Cut(key, " ")
+		var r stored
+		for rest, ok := r.next(v); ok; rest, ok = r.next(rest) {
+			fn(id, dir, &r)
+		}
+	})
+}
+
+// putCounted sets what a filter matches of a directory's files.
+func (s *store) putCounted(id, dir string, files []stored) error {
+	var v []byte
+	for i := range files {
+		v = files[i].append(v)
+	}
+	return s.put(countedBucket, id+" "+dir, v)
+}
+
+// dropCounted removes what a filter matches.
+func (s *store) dropCounted(id string) error {
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(s.named(countedBucket))
+		if b == nil {
+			return nil
+		}
+		var keys [][]byte
+		c := b.Cursor()
+		for k, _ := c.Seek([]byte(id + " ")); bytes.HasPrefix(k, []byte(id+" ")); k, _ = c.Next() {
+			keys = append(keys, bytes.Clone(k))
+		}
+		for _, k := range keys {
+			if err := b.Delete(k); err != nil {
 				return err
 			}
 		}

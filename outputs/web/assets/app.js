@@ -91,18 +91,19 @@ function App() {
 	setZone(tz, status);
 	const sources = useGet("sources", {}, turn, known);
 	const words = useGet("words", {}, 0, known);
-	const profiles = useGet("profiles", {}, 0, known);
+	const [changed, refresh] = useReducer(n => n + 1, 0);
+	const profiles = useGet("profiles", {}, turn + changed, known);
 	const skew = useRef(0);
 	const seen = useRef();
 	if (status && status !== seen.current) { seen.current = status; skew.current = status.now - Date.now() / 1000; }
 	const now = useMemo(() => Math.floor(Date.now() / 1000 + skew.current), [turn, clockTurn, status, state]);
-	const list = sources.data || [];
+	const list = sources.data || [], onDisk = list.filter(s => !s.channel);
 	const profileNames = useMemo(() => [...new Set(list.map(s => s.profile))], [list]);
 	const profileName = state.profile || profileNames.find(p => /(^|\/)live$/.test(p)) || (list[0] && list[0].profile) || "";
 	const profile = (profiles.data?.profiles || []).find(p => nameOf(p) === profileName || profileName.endsWith("/" + nameOf(p)));
 	const app = {
 		state, go, status, turn, now, sources: list, asked: !!sources.data, words: words.data, profile, profileName, profileNames, profiles: profiles.data?.profiles || [],
-		profileProblems: profiles.data?.problems || [], profilesError: profiles.error,
+		pending: profiles.data?.pending || 0, refresh, profileProblems: profiles.data?.problems || [], profilesError: profiles.error,
 		interval: Math.max(1, ...list.filter(s => s.profile === profileName).map(s => s.interval)),
 		signs: () => Object.fromEntries((profile?.channels || []).map(c => [(list.find(s => s.profile === profileName && s.name.split("/").pop() === c.name) || {}).name, c.sign])),
 	};
@@ -125,7 +126,7 @@ function App() {
 			${!status.ready && html`<${Loading} status=${status} />`}
 			<${Problem} error=${status.problem ? `Not all of the archive can be read: ${status.problem}` : sources.error} />
 			<${Page} app=${app} /></main>
-		<footer class="dim">${status.archive} · ${full(list.reduce((n, s) => n + s.files, 0))} files, ${size(list.reduce((n, s) => n + s.bytes, 0))} · times in ${zoneLabel(tz, status)} · flowgraf ${status.version} · <a href="api/v1/openapi.json">API</a></footer>`;
+		<footer class="dim">${status.archive} · ${full(onDisk.reduce((n, s) => n + s.files, 0))} files, ${size(onDisk.reduce((n, s) => n + s.bytes, 0))} · times in ${zoneLabel(tz, status)} · flowgraf ${status.version} · <a href="api/v1/openapi.json">API</a></footer>`;
 }
 
 render(html`<${App} />`, document.getElementById("app"));

@@ -3,6 +3,7 @@ import { useEffect, useMemo, useState } from "./vendor.js";
 import { html, useGet, Problem, Link, Choice, Statistics, Address, Copy } from "./parts.js";
 import { Chart } from "./chart.js";
 import { query } from "./api.js";
+import { ProfileForm, Tools, empty } from "./profile.js";
 import { palette, units, ratesOf, short, full, size, duration, stamp, exact, summary, protocolName } from "./format.js";
 import { spanOf } from "./state.js";
 
@@ -132,7 +133,7 @@ export function Exporters({ app }) {
 	const { data, error } = useGet("exporters", { profile: app.state.profile, source: app.state.source }, app.turn);
 	const now = app.now;
 	return html`<div class="exporters"><section><h2>Sources</h2><div class="scroll"><table class="list"><thead><tr><th>source</th><th>files every</th><th class="n">files</th><th class="n">size</th><th>from</th><th>newest data</th><th class="n">flows</th><th class="n">lost</th></tr></thead>
-		<tbody>${app.sources.map(s => { const silent = now - s.changed > 2.4 * s.interval; return html`<tr><td>${s.name === "." ? "all" : s.name}</td><td>${duration(s.interval)}</td><td class="n">${full(s.files)}</td><td class="n">${size(s.bytes)}</td>
+		<tbody>${app.sources.filter(s => !s.channel).map(s => { const silent = now - s.changed > 2.4 * s.interval; return html`<tr><td>${s.name === "." ? "all" : s.name}</td><td>${duration(s.interval)}</td><td class="n">${full(s.files)}</td><td class="n">${size(s.bytes)}</td>
 			<td>${stamp(s.first)}</td><td>${duration(Math.max(0, now - s.changed))} ago ${silent && html`<span class="badge warn">silent</span>`}</td><td class="n">${short(s.flows)}</td>
 			<td class="n">${s.failures ? html`<span class="badge loss">${short(s.failures)}</span>` : "0"}</td></tr>`; })}</tbody></table></div></section>
 		<section><h2>Exporters <small class="dim">as the newest complete file of each source has them</small></h2><${Problem} error=${error} />
@@ -152,20 +153,25 @@ export function Exporters({ app }) {
 export function Profiles({ app }) {
 	const { state } = app;
 	const known = app.profiles;
+	const [form, setForm] = useState();
+	const allowed = !!app.status?.rights?.includes("profiles");
 	const own = [...new Set(app.sources.map(s => s.profile))].filter(name => !known.some(p => nameOf(p) === name));
 	return html`<div class="profiles">
+		${allowed && !form && html`<p class="bar"><button type="button" class="primary" onClick=${() => setForm(empty(app))}>new profile</button></p>`}
+		${form && html`<${ProfileForm} key=${form.name} app=${app} profile=${form} done=${() => { setForm(); app.refresh(); }} />`}
+		${app.pending > 0 && html`<p class="starting" role="status"><progress /> ${full(app.pending)} files are still to be read for profiles, the newest first</p>`}
 		<${Problem} error=${app.profilesError} />${app.profileProblems.map(p => html`<${Problem} error=${p} />`)}
 		${own.map(name => html`<section class="card"><h2>${name === "." ? "all sources" : name} <${Link} page="overview" state=${state} change=${{ profile: name }}>overview</${Link}></h2>
 			<p class="dim">by its directories: ${app.sources.filter(s => s.profile === name).map(s => s.name === "." ? "one source" : s.name).join(", ")}</p></section>`)}
-		${known.map(p => html`<section class="card"><h2>${nameOf(p)} <span class="badge">${p.kind}</span> ${p.shadow && html`<span class="badge" title="no files of its own: the channels' filters are asked of live">shadow</span>`}
-			${app.sources.some(s => s.profile === nameOf(p) || s.profile.endsWith("/" + nameOf(p))) && html`<${Link} page="overview" state=${state} change=${{ profile: app.sources.find(s => s.profile === nameOf(p) || s.profile.endsWith("/" + nameOf(p))).profile }}>overview</${Link}>`}</h2>
-			${p.description.length > 0 && html`<p>${p.description.join(" ")}</p>`}
-			<p class="dim">${stamp(p.start)} – ${p.kind === "history" ? stamp(p.end) : "now"}; ${p.status}${p.expire ? `; expires after ${p.expire} h` : ""}${p.maxsize ? `; at most ${size(p.maxsize)}` : ""}; ${size(p.size)}</p>
+		${known.map(p => html`<section class="card"><h2>${nameOf(p)} <span class="badge">${p.kind}</span> ${p.shadow && html`<span class="badge" title="no files of its own: the channels' filters are asked of live">shadow</span>`} ${app.sources.some(s => s.profile === nameOf(p) || s.profile.endsWith("/" + nameOf(p))) && html`<${Link} page="overview" state=${state} change=${{ profile: app.sources.find(s => s.profile === nameOf(p) || s.profile.endsWith("/" + nameOf(p))).profile }}>overview</${Link}>`}</h2>
+			${p.description?.length > 0 && html`<p>${p.description.join(" ")}</p>`}
+			${p.own && allowed && html`<${Tools} profile=${p} edit=${() => setForm(p)} changed=${app.refresh} />`}
+			<p class="dim">${p.start ? stamp(p.start) : "all"} – ${p.kind === "history" ? stamp(p.end) : "now"}; ${p.status}${p.expire ? `; expires after ${p.expire} h` : ""}${p.maxsize ? `; at most ${size(p.maxsize)}` : ""}${p.own ? "" : `; ${size(p.size)}`}</p>
 			<div class="scroll"><table class="list"><thead><tr><th>channel</th><th></th><th>sources</th><th>filter</th><th></th></tr></thead><tbody>${p.channels.map(c => html`<tr>
-				<td><svg class="dot" viewBox="0 0 10 10"><rect width="10" height="10" rx="2" fill=${c.colour || "#888"} /></svg>${c.name}</td><td>${c.sign === "-" ? "below" : "above"}</td><td>${c.sources.join(", ") || "all"}</td>
+				<td><svg class="dot" viewBox="0 0 10 10"><rect width="10" height="10" rx="2" fill=${c.colour || "#888"} /></svg>${c.name}</td><td>${c.sign === "-" ? "below" : "above"}</td><td>${c.sources?.join(", ") || "all"}</td>
 				<td><code>${c.filter || "any"}</code>${c.problem && html`<${Problem} error=${c.problem} />`}</td>
 				<td><${Link} page="explorer" state=${state} change=${explore(p, c, app.sources)}>explore</${Link}></td></tr>`)}</tbody></table></div></section>`)}
-		${!known.length && html`<p class="dim">Profiles of NfSen are shown with <code>flowgraf web --profiles DIR</code>, its directory profiles-stat.</p>`}</div>`;
+		${!known.length && html`<p class="dim">Profiles of NfSen are shown with <code>flowgraf web --profiles DIR</code>, its directory profiles-stat; they are made here by users with the right to it, <code>--users FILE --grant USER=profiles</code>.</p>`}</div>`;
 }
 
 export const nameOf = p => p.group && p.group !== "." ? `${p.group}/${p.name}` : p.name;
@@ -175,8 +181,8 @@ export const nameOf = p => p.group && p.group !== "." ? `${p.group}/${p.name}` :
 function explore(profile, channel, sources) {
 	const own = sources.find(s => s.profile.endsWith(nameOf(profile)) && s.name.split("/").pop() === channel.name);
 	const range = profile.kind === "history" && profile.end > profile.start ? { range: String(profile.end - profile.start), end: String(profile.end) } : {};
-	if (own && !profile.shadow) return { ...range, source: [own.name], profile: own.profile };
-	const from = sources.filter(s => /(^|\/)live$/.test(s.profile) && channel.sources.includes(s.name.split("/").pop())).map(s => s.name);
+	if (own && (profile.own || !profile.shadow)) return { ...range, source: [own.name], profile: own.profile };
+	const from = sources.filter(s => /(^|\/)live$/.test(s.profile) && channel.sources?.includes(s.name.split("/").pop())).map(s => s.name);
 	return { ...range, source: from, filter: channel.filter === "any" ? "" : channel.filter.replace(/\s+/g, " ") };
 }
 

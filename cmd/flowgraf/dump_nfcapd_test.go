@@ -18,7 +18,7 @@ import (
 )
 
 // nfcapdFlows are how many flows of the realistic mix are sent for the file that is compared.
-const nfcapdFlows = 3000
+const nfcapdFlows = 800
 
 // nfcapdFile returns a file that nfcapd has written of generated flows, the same each time
 // but for their times.
@@ -122,9 +122,8 @@ var comparedOptions = []string{
 	"-I", "-a -o line", "-a -o long", "-a -o csv", "-b", "-B", "-b -o long", "-a -O bytes -o line",
 	"-O tstart -o line", "-O packets -o line", "-O bps -o extended", "-A srcip,dstip", "-A srcas,dstas",
 	"-A srcip6/48", "-A inif,outif,proto", "-A srcport", "-s record/bytes -n 0 -o line",
-	"-s record/bps -n 0 -o line", "-s record/packets -n 0 -o extended", "-s ip/flows -n 0", "-s ip/bytes -n 0",
-	"-s ip/packets -n 0", "-s ip/pps -n 0", "-s ip/bps -n 0", "-s ip/bpp -n 0", "-s srcip/ibyte -n 0",
-	"-s dstip/obyte -n 0", "-s srcip:p/bytes -n 0", "-s dstport:p/packets -n 0", "-s port/bytes:a -n 0",
+	"-s record/bps -n 0 -o line", "-s record/packets -n 0 -o extended", "-s ip/flows/packets/bytes/pps/bps/bpp -n 0",
+	"-s srcip/ibyte -n 0", "-s dstip/obyte -n 0", "-s srcip:p/bytes -n 0", "-s dstport:p/packets -n 0", "-s port/bytes:a -n 0",
 	"-s srcas/bytes -n 0", "-s as/flows -n 0", "-s inif/bytes -n 0", "-s if/packets -n 0", "-s router -n 0",
 	"-s nhip -n 0", "-s tos -n 0", "-s dir -n 0", "-s proto/bytes -n 0", "-s srcmask -n 0", "-s dstvlan -n 0",
 	"-s ip/bytes -n 0 -o csv", "-s dstip/bytes -n 0 -o pipe", "-s srcip/bytes/packets -n 0",
@@ -141,8 +140,11 @@ var wrongNets = regexp.MustCompile(`"(src|dst)_net" : "[0-9a-f]*:.*`)
 func TestTextOnNfcapdFiles(t *testing.T) {
 	file := nfcapdFile(t)
 	program := peers.Path(t, "nfdump")
-	lines := func(out string) []string {
-		list := comparableLines(wrongNets.ReplaceAllString(out, "a network"))
+	lines := func(options, out string) []string {
+		if strings.HasSuffix(options, "json") {
+			out = wrongNets.ReplaceAllString(out, "a network")
+		}
+		list := comparableLines(out)
 		slices.Sort(list)
 		return list
 	}
@@ -159,7 +161,7 @@ func TestTextOnNfcapdFiles(t *testing.T) {
 			t.Errorf("%s: %v", options, err)
 			continue
 		}
-		g, w := lines(own), lines(string(out))
+		g, w := lines(options, own), lines(options, string(out))
 		if len(w) < 3 {
 			t.Errorf("%s: nfdump prints %q", options, out)
 		}

@@ -57,7 +57,8 @@ func Control(spool string, request control.Request) (*control.Response, error) {
 func (a *admin) do(request control.Request) (response control.Response) {
 	if request.Command == control.Alerts {
 		if a.stopped {
-			return control.Response{Errors: []string{"alerts: no relay is running on this spool, which would know them"}}
+			return control.Response{Errors: []string{"alerts: no relay is running on this spool, which would " +
+				"know them"}}
 		}
 		return control.Response{Alerts: a.alerts.tell()}
 	}

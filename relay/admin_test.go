@@ -208,11 +208,13 @@ func TestListOfPartlyFailed(t *testing.T) {
 // A running relay tells of its alert rules, what they have seen, and where they draw the line.
 func TestControlTellsOfAlerts(t *testing.T) {
 	opts := testOptions(t, "127.0.0.1:1")
-	opts.Alerts = []Rule{{Name: "load", Crit: "fields.load > 4.0", From: "a@example.com", To: []string{"ops@example.com"}}}
+	opts.Alerts = []Rule{{Name: "load", Crit: "fields.load > 4.0", From: "a@example.com",
+		To: []string{"ops@example.com"}}}
 	r := start(t, opts)
 	now := time.Now().Truncate(time.Minute)
 	for i, load := range []float64{1, 9} {
-		sample := Sample{Name: "system", Fields: map[string]any{"load": load}, Time: now.Add(time.Duration(i) * time.Second)}
+		sample := Sample{Name: "system", Fields: map[string]any{"load": load},
+			Time: now.Add(time.Duration(i) * time.Second)}
 		if _, err := r.Apply([]Sample{sample}); err != nil {
 			t.Fatal(err)
 		}

@@ -194,7 +194,8 @@ func (s *Source) place() {
 			f.start = last.start + s.Interval
 		}
 	}
-	if byTime := func(a, b slotFile) int { return cmp.Compare(a.start, b.start) }; !slices.IsSortedFunc(s.files, byTime) {
+	byTime := func(a, b slotFile) int { return cmp.Compare(a.start, b.start) }
+	if !slices.IsSortedFunc(s.files, byTime) {
 		slices.SortStableFunc(s.files, byTime)
 	}
 }

@@ -316,7 +316,8 @@ func TestBrowserRelay(t *testing.T) {
 func TestBrowserProfile(t *testing.T) {
 	b := newBrowser(t)
 	tr := makeTree(t, 3, 20)
-	s, h := serve(t, tr.dir, Options{Access: Access{Users: users(t, "alice")}, Grants: Grants{"alice": {RightProfiles}}})
+	s, h := serve(t, tr.dir, Options{Access: Access{Users: users(t, "alice")},
+		Grants: Grants{"alice": {RightProfiles}}})
 	b.do(chromedp.Navigate(h.URL + "/#/profiles"))
 	b.write("input[name=name]", 0, "alice")
 	b.write("input[name=password]", 0, secret)
@@ -338,7 +339,8 @@ func TestBrowserProfile(t *testing.T) {
 	b.picture("profile-form-dark")
 	b.dark(false)
 	b.click("keep", button("keep"))
-	b.wait("it is kept", `!document.querySelector(".profile-form") && document.body.innerText.includes("files are still to be read") &&
+	b.wait("it is kept", `!document.querySelector(".profile-form") && 
+		document.body.innerText.includes("files are still to be read") &&
 		[...document.querySelectorAll(".profiles code")].some(e => e.textContent === "port 53")`)
 	for s.archive.build(t.Context(), time.Minute) {
 	}
@@ -351,7 +353,8 @@ func TestBrowserProfile(t *testing.T) {
 	b.click("edit", button("edit"))
 	b.click("less", `document.querySelectorAll(".channel")[1].querySelector("button:last-child")`)
 	b.click("keep", button("keep"))
-	b.wait("one channel", `!document.querySelector(".profile-form") && ![...document.querySelectorAll(".profiles code")].some(e =>
+	b.wait("one channel", `!document.querySelector(".profile-form") &&
+		![...document.querySelectorAll(".profiles code")].some(e =>
 		e.textContent === "port 53")`)
 	b.click("remove", button("remove"))
 	b.click("yes", button("yes, remove"))
@@ -467,7 +470,8 @@ func TestBrowserExplorer(t *testing.T) {
 	for _, kind := range []string{"lines", "percent", "grid", "heat", "sankey", "mirrored", "stacked"} {
 		b.click(kind, fmt.Sprintf(`document.querySelector('button[data-value=%s]')`, kind))
 		if kind == "grid" {
-			b.wait("a graph for each line", `document.querySelector(".multiples")?.dataset.graphs === "11" && `+charts(11))
+			b.wait("a graph for each line", `document.querySelector(".multiples")?.dataset.graphs === "11" &&
+				`+charts(11))
 		}
 		if kind == "mirrored" {
 			b.wait("the way back", `document.querySelector(".lines").textContent.includes("←")`)
@@ -483,7 +487,8 @@ func TestBrowserExplorer(t *testing.T) {
 	b.click("stacked", `document.querySelector('button[data-value=stacked]')`)
 	b.wait("a graph", charts(1))
 
-	b.wait("what is known of the exporters", `document.querySelector(".badges").textContent.includes("sampling not told")`)
+	b.wait("what is known of the exporters",
+		`document.querySelector(".badges").textContent.includes("sampling not told")`)
 
 	// The share of a line's speed.
 	rate := eval[string](b, `document.querySelector(".lines tbody td:nth-child(5)").title`)

@@ -35,10 +35,7 @@ type kept struct {
 }
 
 // counted is what of files a filter matches: by directory and name.
-type counted struct {
-	filter *nffilter.Filter
-	dirs   map[string]map[string]stored
-}
+type counted struct{ dirs map[string]map[string]stored }
 
 // filterID names a filter in the store.
 func filterID(text string) string {
@@ -58,12 +55,14 @@ const (
 func (a *Archive) check(p *Profile) error {
 	word := func(s string) bool {
 		return s != "" && len(s) <= maxName && !strings.ContainsFunc(s, func(r rune) bool {
-			return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune("_-.", r)
+			return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') &&
+				!strings.ContainsRune("_-.", r)
 		}) && strings.Trim(s, ".") != ""
 	}
 	switch {
 	case !word(p.Name):
-		return &Mistake{"name", fmt.Errorf("%.80q: expected letters, digits, '-', '_' and '.', at most %d", p.Name, maxName)}
+		return &Mistake{"name", fmt.Errorf("%.80q: expected letters, digits, '-', '_' and '.', at most %d", p.Name,
+			maxName)}
 	case slices.ContainsFunc(*a.sources.Load(), func(s *Source) bool { return profileOf(s.Name) == p.Name }):
 		return &Mistake{"name", fmt.Errorf("%q: there are directories of that name: expected another one", p.Name)}
 	case !slices.Contains(kinds, p.Kind):
@@ -83,7 +82,8 @@ func (a *Archive) check(p *Profile) error {
 		_, err := a.filterOf(c.Filter)
 		switch {
 		case !word(c.Name) || names[c.Name]:
-			return &Mistake{"channels", fmt.Errorf("%.80q: expected a name of its own of letters, digits, '-', '_' and '.'", c.Name)}
+			return &Mistake{"channels", fmt.Errorf("%.80q: expected a name of its own of letters, digits, '-', '_' "+
+				"and '.'", c.Name)}
 		case c.Sign != "+" && c.Sign != "-":
 			return &Mistake{"channels", fmt.Errorf("%s: sign %.10q: expected + or -", c.Name, c.Sign)}
 		case !colourForm.MatchString(c.Colour):
@@ -151,7 +151,8 @@ func (a *Archive) realSources(names []string) ([]*Source, error) {
 // setProfile keeps a profile, instead of one with its name.
 func (a *Archive) setProfile(p *Profile) error {
 	if a.store == nil {
-		return &statusError{http.StatusConflict, errors.New("there is no store to keep it in: expected flowgraf web with --store")}
+		return &statusError{http.StatusConflict, errors.New("there is no store to keep it in: expected " +
+			"flowgraf web with --store")}
 	}
 	if err := a.check(p); err != nil {
 		return err

@@ -74,7 +74,8 @@ func TestProfileIsKept(t *testing.T) {
 		a, err := OpenArchive(tr.dir, store, time.UTC, t.Logf)
 		must(t, err)
 		must(t, a.Refresh(t.Context()))
-		_, h := serveArchive(t, a, Options{Access: Access{Users: users(t, "alice")}, Grants: Grants{"alice": {RightProfiles}}})
+		_, h := serveArchive(t, a, Options{Access: Access{Users: users(t, "alice")},
+			Grants: Grants{"alice": {RightProfiles}}})
 		return a, h
 	}
 	a, h := open()
@@ -100,7 +101,8 @@ func TestProfileIsKept(t *testing.T) {
 	}
 	compare(h, alice, nfdumpFiles(tr))
 	one := fetch[Answer](t, alice, h, "query?source=web/https&"+span+"&filter="+url.QueryEscape("src port 443"))
-	want := strings.Count(peers.Run(t, "nfdump", append(nfdumpFiles(tr), "-q", "-o", "fmt:%pr", "proto tcp and src port 443")...), "\n")
+	want := strings.Count(peers.Run(t, "nfdump", append(nfdumpFiles(tr), "-q", "-o", "fmt:%pr",
+		"proto tcp and src port 443")...), "\n")
 	if one.Matched.Flows != uint64(want) || want == 0 || !strings.Contains(one.Command, "proto tcp and port 443") {
 		t.Errorf("%d flows, nfdump has %d: %s", one.Matched.Flows, want, one.Command)
 	}
@@ -155,7 +157,8 @@ func TestProfileMistakes(t *testing.T) {
 	tr := makeTree(t, 1, 5)
 	access := users(t, "alice")
 	access["bob"] = access["alice"]
-	s, h := serve(t, tr.dir, Options{Access: Access{Users: access}, Grants: Grants{"alice": {RightProfiles}, "bob": {RightMail}}})
+	s, h := serve(t, tr.dir, Options{Access: Access{Users: access},
+		Grants: Grants{"alice": {RightProfiles}, "bob": {RightMail}}})
 	alice := loggedIn(t, h, "alice")
 	for field, edit := range map[string]func(*Profile){
 		"name":        func(p *Profile) { p.Name = "../web" },

@@ -20,9 +20,11 @@ func TestDoubledFlows(t *testing.T) {
 	w, err := nffile.Create(filepath.Join(dir, name), nffile.Options{})
 	must(t, err)
 	add := func(exporter string, port, direction int) {
-		r := flow.Record{Version: flow.IPFIX, Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2"),
-			SrcPort: uint16(port), DstPort: 443, Proto: 6, Packets: 1, Bytes: 100, First: flow.Milli(uint64(start) * 1000),
-			Last: flow.Milli(uint64(start) * 1000), Exporter: netip.MustParseAddr(exporter)}
+		r := flow.Record{Version: flow.IPFIX, Src: netip.MustParseAddr("192.0.2.1"),
+			Dst:     netip.MustParseAddr("192.0.2.2"),
+			SrcPort: uint16(port), DstPort: 443, Proto: 6, Packets: 1, Bytes: 100,
+			First: flow.Milli(uint64(start) * 1000),
+			Last:  flow.Milli(uint64(start) * 1000), Exporter: netip.MustParseAddr(exporter)}
 		r.Present = flow.SetOf(flow.Src, flow.Dst, flow.SrcPort, flow.DstPort, flow.Proto, flow.Packets, flow.Bytes,
 			flow.FirstSeen, flow.LastSeen)
 		if direction >= 0 {

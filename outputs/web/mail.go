@@ -72,7 +72,8 @@ const (
 // control asks the relay that has the spool.
 func (s *Server) control(w http.ResponseWriter, r *http.Request, request control.Request) (*control.Response, error) {
 	if s.opt.Spool == "" {
-		return nil, &statusError{http.StatusNotFound, errors.New("no relay is shown here: flowgraf web --spool DIR does")}
+		return nil, &statusError{http.StatusNotFound, errors.New("no relay is shown here: flowgraf web " +
+			"--spool DIR does")}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askTime)
 	defer cancel()
@@ -80,7 +81,8 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request, request control
 	case s.asking <- struct{}{}:
 		defer func() { <-s.asking }()
 	case <-ctx.Done():
-		return nil, &statusError{http.StatusServiceUnavailable, errors.New("the relay is being asked by others: try again")}
+		return nil, &statusError{http.StatusServiceUnavailable, errors.New("the relay is being asked by others: " +
+			"try again")}
 	}
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.opt.Timeout + writeTimeout))
 	response, err := control.Do(s.opt.Spool, request)

@@ -78,7 +78,8 @@ func (w *watch) value(v any, at time.Time) {
 func (e *Engine) Watched() []Watched {
 	list := make([]Watched, len(e.rules))
 	for i, r := range e.rules {
-		w := Watched{Rule: r.source, Field: r.value, Values: slices.Clone(r.seen.values), Events: slices.Clone(r.seen.events)}
+		w := Watched{Rule: r.source, Field: r.value, Values: slices.Clone(r.seen.values),
+			Events: slices.Clone(r.seen.events)}
 		slices.Reverse(w.Events)
 		for level := Critical; level > OK; level-- {
 			if r.levels[level] == nil {

@@ -11,16 +11,16 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
-// A flow is late where it ended before its window began, whether it has tags or none.
+// A flow is late where it ended before the oldest window began, whether it has tags or none.
 func TestLateIsBeforeTheWindow(t *testing.T) {
-	for _, tags := range [][]string{nil, {"dst_port"}} {
-		s := setOf(t, Definition{Tags: tags}, Options{})
+	for _, d := range []Definition{{}, {Tags: []string{"dst_port"}}, {Spread: time.Minute}} {
+		s := setOf(t, d, Options{})
 		f := s.NewFeeder()
-		points(s, day.Add(time.Minute))
+		points(s, day.Add(time.Minute+d.Spread)) // the window of the first minute is over
 		for i, last := range []time.Duration{time.Minute - time.Millisecond, time.Minute, 2 * time.Minute} {
 			feed(s, f, tcp("10.0.0.1", "10.0.0.2", 80, 100, 0, last))
 			if c := s.Counts()[0]; c.Late != 1 || c.Flows != uint64(i+1) {
-				t.Errorf("tags %v: with a flow that ends at %s %d are late", tags, last, c.Late)
+				t.Errorf("%+v: with a flow that ends at %s %d are late", d, last, c.Late)
 			}
 		}
 	}
@@ -106,7 +106,7 @@ func TestSpreadParts(t *testing.T) {
 	long.SamplingRate = 3
 	feed(s, f, tcp("10.0.0.1", "10.0.0.2", 80, 2000, time.Second, 2*time.Second),
 		tcp("10.0.0.1", "10.0.0.2", 80, 500, 70*time.Second, 71*time.Second), long,
-		tcp("10.0.0.1", "10.0.0.2", 80, 10, 30*time.Second, 90*time.Second)) // as long as the interval: not divided
+		tcp("10.0.0.1", "10.0.0.2", 80, 10, 65*time.Second, 125*time.Second)) // as long as the interval: not divided
 	var got []string
 	for _, p := range points(s, day.Add(time.Hour)) {
 		at := func(ms uint64) time.Duration { return time.UnixMilli(int64(ms)).Sub(day) }
@@ -115,8 +115,8 @@ func TestSpreadParts(t *testing.T) {
 	}
 	want := []string{
 		"0s 1 2250 2752 22 27 1s 59.999s 2000 2000",
-		"1m0s 2 1012 2014 10 20 30s 1m59.999s 10 500",
-		"2m0s 1 251 753 3 8 2m0s 2m30s 3009 3009",
+		"1m0s 1 1002 2004 10 20 1m0s 1m59.999s 500 500",
+		"2m0s 2 261 763 3 8 1m5s 2m30s 10 3009",
 	}
 	for i := range want {
 		if i >= len(got) || got[i] != want[i] {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/archive"
@@ -294,4 +295,25 @@ func TestTopWindow(t *testing.T) {
 			t.Errorf("%v: %+v, expected %+v", w, got, want)
 		}
 	}
+}
+
+// What has been found so far is told more rarely where telling it takes long: an answer of
+// millions of rows is not made again after each second of reading.
+func TestPausesAreAShareOfReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pause{every: time.Second, fn: func(Totals) {}}
+		for took, want := range map[time.Duration]time.Duration{0: time.Second, 200 * time.Millisecond: time.Second,
+			10 * time.Second: 50 * time.Second} {
+			var s source
+			s.pauseIn(p, took)
+			if got := time.Until(s.until); got != want {
+				t.Errorf("a pause took %v: the next is in %v, want %v", took, got, want)
+			}
+		}
+		var s source
+		s.pauseIn(pause{every: time.Second}, time.Second)
+		if !s.until.IsZero() {
+			t.Error("a pause without a function")
+		}
+	})
 }

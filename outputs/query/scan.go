@@ -44,11 +44,14 @@ func (in Input) scan(ctx context.Context, p pause, users ...user) (Totals, error
 	if len(users) == 1 {
 		err = src.inOrder(inner, users[0])
 	} else {
+		var took time.Duration // by the last pause
 		for more := true; more; {
-			src.pauseIn(p)
+			src.pauseIn(p, took)
 			err = src.anyOrder(inner, cancel, users)
 			if more = err == nil && inner.Err() == nil && src.more(); more {
+				began := time.Now()
 				p.fn(sumsOf(users))
+				took = time.Since(began)
 			}
 		}
 	}
@@ -324,15 +327,19 @@ func (s *source) next(ctx context.Context, b *nffile.Block) (serial uint64, ok b
 	return 0, false
 }
 
-// leastPause is how long blocks are read before a pause, at least.
-const leastPause = 50 * time.Millisecond
+// leastPause is how long blocks are read before a pause, at least, and pauseShare how many
+// times as long as the last pause took: that of millions of rows takes seconds.
+const (
+	leastPause = 50 * time.Millisecond
+	pauseShare = 5
+)
 
-// pauseIn lets blocks be read until it is time for p.
-func (s *source) pauseIn(p pause) {
+// pauseIn lets blocks be read until it is time for p; the last one took so long.
+func (s *source) pauseIn(p pause, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p.fn != nil {
-		s.until = time.Now().Add(max(p.every, leastPause))
+		s.until = time.Now().Add(max(p.every, leastPause, pauseShare*took))
 	}
 }
 

@@ -53,7 +53,8 @@ type View struct {
 	Series []Series
 
 	// Partial, where it is set, is called about every so often with what has been found so
-	// far, while nothing is read. It is not called where flows have to be read in order.
+	// far, while nothing is read, and more rarely where making that takes long: five times
+	// as long is read. It is not called where flows have to be read in order.
 	Partial func(*Viewed)
 	Every   time.Duration
 }

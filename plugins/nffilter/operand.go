@@ -72,13 +72,25 @@ const (
 // flow.Flows is 1.
 var zeroes = setOf(flow.Src, flow.Dst, flow.SrcPort, flow.DstPort, flow.Proto, flow.TCPFlags, flow.SrcTOS,
 	flow.FwdStatus, flow.Bytes, flow.Packets, flow.RevBytes, flow.RevPackets, flow.Flows, flow.EngineType,
-	flow.EngineID)
+	flow.EngineID, flow.IPVersion)
 
 func setOf(fields ...flow.Field) (s flow.Set) {
 	for _, f := range fields {
 		s.Add(f)
 	}
 	return s
+}
+
+// icmp returns type and code of ICMP, which most exporters send as the destination port
+// only (Cisco's NetFlow v5), as files have it too.
+func icmp(r *flow.Record) (v uint64, ok bool) {
+	switch {
+	case r.Has(flow.ICMP):
+		return uint64(r.ICMP), true
+	case r.Proto == 1, r.Proto == 58:
+		return uint64(r.DstPort), true
+	}
+	return 0, false
 }
 
 // number returns the value of an operand that is a number, false where the flow has
@@ -105,9 +117,11 @@ func number(o operand, index uint8, r *flow.Record, c *Context) (v uint64, ok bo
 	case opScaledPackets:
 		return r.Scale(r.Packets), true
 	case opICMPType:
-		return uint64(r.ICMP >> 8), r.Has(flow.ICMP)
+		v, ok = icmp(r)
+		return v >> 8, ok
 	case opICMPCode:
-		return uint64(r.ICMP & 0xff), r.Has(flow.ICMP)
+		v, ok = icmp(r)
+		return v & 0xff, ok
 	case opFirst:
 		return seen(r.First, r)
 	case opLast:

@@ -87,6 +87,7 @@ func FuzzQuestion(f *testing.F) {
 	f.Add("limit=10&offset=5&sort=tstart:d&both=true&column=%25sa&format=csv")
 	a := &Archive{root: "/archive", zone: time.UTC}
 	a.sources.Store(&[]*Source{{Name: "live/a", Interval: 300}})
+	a.kept.channels.Store(&[]*Source{})
 	f.Fuzz(func(t *testing.T, text string) {
 		form, err := url.ParseQuery(text)
 		if err != nil || len(text) > 4096 {

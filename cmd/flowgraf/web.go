@@ -118,6 +118,9 @@ func (o *webOptions) run(ctx context.Context, out, warnings io.Writer, cert, key
 		return usageError{err}
 	}
 	archive, err := web.OpenArchive(o.archive, o.store, zone, logf)
+	if errors.Is(err, web.ErrNotStore) {
+		return usageError{fmt.Errorf("--store %s: %w", o.store, web.ErrNotStore)}
+	}
 	if err != nil {
 		return usageError{fmt.Errorf("--archive: %w", err)}
 	}

@@ -57,7 +57,7 @@ type Archive struct {
 
 // OpenArchive returns the archive in a directory. Zone is that of its files' names. It is
 // empty until the first Refresh, which Watch makes at once: it begins with what the store of
-// an earlier run knows.
+// an earlier run knows. Where the store's path leads to another file the error is ErrNotStore.
 func OpenArchive(root, storePath string, zone *time.Location, logf func(string, ...any)) (*Archive, error) {
 	info, err := os.Stat(root)
 	if err != nil {
@@ -73,7 +73,11 @@ func OpenArchive(root, storePath string, zone *time.Location, logf func(string, 
 		kept: kept{profiles: map[string]*Profile{}, counted: map[string]*counted{}, wake: make(chan struct{}, 1)}}
 	a.kept.channels.Store(&[]*Source{})
 	if storePath != "" {
-		if a.store, err = openStore(storePath, root); err != nil {
+		a.store, err = openStore(storePath, root, logf)
+		if errors.Is(err, ErrNotStore) {
+			return nil, err
+		}
+		if err != nil {
 			logf("statistics of files are not kept for the next start: %v", err)
 		}
 	}

@@ -3,13 +3,16 @@ package web
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 )
@@ -80,27 +83,62 @@ func (r *stored) next(b []byte) ([]byte, bool) {
 const lockTimeout = time.Second
 
 // openStore opens the store for an archive, and makes it when there is none, or when it is
-// no data base any more.
-func openStore(path, archive string) (*store, error) {
+// damaged, which is logged. A file that is something else is left as it is: ErrNotStore.
+func openStore(path, archive string, logf func(string, ...any)) (*store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
-	opt := &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true}
-	db, err := bbolt.Open(path, 0o600, opt)
-	if damaged(err) {
-		if err = os.Remove(path); err == nil {
-			db, err = bbolt.Open(path, 0o600, opt)
-		}
+	torn, err := checkStore(path)
+	if err != nil {
+		return nil, fmt.Errorf("store %s: %w", path, err)
 	}
+	db, err := openDB(path, torn, logf)
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", path, err)
 	}
 	s := &store{db: db, bucket: []byte(storeFormat + archive)}
-	if err = db.Update(s.begin); err != nil {
+	if err = db.View(ours); err == nil {
+		err = db.Update(s.begin)
+	}
+	if err != nil {
 		db.Close()
 		return nil, fmt.Errorf("store %s: %w", path, err)
 	}
 	return s, nil
+}
+
+// openDB opens a data base, or makes it anew where it is torn or damaged.
+func openDB(path string, torn bool, logf func(string, ...any)) (*bbolt.DB, error) {
+	opt := &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true}
+	if !torn {
+		db, err := bbolt.Open(path, 0o600, opt)
+		if !damaged(err) {
+			return db, err
+		}
+	}
+	logf("store %s is damaged: it is made anew from the files", path)
+	if err := os.Remove(path); err != nil {
+		return nil, err
+	}
+	return bbolt.Open(path, 0o600, opt)
+}
+
+// ours fails when a data base has buckets, but none of a store.
+func ours(tx *bbolt.Tx) error {
+	others, own := 0, 0
+	err := tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
+		others++
+		for _, prefix := range slices.Concat(oldFormats, []string{storeFormat, profileBucket, countedBucket}) {
+			if bytes.HasPrefix(name, []byte(prefix)) {
+				own++
+			}
+		}
+		return nil
+	})
+	if err == nil && others > 0 && own == 0 {
+		return ErrNotStore
+	}
+	return err
 }
 
 // begin makes the bucket, and removes those that earlier versions made for the archive.
@@ -118,17 +156,14 @@ func (s *store) begin(tx *bbolt.Tx) error {
 	return err
 }
 
-// damaged says whether an error is of a file that is no data base.
+// damaged says whether an error is of a data base that cannot be used.
 func damaged(err error) bool {
-	if err == nil {
-		return false
-	}
-	for _, why := range []string{"invalid database", "version mismatch", "checksum error", "file size too small"} {
-		if bytes.Contains([]byte(err.Error()), []byte(why)) {
+	for _, why := range []error{berrors.ErrInvalid, berrors.ErrVersionMismatch, berrors.ErrChecksum} {
+		if errors.Is(err, why) {
 			return true
 		}
 	}
-	return false
+	return err != nil && strings.Contains(err.Error(), "file size too small") // has no value of its own
 }
 
 // each calls fn for all records, directory by directory: "." is the archive's own.

@@ -3,12 +3,16 @@ package web
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 )
@@ -61,6 +65,66 @@ func TestChecklist(t *testing.T) {
 	for _, name := range names {
 		if !bytes.Contains(code, append([]byte("func "), append(name[1], '(')...)) {
 			t.Errorf("there is no %s", name[1])
+		}
+	}
+}
+
+// At the path of a store, what is none is left as it is; a store that is damaged is made
+// anew, and that is logged.
+func TestStoreLeavesOtherFiles(t *testing.T) {
+	real := filepath.Join(t.TempDir(), "web.db")
+	a, err := openStore(real, "/flows", t.Logf)
+	must(t, err)
+	many := make([]stored, 2000)
+	for i := range many {
+		many[i].name = fmt.Sprintf("nfcapd.%012d", i)
+	}
+	must(t, a.change(map[string][]stored{".": many}))
+	must(t, a.close())
+	whole, err := os.ReadFile(real)
+	must(t, err)
+	others := filepath.Join(t.TempDir(), "other.db")
+	other, err := bbolt.Open(others, 0o600, nil)
+	must(t, err)
+	must(t, other.Update(func(tx *bbolt.Tx) error { _, err := tx.CreateBucket([]byte("keys")); return err }))
+	must(t, other.Close())
+	foreign, err := os.ReadFile(others)
+	must(t, err)
+	flipped := bytes.Clone(whole)
+	for _, at := range []int{metaTx, os.Getpagesize() + metaTx} {
+		flipped[at] ^= 0xff
+	}
+	for name, c := range map[string]struct {
+		data []byte
+		err  error
+		logs int
+	}{
+		"a file of users":                {[]byte("alice:$2a$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW\n"), ErrNotStore, 0},
+		"a long text":                    {bytes.Repeat([]byte("not a data base "), 16384), ErrNotStore, 0},
+		"a flow file":                    {append([]byte{0x0c, 0xa5, 2, 0}, make([]byte, 300_000)...), ErrNotStore, 0},
+		"a data base of another program": {foreign, ErrNotStore, 0},
+		"a store that was cut":           {whole[:len(whole)/2], nil, 1},
+		"the beginning of a store":       {whole[:100], nil, 1},
+		"a store with other bytes":       {flipped, nil, 1},
+		"a store":                        {whole, nil, 0},
+		"an empty file":                  {[]byte{}, nil, 0},
+		"no file":                        {nil, nil, 0},
+	} {
+		path, logs := filepath.Join(t.TempDir(), "web.db"), 0
+		if c.data != nil {
+			must(t, os.WriteFile(path, c.data, 0o600))
+		}
+		s, err := openStore(path, "/flows", func(string, ...any) { logs++ })
+		if !errors.Is(err, c.err) || logs != c.logs {
+			t.Errorf("%s: %v, want %v; %d lines of the log, want %d", name, err, c.err, logs, c.logs)
+		}
+		if err == nil {
+			must(t, s.change(map[string][]stored{"a": many[:1]}))
+			must(t, s.close())
+			continue
+		}
+		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, c.data) {
+			t.Errorf("%s has been changed: %v", name, err)
 		}
 	}
 }

@@ -37,7 +37,9 @@ func (a *announcement) Start(telegraf.Accumulator) error {
 func (*announcement) Stop() {}
 
 // announce lets an agent tell its service manager, where it has one, that it is ready:
-// when ports are open and outputs connected, and not when one of them could not be.
+// when ports are open and outputs connected, and not when one of them could not be. An
+// output that tries again by itself, as outputs.nfdump does, counts as connected: its log
+// says what is wrong.
 func announce(c *config.Config) {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return

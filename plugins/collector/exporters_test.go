@@ -109,7 +109,8 @@ func TestCountModes(t *testing.T) {
 	}
 }
 
-// TestNamesAreJoined sends the tables under another domain than the data.
+// TestNamesAreJoined sends the tables under another domain than the data. Behind a name that is
+// shorter than its field there may be what was there before.
 func TestNamesAreJoined(t *testing.T) {
 	d, s := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32), Name: "edge",
 		Interfaces: map[uint32]string{4: "lan"}}}}), newSender()
@@ -122,7 +123,7 @@ func TestNamesAreJoined(t *testing.T) {
 			scope, name uint16
 			value       byte
 			text        string
-		}{{10, 82, 3, "wan"}, {234, 236, 7, "blue"}, {95, 96, 80, "https"}, {302, 84, 5, "one-512"}} {
+		}{{10, 82, 3, "wan\x00of before"}, {234, 236, 7, "blue"}, {95, 96, 80, "https"}, {302, 84, 5, "one-512"}} {
 			tmpl := scoped(c.scope, c.name)
 			e.AddTemplates(tmpl)
 			e.AddOptions(tmpl, []flow.OptionRecord{{Scope: []flow.Element{{ID: c.scope,
@@ -131,7 +132,7 @@ func TestNamesAreJoined(t *testing.T) {
 		users := compiled(t, 400, ipfix.FieldSpec{ID: 8, Length: 4, Scope: true}, spec(371, 16))
 		e.AddTemplates(users)
 		e.AddOptions(users, []flow.OptionRecord{{Scope: []flow.Element{{ID: 8, Value: []byte{10, 0, 0, 7}}},
-			Fields: []flow.Element{{ID: 371, Value: []byte("alice")}}}})
+			Fields: []flow.Element{{ID: 371, Value: []byte("alice\x00bob")}}}})
 	})
 	s.e.Domain = 1
 	tmpl := compiled(t, 256, spec(10, 4), spec(14, 4), spec(234, 4), spec(95, 4), spec(302, 4), spec(8, 4), spec(12, 4))

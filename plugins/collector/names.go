@@ -68,7 +68,7 @@ func (dom *domain) learnNames(o *flow.OptionRecord) {
 		switch {
 		case e.PEN != 0 || kind == 0:
 		case name && (names[kind] == nil || id != ie.InterfaceDescription && id != ie.ApplicationDescription):
-			names[kind] = bytes.TrimRight(e.Value, "\x00")
+			names[kind], _, _ = bytes.Cut(e.Value, []byte{0}) // behind it, fields of a fixed length may have anything
 		case !name && len(e.Value) > 0 && (len(e.Value) <= 8 || kind == nameApp && len(e.Value) <= maxNameLen):
 			keys[kind] = keyOf(kind, e.Value)
 		}
@@ -98,7 +98,7 @@ func (dom *domain) learnUser(o *flow.OptionRecord) {
 			case e.PEN == 0 && e.ID == ie.UserName, o.Version == flow.V9 &&
 				(e.ID == ie.NFUsername || e.ID == ie.PaloAltoUserID),
 				e.PEN == ie.PaloAltoPEN && e.ID == ie.PaloAltoUserID:
-				user = bytes.TrimRight(e.Value, "\x00")
+				user, _, _ = bytes.Cut(e.Value, []byte{0})
 			case e.PEN == 0 && (e.ID == ie.SourceIPv4Address || e.ID == ie.SourceIPv6Address):
 				if a, ok := netip.AddrFromSlice(e.Value); ok && !a.IsUnspecified() {
 					addr = a.Unmap()

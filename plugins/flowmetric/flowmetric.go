@@ -29,6 +29,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ie"
+	"github.com/flowgraf/flowgraf/plugins/line"
 	"github.com/flowgraf/flowgraf/plugins/wire"
 )
 
@@ -175,7 +176,7 @@ func (b *Builder) finish(name string, exporter netip.Addr, v flow.Version, at ti
 	source, _ := b.cache.addr(exporter).(string)
 	m.setTags(source, v.String())
 	for i := range b.moved {
-		if text := tagValue(b.cache.box(&b.moved[i].value)); text != "" {
+		if text := line.Tag(tagValue(b.cache.box(&b.moved[i].value))); text != "" {
 			m.AddTag(b.moved[i].name, text)
 		}
 	}

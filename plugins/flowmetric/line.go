@@ -100,7 +100,7 @@ func (c *cache) appendTagValue(dst []byte, v *value) []byte {
 	case formAddr4, formAddr6:
 		return v.addr().AppendTo(dst)
 	}
-	return line.AppendKey(dst, strings.TrimRight(tagValue(c.box(v)), `\`))
+	return line.AppendKey(dst, line.Tag(tagValue(c.box(v))))
 }
 
 // appendField appends a value as that of a field.

@@ -8,6 +8,8 @@ package line
 import (
 	"math"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 )
 
 // AppendValue appends a field's value, nothing when it has no form: a float that is no
@@ -58,6 +60,26 @@ func Plain(s string) bool {
 		}
 	}
 	return s != "" && s[len(s)-1] != '\\'
+}
+
+// Tag returns a text as whoever reads lines takes it for the value of a tag. Telegraf's
+// parser refuses a line with a control character in a tag: each is a space. Bytes that are
+// no UTF-8 are U+FFFD, and no backslash ends the text.
+func Tag(s string) string {
+	plain := !strings.HasSuffix(s, `\`) && utf8.ValidString(s)
+	for i := 0; plain && i < len(s); i++ {
+		plain = s[i] >= ' ' && s[i] != 0x7f
+	}
+	if plain {
+		return s
+	}
+	s = strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	return strings.TrimRight(s, ` \`)
 }
 
 // escape appends s with backslashes in front of what the mask names.

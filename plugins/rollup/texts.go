@@ -4,6 +4,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/flowgraf/flowgraf/plugins/line"
 )
 
 // texts numbers the texts that are values of tags, so that keys are numbers. What is not
@@ -89,22 +91,12 @@ func (t *texts) forget(round uint64) {
 	}
 }
 
-// clean returns a text as it can stand in a tag of any output: of valid UTF-8, without
-// control characters, without backslashes behind it, and not too long.
+// clean returns a text as it can stand in a tag of any output, and not too long.
 func clean(text string) string {
-	plain := len(text) <= maxTextBytes && utf8.ValidString(text) && !strings.HasSuffix(text, `\`)
-	for i := 0; plain && i < len(text); i++ {
-		plain = text[i] >= ' ' && text[i] != 0x7f
-	}
-	if plain {
+	text = line.Tag(text)
+	if len(text) <= maxTextBytes {
 		return text
 	}
-	text = strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f {
-			return ' '
-		}
-		return c
-	}, strings.ToValidUTF8(text, "\uFFFD"))
 	for len(text) > maxTextBytes {
 		_, size := utf8.DecodeLastRuneInString(text)
 		text = text[:len(text)-size]

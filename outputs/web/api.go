@@ -47,8 +47,9 @@ type Status struct {
 	Reading  int64   `json:"reading"` // files whose statistics are still to be read
 	ToRead   int64   `json:"toread"`  // and how many there were at first
 	Serial   uint64  `json:"serial"`  // of changes of the archive
-	Problem  string  `json:"problem"`
-	Names    bool    `json:"names"` // names of addresses can be asked for
+	Problem  string  `json:"problem"` // what of the archive cannot be read
+	Unread   int     `json:"unread"`  // complete files that cannot be read
+	Names    bool    `json:"names"`   // names of addresses can be asked for
 	Profiles bool    `json:"profiles"`
 	Relay    bool    `json:"relay"`  // alerts and mails of a relay are shown
 	Rights   []Right `json:"rights"` // of this user, besides looking
@@ -69,11 +70,7 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 	st.Found, st.ToRead = a.found.Load(), a.toRead.Load()
 	st.Names, st.Profiles = s.opt.Names, s.opt.Profiles != ""
 	st.Relay = s.opt.Spool != ""
-	a.mu.Lock()
-	if a.problem != nil {
-		st.Problem = a.problem.Error()
-	}
-	a.mu.Unlock()
+	st.Problem, st.Unread = a.problems()
 	return give(w, st)
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -23,7 +24,8 @@ import (
 type slotFile struct {
 	foundFile
 	stat  nffile.Stat
-	known bool // stat has been read
+	known bool  // stat has been read
+	err   error // why it cannot be: of its time nothing is known
 }
 
 // Source is a source of an archive: an exporter, a channel of a profile, or all there is.
@@ -53,6 +55,15 @@ type Archive struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next change
 	problem error         // of the last walk
+	unread  unread
+
+	retried time.Time // when files that cannot be read were tried last
+}
+
+// unread are the complete files that cannot be read.
+type unread struct {
+	files int
+	first error // of the oldest
 }
 
 // OpenArchive returns the archive in a directory. Zone is that of its files' names. It is
@@ -98,7 +109,7 @@ func (a *Archive) load() {
 		}
 		if start, ok := slotStart(r.name, a.zone); ok {
 			f := foundFile{path: below + r.name, source: source, start: start, size: r.size, mod: r.mod}
-			files = append(roomier(files), slotFile{f, r.stat, true})
+			files = append(roomier(files), slotFile{foundFile: f, stat: r.stat, known: true})
 			a.found.Store(int64(len(files)))
 		}
 	})
@@ -122,7 +133,9 @@ func roomier(files []slotFile) []slotFile {
 func (a *Archive) publish(files []slotFile) {
 	by := map[string]*Source{}
 	var s *Source
+	var wrong unread
 	for i := range files {
+		wrong.add(&files[i])
 		if s == nil || s.Name != files[i].source {
 			if s = by[files[i].source]; s == nil {
 				s = &Source{Name: files[i].source}
@@ -142,7 +155,38 @@ func (a *Archive) publish(files []slotFile) {
 	}
 	slices.SortFunc(sources, func(a, b *Source) int { return cmp.Compare(a.Name, b.Name) })
 	a.sources.Store(&sources)
+	a.mu.Lock()
+	a.unread = wrong
+	a.mu.Unlock()
 	a.announce()
+}
+
+// add counts a file that cannot be read. One that is being written may have nothing to be
+// read yet.
+func (u *unread) add(f *slotFile) {
+	if f.err == nil || f.open {
+		return
+	}
+	if u.files++; u.first == nil {
+		u.first = f.err
+	}
+}
+
+// problems tells what of the archive cannot be read, "" when all can, and how many files.
+func (a *Archive) problems() (text string, files int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var parts []string
+	if a.problem != nil {
+		parts = append(parts, a.problem.Error())
+	}
+	switch n := a.unread.files; {
+	case n == 1:
+		parts = append(parts, "1 file has no numbers: "+a.unread.first.Error())
+	case n > 1:
+		parts = append(parts, fmt.Sprintf("%d files have no numbers, the first: %v", n, a.unread.first))
+	}
+	return strings.Join(parts, "; "), a.unread.files
 }
 
 // announce says that something has changed.
@@ -259,6 +303,10 @@ func (a *Archive) pause(ctx context.Context, over <-chan time.Time) bool {
 	}
 }
 
+// retryPause is after what time files that cannot be read are tried again although they look
+// as before: who may read a file can change without it.
+const retryPause = time.Minute
+
 // Refresh looks at the tree once, and reads the statistics of new and changed files.
 func (a *Archive) Refresh(ctx context.Context) error {
 	if !a.loaded {
@@ -272,13 +320,17 @@ func (a *Archive) Refresh(ctx context.Context) error {
 			gone[s.files[i].path] = &s.files[i]
 		}
 	}
+	again := time.Since(a.retried) >= retryPause
+	if again {
+		a.retried = time.Now()
+	}
 	had := len(gone)
 	files := make([]slotFile, 0, had+had/64)
 	var fresh []int
 	err := walkTree(a.root, a.zone, func(f foundFile) {
 		old := gone[f.path]
-		if old != nil && old.known && old.size == f.size && old.mod == f.mod {
-			files = append(roomier(files), slotFile{f, old.stat, true})
+		if old != nil && old.known && old.size == f.size && old.mod == f.mod && (old.err == nil || !again) {
+			files = append(roomier(files), slotFile{f, old.stat, true, old.err})
 		} else {
 			fresh = append(fresh, len(files))
 			files = append(roomier(files), slotFile{foundFile: f})
@@ -346,7 +398,7 @@ func (a *Archive) readPart(ctx context.Context, files []slotFile, part []int) {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; int(i) < len(part) && ctx.Err() == nil; i = next.Add(1) - 1 {
 				f := &files[part[i]]
-				f.stat = statOf(ctx, f.path)
+				f.stat, f.err = statOf(ctx, f.path)
 				f.known = ctx.Err() == nil
 				a.reading.Add(-1)
 			}
@@ -356,29 +408,29 @@ func (a *Archive) readPart(ctx context.Context, files []slotFile, part []int) {
 }
 
 // statOf returns the statistics of a file: those that it keeps, or counted where it keeps
-// none, as one that is being written. Of a file that cannot be read they are zero.
-func statOf(ctx context.Context, path string) nffile.Stat {
+// none, as one that is being written.
+func statOf(ctx context.Context, path string) (nffile.Stat, error) {
 	f, err := nffile.OpenFile(path)
 	if err != nil {
-		return nffile.Stat{}
+		return nffile.Stat{}, err
 	}
 	defer f.Close()
 	if f.HasStat() && !f.Open() {
-		return f.Stat()
+		return f.Stat(), nil
 	}
 	return countStat(ctx, path, nil)
 }
 
-// countStat counts the flows of a file that a filter matches; nil is all.
-func countStat(ctx context.Context, path string, filter *nffilter.Filter) nffile.Stat {
+// countStat counts the flows of a file that a filter matches; nil is all. It is an error
+// when none can be read; of damage behind the first flow the rest is told by a query.
+func countStat(ctx context.Context, path string, filter *nffilter.Filter) (nffile.Stat, error) {
 	in := query.Input{Files: []string{path}, Filter: filter}
 	if guide := index.NewGuide(filter, 0, 0, nil); guide != nil {
 		in.Omit = guide.Omit
 	}
-	tables, totals, _ := in.Top(ctx, []query.Stat{
-		{Element: query.Proto, Orders: []query.Order{query.ByFlows}}}, 0) // of damage the rest is told by a query
-	if len(tables) == 0 {
-		return nffile.Stat{}
+	tables, totals, err := in.Top(ctx, []query.Stat{{Element: query.Proto, Orders: []query.Order{query.ByFlows}}}, 0)
+	if len(tables) == 0 || err != nil && totals.Read == 0 {
+		return nffile.Stat{}, err
 	}
 	stat := nffile.Stat{Flows: totals.Records, Packets: totals.Packets, Bytes: totals.Bytes, First: totals.First,
 		Last: totals.Last}
@@ -389,7 +441,7 @@ func countStat(ctx context.Context, path string, filter *nffilter.Filter) nffile
 		stat.ProtoPackets[class] += r.InPackets
 		stat.ProtoBytes[class] += r.InBytes
 	}
-	return stat
+	return stat, nil
 }
 
 // classOf returns the class of a protocol in files' statistics.
@@ -423,8 +475,8 @@ func (a *Archive) keep(files []slotFile, changed []string) error {
 			last = dir
 			_, wanted = dirs[dir]
 		}
-		if wanted && f.known && !f.open {
-			dirs[dir] = append(dirs[dir], stored{name, f.mod, f.size, f.stat})
+		if wanted && f.known && f.err == nil && !f.open {
+			dirs[dir] = append(dirs[dir], stored{name: name, mod: f.mod, size: f.size, stat: f.stat})
 		}
 	}
 	return a.store.change(dirs)

@@ -16,7 +16,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/nffilter"
 )
 
@@ -316,10 +315,10 @@ func (a *Archive) channelFiles(p *Profile, s *Source, real *Source, asked map[st
 		dir, name := a.split(f.path)
 		r, ok := done.dirs[dir][name]
 		switch {
-		case all:
+		case all || f.err != nil:
 			s.files = append(s.files, f)
 		case ok && r.mod == f.mod && r.size == f.size:
-			f.stat = r.stat
+			f.stat, f.err = r.stat, r.err
 			s.files = append(s.files, f)
 		default:
 			if key := id + f.path; !asked[key] {
@@ -353,7 +352,7 @@ func (a *Archive) build(ctx context.Context, most time.Duration) bool {
 		return false
 	}
 	end := time.Now().Add(most)
-	results := make([]nffile.Stat, len(tasks))
+	results := make([]stored, len(tasks))
 	read := make([]bool, len(tasks))
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -363,7 +362,10 @@ func (a *Archive) build(ctx context.Context, most time.Duration) bool {
 				if ctx.Err() != nil || i > 0 && time.Now().After(end) {
 					return
 				}
-				results[i] = countStat(ctx, tasks[i].file.path, filters[tasks[i].id])
+				t, r := &tasks[i], &results[i]
+				_, r.name = a.split(t.file.path)
+				r.mod, r.size = t.file.mod, t.file.size
+				r.stat, r.err = countStat(ctx, t.file.path, filters[t.id])
 				read[i] = true
 			}
 		})
@@ -377,7 +379,7 @@ func (a *Archive) build(ctx context.Context, most time.Duration) bool {
 }
 
 // keepCounted keeps what has been read, of files that are complete in the store too.
-func (a *Archive) keepCounted(tasks []task, results []nffile.Stat, read []bool) {
+func (a *Archive) keepCounted(tasks []task, results []stored, read []bool) {
 	k := &a.kept
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -386,8 +388,8 @@ func (a *Archive) keepCounted(tasks []task, results []nffile.Stat, read []bool) 
 		if !read[i] {
 			continue
 		}
-		dir, name := a.split(t.file.path)
-		k.of(t.id).put(dir, stored{name, t.file.mod, t.file.size, results[i]})
+		dir, _ := a.split(t.file.path)
+		k.of(t.id).put(dir, results[i])
 		if changed[t.id] == nil {
 			changed[t.id] = map[string]bool{}
 		}
@@ -397,7 +399,7 @@ func (a *Archive) keepCounted(tasks []task, results []nffile.Stat, read []bool) 
 		for dir := range dirs {
 			var list []stored
 			for name, r := range k.counted[id].dirs[dir] {
-				if _, complete := slotStart(name, a.zone); complete {
+				if _, complete := slotStart(name, a.zone); complete && r.err == nil {
 					list = append(list, r)
 				}
 			}

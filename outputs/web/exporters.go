@@ -10,7 +10,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
-// ExporterInfo is what the newest complete file of a source tells of an exporter.
+// ExporterInfo is what the newest complete file of a source that can be read tells of an exporter.
 type ExporterInfo struct {
 	Source    string     `json:"source"`
 	File      string     `json:"file"`  // below the archive
@@ -41,41 +41,54 @@ type exporterCache struct {
 	kept map[string][]ExporterInfo
 }
 
-// exporters returns what the newest complete file of each source tells, at most maxExporterFiles.
+// exporters returns what the newest complete file of each source tells that can be read, at
+// most of maxExporterFiles, and what is wrong with the newest.
 func (a *Archive) exporters(ctx context.Context, cache *exporterCache, sources []*Source) ([]ExporterInfo, []string) {
 	cache.mu.Lock()
 	defer cache.mu.Unlock()
 	list, wrong := []ExporterInfo{}, []string{}
 	kept := map[string][]ExporterInfo{}
 	for _, s := range sources[:min(len(sources), maxExporterFiles)] {
-		i := len(s.files) - 1
-		for i >= 0 && s.files[i].open {
-			i--
-		}
-		if i < 0 || ctx.Err() != nil {
-			continue
-		}
-		f := &s.files[i]
-		infos, ok := cache.kept[f.path]
-		if !ok {
-			var err error
-			if infos, err = readExporters(ctx, f.path); err != nil {
+		tries := 0
+		for i := len(s.files) - 1; i >= 0 && tries < maxTries && ctx.Err() == nil; i-- {
+			f := &s.files[i]
+			if f.open {
+				continue
+			}
+			infos, err := a.exportersOf(ctx, cache, s, f)
+			if err == nil {
+				kept[f.path] = infos
+				list = append(list, infos...)
+				break
+			}
+			if tries++; tries == 1 {
 				wrong = append(wrong, err.Error())
 			}
-			for i := range infos {
-				infos[i].Source, infos[i].File, infos[i].Start = s.Name, a.name(f.path), f.start
-				infos[i].Interval = s.Interval
-			}
 		}
-		kept[f.path] = infos
-		list = append(list, infos...)
 	}
 	cache.kept = kept
 	return list, wrong
 }
 
-// maxExporterFiles bounds the files that are read.
-const maxExporterFiles = 200
+// maxExporterFiles bounds the files that are read, and maxTries those of a source that are
+// tried.
+const (
+	maxExporterFiles = 200
+	maxTries         = 1000
+)
+
+// exportersOf returns what a file tells, from the cache where it is there.
+func (a *Archive) exportersOf(ctx context.Context, cache *exporterCache, s *Source, f *slotFile) ([]ExporterInfo, error) {
+	if infos, ok := cache.kept[f.path]; ok || f.err != nil {
+		return infos, f.err
+	}
+	infos, err := readExporters(ctx, f.path)
+	for i := range infos {
+		infos[i].Source, infos[i].File, infos[i].Start = s.Name, a.name(f.path), f.start
+		infos[i].Interval = s.Interval
+	}
+	return infos, err
+}
 
 // readExporters reads what a file tells of its exporters and their interfaces.
 func readExporters(ctx context.Context, path string) ([]ExporterInfo, error) {

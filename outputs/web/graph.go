@@ -25,7 +25,7 @@ type Graph struct {
 	Sources []GraphLine `json:"sources"`
 }
 
-// GraphLine is one source of a Graph. Where no file covers a step, Seconds is 0 and nothing
+// GraphLine is one source of a Graph. Where no file that can be read covers a step, Seconds is 0 and nothing
 // is known of it: a gap, not a zero.
 type GraphLine struct {
 	Name     string   `json:"name"`
@@ -100,16 +100,20 @@ func graph(sources []*Source, span Span, points, class int) Graph {
 	for _, s := range sources {
 		l := GraphLine{Name: s.Name, Seconds: make([]int64, n), Flows: make([]uint64, n), Packets: make([]uint64, n),
 			Bytes: make([]uint64, n), Failures: make([]uint64, n)}
-		files := s.in(span)
+		files, covered := s.in(span), int64(-1) // the slot that is counted
 		for i := range files {
 			f := &files[i]
+			if f.err != nil {
+				continue // a gap
+			}
 			at := (f.start - span.From) / step
 			c := counters(&f.stat, class)
 			l.Flows[at] += c.Flows
 			l.Packets[at] += c.Packets
 			l.Bytes[at] += c.Bytes
 			l.Failures[at] += f.stat.SequenceFailures
-			if i == 0 || files[i-1].start != f.start {
+			if f.start != covered {
+				covered = f.start
 				l.Seconds[at] += s.covered(f)
 			}
 		}
@@ -141,7 +145,7 @@ type Table struct {
 type TableRow struct {
 	Name     string               `json:"name"`
 	Seconds  int64                `json:"seconds"` // that files cover
-	Files    int                  `json:"files"`
+	Files    int                  `json:"files"`   // that can be read
 	Failures uint64               `json:"failures"`
 	Counters [numClasses]Counters `json:"counters"`
 }
@@ -151,12 +155,16 @@ func statistics(sources []*Source, span Span) Table {
 	t := Table{Span: span, Rows: []TableRow{}, Total: TableRow{Name: "total"}}
 	for _, s := range sources {
 		r := TableRow{Name: s.Name}
-		files := s.in(span)
+		files, covered := s.in(span), int64(-1)
 		for i := range files {
 			f := &files[i]
+			if f.err != nil {
+				continue
+			}
 			r.Files++
 			r.Failures += f.stat.SequenceFailures
-			if i == 0 || files[i-1].start != f.start {
+			if f.start != covered {
+				covered = f.start
 				r.Seconds += s.covered(f)
 			}
 			for class := range r.Counters {
@@ -181,6 +189,9 @@ func peak(sources []*Source, span Span, class int, unit string) (int64, bool) {
 	for _, s := range sources {
 		files := s.in(span)
 		for i := range files {
+			if files[i].err != nil {
+				continue
+			}
 			c := counters(&files[i].stat, class)
 			sums[files[i].start] += c.of(unit)
 		}

@@ -32,12 +32,13 @@ type stored struct {
 	name      string
 	mod, size int64
 	stat      nffile.Stat
+	err       error // why it has none: not in the store, so that the file is read again
 }
 
 // storeFormat begins the names of the buckets; oldFormats are those of earlier versions.
-const storeFormat = "files 2 "
+const storeFormat = "files 3 "
 
-var oldFormats = []string{"files 1 "}
+var oldFormats = []string{"files 1 ", "files 2 ", "matches 1 "}
 
 // recordNumbers is how many numbers a record has.
 const recordNumbers = 2 + 18
@@ -213,7 +214,7 @@ func (s *store) change(dirs map[string][]stored) error {
 // files, in records as above, by the filter's id, a space and the directory.
 const (
 	profileBucket = "profiles 1 "
-	countedBucket = "matches 1 "
+	countedBucket = "matches 2 "
 )
 
 // named returns the name of one of these.

@@ -113,6 +113,11 @@ func (o *webOptions) run(ctx context.Context, out, warnings io.Writer, cert, key
 	logf := func(format string, args ...any) { fmt.Fprintf(warnings, "flowgraf: "+format+"\n", args...) }
 	o.web.Logf, o.web.Version, o.web.Memory = logf, versionString(), int64(o.memory)
 	o.web.Access.Secure = cert != ""
+	if o.web.Spool != "" {
+		if err := directory(o.web.Spool); err != nil { // the agent may come later
+			logf("--spool: %v: alerts and mails are shown when the relay runs there", err)
+		}
+	}
 	zone, err := zoneOf(o.timeZone)
 	if err != nil {
 		return usageError{err}
@@ -165,7 +170,17 @@ func (o *webOptions) prepare() error {
 	if len(grants) > 0 && o.users == "" && o.proxyHeader == "" {
 		return errors.New("--grant: expected --users or --proxy-header too: without them nobody is known by name")
 	}
+	for name := range grants {
+		if o.proxyHeader == "" && a.Users[name] == nil {
+			return fmt.Errorf("--grant %s: there is no such user in %s: expected one of its names", name, o.users)
+		}
+	}
 	o.web.Grants = grants
+	if o.web.Profiles != "" {
+		if err := directory(o.web.Profiles); err != nil {
+			return fmt.Errorf("--profiles: %w: expected NfSen's directory profiles-stat", err)
+		}
+	}
 	for _, text := range o.proxyFrom {
 		prefix, err := netip.ParsePrefix(text)
 		if addr, addrErr := netip.ParseAddr(text); addrErr == nil {
@@ -188,6 +203,15 @@ func (o *webOptions) prepare() error {
 		}
 	}
 	return a.Addr(o.listen)
+}
+
+// directory fails when a path does not lead to a directory.
+func directory(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is not a directory", path)
+	}
+	return err
 }
 
 // zoneOf returns a time zone by its name, the local one for "".

@@ -320,12 +320,13 @@ func TestMistakesAreTold(t *testing.T) {
 		"query?source=nobody": "source", "query?colour=red": "colour", "graph?protocol=ax25": "protocol",
 		"flows?sort=colour": "sort", "flows?column=sa": "column",
 		"flows?limit=99999999": "limit", "download?format=exe": "format",
-		"peak?unit=shoes": "unit", "query?profile=none": "source", "query?filter=" + url.QueryEscape(`@include
+		"peak?unit=shoes": "unit", "query?profile=none": "profile", "graph?profile=none": "profile",
+		"flows?profile=none": "profile", "exporters?profile=none": "profile", "exporters?source=nobody": "source", "query?filter=" + url.QueryEscape(`@include
 			"/etc/passwd"`): "filter",
 	} {
 		var f failure
 		if code := getJSON(t, h.URL+"/api/v1/"+request, &f); code != http.StatusBadRequest || f.Field != field ||
-			f.Error == "" {
+			f.Error == "" || strings.Contains(f.Error, field+": "+field+": ") {
 			t.Errorf("%s: status %d, field %q: %s", request, code, f.Field, f.Error)
 		}
 	}
@@ -340,6 +341,22 @@ func TestMistakesAreTold(t *testing.T) {
 	if c = ask[Completions](t, h, "complete?filter=proto+t"); !slices.ContainsFunc(c.Words,
 		func(w nffilter.Completion) bool { return w.Text == "tcp" }) {
 		t.Errorf("proto t is completed by %+v", c)
+	}
+}
+
+// A request from another site is refused with an error as all others are.
+func TestOtherSitesAreRefused(t *testing.T) {
+	_, h := serve(t, t.TempDir(), Options{})
+	req, err := http.NewRequest("POST", h.URL+"/api/v1/login", strings.NewReader("{}"))
+	must(t, err)
+	req.Header.Set("Sec-Fetch-Site", "cross-site")
+	res, err := http.DefaultClient.Do(req)
+	must(t, err)
+	defer res.Body.Close()
+	var f failure
+	if err := json.NewDecoder(res.Body).Decode(&f); err != nil || res.StatusCode != http.StatusForbidden ||
+		res.Header.Get("Content-Type") != "application/json" || f.Error == "" {
+		t.Errorf("status %d, %v: %+v, %v", res.StatusCode, res.Header, f, err)
 	}
 }
 

@@ -261,7 +261,7 @@ func chooseFrom(all []*Source, names []string, profile string) ([]*Source, error
 		}
 	}
 	if len(list) == 0 && len(all) > 0 {
-		return nil, fmt.Errorf("there is no profile %q", profile)
+		return nil, &Mistake{"profile", fmt.Errorf("there is no profile %q", profile)}
 	}
 	return list, nil
 }

@@ -50,10 +50,11 @@ type Mistake struct {
 
 // Error says which field is wrong, and how.
 func (m *Mistake) Error() string {
-	if m.Field == "" {
-		return m.Err.Error()
+	text := m.Err.Error()
+	if m.Field == "" || strings.HasPrefix(text, m.Field+": ") { // as nffilter's errors begin
+		return text
 	}
-	return m.Field + ": " + m.Err.Error()
+	return m.Field + ": " + text
 }
 
 // Unwrap returns the error.
@@ -65,9 +66,12 @@ type values struct {
 	err error
 }
 
-// fail keeps a mistake.
+// fail keeps a mistake; one that names its field already is kept as it is.
 func (v *values) fail(field string, err error) {
-	if v.err == nil && err != nil {
+	if v.err != nil || err == nil {
+		return
+	}
+	if v.err = err; !errors.As(err, new(*Mistake)) {
 		v.err = &Mistake{field, err}
 	}
 }

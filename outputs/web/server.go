@@ -164,7 +164,12 @@ func (s *Server) Handler() http.Handler {
 		mux.Handle("GET "+base+"/api/", http.NotFoundHandler())
 		mux.Handle("GET "+base, http.RedirectHandler(base+"/", http.StatusMovedPermanently))
 	}
-	return s.secure(http.NewCrossOriginProtection().Handler(mux))
+	own := http.NewCrossOriginProtection()
+	own.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fail(w, http.StatusForbidden, errors.New("a request from a page of another site: expected one of this page, "+
+			"or of a program that sends neither Origin nor Sec-Fetch-Site"))
+	}))
+	return s.secure(own.Handler(mux))
 }
 
 // secure sets what holds for all answers.

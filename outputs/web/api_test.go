@@ -321,7 +321,8 @@ func TestMistakesAreTold(t *testing.T) {
 		"flows?sort=colour": "sort", "flows?column=sa": "column",
 		"flows?limit=99999999": "limit", "download?format=exe": "format",
 		"peak?unit=shoes": "unit", "query?profile=none": "profile", "graph?profile=none": "profile",
-		"flows?profile=none": "profile", "exporters?profile=none": "profile", "exporters?source=nobody": "source", "query?filter=" + url.QueryEscape(`@include
+		"flows?profile=none": "profile", "exporters?profile=none": "profile", "exporters?source=nobody": "source",
+		"query?filter=" + url.QueryEscape(`@include
 			"/etc/passwd"`): "filter",
 	} {
 		var f failure

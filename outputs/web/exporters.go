@@ -78,7 +78,8 @@ const (
 )
 
 // exportersOf returns what a file tells, from the cache where it is there.
-func (a *Archive) exportersOf(ctx context.Context, cache *exporterCache, s *Source, f *slotFile) ([]ExporterInfo, error) {
+func (a *Archive) exportersOf(ctx context.Context, cache *exporterCache, s *Source, f *slotFile) ([]ExporterInfo,
+	error) {
 	if infos, ok := cache.kept[f.path]; ok || f.err != nil {
 		return infos, f.err
 	}

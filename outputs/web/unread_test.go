@@ -57,8 +57,8 @@ func TestUnreadFileIsAGap(t *testing.T) {
 	must(t, os.Chtimes(wrong, info.ModTime(), info.ModTime().Add(time.Second)))
 	run(func(problem string, unread int, seconds int64, flows uint64, from int64) {
 		if seconds != slotSeconds || flows != 20 || unread != 0 || problem != "" || from != tr.to-slotSeconds {
-			t.Errorf("behind the change: %d s, %d flows, %d files: %q, exporters of %d", seconds, flows, unread, problem,
-				from)
+			t.Errorf("behind the change: %d s, %d flows, %d files: %q, exporters of %d", seconds, flows, unread,
+				problem, from)
 		}
 	})
 }

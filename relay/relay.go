@@ -248,7 +248,8 @@ func (r *Relay) configureListeners() error {
 	case "", AuthRequired:
 		if len(opts.SMTPD.Users) > 0 && plain != "" {
 			errs = append(errs, fmt.Errorf(
-				`listen: %q is plain text, where users cannot log in: expected "starttls://" or "smtps://", or auth = "optional"`, plain))
+				`listen: %q is plain text, where users cannot log in: expected "starttls://" or "smtps://", or `+
+					`auth = "optional"`, plain))
 		}
 	case AuthOptional:
 	default:

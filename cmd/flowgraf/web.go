@@ -97,7 +97,8 @@ func (o *webOptions) addFlags(cmd *cobra.Command) {
 	f.StringSliceVar(&o.proxyFrom, "proxy-from", nil, "`addresses` or networks of that proxy")
 	f.StringVar(&o.web.Profiles, "profiles", "", "NfSen's `directory` profiles-stat, whose profile.dat files are shown")
 	f.StringVar(&o.web.Spool, "spool", "", "show alerts and mails of the relay that has this `directory`")
-	f.StringSliceVar(&o.grants, "grant", nil, "what users may do besides looking, as `user=right`: mail, profiles, or mail+profiles")
+	f.StringSliceVar(&o.grants, "grant", nil,
+		"what users may do besides looking, as `user=right`: mail, profiles, or mail+profiles")
 	f.BoolVar(&o.web.Names, "names", false, "look names of addresses up in the DNS when a user opens one")
 	f.IntVar(&o.web.Scans, "scans", 2, "how many scans of flows run at once")
 	f.DurationVar(&o.web.Timeout, "timeout", 5*time.Minute, "the longest that a scan may take")

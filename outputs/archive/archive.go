@@ -218,7 +218,7 @@ func (a *Archive) takeDir() error {
 	})
 }
 
-// recoverOnly makes whole what a kill left behind and gives the directory free.
+// recoverOnly makes whole what a kill left behind and unlocks the directory.
 func (a *Archive) recoverOnly() (err error) {
 	if a.lock, err = disk.Lock(a.opt.Dir); err != nil {
 		return err
@@ -275,7 +275,7 @@ func (a *Archive) syncDirs(dir string) error {
 	return a.syncDirs(filepath.Dir(dir))
 }
 
-// unlock gives the directory free.
+// unlock ends the lock of the directory.
 func (a *Archive) unlock() {
 	if a.lock != nil {
 		a.lock.Close()
@@ -283,7 +283,7 @@ func (a *Archive) unlock() {
 	}
 }
 
-// Close makes the files complete and gives the directory free. It is safe on an
+// Close makes the files complete and unlocks the directory. It is safe on an
 // archive that is not open. A file that could not be made complete is left for
 // the next Open.
 func (a *Archive) Close() error {

@@ -296,7 +296,7 @@ func (p *Pcap) finish() error {
 	return err
 }
 
-// Close completes the open file and gives the directory free. It is safe on a Pcap
+// Close completes the open file and unlocks the directory. It is safe on a Pcap
 // that is not open. A file that could not be made complete is left for the next Open.
 func (p *Pcap) Close() error {
 	err := p.finish()

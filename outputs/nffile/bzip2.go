@@ -443,7 +443,7 @@ type bitReader struct {
 	n   int
 }
 
-// fill takes in bytes: at least 32 bits are there then.
+// fill reads bytes: at least 32 bits are there then.
 func (b *bitReader) fill() {
 	if b.n < 32 && b.pos+4 <= len(b.src) {
 		b.acc |= uint64(be.Uint32(b.src[b.pos:])) << (32 - b.n)

@@ -220,7 +220,7 @@ func (d *Decoder) end(b *Block) {
 	}
 }
 
-// know takes in an exporter.
+// know remembers an exporter.
 func (d *Decoder) know(id Exporter, sysid uint16) {
 	if sysid == 0 || int(sysid) > MaxExporters && int(sysid) > 2*len(d.exporters)+MaxExporters {
 		return

@@ -81,7 +81,7 @@ func (m maps1) with(rec []byte) maps1 {
 func (f *File) takeMaps1(b *Block) error {
 	b.maps = f.maps
 	if err := b.Unpack(); err != nil {
-		return nil // Unpack says it again to who asks
+		return nil // Unpack returns the same error
 	}
 	scan := Block{file: f, off: b.off, compression: b.compression, raw: b.raw, data: b.data, Records: b.Records}
 	for scan.next() {

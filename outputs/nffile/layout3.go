@@ -120,7 +120,7 @@ func (f *File) readBlock3(at int64) error {
 	return f.takeBlock3(&b)
 }
 
-// takeBlock3 takes in a block that has no flows.
+// takeBlock3 reads a block that has no flows.
 func (f *File) takeBlock3(b *Block) error {
 	data, err := b.decompress()
 	if err != nil {

@@ -107,7 +107,7 @@ func resume(f medium, size int64, path string, opt Options) (*Writer, Found, err
 	return w, found, f.Truncate(w.off)
 }
 
-// scan walks over the blocks of a file and takes in what they hold. It sets the
+// scan walks over the blocks of a file and remembers what they hold. It sets the
 // Writer to the end of the last whole data block before any that is not, and returns
 // the end of what is sound, an appendix included. A block is whole as for Verify.
 func (w *Writer) scan(file *File) (int64, error) {
@@ -196,7 +196,7 @@ func (w *Writer) count(dec *Decoder, rec []byte) {
 	}
 }
 
-// knowExporter takes in an exporter of the file. One that comes again, as after a
+// knowExporter remembers an exporter of the file. One that comes again, as after a
 // restart of nfcapd, takes the number from the one before.
 func (w *Writer) knowExporter(rec []byte) {
 	id, sysid := decodeExporter(rec)
@@ -214,7 +214,7 @@ func (w *Writer) knowExporter(rec []byte) {
 	w.sysids[id] = sysid
 }
 
-// knowStats takes in a record with statistics of exporters.
+// knowStats remembers a record with statistics of exporters.
 func (w *Writer) knowStats(rec []byte) {
 	for p := rec[min(8, len(rec)):]; len(p) >= 24; p = p[24:] {
 		failures := uint64(le.Uint32(p[4:]))

@@ -45,7 +45,7 @@ type Name struct {
 // maxTable bounds the names and samplers that a Decoder keeps.
 const maxTable = 1 << 16
 
-// table takes in the records that are neither flows nor exporters.
+// table reads the records that are neither flows nor exporters.
 func (d *Decoder) table(kind uint16, rec []byte) {
 	switch kind {
 	case recordExporterStat:
@@ -89,7 +89,7 @@ func (d *Decoder) sampler(s Sampler, sysid uint16) {
 	}
 }
 
-// names takes in a table of names. A table that contradicts itself is passed over.
+// names reads a table of names. A table that contradicts itself is passed over.
 func (d *Decoder) names(kind uint16, rec []byte) {
 	if len(rec) < 14 {
 		return

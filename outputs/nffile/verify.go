@@ -131,7 +131,7 @@ func (b *Block) behindFlows() bool {
 	return h.Layout == layout2 && h.Appendix > 0 && b.off >= h.AppendixOffset
 }
 
-// take takes in a block that could be unpacked.
+// take counts a block that could be unpacked.
 func (v *verifier) take(b *Block, wrong error) error {
 	f := v.file
 	if b.data == nil {

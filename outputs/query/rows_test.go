@@ -116,7 +116,8 @@ func twoWays(t *testing.T) string {
 	} {
 		const base = 1000000000000
 		r := flow.Record{Proto: c.proto, Src: netip.MustParseAddr(c.src), Dst: netip.MustParseAddr(c.dst),
-			SrcPort: c.sport, DstPort: c.dport, First: flow.Milli(base + uint64(c.first)), Last: flow.Milli(base + uint64(c.last)),
+			SrcPort: c.sport, DstPort: c.dport, First: flow.Milli(base + uint64(c.first)),
+			Last:    flow.Milli(base + uint64(c.last)),
 			Packets: c.packets, Bytes: c.bytes, RevPackets: c.rev, RevBytes: c.rby, TCPFlags: c.flags,
 			Input: uint32(i), SrcAS: 64500 + uint32(i), SrcTOS: uint8(i), Present: flow.SetOf(flow.Input, flow.SrcAS)}
 		must(t, w.Append(&r))
@@ -140,7 +141,8 @@ func TestRowsAsNfdump(t *testing.T) {
 		}{{"-a", connections}, {"-b", both}, {"-B", client}} {
 			compareRows(t, path, c.a, c.args)
 		}
-		for _, keys := range []string{"srcip", "dstport", "proto,srcport", "srcip4/24,dstip4/31,proto", "dstip4/16", "srcip,inif,srcas",
+		for _, keys := range []string{"srcip", "dstport", "proto,srcport", "srcip4/24,dstip4/31,proto", "dstip4/16",
+			"srcip,inif,srcas",
 			"srcas", "tos", "srcport,dstport,srcip,dstip,inif,srcas,dstvlan,next", "dstip6/120,srcip6/9"} {
 			a, err := ParseAggregation(keys)
 			must(t, err)

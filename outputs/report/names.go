@@ -16,7 +16,7 @@ type numbered struct {
 	id   uint32
 }
 
-// take takes in what is new in the list of a flow's file.
+// take keeps what is new in the list of a flow's file.
 func (n *names) take(f row) {
 	if n.numbers == nil || n.file != f.File {
 		*n = names{file: f.File, numbers: map[numbered]string{}, apps: map[string]string{}}

@@ -154,7 +154,7 @@ func cutBack(list []archive.Position) error {
 	return nil
 }
 
-// read takes in the file, and returns what is to be undone.
+// read reads the file, and returns what is to be undone.
 func (l *Log) read() ([]archive.Position, error) {
 	head := make([]byte, len(waitHead))
 	n, err := l.f.ReadAt(head, 0)
@@ -210,7 +210,7 @@ func (l *Log) read() ([]archive.Position, error) {
 	return undo, nil
 }
 
-// take takes in a committed transaction whose body begins at base.
+// take applies a committed transaction whose body begins at base.
 func (l *Log) take(body []byte, base int64) {
 	r := varints{rest: body}
 	gone := map[uint64]bool{}
@@ -528,7 +528,7 @@ func (l *Log) Close() error {
 	return l.f.Close()
 }
 
-// unlock gives the directory free.
+// unlock ends the lock of the directory.
 func (l *Log) unlock() {
 	if l.lock != nil {
 		_ = l.lock.Close()

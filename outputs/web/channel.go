@@ -442,7 +442,7 @@ func (a *Archive) behind(sources []*Source, filter string) ([]*Source, string, e
 	return real, within(filter) + " and (" + all + ")", nil
 }
 
-// within puts a filter in parentheses; a comment at its end must not take in the last one.
+// within puts a filter in parentheses; a comment at its end must not hide the last one.
 func within(filter string) string {
 	if strings.Contains(filter, "#") {
 		return "(" + filter + "\n)"

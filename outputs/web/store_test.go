@@ -99,7 +99,8 @@ func TestStoreLeavesOtherFiles(t *testing.T) {
 		err  error
 		logs int
 	}{
-		"a file of users":                {[]byte("alice:$2a$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW\n"), ErrNotStore, 0},
+		"a file of users": {[]byte("alice:$2a$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW\n"),
+			ErrNotStore, 0},
 		"a long text":                    {bytes.Repeat([]byte("not a data base "), 16384), ErrNotStore, 0},
 		"a flow file":                    {append([]byte{0x0c, 0xa5, 2, 0}, make([]byte, 300_000)...), ErrNotStore, 0},
 		"a data base of another program": {foreign, ErrNotStore, 0},

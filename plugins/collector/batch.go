@@ -69,8 +69,8 @@ func (d *Decoder) NewBatch(o BatchOptions) *Batch {
 // one goroutine decodes them. It may be called between Run and Add.
 func (b *Batch) Spread(all bool) { b.alone = !all }
 
-// Add takes in a datagram, whose payload must be valid until Run returns. Its error is
-// that of Decode, but for errors in data records, which are only counted and logged.
+// Add puts a datagram into the batch, whose payload must be valid until Run returns. Its
+// error is that of Decode, but for errors in data records, which are only counted and logged.
 func (b *Batch) Add(dg Datagram) error {
 	p := b.message()
 	p.resent, p.past, p.handler, p.base = dg.Resent, dg.Resent, b.lanes[0].handler, &p.record
@@ -110,7 +110,7 @@ func (d *Decoder) settle() {
 	}
 }
 
-// settle decodes the records that wait, and then takes in what came of them, in
+// settle decodes the records that wait, and then counts what came of them, in
 // order.
 func (b *Batch) settle() {
 	if len(b.works) > 0 {

@@ -117,7 +117,7 @@ func (r *batchReader) datagrams() []Datagram {
 	return r.list[:r.n]
 }
 
-// sender returns an address, IPv4 never in IPv6's clothes.
+// sender returns an address, IPv4 never as IPv4-mapped IPv6.
 func (r *batchReader) sender(sa *unix.RawSockaddrInet6) netip.AddrPort {
 	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&sa.Port))[:])
 	if sa.Family == unix.AF_INET {

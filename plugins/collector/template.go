@@ -31,7 +31,7 @@ type templateReader interface {
 	Scratch() []ipfix.FieldSpec
 }
 
-// define takes in the templates of one set.
+// define learns the templates of one set.
 func (d *Decoder) define(m *message, body []byte, options bool) {
 	var r templateReader
 	if m.dom.key.version == flow.V9 {
@@ -55,7 +55,7 @@ func (d *Decoder) define(m *message, body []byte, options bool) {
 	}
 }
 
-// defineOne takes in one template. Over UDP a withdrawal is ignored, as RFC 7011,
+// defineOne learns one template. Over UDP a withdrawal is ignored, as RFC 7011,
 // section 8.4, wants. An invalid template makes its id unknown: what comes
 // under it has a layout that is not the old one.
 func (d *Decoder) defineOne(m *message, id uint16, fields []ipfix.FieldSpec, options bool) {

@@ -17,7 +17,7 @@ type total struct {
 	lost     uint64
 }
 
-// take takes in a count of the exporter while ours is have, and returns how much
+// take compares a count of the exporter while ours is have, and returns how much
 // the exporter has sent since the first one, and how much of that is missing.
 func (t *total) take(count, have uint64) (sent, lost uint64) {
 	if !t.known || count < t.last {

@@ -43,7 +43,7 @@ func (c *cache) uint(v uint64) any {
 	return e.value
 }
 
-// addr returns the text of a in an interface. An IPv4 address in IPv6's clothes
+// addr returns the text of a in an interface. An IPv4-mapped address
 // is written as IPv4.
 func (c *cache) addr(a netip.Addr) any {
 	b := a.As16()

@@ -45,7 +45,7 @@ func boxed(v any) value {
 // number returns a number as a value.
 func number(v uint64) value { return value{form: formUint, bits: v} }
 
-// address returns an address as a value. One of IPv4 in IPv6's clothes is one of IPv4.
+// address returns an address as a value. An IPv4-mapped one is one of IPv4.
 func address(a netip.Addr) value {
 	if !a.IsValid() {
 		return boxed(a.String())

@@ -18,7 +18,8 @@ func TestTagsAreRead(t *testing.T) {
 	if err := telegraf.Init(); err != nil {
 		t.Fatal(err)
 	}
-	texts := []string{"Gi0/1\x00old-text", `C:\`, `a\\`, "été", "a\xffb", "\x01", "a, b=c\\,d", "line\r\nline", "\u0085x"}
+	texts := []string{"Gi0/1\x00old-text", `C:\`, `a\\`, "été", "a\xffb", "\x01", "a, b=c\\,d", "line\r\nline",
+		"\u0085x"}
 	for c := range 256 {
 		b := string([]byte{byte(c)})
 		texts = append(texts, b+"x", "x"+b+"y", "x"+b)

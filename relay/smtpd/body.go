@@ -79,7 +79,7 @@ func (b *body) grow(s *Server) error {
 	}
 }
 
-// release gives the message's place free.
+// release frees the message's place.
 func (b *body) release() {
 	if b.places != nil {
 		<-b.places

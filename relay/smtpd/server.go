@@ -468,7 +468,7 @@ func (s *Server) admit(nc net.Conn, g *gate) *conn {
 	return c
 }
 
-// release gives a session's place free; it may be called twice. The caller holds mu.
+// release frees a session's place; it may be called twice. The caller holds mu.
 func (s *Server) release(c *conn) {
 	if _, placed := s.conns[c]; placed {
 		delete(s.conns, c)

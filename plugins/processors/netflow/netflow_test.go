@@ -205,7 +205,8 @@ func TestDroppedSoon(t *testing.T) {
 	n, acc := started(t, &NetFlow{Metrics: []string{}})
 	delivered := make(chan telegraf.DeliveryInfo, 10)
 	add := func() {
-		m, _ := metric.WithTracking(datagrams(t, decodingtest.V5(1))[0], func(info telegraf.DeliveryInfo) { delivered <- info })
+		m, _ := metric.WithTracking(datagrams(t, decodingtest.V5(1))[0],
+			func(info telegraf.DeliveryInfo) { delivered <- info })
 		n.dropping.Lock() // the plugin's own clock must wait
 		defer n.dropping.Unlock()
 		done := make(chan error)

@@ -2,6 +2,7 @@ package query
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
@@ -262,17 +263,30 @@ func (g *groups) merge(o *groups) {
 // each calls fn for the rows: the first n that post matches, all when n is 0, in an order,
 // or without one in that in which their first flows were read.
 func (g *groups) each(s *Sort, n int, post *nffilter.Filter, fn func(*Flow) error) error {
-	entries := make([]entry, 0, g.table.Len())
-	for ref := range g.table.Rows() {
-		r := g.table.Row(ref)
-		e := entry{place: r.Own[ownPlace], ref: uint64(ref)}
-		if s != nil {
-			e.value = g.value(&r, s.By)
-		}
-		entries = append(entries, e)
+	var entries []entry
+	if n > 0 && post == nil { // no memory for the others
+		entries = firstOf(g.entries(s), n, func(a, b entry) int { return s.compare(&a, &b) })
+	} else {
+		entries = slices.AppendSeq(make([]entry, 0, g.table.Len()), g.entries(s))
 	}
 	get := func(ref uint64, f *Flow) { g.flow(aggregate.Ref(ref), f) }
 	return handOut(ordered(entries, s, n, post != nil), get, n, post, fn)
+}
+
+// entries returns what sorts the rows, of which each has one.
+func (g *groups) entries(s *Sort) iter.Seq[entry] {
+	return func(yield func(entry) bool) {
+		for ref := range g.table.Rows() {
+			r := g.table.Row(ref)
+			e := entry{place: r.Own[ownPlace], ref: uint64(ref)}
+			if s != nil {
+				e.value = g.value(&r, s.By)
+			}
+			if !yield(e) {
+				return
+			}
+		}
+	}
 }
 
 // value returns what a row is sorted by.

@@ -38,9 +38,9 @@ func (t *Table) Displace(key []uint64, weight func(Cell) uint64) (c Cell, least 
 		return c, 0, false
 	}
 	if p.heap == nil {
-		p.heap = make([]standing, p.size)
-		for i := range p.heap {
-			p.heap[i] = standing{weight(t.cell(p, uint32(i))), uint32(i)}
+		p.heap = make([]standing, 0, p.size)
+		for n := range t.rowsOf(p) {
+			p.heap = append(p.heap, standing{weight(t.cell(p, n)), n})
 		}
 		for i := len(p.heap)/2 - 1; i >= 0; i-- {
 			p.sift(i)
@@ -66,7 +66,7 @@ func (t *Table) Displace(key []uint64, weight func(Cell) uint64) (c Cell, least 
 	clear(c)
 	copy(t.key(c), key)
 	c[cellFirst], c[cellMore] = ^uint64(0), more
-	t.insert(p, number, hash)
+	p.insert(placeOf(hash, number))
 	return c, least, true
 }
 
@@ -88,26 +88,16 @@ func (p *part) sift(i int) {
 	}
 }
 
-// insert puts a cell that is not in the index there.
-func (t *Table) insert(p *part, number uint32, hash uint64) {
-	mask := uint32(len(p.index) - 1)
-	slot := uint32(hash) & mask
-	for p.index[slot] != 0 {
-		slot = (slot + 1) & mask
-	}
-	p.index[slot] = number + 1
-}
-
 // remove takes a cell out of the index, and moves those behind it up that would not be
 // found else.
 func (t *Table) remove(p *part, number uint32) {
 	mask := uint32(len(p.index) - 1)
 	hole := uint32(t.hash(t.key(t.cell(p, number)))) & mask
-	for p.index[hole] != number+1 {
+	for cellAt(p.index[hole]) != number {
 		hole = (hole + 1) & mask
 	}
 	for slot := (hole + 1) & mask; p.index[slot] != 0; slot = (slot + 1) & mask {
-		home := uint32(t.hash(t.key(t.cell(p, p.index[slot]-1)))) & mask
+		home := hashAt(p.index[slot]) & mask
 		if (slot-home)&mask >= (slot-hole)&mask {
 			p.index[hole] = p.index[slot]
 			hole = slot

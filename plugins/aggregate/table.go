@@ -26,6 +26,17 @@ const (
 	cellKey
 )
 
+// place is what the index has of a row: the number of its cell, plus one, and above it the
+// lower half of its hash. A look at the index alone so finds the cell, with few errors, and
+// the index grows without a look at the cells.
+type place = uint64
+
+func placeOf(hash uint64, cell uint32) place { return place(hash<<32) | place(cell+1) }
+
+// cellAt returns the number of the cell, hashAt the lower half of the hash.
+func cellAt(e place) uint32 { return uint32(e) - 1 }
+func hashAt(e place) uint32 { return uint32(e >> 32) }
+
 // counters are those of the reverse direction, which most flows do not have.
 type counters struct{ packets, bytes uint64 }
 
@@ -50,15 +61,17 @@ type Table struct {
 	bound  int // cells at most
 	size   int // cells in use
 	parts  [numParts]part
+	pages  pages
 	joined func(into, from []uint64)
 }
 
-// part is a part of a Table. Its index holds the numbers of cells, plus one; its size is
-// a power of two and at least twice the number of cells. Cells never move.
+// part is a part of a Table. Its size is a power of two and at least twice the number of
+// rows. Cells never move.
 type part struct {
 	chunks  [][]uint64
-	size    int
-	index   []uint32
+	size    int     // rows
+	end     int     // the number of the next cell: more than size where some have no row
+	index   []place // 0 is free
 	reverse []counters
 	rest    Cell       // of the keys beyond the bound
 	heap    []standing // see Displace
@@ -90,8 +103,9 @@ type Options struct {
 	Joined func(into, from []uint64)
 }
 
-// RowBytes is about what a row costs, in bytes of memory.
-func (o Options) RowBytes() int { return 8*(cellKey+o.Words+o.Own) + 12 }
+// RowBytes is about what a row costs, in bytes of memory: its cell, and its places in the
+// index, of which a third are in use.
+func (o Options) RowBytes() int { return 8*(cellKey+o.Words+o.Own) + 24 }
 
 // New returns an empty Table. With a bound, which keys have rows is who comes first; all
 // others go into the rest.
@@ -103,7 +117,7 @@ func New(o Options) *Table {
 	}
 	for i := range t.parts {
 		p := &t.parts[i]
-		p.index = make([]uint32, 2*Batch)
+		p.index = newIndex(2 * Batch)
 		p.rest = make(Cell, t.stride)
 		p.rest[cellFirst] = ^uint64(0)
 	}
@@ -168,14 +182,81 @@ func (t *Table) Merge(o *Table) {
 // mergePart adds the sums of a part of o, with cells up to a limit.
 func (t *Table) mergePart(p *part, o *Table, number, limit int) {
 	from := &o.parts[number]
-	for i := range uint32(from.size) {
-		c := o.cell(from, i)
-		for 2*(p.size+1) > len(p.index) {
-			t.grow(p)
-		}
-		t.mergeCell(p, t.find(p, t.key(c), t.hash(t.key(c)), limit), from, c)
+	missing := t.mergeCommon(p, from)
+	for 2*(p.size+missing) > len(p.index) {
+		p.grow()
+	}
+	if missing >= adoptAtLeast && 2*missing >= from.size && p.size+missing <= limit {
+		t.adopt(p, from)
+	} else {
+		t.copyRows(p, o, from, limit)
 	}
 	t.mergeCell(p, p.rest, from, from.rest)
+}
+
+// adoptAtLeast is how many rows are worth to be taken over with their cells.
+const adoptAtLeast = 4 * chunkCells
+
+// mergeCommon adds the sums of the keys that both parts have, whose cells in from have no
+// row afterwards. It returns how many others there are. The indexes are in the same order,
+// so that the processor reads one after the other.
+func (t *Table) mergeCommon(p, from *part) (missing int) {
+	mask := uint32(len(p.index) - 1)
+	for _, e := range from.index {
+		if e == 0 {
+			continue
+		}
+		missing++
+		for slot := hashAt(e) & mask; p.index[slot] != 0; slot = (slot + 1) & mask {
+			if hashAt(p.index[slot]) != hashAt(e) {
+				continue
+			}
+			a := t.cell(from, cellAt(e))
+			if c := t.cell(p, cellAt(p.index[slot])); c.is(t.key(a)) {
+				t.mergeCell(p, c, from, a)
+				a[cellFirst] = ^uint64(0)
+				missing--
+				break
+			}
+		}
+	}
+	return missing
+}
+
+// adopt takes the rows of from over with their cells. The index has room.
+func (t *Table) adopt(p, from *part) {
+	base := len(p.chunks) * chunkCells
+	for n := p.end; n < base; n++ {
+		t.cell(p, uint32(n))[cellFirst] = ^uint64(0)
+	}
+	p.chunks = append(p.chunks, from.chunks...)
+	p.end = base + from.end
+	reverse := uint64(len(p.reverse)) << 32
+	p.reverse = append(p.reverse, from.reverse...)
+	for _, e := range from.index {
+		if e == 0 {
+			continue
+		}
+		c := t.cell(from, cellAt(e))
+		if c.IsNew() {
+			continue
+		}
+		if c[cellMore]>>32 > 0 {
+			c[cellMore] += reverse
+		}
+		p.insert(placeOf(uint64(hashAt(e)), uint32(base)+cellAt(e)))
+		p.size++
+	}
+}
+
+// copyRows makes rows for those of from, a part of o, as far as the limit allows. The index
+// has room.
+func (t *Table) copyRows(p *part, o *Table, from *part, limit int) {
+	for n := range uint32(from.end) {
+		if c := o.cell(from, n); !c.IsNew() {
+			t.mergeCell(p, t.find(p, t.key(c), t.hash(t.key(c)), limit), from, c)
+		}
+	}
 }
 
 // mergeCell adds the sums of a cell of another table's part.
@@ -232,18 +313,24 @@ func (p *part) addReverse(c Cell, packets, bytes uint64) {
 func (t *Table) Locate(keys []uint64, cells []Cell) {
 	t.reserve(len(cells))
 	var hashes [Batch]uint64
-	var first [Batch]uint32
+	var touched uint64
 	for i := range cells {
 		h := t.hash(keys[i*t.words : (i+1)*t.words])
 		p := &t.parts[h>>(64-partBits)]
 		hashes[i] = h
-		first[i] = p.index[uint32(h)&uint32(len(p.index)-1)]
+		touched ^= uint64(p.index[uint32(h)&uint32(len(p.index)-1)])
 	}
-	touched := t.parts[0].touched
 	for i := range cells {
+		h := hashes[i]
+		p := &t.parts[h>>(64-partBits)]
+		mask := uint32(len(p.index) - 1)
+		slot := uint32(h) & mask
+		for p.index[slot] != 0 && hashAt(p.index[slot]) != uint32(h) {
+			slot = (slot + 1) & mask
+		}
 		cells[i] = nil
-		if first[i] != 0 {
-			c := t.cell(&t.parts[hashes[i]>>(64-partBits)], first[i]-1)
+		if e := p.index[slot]; e != 0 {
+			c := t.cell(p, cellAt(e))
 			touched ^= c[cellKey]
 			cells[i] = c
 		}
@@ -264,7 +351,7 @@ func (t *Table) Locate(keys []uint64, cells []Cell) {
 func (t *Table) reserve(n int) {
 	for i := range t.parts {
 		for p := &t.parts[i]; 2*(p.size+n) > len(p.index); {
-			t.grow(p)
+			p.grow()
 		}
 	}
 }
@@ -286,35 +373,46 @@ func (t *Table) find(p *part, key []uint64, hash uint64, limit int) Cell {
 	mask := uint32(len(p.index) - 1)
 	slot := uint32(hash) & mask
 	for ; p.index[slot] != 0; slot = (slot + 1) & mask {
-		if c := t.cell(p, p.index[slot]-1); c.is(key) {
-			return c
+		if e := p.index[slot]; hashAt(e) == uint32(hash) {
+			if c := t.cell(p, cellAt(e)); c.is(key) {
+				return c
+			}
 		}
 	}
 	if p.size >= limit {
 		return p.rest
 	}
-	if p.size == len(p.chunks)*chunkCells {
-		p.chunks = append(p.chunks, make([]uint64, chunkCells*t.stride))
+	if p.end == len(p.chunks)*chunkCells {
+		p.chunks = append(p.chunks, t.pages.chunk(chunkCells*t.stride))
 	}
-	c := t.cell(p, uint32(p.size))
+	c := t.cell(p, uint32(p.end))
 	copy(t.key(c), key)
 	c[cellFirst] = ^uint64(0)
+	p.index[slot] = placeOf(hash, uint32(p.end))
 	p.size++
-	p.index[slot] = uint32(p.size)
+	p.end++
 	return c
 }
 
 // grow doubles the index of a part.
-func (t *Table) grow(p *part) {
-	p.index = make([]uint32, 2*len(p.index))
-	mask := uint32(len(p.index) - 1)
-	for n := range uint32(p.size) {
-		i := uint32(t.hash(t.key(t.cell(p, n)))) & mask
-		for p.index[i] != 0 {
-			i = (i + 1) & mask
+func (p *part) grow() {
+	old := p.index
+	p.index = newIndex(2 * len(old))
+	for _, e := range old {
+		if e != 0 {
+			p.insert(e)
 		}
-		p.index[i] = n + 1
 	}
+}
+
+// insert puts what is not in the index there, which has room.
+func (p *part) insert(e place) {
+	mask := uint32(len(p.index) - 1)
+	slot := hashAt(e) & mask
+	for p.index[slot] != 0 {
+		slot = (slot + 1) & mask
+	}
+	p.index[slot] = e
 }
 
 // Ref names a row of a Table.
@@ -324,10 +422,22 @@ type Ref uint64
 func (t *Table) Rows() iter.Seq[Ref] {
 	return func(yield func(Ref) bool) {
 		for i := range t.parts {
-			for n := range t.parts[i].size {
+			for n := range t.rowsOf(&t.parts[i]) {
 				if !yield(Ref(i)<<32 | Ref(n)) {
 					return
 				}
+			}
+		}
+	}
+}
+
+// rowsOf returns the numbers of the cells of a part that have rows.
+func (t *Table) rowsOf(p *part) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		all := p.end == p.size
+		for n := range uint32(p.end) {
+			if (all || !t.cell(p, n).IsNew()) && !yield(n) {
+				return
 			}
 		}
 	}

@@ -1,0 +1,45 @@
+package aggregate
+
+import "sync"
+
+// pages is the memory of the cells of a Table: single chunks at first, later slabs of
+// several, on huge pages.
+type pages struct {
+	mu   sync.Mutex // parts grow at the same time when tables are merged
+	used int        // words of all chunks
+	slab []uint64   // what is left of it
+}
+
+// slabWords are the words of a slab, singleWords what all chunks have before the first.
+const (
+	slabWords   = 4 << 20 / 8
+	singleWords = 512 << 10 / 8
+)
+
+// chunk returns so many words.
+func (p *pages) chunk(words int) []uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.used += words; p.used <= singleWords || words > slabWords {
+		return make([]uint64, words)
+	}
+	if len(p.slab) < words {
+		p.slab = make([]uint64, slabWords)
+		wantHugePages(p.slab)
+	}
+	c := p.slab[:words:words]
+	p.slab = p.slab[words:]
+	return c
+}
+
+// largeIndex is from how many places on an index is on huge pages.
+const largeIndex = 256 << 10 / 8
+
+// newIndex returns an index of so many places.
+func newIndex(places int) []uint64 {
+	index := make([]uint64, places)
+	if places >= largeIndex {
+		wantHugePages(index)
+	}
+	return index
+}

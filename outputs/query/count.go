@@ -161,6 +161,9 @@ func (c *counter) twin(o *counter, n int) {
 		case k.groups != nil:
 			k.groups.begin(n)
 			k.groups.table = o.kinds[i].groups.table.Twin()
+			if k.groups.series != nil {
+				k.groups.series.reset()
+			}
 		default:
 			k.values.table = o.kinds[i].values.table.Twin()
 		}
@@ -234,6 +237,10 @@ func (k *kind) rest(sum *Rest) {
 		r, some = k.values.table.Rest()
 	case k.groups != nil:
 		r, some = k.groups.table.Rest()
+		if s := k.groups.series; s != nil && s.lost.Flows > 0 {
+			r.Flows, r.Packets, r.Bytes = r.Flows+s.lost.Flows, r.Packets+s.lost.Packets, r.Bytes+s.lost.Bytes
+			some = true
+		}
 	}
 	if some {
 		sum.Flows += r.Flows

@@ -33,14 +33,14 @@ type groups struct {
 	masks       [2]int // columns of the bits of networks
 
 	shelves
-	series *series // the groups are of slots too: the last word of a key; nil without
+	series *series // the sums are by slots too; nil without
 	keys   [aggregate.Batch * maxWords]uint64
 	turned [aggregate.Batch]bool
 	cells  [aggregate.Batch]aggregate.Cell
 }
 
-// maxWords bounds the words of a key: an address has two, a slot one.
-const maxWords = 2*maxKeys + 1
+// maxWords bounds the words of a key: an address has two.
+const maxWords = 2 * maxKeys
 
 // keyPlan says where a key is, in what is read and in a table.
 type keyPlan struct {
@@ -106,6 +106,11 @@ func (g *groups) makeTable(memory int) {
 	}
 	if g.aggregation.Whole {
 		more = flowSize
+	}
+	if g.series != nil {
+		g.series.list = o.Own
+		o.Own += ownList
+		o.Joined = g.series.join
 	}
 	o.Bound = boundOf(memory, o, more)
 	g.table = aggregate.New(o)
@@ -205,8 +210,8 @@ func turn(key []uint64) bool {
 
 // add counts the flows of a batch.
 func (g *groups) add(b *batch) {
-	if g.series != nil && g.series.alone(g.words) {
-		g.series.addAll(b)
+	if g.series != nil {
+		g.series.count(b)
 		return
 	}
 	n, w := b.n, g.words
@@ -214,9 +219,6 @@ func (g *groups) add(b *batch) {
 	for i := range n {
 		key := keys[i*w : (i+1)*w]
 		g.key(&b.flows[i], key)
-		if g.series != nil {
-			key[w-1] = g.series.of(b, &b.flows[i])
-		}
 		g.turned[i] = g.aggregation.Bidirectional && turn(key)
 	}
 	g.table.Locate(keys, cells)
@@ -256,6 +258,10 @@ func (g *groups) note(c aggregate.Cell, b *batch, i int) {
 
 // merge adds what another goroutine has counted.
 func (g *groups) merge(o *groups) {
+	if g.series != nil {
+		g.series.merge(o.series)
+		return
+	}
 	g.table.Merge(o.table)
 	g.all = append(g.all, o.all...)
 }

@@ -3,6 +3,7 @@ package query
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -38,8 +39,8 @@ type Line struct {
 	Slots                 []SlotSum // those with flows, in order
 }
 
-// SeriesResult is what comes out of a Series: the largest lines, and all others as one.
-// Total has everything, also what has no row (Totals.Rest).
+// SeriesResult is what comes out of a Series: the largest lines, and all others as one, with
+// what has no row (Totals.Rest). Total has everything.
 type SeriesResult struct {
 	Lines       []Line
 	Rest, Total Line
@@ -85,103 +86,188 @@ func (v *View) answer(c *counter, t Totals) *Viewed {
 	return out
 }
 
-// series are groups of which each is of one slot: the slot is the last word of their key.
+// series are groups whose sums are known by slots too. Their rows are by the keys alone, so
+// that what is looked up for a flow is small, and each has a list of its slots.
 type series struct {
 	groups *groups
 	step   uint64
 	slotOf func(path string) int64
 	path   string // whose slot is known
-	slot   uint64
+	slot   int64
+
+	sums  slotSums
+	list  int                // the first of the own words of a row that are its list's
+	total map[int64]*SlotSum // of all flows
+	last  *SlotSum           // of these, nil at first
+	lost  SlotSum            // of flows that are not in the rows, as there is no memory for their slots
 }
 
 // newSeries prepares for a series.
 func newSeries(s *Series, columns *[]nffile.Column, memory int) *series {
 	g := planGroups(&s.Aggregation, columns)
-	g.words++
-	g.makeTable(memory)
-	g.series = &series{groups: g, step: uint64(max(1, s.Step)), slotOf: s.Slot}
-	return g.series
+	g.words = max(1, g.words) // without keys there is one row for all
+	n := &series{groups: g, step: uint64(max(1, s.Step)), slotOf: s.Slot}
+	g.series = n
+	g.makeTable(memory / 2)
+	n.sums.bound, n.sums.look = memory/2/slotSumBytes, 1 // the slot stays until the next file
+	if s.Slot == nil {
+		n.sums.look = 4 // flows come nearly in the order of their times
+	}
+	n.reset()
+	return n
 }
 
-// of returns the slot of a flow, with its bits such that earlier ones are less.
-func (s *series) of(b *batch, f *nffile.Brief) uint64 {
+// reset lets go of all sums but those in the table.
+func (s *series) reset() {
+	s.sums = slotSums{bound: s.sums.bound, look: s.sums.look}
+	s.total, s.last, s.lost = map[int64]*SlotSum{}, nil, SlotSum{}
+}
+
+// of returns the slot of a flow.
+func (s *series) of(b *batch, f *nffile.Brief) int64 {
 	if s.slotOf == nil {
-		return f.Last / s.step
+		return int64(f.Last / s.step)
 	}
 	if path := b.block.Path(); s.path != path {
-		s.path, s.slot = path, uint64(s.slotOf(path))
+		s.path, s.slot = path, s.slotOf(path)
 	}
 	return s.slot
 }
 
-// alone says whether all flows of a batch are of one row: there are no keys, and the slot is
-// that of the file.
-func (s *series) alone(words int) bool { return words == 1 && s.slotOf != nil }
+// count counts the flows of a batch.
+func (s *series) count(b *batch) {
+	g, flows := s.groups, b.flows[:b.n]
+	if len(g.plan) == 0 && s.slotOf != nil && b.n > 0 { // all are of one row and slot
+		sum, last := flows[0], flows[0].Last
+		for i := range flows[1:] {
+			f := &flows[1+i]
+			sum.First, last = min(sum.First, f.First), max(last, f.Last)
+			sum.Flows += f.Flows
+			sum.Packets, sum.Bytes = sum.Packets+f.Packets, sum.Bytes+f.Bytes
+			sum.RevPackets, sum.RevBytes = sum.RevPackets+f.RevPackets, sum.RevBytes+f.RevBytes
+		}
+		sum.Last = last
+		flows = []nffile.Brief{sum}
+	}
+	n, w := len(flows), g.words
+	keys, cells := g.keys[:n*w], g.cells[:n]
+	for i := range flows {
+		g.key(&flows[i], keys[i*w:(i+1)*w])
+	}
+	g.table.Locate(keys, cells)
+	for i, c := range cells {
+		f := &flows[i]
+		s.countIn(c, f, SlotSum{s.of(b, f), f.Flows, f.Packets + f.RevPackets, f.Bytes + f.RevBytes}, b, i)
+	}
+}
 
-// addAll counts the flows of a batch that are of one row.
-func (s *series) addAll(b *batch) {
-	if b.n == 0 {
+// countIn counts flow i of a batch in a row.
+func (s *series) countIn(c aggregate.Cell, f *nffile.Brief, sum SlotSum, b *batch, i int) {
+	if s.last == nil || s.last.Slot != sum.Slot {
+		s.last = s.totalOf(sum.Slot)
+	}
+	s.last.plus(sum)
+	t := s.groups.table
+	if !t.IsRest(c) && !s.sums.count(t.Own(c)[s.list:], sum) {
+		s.lost.plus(sum)
 		return
 	}
-	g := s.groups
-	flows := b.flows[:b.n]
-	first, last := flows[0].First, flows[0].Last
-	var sum SlotSum
-	for i := range flows {
-		f := &flows[i]
-		first, last = min(first, f.First), max(last, f.Last)
-		sum.Flows += f.Flows
-		sum.Packets += f.Packets + f.RevPackets
-		sum.Bytes += f.Bytes + f.RevBytes
-	}
-	g.keys[0] = s.of(b, &flows[0])
-	g.table.Locate(g.keys[:1], g.cells[:1])
-	c := g.cells[0]
 	if c.IsNew() {
-		g.note(c, b, 0)
+		s.groups.note(c, b, i)
 	}
-	c.Add(first, last, sum.Flows, sum.Packets, sum.Bytes)
+	c.Add(f.First, f.Last, sum.Flows, sum.Packets, sum.Bytes)
 }
 
-// keyed are the rows of a series by their keys alone: how much they have of what the
-// largest are found by.
-type keyed struct {
-	table *aggregate.Table
-	words int
-	keys  []uint64
-	cells [aggregate.Batch]aggregate.Cell
-	refs  []aggregate.Ref
+// totalOf returns the sum of all flows of a slot.
+func (s *series) totalOf(slot int64) *SlotSum {
+	sum := s.total[slot]
+	if sum == nil {
+		sum = &SlotSum{Slot: slot}
+		s.total[slot] = sum
+	}
+	return sum
 }
 
-// The words of a row that are the caller's in keyed: the largest slot, and which line it is.
-const (
-	ownPeak = iota
-	ownLine
-)
+// merge adds what another goroutine has counted.
+func (s *series) merge(o *series) {
+	from := o.groups.table
+	shift := s.sums.adopt(&o.sums)
+	for ref := range from.Rows() {
+		if list := from.Row(ref).Own[o.list:]; list[ownNewest] > 0 {
+			list[ownNewest] += shift
+			list[ownOldest] += shift
+		}
+	}
+	s.groups.table.Merge(from)
+	for slot, sum := range o.total {
+		s.totalOf(slot).plus(*sum)
+	}
+	s.lost.plus(o.lost)
+}
 
-// each calls fn for all rows of the series, with the cell of their key.
-func (k *keyed) each(g *groups, fn func(aggregate.Row, aggregate.Cell)) {
-	flush := func() {
-		cells := k.cells[:len(k.refs)]
-		k.table.Locate(k.keys, cells)
-		for i, c := range cells {
-			fn(g.table.Row(k.refs[i]), c)
-		}
-		k.keys, k.refs = k.keys[:0], k.refs[:0]
+// join makes one of what a row has of its own in two tables.
+func (s *series) join(into, from []uint64) {
+	joinFirst(into[:s.list], from[:s.list])
+	s.sums.join(into[s.list:], from[s.list:])
+}
+
+// result chooses the largest lines and puts all slots in order.
+func (s *series) result(ask *Series) SeriesResult {
+	out := SeriesResult{Keys: s.groups.table.Len(), Lines: s.largest(ask)}
+	rest, total := map[int64]SlotSum{}, map[int64]SlotSum{}
+	for slot, sum := range s.total {
+		total[slot], rest[slot] = *sum, *sum
 	}
-	for ref := range g.table.Rows() {
-		key := g.table.Row(ref).Key
-		k.keys, k.refs = append(k.keys, key[:len(key)-1]...), append(k.refs, ref)
-		if k.words == 0 { // without keys there is one row for all
-			k.keys = append(k.keys, 0)
-		}
-		if len(k.refs) == aggregate.Batch {
-			flush()
+	for i := range out.Lines {
+		for _, sum := range out.Lines[i].Slots {
+			r := rest[sum.Slot]
+			rest[sum.Slot] = SlotSum{sum.Slot, r.Flows - sum.Flows, r.Packets - sum.Packets, r.Bytes - sum.Bytes}
 		}
 	}
-	if len(k.refs) > 0 {
-		flush()
+	maps.DeleteFunc(rest, func(slot int64, sum SlotSum) bool { return sum == SlotSum{Slot: slot} })
+	out.Rest, out.Total = lineOf(rest), lineOf(total)
+	return out
+}
+
+// largest returns the lines that are asked for.
+func (s *series) largest(ask *Series) []Line {
+	type ranked struct {
+		value uint64
+		ref   aggregate.Ref
 	}
+	t := s.groups.table
+	var slots []SlotSum
+	rows := func(yield func(ranked) bool) {
+		for ref := range t.Rows() {
+			r := t.Row(ref)
+			v := valueOf(ask.By, r.Flows, r.Packets, r.Bytes)
+			if ask.Peak {
+				v, slots = 0, s.sums.inOrder(r.Own[s.list:], slots[:0])
+				for _, sum := range slots {
+					v = max(v, valueOf(ask.By, sum.Flows, sum.Packets, sum.Bytes))
+				}
+			}
+			if !yield(ranked{v, ref}) {
+				return
+			}
+		}
+	}
+	n := ask.Lines
+	if n <= 0 || n > t.Len() {
+		n = t.Len()
+	}
+	best := firstOf(rows, max(1, n), func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(b.value, a.value), t.Compare(a.ref, b.ref))
+	})
+	lines := make([]Line, len(best))
+	for i, b := range best {
+		r := t.Row(b.ref)
+		f := Flow{Record: new(flow.Record), Extra: new(nffile.Extra)}
+		s.groups.setKeys(r.Key, &f)
+		lines[i] = Line{Flow: f, Flows: r.Flows, Packets: r.Packets, Bytes: r.Bytes,
+			Slots: s.sums.inOrder(r.Own[s.list:], nil)}
+	}
+	return lines
 }
 
 // valueOf returns what lines are compared by.
@@ -195,85 +281,12 @@ func valueOf(by Order, flows, packets, bytes uint64) uint64 {
 	return bytes
 }
 
-// result chooses the largest lines and puts all slots in order.
-func (s *series) result(ask *Series) SeriesResult {
-	g := s.groups
-	k := &keyed{words: g.words - 1}
-	k.table = aggregate.New(aggregate.Options{Words: max(1, k.words), Own: ownLine + 1})
-	k.each(g, func(r aggregate.Row, c aggregate.Cell) {
-		packets, bytes := r.Packets+r.RevPackets, r.Bytes+r.RevBytes
-		c.Add(r.First, r.Last, r.Flows, packets, bytes)
-		own := k.table.Own(c)
-		own[ownPeak] = max(own[ownPeak], valueOf(ask.By, r.Flows, packets, bytes))
-	})
-	out := SeriesResult{Keys: k.table.Len()}
-	out.Lines = k.largest(g, ask)
-	for i := range out.Lines {
-		out.Lines[i].Slots = nil
-	}
-	rest, total := map[int64]SlotSum{}, map[int64]SlotSum{}
-	k.each(g, func(r aggregate.Row, c aggregate.Cell) {
-		sum := SlotSum{int64(r.Key[len(r.Key)-1]), r.Flows, r.Packets + r.RevPackets, r.Bytes + r.RevBytes}
-		addSlot(total, sum)
-		if n := k.table.Own(c)[ownLine]; n > 0 {
-			line := &out.Lines[n-1]
-			line.Slots = append(line.Slots, sum)
-		} else {
-			addSlot(rest, sum)
-		}
-	})
-	for i := range out.Lines {
-		slices.SortFunc(out.Lines[i].Slots, bySlot)
-	}
-	out.Rest, out.Total = lineOf(rest), lineOf(total)
-	if r, some := g.table.Rest(); some { // no slot is known
-		out.Total.Flows += r.Flows
-		out.Total.Packets += r.Packets + r.RevPackets
-		out.Total.Bytes += r.Bytes + r.RevBytes
-	}
-	return out
-}
-
-// largest returns the lines that are asked for, and notes in their rows which they are.
-func (k *keyed) largest(g *groups, ask *Series) []Line {
-	type ranked struct {
-		value uint64
-		ref   aggregate.Ref
-	}
-	rows := func(yield func(ranked) bool) {
-		for ref := range k.table.Rows() {
-			r := k.table.Row(ref)
-			v := valueOf(ask.By, r.Flows, r.Packets, r.Bytes)
-			if ask.Peak {
-				v = r.Own[ownPeak]
-			}
-			if !yield(ranked{v, ref}) {
-				return
-			}
-		}
-	}
-	n := ask.Lines
-	if n <= 0 || n > k.table.Len() {
-		n = k.table.Len()
-	}
-	best := firstOf(rows, max(1, n), func(a, b ranked) int {
-		return cmp.Or(cmp.Compare(b.value, a.value), k.table.Compare(a.ref, b.ref))
-	})
-	lines := make([]Line, len(best))
-	for i, b := range best {
-		r := k.table.Row(b.ref)
-		r.Own[ownLine] = uint64(i) + 1
-		f := Flow{Record: new(flow.Record), Extra: new(nffile.Extra)}
-		g.setKeys(r.Key, &f)
-		lines[i] = Line{Flow: f, Flows: r.Flows, Packets: r.Packets, Bytes: r.Bytes}
-	}
-	return lines
-}
-
 // addSlot adds a sum to that of its slot.
 func addSlot(slots map[int64]SlotSum, s SlotSum) {
 	sum := slots[s.Slot]
-	slots[s.Slot] = SlotSum{s.Slot, sum.Flows + s.Flows, sum.Packets + s.Packets, sum.Bytes + s.Bytes}
+	sum.Slot = s.Slot
+	sum.plus(s)
+	slots[s.Slot] = sum
 }
 
 // lineOf returns the line of some slots.

@@ -124,4 +124,12 @@ func TestSeriesByPeakAndBounded(t *testing.T) {
 		t.Errorf("rest %v, total %d bytes of %d", bounded.Totals.Rest, bounded.Series[0].Total.Bytes,
 			all.Series[0].Total.Bytes)
 	}
+	lines := bounded.Series[0].Rest.Bytes
+	for _, line := range bounded.Series[0].Lines {
+		lines += line.Bytes
+	}
+	if !slices.Equal(bounded.Series[0].Total.Slots, all.Series[0].Total.Slots) || lines != all.Series[0].Total.Bytes {
+		t.Errorf("%d bytes in all lines and the rest, want %d; the slots are %v, want %v", lines,
+			all.Series[0].Total.Bytes, bounded.Series[0].Total.Slots, all.Series[0].Total.Slots)
+	}
 }

@@ -104,7 +104,7 @@ for store in "without a store" "with a store"; do
 	[ "$store" = "with a store" ] || stop
 done
 "$work/paint" "$url/#/overview"
-for path in / /assets/app.js /assets/vendor.js /api/v1/status /api/v1/sources; do
+for path in / /assets/app.js /assets/vendor.js /assets/echarts.js /api/v1/status /api/v1/sources; do
 	took -H 'Accept-Encoding: gzip' "$url$path" >/dev/null
 	printf '%-22s %s s\n' "$path" "$(took -H 'Accept-Encoding: gzip' "$url$path")"
 done

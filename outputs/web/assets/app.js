@@ -108,7 +108,7 @@ function App() {
 		signs: () => Object.fromEntries((profile?.channels || []).map(c => [(list.find(s => s.profile === profileName && s.name.split("/").pop() === c.name) || {}).name, c.sign])),
 	};
 	if (error && !status) return html`<main class="login"><${Problem} error=${"The server cannot be reached: " + error.message} /><button type="button" onClick=${ask}>try again</button></main>`;
-	if (!status) return html`<p class="loading">flowgraf</p>`;
+	if (!status) return html`<header><a class="brand" href=${format("overview", {})}><img src="assets/icon.svg" alt="" width="22" height="22" />flowgraf</a></header><main class="first"><p class="loading">…</p></main>`;
 	if (!known) return status.login ? html`<${Login} onDone=${ask} />` : html`<main class="login"><${Problem} error="Your proxy has not said who you are." /></main>`;
 	const [, Page] = pages[state.page];
 	const keep = p => format(p, { range: state.range, end: state.end, profile: state.profile, source: state.source, unit: state.unit, tz: state.tz, ...(p === state.page ? state : {}) });
@@ -129,4 +129,6 @@ function App() {
 		<footer class="dim">${status.archive} · ${full(onDisk.reduce((n, s) => n + s.files, 0))} files, ${size(onDisk.reduce((n, s) => n + s.bytes, 0))} · times in ${zoneLabel(tz, status)} · flowgraf ${status.version} · <a href="api/v1/openapi.json">API</a></footer>`;
 }
 
-render(html`<${App} />`, document.getElementById("app"));
+const root = document.getElementById("app");
+root.replaceChildren(); // the head that stood there until now
+render(html`<${App} />`, root);

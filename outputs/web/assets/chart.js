@@ -1,7 +1,13 @@
 // Graphs over time.
-import { h, htm, echarts, useEffect, useLayoutEffect, useRef } from "./vendor.js";
+import { h, htm, useEffect, useLayoutEffect, useRef, useState } from "./vendor.js";
 import { short, stamp, exact, tick, restColour } from "./format.js";
 const html = htm.bind(h);
+
+// painted is kept when the browser has painted what is there without graphs.
+const painted = new Promise(done => { requestAnimationFrame(() => setTimeout(done)); setTimeout(done, 500); }); // a hidden page is never painted
+let library; // ECharts, when somebody has asked for it
+export const loadCharts = () => library ||= painted.then(() => import("./echarts.js")).then(m => m.echarts,
+	error => { library = undefined; throw error; });
 
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -138,8 +144,22 @@ function sankeyOptions({ lines, unit }) {
 	};
 }
 
-// Chart draws a graph. onSelect is called with a span when one is clicked or drawn on it.
+// Chart draws a graph, as soon as what draws it has been loaded. onSelect is called with a span
+// when one is clicked or drawn on it.
 export function Chart(props) {
+	const [echarts, set] = useState();
+	const [error, setError] = useState();
+	useEffect(() => {
+		let gone = false;
+		loadCharts().then(e => { if (!gone) set(() => e); }, e => { if (!gone) setError(e); });
+		return () => { gone = true; };
+	}, []);
+	if (error) return html`<p class="problem" role="alert">Graphs cannot be drawn: ${error.message}</p>`;
+	return echarts ? html`<${Drawn} ...${props} echarts=${echarts} />` : html`<div class=${"chart wait " + (props.small ? "small" : "")}></div>`;
+}
+
+function Drawn(props) {
+	const { echarts } = props;
 	const at = useRef(), chart = useRef(), now = useRef(props), drag = useRef();
 	now.current = props;
 	useLayoutEffect(() => {

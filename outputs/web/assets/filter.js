@@ -1,11 +1,13 @@
 // The box for filters: nfdump's language, checked and completed while one types.
-import { h, htm, useEffect, useRef, EditorView, EditorState, keymap, placeholder, autocompletion, completionKeymap,
-	closeBrackets, defaultKeymap, history, historyKeymap, linter, StreamLanguage, syntaxHighlighting, HighlightStyle,
-	bracketMatching, tags, drawSelection, Prec, startCompletion } from "./vendor.js";
+import { h, htm, useEffect, useRef, useState } from "./vendor.js";
 import { get } from "./api.js";
 const html = htm.bind(h);
 
-const language = StreamLanguage.define({
+let editor; // CodeMirror and what is made of it, when somebody has asked for it
+const loadEditor = () => editor ||= import("./codemirror.js").then(m => ({ ...m, language: m.StreamLanguage.define(tokens), style: styleOf(m) }),
+	error => { editor = undefined; throw error; });
+
+const tokens = {
 	token(stream) {
 		if (stream.eatSpace()) return null;
 		if (stream.match(/^#.*/)) return "comment";
@@ -17,8 +19,8 @@ const language = StreamLanguage.define({
 		stream.next();
 		return null;
 	},
-});
-const style = HighlightStyle.define([
+};
+const styleOf = ({ HighlightStyle, tags }) => HighlightStyle.define([
 	{ tag: tags.comment, class: "cm-c" }, { tag: tags.string, class: "cm-s" }, { tag: tags.operator, class: "cm-o" },
 	{ tag: tags.modifier, class: "cm-m" }, { tag: tags.number, class: "cm-n" }, { tag: tags.keyword, class: "cm-k" },
 ]);
@@ -42,11 +44,23 @@ async function complete(context) {
 		options: words.map(w => ({ label: w.text, detail: w.what, type: w.what === "field" ? "property" : "keyword" })) };
 }
 
-// Filter is the box. onCheck is told whether the text is a filter, onRun is called by Ctrl-Enter.
+// Filter is the box: a plain one until the editor has been loaded, which goes on with its text.
+// onCheck is told whether the text is a filter, onRun is called by Ctrl-Enter.
 export function Filter({ value, onChange, onCheck, onRun, label = "filter" }) {
 	const at = useRef(), view = useRef(), calls = useRef({});
+	const plain = useRef(), now = useRef(value);
+	const [ready, setReady] = useState();
 	calls.current = { onChange, onCheck, onRun };
+	now.current = value;
 	useEffect(() => {
+		let gone = false;
+		loadEditor().then(m => { if (!gone) setReady(m); }, () => {}); // the plain box stays
+		return () => { gone = true; };
+	}, []);
+	useEffect(() => {
+		if (!ready) return undefined;
+		const { EditorView, EditorState, keymap, placeholder, autocompletion, completionKeymap, closeBrackets, defaultKeymap,
+			history, historyKeymap, linter, syntaxHighlighting, bracketMatching, drawSelection, Prec, startCompletion, language, style } = ready;
 		const nonce = document.querySelector("meta[name=nonce]").content;
 		const check = async v => {
 			const text = v.state.doc.toString();
@@ -56,9 +70,11 @@ export function Filter({ value, onChange, onCheck, onRun, label = "filter" }) {
 				return v.state.doc.toString() === text ? marks(v.state.doc, result) : [];
 			} catch { return []; }
 		};
+		const box = plain.current, caret = box && box === document.activeElement ? { selectionStart: box.selectionStart } : undefined;
+		box.hidden = true;
 		view.current = new EditorView({
 			parent: at.current,
-			state: EditorState.create({ doc: value, extensions: [
+			state: EditorState.create({ doc: now.current, selection: caret && { anchor: Math.min(caret.selectionStart, now.current.length) }, extensions: [
 				EditorView.cspNonce.of(nonce),
 				Prec.highest(keymap.of([{ key: "Mod-Enter", run: () => { calls.current.onRun?.(); return true; } },
 					{ key: "Ctrl-Space", run: startCompletion }])),
@@ -70,13 +86,15 @@ export function Filter({ value, onChange, onCheck, onRun, label = "filter" }) {
 				EditorView.updateListener.of(u => { if (u.docChanged) calls.current.onChange(u.state.doc.toString()); }),
 			] }),
 		});
+		if (caret) view.current.focus();
 		return () => view.current.destroy();
-	}, []);
+	}, [ready]);
 	useEffect(() => { // another filter: from the list of saved ones, or by the back button
 		const v = view.current;
 		if (v && v.state.doc.toString() !== value) {
 			v.dispatch({ changes: { from: 0, to: v.state.doc.length, insert: value } });
 		}
 	}, [value]);
-	return html`<div class="filter" ref=${at}></div>`;
+	return html`<div class="filter" ref=${at}><textarea ref=${plain} aria-label=${label} spellcheck="false" rows="4" value=${value} onInput=${e => onChange(e.target.value)}
+		onKeyDown=${e => { if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) { e.preventDefault(); onRun?.(); } }}></textarea></div>`;
 }

@@ -58,7 +58,7 @@ Without --config it looks where Telegraf does: $TELEGRAF_CONFIG_PATH,
   flowgraf agent --config telegraf.conf --test --test-wait 30   # metrics to stdout, no outputs
   flowgraf agent --config telegraf.conf --once --test-wait 30   # collect once, write, end`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.runUntilStopped(cmd.Context()) },
 	}
 	o.addFlags(cmd)
 	return cmd
@@ -108,8 +108,8 @@ func (o *agentOptions) apply() {
 	config.NonStrictEnvVarHandling = o.looseEnv
 }
 
-// run loads the configuration and runs the agent, again after every reload.
-func (o *agentOptions) run(ctx context.Context) error {
+// runUntilStopped loads the configuration and runs the agent, again after every reload.
+func (o *agentOptions) runUntilStopped(ctx context.Context) error {
 	o.apply()
 	c, err := o.load()
 	if err != nil {

@@ -43,7 +43,7 @@ index; its compression stays. Files that are being written are left alone.`,
   flowgraf anonymise -K 0x$(xxd -l 32 -p -c 64 /dev/urandom) -r nfcapd.202611221200 -w x.nf
   flowgraf anonymise --key-file secret --keep as,mac -r /srv/copy-of-flows`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.anonymise(cmd) },
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.key, "key", "K", "", "the `key`: 32 characters, or 0x and 64 hexadecimal digits")
@@ -63,7 +63,7 @@ type anonymiseOptions struct {
 	quiet                                     bool
 }
 
-func (o *anonymiseOptions) run(cmd *cobra.Command) error {
+func (o *anonymiseOptions) anonymise(cmd *cobra.Command) error {
 	if o.to == "" && cmd.Flags().Changed("compression") {
 		return usageError{errors.New("-z is for the new file of -w: files that are replaced keep their compression")}
 	}

@@ -52,8 +52,8 @@ func (s *snapshot) list(files, directories []string) ([]string, error) {
 	return s.files, err
 }
 
-// read gives a file's text.
-func (s *snapshot) read(file string) ([]byte, error) {
+// readOnce gives a file's text.
+func (s *snapshot) readOnce(file string) ([]byte, error) {
 	if data, known := s.data[file]; known {
 		return data, nil
 	}
@@ -85,7 +85,7 @@ func (s *snapshot) load(c *config.Config, files []string, quiet bool) (*config.C
 	config.ResetSecrets() // a reference of a configuration that was refused would be looked up for good
 	c.Agent.Quiet = quiet
 	for _, file := range files {
-		data, err := s.read(file)
+		data, err := s.readOnce(file)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%s: no such configuration file", file)
 		}

@@ -50,7 +50,7 @@ It ends on Ctrl-C or after --duration, and leaves its files for you to look at.`
   flowgraf demo --duration 30s`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.Context(), cmd.OutOrStdout())
+			return o.runDemo(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()
@@ -76,7 +76,7 @@ type demo struct {
 	page       *demoPage
 }
 
-func (o *demoOptions) run(ctx context.Context, out io.Writer) error {
+func (o *demoOptions) runDemo(ctx context.Context, out io.Writer) error {
 	if o.rate < 10 || o.rate > 200000 {
 		return usageError{fmt.Errorf("--rate is %d: expected 10 to 200000 flows per second", o.rate)}
 	}
@@ -262,7 +262,7 @@ func (d *demo) generate(ctx context.Context, rate int) error {
 			g.surge = &d.surge
 		}
 		d.generators = append(d.generators, g)
-		go g.run(ctx, float64(rate*e.share)/100, 0)
+		go g.sendFlows(ctx, float64(rate*e.share)/100, 0)
 	}
 	go d.surges(ctx)
 	return nil

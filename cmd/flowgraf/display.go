@@ -32,8 +32,8 @@ type metricsTail struct {
 	lost   map[string]uint64 // by series of netflow_exporter: the newest figure
 }
 
-// read counts what has been written since the last call.
-func (t *metricsTail) read() error {
+// readMetrics counts what has been written since the last call.
+func (t *metricsTail) readMetrics() error {
 	f, err := os.Open(t.file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -132,10 +132,10 @@ func (d *demo) watch(ctx context.Context, out io.Writer) error {
 			return fmt.Errorf("the agent ended by itself (%v); its log is %s", err, filepath.Join(d.dir, "agent.log"))
 		case <-tick.C:
 		}
-		if err := d.metrics.read(); err != nil {
+		if err := d.metrics.readMetrics(); err != nil {
 			return err
 		}
-		screen.show(d.status(rate.add(time.Now(), d.metrics.flows)))
+		screen.show(d.status(rate.addCount(time.Now(), d.metrics.flows)))
 	}
 }
 
@@ -149,7 +149,7 @@ type rateOver struct {
 	counts []uint64
 }
 
-func (r *rateOver) add(now time.Time, count uint64) (perSecond float64) {
+func (r *rateOver) addCount(now time.Time, count uint64) (perSecond float64) {
 	r.times, r.counts = append(r.times, now), append(r.counts, count)
 	for len(r.times) > 2 && now.Sub(r.times[1]) >= r.window {
 		r.times, r.counts = r.times[1:], r.counts[1:]
@@ -219,7 +219,7 @@ func (d *demo) printEnd(out io.Writer) {
 		sums.Flows += s.Flows
 		sums.Bytes += s.Bytes
 	}
-	if err := d.metrics.read(); err != nil {
+	if err := d.metrics.readMetrics(); err != nil {
 		fmt.Fprintln(out, "reading the metrics:", err)
 	}
 	files, _, _ := archiveStatus(filepath.Join(d.dir, "archive"))

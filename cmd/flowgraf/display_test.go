@@ -14,7 +14,7 @@ import (
 func TestMetricsTailCountsWholeLinesOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "metrics")
 	tail := &metricsTail{file: file}
-	if err := tail.read(); err != nil {
+	if err := tail.readMetrics(); err != nil {
 		t.Fatal("a file that is not there yet: ", err)
 	}
 	text := "netflow,source=a in_bytes=1u 1\n" +
@@ -33,12 +33,12 @@ func TestMetricsTailCountsWholeLinesOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i%7 == 0 {
-			if err := tail.read(); err != nil {
+			if err := tail.readMetrics(); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if err := tail.read(); err != nil {
+	if err := tail.readMetrics(); err != nil {
 		t.Fatal(err)
 	}
 	if tail.flows != 2 || len(tail.series) != 3 || tail.loss() != 6 {
@@ -52,7 +52,7 @@ func TestRateDoesNotJump(t *testing.T) {
 	now := time.Unix(0, 0)
 	for second := range 60 {
 		count := uint64(second) / 2 * 2000 // 2,000 every other second
-		rate := r.add(now.Add(time.Duration(second)*time.Second), count)
+		rate := r.addCount(now.Add(time.Duration(second)*time.Second), count)
 		if second > 10 && (rate < 900 || rate > 1100) {
 			t.Errorf("second %d: %.0f/s, want about 1000", second, rate)
 		}

@@ -63,7 +63,7 @@ func newDumpCommand() *cobra.Command {
 				return verify(cmd, append([]string{o.verify}, args...), false)
 			}
 			n, output := cmd.Flags().Changed("top"), cmd.Flags().Changed("output")
-			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args, n, output)
+			return o.dump(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args, n, output)
 		},
 	}
 	o.addFlags(cmd.Flags())
@@ -123,8 +123,8 @@ func wrap(text string, width int) string {
 	return b.String()
 }
 
-// run does what the flags say; n and output say whether -n and -o are among them.
-func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []string, n, output bool) error {
+// dump does what the flags say; n and output say whether -n and -o are among them.
+func (o *dumpOptions) dump(ctx context.Context, out, warnings io.Writer, args []string, n, output bool) error {
 	collectLate(dumpGCPercent)
 	switch {
 	case o.output == "help":
@@ -152,7 +152,7 @@ func (o *dumpOptions) run(ctx context.Context, out, warnings io.Writer, args []s
 	if err != nil {
 		return err
 	}
-	if done, err := o.habits.run(ctx, out, o, found.Files); done {
+	if done, err := o.habits.runAction(ctx, out, o, found.Files); done {
 		return errors.Join(append(found.Unreadable, err)...)
 	}
 	in := query.Input{Files: found.Files, Filter: filter}

@@ -155,8 +155,10 @@ func compressionIn(words []string) int {
 	return -1
 }
 
-// run does what takes the place of a list, and says whether there was something.
-func (h *dumpHabits) run(ctx context.Context, out io.Writer, o *dumpOptions, files []string) (done bool, err error) {
+// runAction does what takes the place of a list, and says whether there was something.
+func (h *dumpHabits) runAction(
+	ctx context.Context, out io.Writer, o *dumpOptions, files []string,
+) (done bool, err error) {
 	switch {
 	case h.gnuplot:
 		return true, plot(out, files)

@@ -40,7 +40,7 @@ Limits that are not given are those that the directory has, which -u sets: in th
   flowgraf expire -l /var/cache/nfdump
   flowgraf expire -u /var/cache/nfdump -s 50G -w 90 && flowgraf expire -e /var/cache/nfdump`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.OutOrStdout(), time.Now()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.expireFlows(cmd.OutOrStdout(), time.Now()) },
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.expire, "expire", "e", "", "remove files of this `directory`")
@@ -66,7 +66,7 @@ type expireOptions struct {
 	runtime                      uint64
 }
 
-func (o *expireOptions) run(out io.Writer, now time.Time) error {
+func (o *expireOptions) expireFlows(out io.Writer, now time.Time) error {
 	dir := o.expire + o.list + o.rescan + o.update
 	if info, err := os.Stat(dir); err != nil {
 		return err

@@ -37,7 +37,7 @@ func TestExpire(t *testing.T) {
 	var out bytes.Buffer
 	run := func(o expireOptions) error {
 		out.Reset()
-		return o.run(&out, now)
+		return o.expireFlows(&out, now)
 	}
 	if err := run(expireOptions{expire: dir}); err == nil || !strings.Contains(err.Error(), "has no limits") {
 		t.Errorf("without limits: %v", err)
@@ -75,7 +75,7 @@ func TestParseScaled(t *testing.T) {
 		"7B": 7} {
 		dir := archiveOf(t, 1, now)
 		o := expireOptions{update: dir, size: text}
-		if err := o.run(&bytes.Buffer{}, now); err != nil {
+		if err := o.expireFlows(&bytes.Buffer{}, now); err != nil {
 			t.Fatal(err)
 		}
 		if s, err := readStatus(dir); err != nil || s.limits.Size != want {
@@ -94,7 +94,7 @@ func TestExpireAndNfexpire(t *testing.T) {
 	now := time.Now().Truncate(time.Minute)
 	dir := archiveOf(t, 5, now)
 	o := expireOptions{update: dir, size: "1G", lifetime: "3w"}
-	if err := o.run(&bytes.Buffer{}, now); err != nil {
+	if err := o.expireFlows(&bytes.Buffer{}, now); err != nil {
 		t.Fatal(err)
 	}
 	out, err := exec.Command(nfexpire, "-l", dir).CombinedOutput()

@@ -81,7 +81,7 @@ domain, engine or sub-agent of its own.`,
 				defer cancel()
 			}
 			stop := g.showProgress(cmd.ErrOrStderr(), count)
-			err = g.run(ctx, rate, count)
+			err = g.sendFlows(ctx, rate, count)
 			stop()
 			return reportTotals(cmd.OutOrStdout(), g.sums(), asJSON, err)
 		},
@@ -200,9 +200,9 @@ func (g *generator) sums() exporter.Totals {
 	return g.sent
 }
 
-// run sends count flows (0: without end) at rate flows per second (0: as fast
+// sendFlows sends count flows (0: without end) at rate flows per second (0: as fast
 // as possible), until ctx is done.
-func (g *generator) run(ctx context.Context, rate float64, count uint64) error {
+func (g *generator) sendFlows(ctx context.Context, rate float64, count uint64) error {
 	started := time.Now()
 	for ctx.Err() == nil {
 		n := uint64(maxRecords)

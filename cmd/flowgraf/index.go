@@ -41,7 +41,7 @@ do files of nfdump 1.6; they are named, and the exit code is 1.`,
   flowgraf index nfcapd.202611221200 nfcapd.202611221205
   flowgraf index --remove /var/lib/flowgraf/flows`,
 		Args: files(1, math.MaxInt, "files or directories to index"),
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return o.buildIndexes(cmd, args) },
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.force, "force", false, "make those anew too that are current")
@@ -74,7 +74,7 @@ type indexing struct {
 	problems               []error
 }
 
-func (o *indexOptions) run(cmd *cobra.Command, args []string) error {
+func (o *indexOptions) buildIndexes(cmd *cobra.Command, args []string) error {
 	run := indexing{force: o.force}
 	for _, arg := range args {
 		run.tidy(arg, o.remove)

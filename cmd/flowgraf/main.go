@@ -39,10 +39,10 @@ func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
 func main() {
-	os.Exit(run())
+	os.Exit(runCommand())
 }
 
-func run() int {
+func runCommand() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	started := false
@@ -130,7 +130,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`,
 			if cmd.Flags().NFlag() == 0 {
 				return cmd.Help()
 			}
-			return agent.run(cmd.Context())
+			return agent.runUntilStopped(cmd.Context())
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return wrongValue(err) })

@@ -64,7 +64,7 @@ SIGTERM ends it, with the file at hand complete.`,
 			if err != nil {
 				return usageError{fmt.Errorf("%s: %w", name, err)}
 			}
-			return c.run(cmd.Context(), cmd.OutOrStdout(), args)
+			return c.runAgent(cmd.Context(), cmd.OutOrStdout(), args)
 		},
 	}
 }
@@ -436,8 +436,8 @@ func quoteAll(list []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-// run runs the agent with the configuration, or prints it.
-func (c *nfcapd) run(ctx context.Context, out io.Writer, args []string) error {
+// runAgent runs the agent with the configuration, or prints it.
+func (c *nfcapd) runAgent(ctx context.Context, out io.Writer, args []string) error {
 	for _, note := range c.notes {
 		fmt.Fprintln(os.Stderr, "flowgraf nfcapd:", note)
 	}
@@ -480,7 +480,7 @@ func (c *nfcapd) collect(ctx context.Context, file string) error {
 		return usageError{err}
 	}
 	o := agentOptions{config: []string{file}}
-	return o.run(ctx)
+	return o.runUntilStopped(ctx)
 }
 
 func (c *nfcapd) writeConfig(file string) error {

@@ -106,7 +106,7 @@ func TestReadyWhenAllIsOpen(t *testing.T) {
 		"[[inputs.opening]]\n[[outputs.opening]]\n")
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- a.run(ctx) }()
+	go func() { ended <- a.runUntilStopped(ctx) }()
 	for _, want := range []string{"OPENED=output", "OPENED=input", "OPENED=input",
 		"READY=1\nSTATUS=inputs netflow opening (2x); outputs opening"} {
 		if got := hear(); got != want {
@@ -131,7 +131,7 @@ func TestNotReadyWhenAPortIsTaken(t *testing.T) {
 	}
 	defer taken.Close()
 	err = agentOf(t, fmt.Sprintf("[[inputs.netflow]]\n  service_address = \"udp4://%s\"\n[[outputs.opening]]\n",
-		taken.LocalAddr())).run(t.Context())
+		taken.LocalAddr())).runUntilStopped(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "address already in use") || errors.As(err, new(usageError)) {
 		t.Errorf("got %v, want an error of exit code 1 that tells of the address", err)
 	}

@@ -61,7 +61,7 @@ wrong command line or configuration.`,
     influx_uint_support = true
     use_batch_format = true`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.runPlugins(cmd.Context()) },
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&o.agent.config, "config", nil, "configuration `file`, may be repeated")
@@ -76,8 +76,8 @@ wrong command line or configuration.`,
 	return cmd
 }
 
-// run loads the configuration and runs its plugins.
-func (o *pluginOptions) run(ctx context.Context) error {
+// runPlugins loads the configuration and runs its plugins.
+func (o *pluginOptions) runPlugins(ctx context.Context) error {
 	o.agent.apply()
 	switch {
 	case len(o.agent.config) == 0:

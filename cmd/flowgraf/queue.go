@@ -53,7 +53,7 @@ instead.`,
   flowgraf queue list --failed --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.OutOrStdout(), control.Request{Command: control.List, Failed: o.failed})
+			return o.ask(cmd.OutOrStdout(), control.Request{Command: control.List, Failed: o.failed})
 		},
 	}
 	list.Flags().BoolVar(&o.failed, "failed", false,
@@ -80,7 +80,7 @@ func (o *queueOptions) change(name, short string) *cobra.Command {
 			if (len(ids) > 0) == o.all {
 				return usageError{fmt.Errorf("queue %s: expected the ids of mails, or --all", name)}
 			}
-			return o.run(cmd.OutOrStdout(), control.Request{Command: name, IDs: ids, All: o.all, Failed: o.failed})
+			return o.ask(cmd.OutOrStdout(), control.Request{Command: name, IDs: ids, All: o.all, Failed: o.failed})
 		},
 	}
 	cmd.Flags().BoolVar(&o.all, "all", false, "all mails that wait")
@@ -91,8 +91,8 @@ func (o *queueOptions) change(name, short string) *cobra.Command {
 	return cmd
 }
 
-// run has the request carried out and prints the answer.
-func (o *queueOptions) run(out io.Writer, request control.Request) error {
+// ask has the request carried out and prints the answer.
+func (o *queueOptions) ask(out io.Writer, request control.Request) error {
 	response, err := relay.Control(o.spool, request)
 	if err != nil {
 		return err

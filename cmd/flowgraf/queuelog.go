@@ -23,9 +23,9 @@ func (l *logSource) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&l.unit, "unit", "flowgraf.service", "without FILE at a terminal: the journal of this `unit`")
 }
 
-// read gives each log to fn: the files, "-" for the standard input, or without files what is
+// readLogs gives each log to fn: the files, "-" for the standard input, or without files what is
 // piped in, and the journal when nothing is.
-func (l *logSource) read(ctx context.Context, in io.Reader, files []string, fn func(io.Reader) error) error {
+func (l *logSource) readLogs(ctx context.Context, in io.Reader, files []string, fn func(io.Reader) error) error {
 	if len(files) == 0 {
 		if f, is := in.(*os.File); is && isTerminal(f) && !isNull(f) {
 			return l.readJournal(ctx, fn)
@@ -115,7 +115,7 @@ systemd. Lines may be as Telegraf, syslog or the journal writes them, or JSON
 				_, err := io.WriteString(out, strings.Join(lines, ""))
 				return err
 			}}
-			if err := source.read(cmd.Context(), cmd.InOrStdin(), args[1:], s.Read); err != nil {
+			if err := source.readLogs(cmd.Context(), cmd.InOrStdin(), args[1:], s.Read); err != nil {
 				return err
 			}
 			if err := s.Close(); err != nil {

@@ -36,7 +36,7 @@ queue log.`,
 				return usageError{fmt.Errorf("--top is %d: expected a number of rows, or 0 for all", top)}
 			}
 			var sum maillog.Summary
-			if err := source.read(cmd.Context(), cmd.InOrStdin(), args, sum.Read); err != nil {
+			if err := source.readLogs(cmd.Context(), cmd.InOrStdin(), args, sum.Read); err != nil {
 				return err
 			}
 			s := sum.Statistics()

@@ -87,7 +87,7 @@ The exit code is 1 when a file could not be read to its end, or sending failed, 
   flowgraf replay -r pcap.202611221200.pcap.zst --to [2001:db8::10]:2055
   flowgraf replay -r capture.pcapng -v 10 'src net 192.0.2.0/24'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.run(cmd, args)
+			return o.replay(cmd, args)
 		},
 	}
 	f := cmd.Flags()
@@ -141,7 +141,7 @@ type replaying struct {
 	damage   []error
 }
 
-func (o *replayOptions) run(cmd *cobra.Command, words []string) error {
+func (o *replayOptions) replay(cmd *cobra.Command, words []string) error {
 	if err := o.check(); err != nil {
 		return usageError{err}
 	}

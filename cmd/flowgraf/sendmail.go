@@ -139,10 +139,10 @@ func handOverMail(ctx context.Context, in io.Reader, out io.Writer, args []strin
 		return to.Talk(ctx, in, out)
 	case sendmail.List:
 		q := queueOptions{spool: c.spool()}
-		return q.run(out, control.Request{Command: control.List})
+		return q.ask(out, control.Request{Command: control.List})
 	case sendmail.RunQueue:
 		q := queueOptions{spool: c.spool()}
-		return q.run(out, control.Request{Command: control.Retry, All: true})
+		return q.ask(out, control.Request{Command: control.Retry, All: true})
 	}
 	mail, err := o.Read(in, c.origin())
 	if err != nil {

@@ -46,7 +46,7 @@ interfaces, AS numbers, VLANs, and the exporter.`,
   flowgraf trace alert-0123456789abcdef0123456789abcdef@collector.example.net`,
 		Args: files(1, 1, "one mail or alert: a file, an id, a Message-ID or a rule"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.InOrStdin(), args[0])
+			return o.trace(cmd.Context(), cmd.OutOrStdout(), cmd.InOrStdin(), args[0])
 		},
 	}
 	f := cmd.Flags()
@@ -76,7 +76,7 @@ type traced struct {
 	id    string // of the mail in the queue, "" when not known
 }
 
-func (o *traceOptions) run(ctx context.Context, out io.Writer, in io.Reader, name string) error {
+func (o *traceOptions) trace(ctx context.Context, out io.Writer, in io.Reader, name string) error {
 	t, err := o.find(in, name)
 	if err != nil {
 		return err

@@ -113,7 +113,7 @@ func TestTrace(t *testing.T) {
 	for name, argument := range map[string]string{"file": file, "standard input": "-", "id in the queue": id,
 		"Message-ID": "<" + m.messageID + ">", "rule": "host-traffic", "id of the alert": "traffic of 10.1.2.3"} {
 		var out bytes.Buffer
-		if err := o.run(context.Background(), &out, bytes.NewReader(sent.Message), argument); err != nil {
+		if err := o.trace(context.Background(), &out, bytes.NewReader(sent.Message), argument); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
@@ -148,7 +148,7 @@ func TestTraceOfNothing(t *testing.T) {
 		"alert-1@example.net": "no mail with the Message-ID",
 	} {
 		o := traceOptions{spool: spool}
-		if err := o.run(context.Background(), &bytes.Buffer{}, nil, argument); err == nil ||
+		if err := o.trace(context.Background(), &bytes.Buffer{}, nil, argument); err == nil ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, expected %q", argument, err, want)
 		}

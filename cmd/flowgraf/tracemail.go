@@ -21,20 +21,20 @@ type alertMail struct {
 
 // readAlertMail reads a mail of an alert.
 func readAlertMail(r io.Reader) (m alertMail, err error) {
-	told, err := alert.ReadMail(r)
+	mail, err := alert.ReadMail(r)
 	if err != nil {
 		return m, err
 	}
-	m.messageID = told.MessageID
-	for _, line := range told.Received {
+	m.messageID = mail.MessageID
+	for _, line := range mail.Received {
 		if id := queueID.FindString(line); id != "" {
 			m.queueID = id
 		}
 	}
-	m.alert = &tracedAlert{rule: told.Rule, id: told.ID, level: told.Level, measurement: told.Measurement,
-		time: told.Time, since: told.Since}
-	for i, row := range told.Rows {
-		isTag := i < told.Fields || told.Fields < 0 && testsOf[row.Key] != ""
+	m.alert = &tracedAlert{rule: mail.Rule, id: mail.ID, level: mail.Level, measurement: mail.Measurement,
+		time: mail.Time, since: mail.Since}
+	for i, row := range mail.Rows {
+		isTag := i < mail.Fields || mail.Fields < 0 && testsOf[row.Key] != ""
 		if isTag {
 			m.alert.tags = append(m.alert.tags, tag{row.Key, row.Value})
 		} else {

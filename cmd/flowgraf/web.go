@@ -75,7 +75,7 @@ api/v1/openapi.json. Nothing that a user types becomes a command or the name of 
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
 	cmd.MarkFlagsRequiredTogether("proxy-header", "proxy-from")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), cert, key)
+		return o.serve(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), cert, key)
 	}
 	cmd.AddCommand(newWebUserCommand())
 	return cmd
@@ -105,8 +105,8 @@ func (o *webOptions) addFlags(cmd *cobra.Command) {
 	f.Var(&o.memory, "memory", "how much memory the rows of one scan may take; as `size`, 512MB")
 }
 
-// run serves until the context ends.
-func (o *webOptions) run(ctx context.Context, out, warnings io.Writer, cert, key string) error {
+// serve serves until the context ends.
+func (o *webOptions) serve(ctx context.Context, out, warnings io.Writer, cert, key string) error {
 	if err := o.prepare(); err != nil {
 		return usageError{err}
 	}

@@ -238,7 +238,7 @@ func (a *Archive) keepSynced(stop <-chan struct{}) {
 			return
 		case <-ticker.C:
 		}
-		end := a.turns.take()
+		end := a.turns.takeTurn()
 		a.mu.Lock()
 		err := a.sync()
 		a.mu.Unlock()
@@ -528,7 +528,7 @@ func (a *Archive) untilOver() time.Duration {
 // tick opens the next slot when the open one is over, or lies in the future by
 // more than a slot because the clock was set back.
 func (a *Archive) tick(now time.Time) error {
-	defer a.turns.take()()
+	defer a.turns.takeTurn()()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.last == nil {
@@ -600,7 +600,7 @@ func (a *Archive) giveUp(failed []*file) {
 
 // finish makes the file of a slot complete and gives it its name.
 func (a *Archive) finish(f *file) error {
-	defer a.turns.take()()
+	defer a.turns.takeTurn()()
 	if f.Replaced() {
 		a.opt.Errorf("%s has been removed, with what was written to it", f.Path())
 		return f.Abandon()

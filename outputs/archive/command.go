@@ -82,7 +82,7 @@ func (c *Command) Start() {
 				c.skip(file, "it had to end")
 				continue
 			}
-			c.run(file)
+			c.runFor(file)
 		}
 	})
 }
@@ -117,8 +117,8 @@ func (c *Command) Stop() {
 	c.end()
 }
 
-// run runs the program once.
-func (c *Command) run(file Complete) {
+// runFor runs the program once.
+func (c *Command) runFor(file Complete) {
 	ctx, cancel := context.WithTimeout(c.ctx, c.limit)
 	defer cancel()
 	args := make([]string, len(c.args))

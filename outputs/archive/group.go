@@ -304,7 +304,7 @@ func (g *Group) Write(fn func(GroupBatch) error) error {
 
 func (g *Group) write(fn func(GroupBatch) error) error {
 	g.batch = g.batch[:0]
-	defer g.turns.take()()
+	defer g.turns.takeTurn()()
 	if err := g.beginDir(); err != nil {
 		return err
 	}

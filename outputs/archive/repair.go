@@ -49,7 +49,7 @@ func (r *Repairer) Repair(path string, progress nffile.Progress) (done Repaired,
 		done.Sound = true
 		return done, nil
 	}
-	info, err := r.take(path)
+	info, err := r.takeFile(path)
 	if err != nil {
 		return done, err
 	}
@@ -78,7 +78,7 @@ func (r *Repairer) Replace(path string, write func(into string) error) error {
 	if !report.Sound() || report.Open {
 		return fmt.Errorf("%s is damaged or being written: flowgraf verify says how", path)
 	}
-	info, err := r.take(path)
+	info, err := r.takeFile(path)
 	if err != nil {
 		return err
 	}
@@ -89,8 +89,8 @@ func (r *Repairer) Replace(path string, write func(into string) error) error {
 	return takePlace(mended, path, "", info)
 }
 
-// take makes sure that a file may be replaced, and that no program does it besides.
-func (r *Repairer) take(path string) (os.FileInfo, error) {
+// takeFile makes sure that a file may be replaced, and that no program does it besides.
+func (r *Repairer) takeFile(path string) (os.FileInfo, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return nil, err

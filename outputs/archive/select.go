@@ -29,10 +29,10 @@ type Selected struct {
 	Current    int     // files that are being written and were left out
 }
 
-// add adds a file, or the files of a tree, by name within each directory, without those that
+// addFile adds a file, or the files of a tree, by name within each directory, without those that
 // begin with a dot and, unless Current says so, those that are being written. A file
 // named itself is taken as it is. Links are followed: see Walk.
-func (f *Selected) add(path string, current bool) error {
+func (f *Selected) addFile(path string, current bool) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func (f *Selected) add(path string, current bool) error {
 func Files(paths ...string) ([]string, error) {
 	var f Selected
 	for _, path := range paths {
-		if err := f.add(path, false); err != nil {
+		if err := f.addFile(path, false); err != nil {
 			return nil, err
 		}
 	}
@@ -142,7 +142,7 @@ func (f *Selected) each(dirs []string, s Selection) error {
 		}
 		switch {
 		case err == nil && (s.File != "" || info.IsDir()):
-			err = f.add(path, s.Current)
+			err = f.addFile(path, s.Current)
 		case err == nil || s.Range != "" && errors.Is(err, fs.ErrNotExist):
 			err = f.part(filepath.Dir(path), filepath.Base(path), "", s.Current)
 		default:
@@ -273,7 +273,7 @@ func exists(path string) bool {
 // of sub-directories; an empty last is the last there is.
 func (f *Selected) part(base, first, last string, current bool) error {
 	all := Selected{Current: f.Current, Unreadable: f.Unreadable}
-	if err := all.add(base, current); errors.Is(err, fs.ErrNotExist) {
+	if err := all.addFile(base, current); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err

@@ -31,9 +31,9 @@ func (t *turns) none() {
 	t.most.Store(0)
 }
 
-// take waits for the turn of the caller, who may hold no lock of an archive, and returns
+// takeTurn waits for the turn of the caller, who may hold no lock of an archive, and returns
 // what ends it. Without a bound all may open files at once.
-func (t *turns) take() (end func()) {
+func (t *turns) takeTurn() (end func()) {
 	if t == nil || t.most.Load() == 0 {
 		return func() {}
 	}

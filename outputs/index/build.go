@@ -64,7 +64,7 @@ func Build(file string) (Built, error) {
 	}
 	b := builder{dec: nffile.NewDecoder()}
 	b.dec.Only(indexed)
-	if err := b.run(f); err != nil {
+	if err := b.addFile(f); err != nil {
 		return Built{}, err
 	}
 	after, err := identityOf(file)
@@ -77,8 +77,8 @@ func Build(file string) (Built, error) {
 	return b.write(file, before)
 }
 
-// run reads all blocks.
-func (b *builder) run(f *nffile.File) error {
+// addFile reads all blocks.
+func (b *builder) addFile(f *nffile.File) error {
 	for {
 		err := f.ReadBlock(&b.block)
 		if errors.Is(err, io.EOF) {
@@ -88,7 +88,7 @@ func (b *builder) run(f *nffile.File) error {
 			err = b.block.Unpack()
 		}
 		if err == nil {
-			err = b.add()
+			err = b.addFlow()
 		}
 		if errors.As(err, new(*nffile.FormatError)) {
 			return fmt.Errorf("%w: %w", ErrNotIndexable, err)
@@ -99,8 +99,8 @@ func (b *builder) run(f *nffile.File) error {
 	}
 }
 
-// add makes the entry of a block.
-func (b *builder) add() error {
+// addFlow makes the entry of a block.
+func (b *builder) addFlow() error {
 	e := entry{place: b.block.Place(), first: ^uint64(0)}
 	tables := b.tables()
 	for i := range b.keys {
@@ -111,7 +111,7 @@ func (b *builder) add() error {
 		e.records++
 		e.flows += max(r.Flows, 1)
 		e.first, e.last = min(e.first, r.First.Milli()), max(e.last, r.Last.Milli())
-		nffilter.EachKey(r, func(k nffilter.Key) { b.keys[filterOf(k.Kind)].add(hash(k)) })
+		nffilter.EachKey(r, func(k nffilter.Key) { b.keys[filterOf(k.Kind)].addHash(hash(k)) })
 	}
 	if err := b.dec.Err(); err != nil {
 		return err

@@ -113,8 +113,8 @@ type keySet struct {
 	zero   bool // 0 is among them
 }
 
-// add adds a hash.
-func (s *keySet) add(h uint64) {
+// addHash adds a hash.
+func (s *keySet) addHash(h uint64) {
 	if h == 0 {
 		if !s.zero {
 			s.zero, s.hashes = true, append(s.hashes, 0)

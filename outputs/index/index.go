@@ -202,7 +202,7 @@ func (x *Index) open(file string, of func() (identity, error)) error {
 		return err
 	}
 	x.f, x.size = f, info.Size()
-	if err := x.read(of); err != nil {
+	if err := x.readFile(of); err != nil {
 		f.Close()
 		return fmt.Errorf("index %s: %w", x.path, err)
 	}
@@ -212,8 +212,8 @@ func (x *Index) open(file string, of func() (identity, error)) error {
 // Close closes it.
 func (x *Index) Close() error { return x.f.Close() }
 
-// read reads all but the filters, of an index of the file that of tells.
-func (x *Index) read(of func() (identity, error)) error {
+// readFile reads all but the filters, of an index of the file that of tells.
+func (x *Index) readFile(of func() (identity, error)) error {
 	var head [headSize]byte
 	if _, err := x.f.ReadAt(head[:], 0); err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)

@@ -38,8 +38,8 @@ func (i *indexer) start(warnf func(format string, args ...any)) {
 	})
 }
 
-// add takes a complete file. It does not wait.
-func (i *indexer) add(file archive.Complete) {
+// addFile takes a complete file. It does not wait.
+func (i *indexer) addFile(file archive.Complete) {
 	path := filepath.Join(file.Dir, file.File)
 	if i.queue == nil || !strings.HasPrefix(filepath.Base(path), "nfcapd.") {
 		return

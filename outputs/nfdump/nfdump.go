@@ -299,7 +299,7 @@ func (p *Nfdump) Close() error {
 
 // completed lets the command run for a complete file, and its index be made.
 func (p *Nfdump) completed(file archive.Complete) {
-	p.indexer.add(file)
+	p.indexer.addFile(file)
 	if p.command != nil {
 		p.command.Add(file)
 	}

@@ -18,8 +18,8 @@ type tables struct {
 	since    map[collector.TableEntry]uint64 // the version from which on an entry is there
 }
 
-// take takes the tables of a decoder when there may be other ones.
-func (t *tables) take(d *collector.Decoder) {
+// takeChanges takes the tables of a decoder when there may be other ones.
+func (t *tables) takeChanges(d *collector.Decoder) {
 	now := d.Revision()
 	if now == t.revision {
 		return

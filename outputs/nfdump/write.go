@@ -96,7 +96,7 @@ func (b *writing) write(metrics []telegraf.Metric) error {
 		}
 	}
 	p.count(b.out)
-	if p.tables.take(p.decoder); p.tables.version > 0 {
+	if p.tables.takeChanges(p.decoder); p.tables.version > 0 {
 		if err := b.out.Tables(p.tables.version, p.tables.write); err != nil {
 			return err
 		}

@@ -70,15 +70,15 @@ func (u *unpacker) unpackBZ2(raw []byte) ([]byte, error) {
 
 // stream appends what one stream unpacks to.
 func (z *bzip2Reader) stream(out []byte) ([]byte, error) {
-	head := z.read(32)
+	head := z.readBits(32)
 	if level := head & 0xff; head>>8 != 'B'<<16|'Z'<<8|'h' || level < '1' || level > '9' {
 		return nil, fmt.Errorf("%w: it does not begin with BZh1 to BZh9", errBzip2Corrupt)
 	}
 	size := int(head&0xff-'0') * 100000
 	var all uint32
 	for {
-		kind := z.read(24)<<24 | z.read(24)
-		sum := uint32(z.read(32))
+		kind := z.readBits(24)<<24 | z.readBits(24)
+		sum := uint32(z.readBits(32))
 		switch {
 		case z.torn():
 			return nil, errBzip2Torn
@@ -108,12 +108,12 @@ func (z *bzip2Reader) stream(out []byte) ([]byte, error) {
 // block reads a block of at most size bytes up to its last column. It returns the
 // length of that and the row of the text.
 func (z *bzip2Reader) block(size int) (n int, origin uint32, err error) {
-	if z.read(1) != 0 {
+	if z.readBits(1) != 0 {
 		return 0, 0, fmt.Errorf("%w: a randomised block, which no bzip2 since 1998 writes", errBzip2Corrupt)
 	}
-	origin = uint32(z.read(24))
+	origin = uint32(z.readBits(24))
 	z.readAlphabet()
-	codes := int(z.read(3))
+	codes := int(z.readBits(3))
 	if z.used == 0 || codes < 2 || codes > bzip2MaxCodes {
 		return 0, 0, errBzip2Corrupt
 	}
@@ -137,11 +137,11 @@ func (z *bzip2Reader) block(size int) (n int, origin uint32, err error) {
 // readAlphabet reads which bytes are in the block.
 func (z *bzip2Reader) readAlphabet() {
 	z.used = 0
-	for ranges, i := z.read(16), 0; i < 16; i++ {
+	for ranges, i := z.readBits(16), 0; i < 16; i++ {
 		if ranges>>(15-i)&1 == 0 {
 			continue
 		}
-		for set, j := z.read(16), 0; j < 16; j++ {
+		for set, j := z.readBits(16), 0; j < 16; j++ {
 			if set>>(15-j)&1 != 0 {
 				z.alphabet[z.used] = byte(16*i + j)
 				z.used++
@@ -152,12 +152,12 @@ func (z *bzip2Reader) readAlphabet() {
 
 // readSelectors reads which code each group has: as places among those used last.
 func (z *bzip2Reader) readSelectors(codes int) error {
-	n := int(z.read(15))
+	n := int(z.readBits(15))
 	z.selectors = z.selectors[:0]
 	last := [bzip2MaxCodes]uint8{0, 1, 2, 3, 4, 5}
 	for range n {
 		place := 0
-		for z.read(1) != 0 {
+		for z.readBits(1) != 0 {
 			if place++; place >= codes {
 				return errBzip2Corrupt
 			}
@@ -185,16 +185,16 @@ type bzip2Code struct {
 // readCode reads a code for n symbols.
 func (z *bzip2Reader) readCode(c *bzip2Code, n int) error {
 	var lengths [bzip2MaxSymbols]uint8
-	length := int(z.read(5))
+	length := int(z.readBits(5))
 	for i := range n {
 		for {
 			if length < 1 || length > bzip2MaxLength {
 				return errBzip2Corrupt
 			}
-			if z.read(1) == 0 {
+			if z.readBits(1) == 0 {
 				break
 			}
-			length += 1 - 2*int(z.read(1))
+			length += 1 - 2*int(z.readBits(1))
 		}
 		lengths[i] = uint8(length)
 	}
@@ -459,8 +459,8 @@ func (b *bitReader) fill() {
 	}
 }
 
-// read returns the next n bits, at most 32.
-func (b *bitReader) read(n int) uint64 {
+// readBits returns the next n bits, at most 32.
+func (b *bitReader) readBits(n int) uint64 {
 	if b.n < n {
 		b.fill()
 	}
@@ -471,7 +471,7 @@ func (b *bitReader) read(n int) uint64 {
 }
 
 // align steps to the next whole byte.
-func (b *bitReader) align() { b.read(b.n & 7) }
+func (b *bitReader) align() { b.readBits(b.n & 7) }
 
 // used8 returns how many bytes have been begun.
 func (b *bitReader) used8() int { return b.pos - b.n/8 }

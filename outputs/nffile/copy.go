@@ -36,12 +36,12 @@ func (c *Copier) Next(b *Block) bool {
 		}
 		if b.isFlow() && b.kind == recordFlow {
 			if o := c.x.outline(b.rec); o != nil && o.writers && o.unchanged(b.rec) {
-				o.read(b.rec, nil, &c.f)
+				o.readRecord(b.rec, nil, &c.f)
 				c.at, c.rec = o, b.rec
 				return true
 			}
 		}
-		if d.take(b) {
+		if d.takeBlock(b) {
 			c.x.plain(&c.f)
 			return true
 		}

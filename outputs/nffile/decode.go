@@ -170,7 +170,7 @@ func (d *Decoder) Exporters() []Exporter { return d.exporters }
 func (d *Decoder) Next(b *Block) bool {
 	d.begin(b)
 	for b.next() {
-		if !d.sieve.skips(b.rec) && d.take(b) {
+		if !d.sieve.skips(b.rec) && d.takeBlock(b) {
 			return true
 		}
 	}
@@ -189,9 +189,9 @@ func (d *Decoder) begin(b *Block) {
 	}
 }
 
-// take decodes the record at hand and says whether it is a flow. One that is damaged
+// takeBlock decodes the record at hand and says whether it is a flow. One that is damaged
 // is passed over, and noted in the block.
-func (d *Decoder) take(b *Block) bool {
+func (d *Decoder) takeBlock(b *Block) bool {
 	switch {
 	case b.isFlow():
 		reason := d.flow(b.rec)

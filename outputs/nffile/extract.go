@@ -96,7 +96,7 @@ func (x *Extractor) Next(b *Block, f *Brief) bool {
 			if o := x.outline(b.rec); o != nil && !x.decode && (x.Keep == nil || x.Sieve != nil) {
 				within := x.within(o, b.rec)
 				if within && (x.Sieve == nil || x.Sieve.matches(o, o.sieved, b.rec)) {
-					o.read(b.rec, d.exporters, f)
+					o.readRecord(b.rec, d.exporters, f)
 					f.Index = int(b.seen)
 					return true
 				}
@@ -105,7 +105,7 @@ func (x *Extractor) Next(b *Block, f *Brief) bool {
 				continue
 			}
 		}
-		if !d.take(b) {
+		if !d.takeBlock(b) {
 			continue
 		}
 		if x.wants(d.rec.First.Milli(), d.rec.Last.Milli()) && (x.Keep == nil || x.Keep(d)) {
@@ -286,8 +286,8 @@ func (o *outline) place(c Column) place {
 	return place{0, absent}
 }
 
-// read sets f to the flow in rec, which fits the outline.
-func (o *outline) read(rec []byte, exporters []Exporter, f *Brief) {
+// readRecord sets f to the flow in rec, which fits the outline.
+func (o *outline) readRecord(rec []byte, exporters []Exporter, f *Brief) {
 	f.First, f.Last = o.times(rec)
 	g := rec[o.generic:][:48]
 	f.Packets, f.Bytes = le.Uint64(g[24:]), le.Uint64(g[32:])

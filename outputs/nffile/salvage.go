@@ -85,7 +85,7 @@ func (w *walker) salvage(to string, progress Progress, strict bool) (Salvaged, e
 		return Salvaged{}, err
 	}
 	s := salvager{walker: w, out: out, dec: NewDecoder(), strict: strict}
-	if err = s.run(); err == nil {
+	if err = s.salvage(); err == nil {
 		err = out.Close()
 	}
 	if err != nil {
@@ -106,7 +106,7 @@ type salvager struct {
 	lostRecords uint64 // of blocks that cannot be read, or not to their end
 }
 
-func (s *salvager) run() error {
+func (s *salvager) salvage() error {
 	f := s.file
 	if f.ident != "" && CheckIdent(f.ident) == nil {
 		s.out.opt.Ident = f.ident
@@ -114,7 +114,7 @@ func (s *salvager) run() error {
 	for _, err := range f.damage {
 		s.gap(err)
 	}
-	err := s.walk(s.take, func(from, to int64, why error) {
+	err := s.walk(s.takeBlock, func(from, to int64, why error) {
 		s.got.Lost += to - from
 		s.lostRecords += uint64(s.b.plausibleRecords())
 		s.gap(why)
@@ -136,8 +136,8 @@ func (s *salvager) gap(why error) {
 	}
 }
 
-// take takes over a block that could be unpacked.
-func (s *salvager) take(b *Block, wrong error) error {
+// takeBlock takes over a block that could be unpacked.
+func (s *salvager) takeBlock(b *Block, wrong error) error {
 	if b.data != nil && b.isAppendix() {
 		appendix := *b // the records are read twice
 		s.out.takeAppendix(&appendix)

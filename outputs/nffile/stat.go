@@ -35,8 +35,8 @@ var protoClass = func() (class [256]uint8) {
 	return class
 }()
 
-// add counts one flow record.
-func (s *Stat) add(proto uint8, first, last, packets, bytes, outPackets, outBytes uint64) {
+// addFlow counts one flow record.
+func (s *Stat) addFlow(proto uint8, first, last, packets, bytes, outPackets, outBytes uint64) {
 	if s.Flows == 0 || first < s.First {
 		s.First = first
 	}

@@ -23,9 +23,9 @@ const (
 	nokiaText = 93
 )
 
-// take makes x, which nothing else fills, what the elements of r say that have no
+// takeFields makes x, which nothing else fills, what the elements of r say that have no
 // field in flow.Record. The slices are those of r.
-func (x *Extra) take(r *flow.Record, extended bool) {
+func (x *Extra) takeFields(r *flow.Record, extended bool) {
 	if x.Has != 0 { // else there is nothing in it
 		*x = Extra{}
 	}

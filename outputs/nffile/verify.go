@@ -69,7 +69,7 @@ func Verify(path string, progress Progress) (Report, error) {
 		w.progress = progress
 	}
 	v := verifier{walker: w, report: &r}
-	return r, v.run()
+	return r, v.verify()
 }
 
 // verifier checks one file.
@@ -84,7 +84,7 @@ type verifier struct {
 	appendixAt int64 // where the last block with an ident or statistics was
 }
 
-func (v *verifier) run() error {
+func (v *verifier) verify() error {
 	f, r := v.file, v.report
 	r.Header, r.Size, r.Open = f.head, f.size, f.open
 	if f.end < f.size && f.head.Layout == layout2 {
@@ -93,7 +93,7 @@ func (v *verifier) run() error {
 	for _, err := range f.damage {
 		r.problem(err)
 	}
-	err := v.walk(v.take, func(from, to int64, why error) {
+	err := v.walk(v.takeBlock, func(from, to int64, why error) {
 		if to == f.end && r.Open {
 			r.Torn = to - from
 			return
@@ -131,8 +131,8 @@ func (b *Block) behindFlows() bool {
 	return h.Layout == layout2 && h.Appendix > 0 && b.off >= h.AppendixOffset
 }
 
-// take counts a block that could be unpacked.
-func (v *verifier) take(b *Block, wrong error) error {
+// takeBlock counts a block that could be unpacked.
+func (v *verifier) takeBlock(b *Block, wrong error) error {
 	f := v.file
 	if b.data == nil {
 		if wrong != nil {
@@ -154,7 +154,7 @@ func (v *verifier) take(b *Block, wrong error) error {
 	for v.dec.Next(b) {
 		r := v.dec.Record()
 		v.flows += max(r.Flows, 1)
-		v.stat.add(r.Proto, r.First.Milli(), r.Last.Milli(), r.Packets, r.Bytes, r.RevPackets, r.RevBytes)
+		v.stat.addFlow(r.Proto, r.First.Milli(), r.Last.Milli(), r.Packets, r.Bytes, r.RevPackets, r.RevBytes)
 	}
 	return nil
 }

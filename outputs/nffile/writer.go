@@ -179,7 +179,7 @@ func (w *Writer) Append(r *flow.Record) error {
 	if len(r.Extra) == 0 {
 		return w.AppendExtra(r, &noExtra)
 	}
-	w.extra.take(r, w.opt.Extended)
+	w.extra.takeFields(r, w.opt.Extended)
 	return w.AppendExtra(r, &w.extra)
 }
 
@@ -204,7 +204,7 @@ func (w *Writer) AppendExtra(r *flow.Record, x *Extra) error {
 	n := len(w.block)
 	n += w.encode(w.block[n:n+maxRecord], r, x, c, sysid)
 	w.block = w.block[:n]
-	w.stat.add(r.Proto, c.first, c.last, c.packets, c.bytes, c.revPackets, c.revBytes)
+	w.stat.addFlow(r.Proto, c.first, c.last, c.packets, c.bytes, c.revPackets, c.revBytes)
 	w.counted(sysid)
 	return nil
 }
@@ -219,7 +219,7 @@ func (w *Writer) appendAsIs(rec []byte, id Exporter, f *Brief) error {
 	n := len(w.block)
 	w.block = append(slices.Grow(w.block, maxRecord), rec...)
 	le.PutUint16(w.block[n+8:], sysid)
-	w.stat.add(f.Proto, f.First, f.Last, f.Packets, f.Bytes, f.RevPackets, f.RevBytes)
+	w.stat.addFlow(f.Proto, f.First, f.Last, f.Packets, f.Bytes, f.RevPackets, f.RevBytes)
 	w.counted(sysid)
 	return nil
 }

@@ -181,7 +181,7 @@ func (c *counter) use(b *nffile.Block, serial uint64) (records, flows uint64, da
 	c.batch.serial, c.batch.block, c.batch.decoder, c.batch.n = serial, b, c.x.Decoder(), 0
 	for err == nil && c.x.Next(b, &c.batch.flows[c.batch.n]) {
 		f := &c.batch.flows[c.batch.n]
-		t.add(f.First, f.Last, f.Flows, f.Packets+f.RevPackets, f.Bytes+f.RevBytes)
+		t.addFlows(f.First, f.Last, f.Flows, f.Packets+f.RevPackets, f.Bytes+f.RevBytes)
 		whole := true
 		if c.whole {
 			c.batch.records[c.batch.n], whole = c.x.Raw(b)
@@ -203,11 +203,11 @@ func (c *counter) flush() {
 	for i := range c.kinds {
 		switch k := &c.kinds[i]; {
 		case k.values != nil:
-			k.values.add(&c.batch)
+			k.values.addBatch(&c.batch)
 		case k.groups != nil:
-			k.groups.add(&c.batch)
+			k.groups.addBatch(&c.batch)
 		default:
-			k.sorted.add(&c.batch)
+			k.sorted.addBatch(&c.batch)
 		}
 	}
 	c.batch.n = 0

@@ -208,8 +208,8 @@ func turn(key []uint64) bool {
 	return true
 }
 
-// add counts the flows of a batch.
-func (g *groups) add(b *batch) {
+// addBatch counts the flows of a batch.
+func (g *groups) addBatch(b *batch) {
 	if g.series != nil {
 		g.series.count(b)
 		return

@@ -48,8 +48,8 @@ type Totals struct {
 // Rest are the sums of flows that have no row.
 type Rest struct{ Flows, Packets, Bytes uint64 }
 
-// add counts a flow record from first to last.
-func (t *Totals) add(first, last, flows, packets, bytes uint64) {
+// addFlows counts a flow record from first to last.
+func (t *Totals) addFlows(first, last, flows, packets, bytes uint64) {
 	if t.Records == 0 || first < t.First {
 		t.First = first
 	}

@@ -40,8 +40,8 @@ func newValues(s *Stat, columns *[]nffile.Column, memory int) *values {
 	return v
 }
 
-// add counts the flows of a batch.
-func (v *values) add(b *batch) {
+// addBatch counts the flows of a batch.
+func (v *values) addBatch(b *batch) {
 	cells := &v.cells
 	flows := b.flows[:b.n]
 	keys := v.keys[:len(flows)*v.words]

@@ -164,8 +164,8 @@ func newSorted(r *request, memory int) *sorted {
 	return &sorted{sort: r.sort, n: r.n, memory: int64(memory)}
 }
 
-// add keeps the flows of a batch.
-func (s *sorted) add(b *batch) {
+// addBatch keeps the flows of a batch.
+func (s *sorted) addBatch(b *batch) {
 	for i := range b.n {
 		f := &b.flows[i]
 		e := entry{place: b.place(i)}

@@ -214,7 +214,7 @@ func (s *stepper) use(b *nffile.Block, _ uint64) (records, flows uint64, damage,
 		if !s.window.has(first, last) || s.matcher != nil && !s.matcher.matches(s.decoded()) {
 			continue
 		}
-		t.add(first, last, n, packets, bytes)
+		t.addFlows(first, last, n, packets, bytes)
 		if err = s.cursor.use(); err == nil && t.Records == s.limit {
 			err = ErrStop
 		}
@@ -259,8 +259,8 @@ func newProgress(files []string, tell func(done, total int64)) *progress {
 	return p
 }
 
-// add says that so many bytes more are done.
-func (p *progress) add(n int64) {
+// addBytes says that so many bytes more are done.
+func (p *progress) addBytes(n int64) {
 	if p != nil {
 		p.done = min(p.done+n, p.total)
 		p.tell(p.done, p.total)
@@ -308,7 +308,7 @@ func (s *source) next(ctx context.Context, b *nffile.Block) (serial uint64, ok b
 		err := s.cur.ReadBlock(b)
 		if err == nil {
 			s.tallies[s.cur].blocks++
-			s.progress.add(int64(b.Packed()))
+			s.progress.addBytes(int64(b.Packed()))
 			s.serial++
 			return s.serial, true
 		}
@@ -363,7 +363,7 @@ func (s *source) open() bool {
 		return false
 	}
 	if !s.limit.overlaps(f) {
-		s.progress.add(f.Size())
+		s.progress.addBytes(f.Size())
 		f.Close()
 		return false
 	}
@@ -393,7 +393,7 @@ func (s *source) passOver(f *nffile.File) {
 	t.records += records
 	t.flows += flows
 	for _, place := range places {
-		s.progress.add(place.Size)
+		s.progress.addBytes(place.Size)
 	}
 }
 

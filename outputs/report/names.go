@@ -16,8 +16,8 @@ type numbered struct {
 	id   uint32
 }
 
-// take keeps what is new in the list of a flow's file.
-func (n *names) take(f row) {
+// takeNames keeps what is new in the list of a flow's file.
+func (n *names) takeNames(f row) {
 	if n.numbers == nil || n.file != f.File {
 		*n = names{file: f.File, numbers: map[numbered]string{}, apps: map[string]string{}}
 	}
@@ -33,12 +33,12 @@ func (n *names) take(f row) {
 
 // of returns the name of a number, "" when there is none.
 func (n *names) of(f row, kind nffile.NameKind, id uint32) string {
-	n.take(f)
+	n.takeNames(f)
 	return n.numbers[numbered{kind, id}]
 }
 
 // app returns the name of the application of a flow, "" when there is none.
 func (n *names) app(f row) string {
-	n.take(f)
+	n.takeNames(f)
 	return n.apps[string(f.AppID)]
 }

@@ -120,7 +120,7 @@ func (p *SMTPRelay) options() (relay.Options, error) {
 		DKIMDomain: p.DKIMDomain, DKIMSelector: p.DKIMSelector, DKIMKey: p.DKIMKey,
 		KeepConnections: time.Duration(p.KeepConnections),
 		RecipientMails:  p.RecipientMails, DigestInterval: time.Duration(p.DigestInterval),
-		Count: p.statistics.add,
+		Count: p.statistics.addEvent,
 	}
 	if p.Log != nil {
 		o.Log = p.Log

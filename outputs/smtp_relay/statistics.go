@@ -27,9 +27,9 @@ func newStatistics(collector *selfstat.Collector) *statistics {
 	return &statistics{collector: collector, stats: map[statKey]selfstat.Stat{}}
 }
 
-// add counts. Reasons are words of the relay and names of alerts, so
+// addEvent counts. Reasons are words of the relay and names of alerts, so
 // their number is bounded.
-func (s *statistics) add(event relay.Event, reason string, n int64) {
+func (s *statistics) addEvent(event relay.Event, reason string, n int64) {
 	if stat := s.get(event, reason); stat != nil {
 		stat.Incr(n)
 	}

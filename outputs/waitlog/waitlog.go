@@ -111,7 +111,7 @@ func Open(dir string, opt Options) (*Log, error) {
 		l.unlock()
 		return nil, err
 	}
-	undo, err := l.read()
+	undo, err := l.readPositions()
 	if err == nil {
 		err = cutBack(undo)
 	}
@@ -154,8 +154,8 @@ func cutBack(list []archive.Position) error {
 	return nil
 }
 
-// read reads the file, and returns what is to be undone.
-func (l *Log) read() ([]archive.Position, error) {
+// readPositions reads the file, and returns what is to be undone.
+func (l *Log) readPositions() ([]archive.Position, error) {
 	head := make([]byte, len(waitHead))
 	n, err := l.f.ReadAt(head, 0)
 	if err != nil && err != io.EOF {
@@ -202,7 +202,7 @@ func (l *Log) read() ([]archive.Position, error) {
 				undo = append(undo, p)
 			}
 		case h[8] == 'T' && h[9] == 1:
-			l.take(body, off-size)
+			l.takeDatagram(body, off-size)
 			undo, l.end = nil, off
 		}
 	}
@@ -210,8 +210,8 @@ func (l *Log) read() ([]archive.Position, error) {
 	return undo, nil
 }
 
-// take applies a committed transaction whose body begins at base.
-func (l *Log) take(body []byte, base int64) {
+// takeDatagram applies a committed transaction whose body begins at base.
+func (l *Log) takeDatagram(body []byte, base int64) {
 	r := varints{rest: body}
 	gone := map[uint64]bool{}
 	for range r.uint() {

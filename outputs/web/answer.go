@@ -111,8 +111,8 @@ func (k *asking) input(progress func(done, total int64)) query.Input {
 	return in
 }
 
-// run scans, and calls partial with what has been found so far.
-func (k *asking) run(ctx context.Context, progress func(done, total int64), partial func(*Answer)) *Answer {
+// scanFiles scans, and calls partial with what has been found so far.
+func (k *asking) scanFiles(ctx context.Context, progress func(done, total int64), partial func(*Answer)) *Answer {
 	k.begun = time.Now()
 	slots := map[string]int64{}
 	for i := range k.files {

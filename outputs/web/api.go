@@ -206,7 +206,7 @@ func (s *Server) getQuery(w http.ResponseWriter, r *http.Request) error {
 	asking := s.archive.newAsking(q, speed, s.opt.Memory)
 	key := q.key(asking.files)
 	scan := s.scans.join(key, func(ctx context.Context, scan *scan) *Answer {
-		return asking.run(ctx, scan.progress, scan.set)
+		return asking.scanFiles(ctx, scan.progress, scan.set)
 	})
 	defer s.scans.drop(key, scan)
 	if r.Header.Get("Accept") == "text/event-stream" {

@@ -117,7 +117,7 @@ func TestQueryAsNfdump(t *testing.T) {
 	for i, line := range a.Series.Lines {
 		row, sum := a.Rankings[0].Rows[i], Counters{}
 		for k := range line.Flows {
-			sum.add(Counters{line.Flows[k], line.Packets[k], line.Bytes[k]})
+			sum.addCounters(Counters{line.Flows[k], line.Packets[k], line.Bytes[k]})
 		}
 		if line.Key[0] != row.Key || line.Counts != row.Counters || sum != row.Counters {
 			t.Errorf("line %d is %v with %v, its steps have %v; the ranking has %v", i, line.Key, line.Counts, sum, row)
@@ -125,7 +125,7 @@ func TestQueryAsNfdump(t *testing.T) {
 	}
 	total := a.Series.Rest.Counts
 	for _, line := range a.Series.Lines {
-		total.add(line.Counts)
+		total.addCounters(line.Counts)
 	}
 	if total != a.Matched || a.Series.Total.Counts != a.Matched {
 		t.Errorf("lines and rest have %v, the total %v, of %v", total, a.Series.Total.Counts, a.Matched)

@@ -135,7 +135,7 @@ func (a *Archive) publish(files []slotFile) {
 	var s *Source
 	var wrong unread
 	for i := range files {
-		wrong.add(&files[i])
+		wrong.addFile(&files[i])
 		if s == nil || s.Name != files[i].source {
 			if s = by[files[i].source]; s == nil {
 				s = &Source{Name: files[i].source}
@@ -161,9 +161,9 @@ func (a *Archive) publish(files []slotFile) {
 	a.announce()
 }
 
-// add counts a file that cannot be read. One that is being written may have nothing to be
+// addFile counts a file that cannot be read. One that is being written may have nothing to be
 // read yet.
-func (u *unread) add(f *slotFile) {
+func (u *unread) addFile(f *slotFile) {
 	if f.err == nil || f.open {
 		return
 	}

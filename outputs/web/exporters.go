@@ -111,7 +111,7 @@ func readExporters(ctx context.Context, path string) ([]ExporterInfo, error) {
 		}
 		for d.Next(&b) {
 			countInterfaces(use, d)
-			twice.add(d)
+			twice.addBlock(d)
 		}
 	}
 	names := d.Names()
@@ -162,9 +162,9 @@ func countInterfaces(use map[uint32]map[uint32]*InUse, d *nffile.Decoder) {
 		switch {
 		case u == nil:
 		case i == 0:
-			u.In.add(c)
+			u.In.addCounters(c)
 		default:
-			u.Out.add(c)
+			u.Out.addCounters(c)
 		}
 	}
 }
@@ -206,8 +206,8 @@ type twins map[conversation]*twin
 // maxTwins bounds the conversations that are looked at.
 const maxTwins = 50_000
 
-// add looks at a flow.
-func (t twins) add(d *nffile.Decoder) {
+// addBlock looks at a flow.
+func (t twins) addBlock(d *nffile.Decoder) {
 	r := d.Record()
 	if r.Proto != 6 && r.Proto != 17 { // without ports much is alike
 		return

@@ -57,8 +57,8 @@ type Counters struct {
 	Bytes   uint64 `json:"bytes"`
 }
 
-// add adds other counters.
-func (c *Counters) add(o Counters) {
+// addCounters adds other counters.
+func (c *Counters) addCounters(o Counters) {
 	c.Flows += o.Flows
 	c.Packets += o.Packets
 	c.Bytes += o.Bytes
@@ -168,14 +168,14 @@ func statistics(sources []*Source, span Span) Table {
 				r.Seconds += s.covered(f)
 			}
 			for class := range r.Counters {
-				r.Counters[class].add(counters(&f.stat, class))
+				r.Counters[class].addCounters(counters(&f.stat, class))
 			}
 		}
 		t.Total.Files += r.Files
 		t.Total.Failures += r.Failures
 		t.Total.Seconds = max(t.Total.Seconds, r.Seconds)
 		for class := range r.Counters {
-			t.Total.Counters[class].add(r.Counters[class])
+			t.Total.Counters[class].addCounters(r.Counters[class])
 		}
 		t.Rows = append(t.Rows, r)
 	}

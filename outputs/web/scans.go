@@ -119,12 +119,12 @@ func (m *scans) join(key string, run func(context.Context, *scan) *Answer) *scan
 	s := &scan{cancel: cancel, waiters: 1, ended: make(chan struct{})}
 	m.open[key] = s
 	m.total++
-	go m.run(ctx, key, s, run)
+	go m.runScan(ctx, key, s, run)
 	return s
 }
 
-// run runs a scan when there is a place.
-func (m *scans) run(ctx context.Context, key string, s *scan, run func(context.Context, *scan) *Answer) {
+// runScan runs a scan when there is a place.
+func (m *scans) runScan(ctx context.Context, key string, s *scan, run func(context.Context, *scan) *Answer) {
 	defer s.cancel()
 	defer close(s.ended)
 	var answer *Answer

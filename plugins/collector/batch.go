@@ -119,7 +119,7 @@ func (b *Batch) settle() {
 	}
 	err := b.d.err // of the datagram at hand, which none of these is
 	for i := range b.works {
-		b.d.take(&b.works[i])
+		b.d.takeWork(&b.works[i])
 	}
 	for _, m := range b.ended {
 		b.d.checkSequence(m)
@@ -150,16 +150,16 @@ func (b *Batch) do() {
 		part := b.works[from:to]
 		from = to
 		if i < len(lanes)-1 {
-			b.wg.Go(func() { b.run(l, part) })
+			b.wg.Go(func() { b.runWork(l, part) })
 		} else {
-			b.run(l, part)
+			b.runWork(l, part)
 		}
 	}
 	b.wg.Wait()
 }
 
-// run decodes works one after the other.
-func (b *Batch) run(l *lane, works []work) {
+// runWork decodes works one after the other.
+func (b *Batch) runWork(l *lane, works []work) {
 	for i := range works {
 		b.guard(l, &works[i])
 	}

@@ -156,12 +156,12 @@ func (l *Listener) Start(handle func([]Datagram)) error {
 	}
 	l.handle = handle
 	gather := gatherWait(l.granted)
-	l.wg.Go(func() { l.read(r, gather) })
+	l.wg.Go(func() { l.readDatagrams(r, gather) })
 	return nil
 }
 
-// read receives until the socket is closed, or until it is empty after Stop.
-func (l *Listener) read(r *batchReader, gather time.Duration) {
+// readDatagrams receives until the socket is closed, or until it is empty after Stop.
+func (l *Listener) readDatagrams(r *batchReader, gather time.Duration) {
 	pause := time.Duration(0)
 	last := time.Now()
 	for {
@@ -169,7 +169,7 @@ func (l *Listener) read(r *batchReader, gather time.Duration) {
 			l.drain(r)
 			return
 		}
-		list, err := r.read()
+		list, err := r.readBatch()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -189,7 +189,7 @@ func (l *Listener) read(r *batchReader, gather time.Duration) {
 		}
 		l.give(list)
 		now := time.Now()
-		if l.load.add(list, now) {
+		if l.load.addBatch(list, now) {
 			l.Drops()
 		}
 		busy := now.Sub(last) < 2*gather

@@ -37,8 +37,8 @@ func newBatchReader(s *socket) (*batchReader, error) {
 	return &batchReader{conn: s.conn, buf: make([]byte, maxDatagram)}, nil
 }
 
-// read waits for a datagram.
-func (r *batchReader) read() ([]Datagram, error) {
+// readBatch waits for a datagram.
+func (r *batchReader) readBatch() ([]Datagram, error) {
 	n, from, err := r.conn.ReadFromUDPAddrPort(r.buf)
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (r *batchReader) pending() []Datagram {
 	if r.conn.SetReadDeadline(time.Now().Add(10*time.Millisecond)) != nil {
 		return nil
 	}
-	list, _ := r.read()
+	list, _ := r.readBatch()
 	return list
 }
 

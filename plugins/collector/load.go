@@ -26,9 +26,9 @@ type load struct {
 	pause       atomic.Int64  // the longest time from one read to the next, nanoseconds
 }
 
-// add counts datagrams that have been handled, and says whether an interval has
+// addBatch counts datagrams that have been handled, and says whether an interval has
 // ended.
-func (l *load) add(list []Datagram, now time.Time) bool {
+func (l *load) addBatch(list []Datagram, now time.Time) bool {
 	if l.since.IsZero() {
 		l.since, l.last = now, now
 	}

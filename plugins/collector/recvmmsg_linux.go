@@ -72,8 +72,8 @@ func (r *batchReader) receive(fd uintptr) {
 	}
 }
 
-// read waits for datagrams and returns those there are.
-func (r *batchReader) read() ([]Datagram, error) {
+// readBatch waits for datagrams and returns those there are.
+func (r *batchReader) readBatch() ([]Datagram, error) {
 	for {
 		if err := r.socket.raw.Control(r.receive); err != nil {
 			return nil, net.ErrClosed

@@ -79,8 +79,8 @@ const scopeTemplate = 5
 // there is none.
 var v9Scopes = [scopeTemplate + 1]uint16{2: ie.IngressInterface, 3: ie.LineCardId, 5: ie.TemplateId}
 
-// take takes an element that tells something of a selector.
-func (s *sampler) take(e *flow.Element) {
+// takeElement takes an element that tells something of a selector.
+func (s *sampler) takeElement(e *flow.Element) {
 	if e.PEN != 0 || len(e.Value) == 0 {
 		return
 	}

@@ -121,7 +121,7 @@ func (l *lane) rate(w *work, r *flow.Record) {
 func (w *work) rateOf(r *flow.Record, most uint32) {
 	var s sampler
 	for i := range r.Extra {
-		s.take(&r.Extra[i])
+		s.takeElement(&r.Extra[i])
 	}
 	rate, valid := s.rate()
 	applied, doubtful := believe(rate, most, w.m.dom.key.version)
@@ -168,7 +168,7 @@ func (d *Decoder) learn(m *message, o *flow.OptionRecord) {
 	dom.learnCard(o)
 	for i := range o.Fields {
 		e := &o.Fields[i]
-		s.take(e)
+		s.takeElement(e)
 		s.takeInterface(e)
 		if e.PEN == 0 && e.ID == ie.SystemInitTimeMilliseconds && o.Version == flow.IPFIX {
 			dom.uptime.SetBoot(flow.Milli(wire.Uint(e.Value)))
@@ -177,7 +177,7 @@ func (d *Decoder) learn(m *message, o *flow.OptionRecord) {
 	for i := range o.Scope {
 		s.takeScope(&o.Scope[i], o.Version, o.Domain)
 		if o.Version == flow.IPFIX {
-			s.take(&o.Scope[i])
+			s.takeElement(&o.Scope[i])
 		}
 	}
 	dom.learnNames(o)

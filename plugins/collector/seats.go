@@ -41,9 +41,9 @@ type seats struct {
 	warned   atomic.Bool   // that there are too few has been logged
 }
 
-// take returns the seat of an address, nil when there is none for it. One that is
+// takeSeat returns the seat of an address, nil when there is none for it. One that is
 // reserved gets one always.
-func (s *seats) take(addr netip.Addr, now flow.Time, reserved bool) *seat {
+func (s *seats) takeSeat(addr netip.Addr, now flow.Time, reserved bool) *seat {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if known := s.byAddr[addr]; known != nil {
@@ -94,7 +94,7 @@ func (d *Decoder) seated(addr netip.Addr, now flow.Time, config *ExporterConfig)
 		if a := d.accounts[addr]; a != nil && a.seat != nil && !a.seat.gone.Load() {
 			one = a.seat
 		} else {
-			one = all.take(addr, now, config != nil && config.Prefix.IsSingleIP())
+			one = all.takeSeat(addr, now, config != nil && config.Prefix.IsSingleIP())
 		}
 		if one == nil {
 			return false

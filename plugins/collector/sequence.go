@@ -117,8 +117,8 @@ func (s *sequence) vote(ways uint8) {
 	}
 }
 
-// take takes a datagram with a number.
-func (s *sequence) take(st *ExporterStats, seq uint32, now sent) {
+// takeNumber takes a datagram with a number.
+func (s *sequence) takeNumber(st *ExporterStats, seq uint32, now sent) {
 	if s.known && !s.compare(st, seq, now) {
 		return // late: the sequence stays where it is
 	}
@@ -287,7 +287,7 @@ func (s *sequence) datagrams(st *ExporterStats, seq uint32) {
 	if !s.known {
 		s.votes[countDatagrams] = mostVotes
 	}
-	s.take(st, seq, sent{unsure: true})
+	s.takeNumber(st, seq, sent{unsure: true})
 }
 
 // near says whether a number may be the next one after some loss.
@@ -321,9 +321,9 @@ func (d *Decoder) checkSequence(m *message) {
 	s, stats := dom.sequence(m), &dom.stats
 	switch dom.key.version {
 	case flow.V5, flow.V7:
-		s.take(stats, m.sequence, sent{flows: m.announced})
+		s.takeNumber(stats, m.sequence, sent{flows: m.announced})
 	case flow.V9, flow.IPFIX:
-		s.take(stats, m.sequence, sent{m.flows, m.options, m.templates, m.unsure})
+		s.takeNumber(stats, m.sequence, sent{m.flows, m.options, m.templates, m.unsure})
 	case flow.SFlow:
 		s.datagrams(stats, m.sequence)
 	}

@@ -48,7 +48,7 @@ func TestWaysOfCounting(t *testing.T) {
 				if i > 0 {
 					seq = next(seq, list[i-1], c)
 				}
-				q.take(&st, seq, c)
+				q.takeNumber(&st, seq, c)
 			}
 			if st != (ExporterStats{}) {
 				t.Fatalf("%s, seed %d: %d gaps, %d lost, %d unsure, %d late, %d restarts", name, seed,
@@ -85,7 +85,7 @@ func TestLossByWayOfCounting(t *testing.T) {
 					}
 				}
 				if i != lost {
-					q.take(&st, seq, c)
+					q.takeNumber(&st, seq, c)
 				}
 			}
 			if st.SequenceGaps != 1 || st.SequenceLost != want || st.SequenceUnsure != 0 {
@@ -148,7 +148,7 @@ func TestLossThatLooksLikeCounting(t *testing.T) {
 				lost++
 				continue
 			}
-			s.take(&st, seq, sent{flows: records})
+			s.takeNumber(&st, seq, sent{flows: records})
 		}
 		if records == 1 {
 			lost = 0

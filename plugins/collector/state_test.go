@@ -203,7 +203,7 @@ func TestSequences(t *testing.T) {
 			var q sequence
 			var st ExporterStats
 			for _, seq := range c.seqs {
-				q.take(&st, seq, sent{flows: 10})
+				q.takeNumber(&st, seq, sent{flows: 10})
 			}
 			got := counts{st.SequenceGaps, st.SequenceLost, st.SequenceLate, st.SequenceRestarts}
 			if got != c.want {
@@ -217,16 +217,16 @@ func TestSequenceAfterShortRestart(t *testing.T) {
 	var q sequence
 	var st ExporterStats
 	for _, seq := range []uint32{2000, 2010, 2020} {
-		q.take(&st, seq, sent{flows: 10})
+		q.takeNumber(&st, seq, sent{flows: 10})
 	}
 	for seq := range uint32(50) {
-		q.take(&st, seq*10, sent{flows: 10})
+		q.takeNumber(&st, seq*10, sent{flows: 10})
 	}
 	if st.SequenceRestarts != 1 || st.SequenceGaps != 0 {
 		t.Errorf("got %+v, want one restart", st)
 	}
 	st = ExporterStats{}
-	q.take(&st, 900, sent{flows: 10})
+	q.takeNumber(&st, 900, sent{flows: 10})
 	if st.SequenceLost != 400 {
 		t.Errorf("after the restart: lost %d, want 400", st.SequenceLost)
 	}
@@ -236,10 +236,10 @@ func TestSequenceAfterShortRestart(t *testing.T) {
 func TestSequenceUnsure(t *testing.T) {
 	var q sequence
 	var st ExporterStats
-	q.take(&st, 100, sent{flows: 5, unsure: true})
-	q.take(&st, 130, sent{flows: 5})
-	q.take(&st, 135, sent{flows: 5})
-	q.take(&st, 150, sent{flows: 5})
+	q.takeNumber(&st, 100, sent{flows: 5, unsure: true})
+	q.takeNumber(&st, 130, sent{flows: 5})
+	q.takeNumber(&st, 135, sent{flows: 5})
+	q.takeNumber(&st, 150, sent{flows: 5})
 	if st.SequenceGaps != 1 || st.SequenceLost != 10 {
 		t.Errorf("got %d gaps, %d lost, want 1 and 10", st.SequenceGaps, st.SequenceLost)
 	}
@@ -264,7 +264,7 @@ func TestSequenceOfV9(t *testing.T) {
 				if i > 0 {
 					seq = c.next(seq, counts[i-1], n)
 				}
-				q.take(&st, seq, sent{flows: n})
+				q.takeNumber(&st, seq, sent{flows: n})
 			}
 			if st.SequenceGaps != 0 {
 				t.Fatalf("%d gaps in a sequence without", st.SequenceGaps)
@@ -272,7 +272,7 @@ func TestSequenceOfV9(t *testing.T) {
 			for range 2 {
 				seq = c.next(seq, 13, 13) // the first of these is lost
 			}
-			q.take(&st, seq, sent{flows: 13})
+			q.takeNumber(&st, seq, sent{flows: 13})
 			if st.SequenceGaps != 1 || st.SequenceLost == 0 {
 				t.Errorf("got %d gaps, %d lost, want 1 gap", st.SequenceGaps, st.SequenceLost)
 			}

@@ -144,7 +144,7 @@ func (l *StreamListener) accept() {
 			continue
 		}
 		pause = 0
-		p, why := l.take(conn)
+		p, why := l.takePlace(conn)
 		if why != "" {
 			if l.refused.Add(1) == 1 {
 				l.opt.Load().Warn("%s: the connection of %s is refused: %s (further ones are only counted)",
@@ -164,8 +164,8 @@ func (l *StreamListener) accept() {
 	}
 }
 
-// take gives a connection its place, or says why not.
-func (l *StreamListener) take(conn net.Conn) (p *place, refused string) {
+// takePlace gives a connection its place, or says why not.
+func (l *StreamListener) takePlace(conn net.Conn) (p *place, refused string) {
 	from := remote(conn)
 	if l.opt.Load().Allow != nil && !l.opt.Load().Allow(from.Addr()) {
 		return nil, "the configuration does not allow this exporter"

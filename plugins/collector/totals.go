@@ -17,9 +17,9 @@ type total struct {
 	lost     uint64
 }
 
-// take compares a count of the exporter while ours is have, and returns how much
+// takeCount compares a count of the exporter while ours is have, and returns how much
 // the exporter has sent since the first one, and how much of that is missing.
-func (t *total) take(count, have uint64) (sent, lost uint64) {
+func (t *total) takeCount(count, have uint64) (sent, lost uint64) {
 	if !t.known || count < t.last {
 		if t.known { // a restart: what was counted until then stays
 			t.sent += t.last - t.base
@@ -57,9 +57,9 @@ func (d *Decoder) compare(m *message, o *flow.OptionRecord) {
 		}
 		switch e.ID {
 		case ie.ExportedMessageTotalCount:
-			s.ExporterDatagrams, s.ExporterDatagramsLost = dom.messages.take(wire.Uint(e.Value), datagrams)
+			s.ExporterDatagrams, s.ExporterDatagramsLost = dom.messages.takeCount(wire.Uint(e.Value), datagrams)
 		case ie.ExportedFlowRecordTotalCount:
-			s.ExporterFlows, s.ExporterFlowsLost = dom.records.take(wire.Uint(e.Value), flows)
+			s.ExporterFlows, s.ExporterFlowsLost = dom.records.takeCount(wire.Uint(e.Value), flows)
 		case ie.NotSentFlowTotalCount:
 			s.ExporterFlowsUnsent = wire.Uint(e.Value)
 		}

@@ -44,8 +44,8 @@ type waitingRoom struct {
 	greedy heaviest[*exporter] // those whose sets wait
 }
 
-// add takes a set in.
-func (q *waitingRoom) add(w *waiting) {
+// addSet takes a set in.
+func (q *waitingRoom) addSet(w *waiting) {
 	dom, exp := w.dom, w.dom.exporter
 	if dom.waiting == nil {
 		dom.waiting = map[uint16]*list.List{}
@@ -117,7 +117,7 @@ func (d *Decoder) wait(m *message, set ipfix.Set) {
 	}
 	w := &waiting{dom: m.dom, id: set.ID, port: m.port, base: *m.base, body: slices.Clone(set.Body), at: m.now}
 	w.base.Extra = nil
-	d.room.add(w)
+	d.room.addSet(w)
 }
 
 // expire drops the sets that have waited too long.

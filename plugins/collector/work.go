@@ -53,7 +53,7 @@ func (d *Decoder) assign(w work) {
 	d.settle()
 	d.work = w
 	d.own.do(&d.work)
-	d.take(&d.work)
+	d.takeWork(&d.work)
 }
 
 // sampleSize is about the fewest bytes that a sample of sFlow has.
@@ -76,8 +76,8 @@ func (w *work) sequential() bool {
 	return w.template != nil && (w.template.MovesClock(&w.m.dom.uptime) || w.template.CountsTotals())
 }
 
-// take takes what came of w into the state of the domain.
-func (d *Decoder) take(w *work) {
+// takeWork takes what came of w into the state of the domain.
+func (d *Decoder) takeWork(w *work) {
 	m, s := w.m, &w.m.dom.stats
 	m.flows += w.flows
 	m.unsure = m.unsure || w.unsure

@@ -79,10 +79,10 @@ func (w *Workers) Dispatch(list []Datagram) {
 	for i := range list {
 		if dg := &list[i]; dg.Stream && len(dg.Payload) == 0 {
 			for worker := range w.open {
-				w.add(worker, dg)
+				w.addDatagram(worker, dg)
 			}
 		} else {
-			w.add(w.shard(dg), dg)
+			w.addDatagram(w.shard(dg), dg)
 		}
 	}
 	for worker := range w.open {
@@ -90,8 +90,8 @@ func (w *Workers) Dispatch(list []Datagram) {
 	}
 }
 
-// add puts a datagram into the open parcel of a worker.
-func (w *Workers) add(worker int, dg *Datagram) {
+// addDatagram puts a datagram into the open parcel of a worker.
+func (w *Workers) addDatagram(worker int, dg *Datagram) {
 	if p := w.open[worker]; p != nil && (len(p.list) == parcelCount || len(p.buf)+len(dg.Payload) > cap(p.buf)) {
 		w.send(worker)
 	}

@@ -17,8 +17,8 @@ func (f flowLines) empty() flowLines {
 	return flowLines{text: f.text[:0]}
 }
 
-// take moves the lines of another one behind these.
-func (f *flowLines) take(from *flowLines) {
+// takeLines moves the lines of another one behind these.
+func (f *flowLines) takeLines(from *flowLines) {
 	if f.count == 0 {
 		*f, *from = *from, f.empty()
 		return

@@ -198,8 +198,8 @@ type summed struct {
 	forward, reverse flow.Record
 }
 
-// add adds a flow to the roll-ups; events are no traffic.
-func (s *summed) add(r *flow.Record) {
+// addFlow adds a flow to the roll-ups; events are no traffic.
+func (s *summed) addFlow(r *flow.Record) {
 	switch {
 	case flowmetric.IsEvent(r):
 	case s.both && collector.SplitBiflow(r, &s.forward, &s.reverse):

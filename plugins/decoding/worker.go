@@ -114,13 +114,13 @@ func (p *Pool) handler(l *lane) (h collector.Handler) {
 	switch {
 	case p.opt.Wants.Flows && l.sums != nil:
 		h.Flow = func(r *flow.Record) {
-			l.sums.add(r)
+			l.sums.addFlow(r)
 			l.flow(r)
 		}
 	case p.opt.Wants.Flows:
 		h.Flow = l.flow
 	case l.sums != nil:
-		h.Flow = l.sums.add
+		h.Flow = l.sums.addFlow
 	}
 	if p.opt.Wants.Flows {
 		h.Counter = l.counter
@@ -213,7 +213,7 @@ func (w *worker) decode(list []collector.Datagram, asLines bool) (metrics []tele
 		if trace {
 			log.Tracef("%s: raw data: %s", dg.Exporter, hex.EncodeToString(dg.Payload))
 		}
-		w.add(dg)
+		w.addDatagram(dg)
 	}
 	w.batch.Run()
 	w.collect()
@@ -250,7 +250,7 @@ func (w *worker) collect() {
 		w.metrics = append(w.metrics, l.metrics...)
 		clear(l.metrics)
 		l.metrics = l.metrics[:0]
-		w.lines.take(&l.lines)
+		w.lines.takeLines(&l.lines)
 	}
 	if len(w.metrics)+w.lines.count > mostMetrics {
 		w.adding.Wait()
@@ -259,9 +259,9 @@ func (w *worker) collect() {
 	}
 }
 
-// add takes a datagram into the batch. A panic, which would end the agent, costs the
+// addDatagram takes a datagram into the batch. A panic, which would end the agent, costs the
 // datagram only.
-func (w *worker) add(dg collector.Datagram) {
+func (w *worker) addDatagram(dg collector.Datagram) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.panicked(dg.Exporter, dg.Payload, p, debug.Stack())

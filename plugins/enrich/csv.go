@@ -73,7 +73,7 @@ func readCSV(data []byte) (table, error) {
 		if first {
 			c = plainColumns(cells)
 		}
-		prefixes, e, err := c.read(cells)
+		prefixes, e, err := c.readRow(cells)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", line, err)
 		}
@@ -116,8 +116,8 @@ func columnsOf(cells []string) (columns, error) {
 	return c, nil
 }
 
-// read reads a line.
-func (c columns) read(cells []string) (prefixes []netip.Prefix, e Entry, err error) {
+// readRow reads a line.
+func (c columns) readRow(cells []string) (prefixes []netip.Prefix, e Entry, err error) {
 	cell := func(i int) string {
 		if i < 0 || i >= len(cells) {
 			return ""

@@ -71,7 +71,7 @@ func Open(paths []string) (*Tables, error) {
 	t := &Tables{}
 	for _, path := range paths {
 		s := &source{path: path}
-		if err := s.read(); err != nil {
+		if err := s.readFile(); err != nil {
 			return nil, err
 		}
 		t.sources = append(t.sources, s)
@@ -79,8 +79,8 @@ func Open(paths []string) (*Tables, error) {
 	return t, nil
 }
 
-// read reads the file.
-func (s *source) read() error {
+// readFile reads the file.
+func (s *source) readFile() error {
 	info, err := os.Stat(s.path)
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (t *Tables) Reload() (errs []error) {
 		if !s.changed() {
 			continue
 		}
-		if err := s.read(); err != nil {
+		if err := s.readFile(); err != nil {
 			t.errors.Add(1)
 			errs = append(errs, fmt.Errorf("%w; what was read before stays", err))
 			continue

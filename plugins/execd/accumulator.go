@@ -64,34 +64,34 @@ func (a *accumulator) AddLines(lines []byte, metrics int) {
 func (a *accumulator) AddFields(
 	name string, fields map[string]any, tags map[string]string, t ...time.Time,
 ) {
-	a.add(name, fields, tags, telegraf.Untyped, t)
+	a.addMetric(name, fields, tags, telegraf.Untyped, t)
 }
 
 func (a *accumulator) AddGauge(
 	name string, fields map[string]any, tags map[string]string, t ...time.Time,
 ) {
-	a.add(name, fields, tags, telegraf.Gauge, t)
+	a.addMetric(name, fields, tags, telegraf.Gauge, t)
 }
 
 func (a *accumulator) AddCounter(
 	name string, fields map[string]any, tags map[string]string, t ...time.Time,
 ) {
-	a.add(name, fields, tags, telegraf.Counter, t)
+	a.addMetric(name, fields, tags, telegraf.Counter, t)
 }
 
 func (a *accumulator) AddSummary(
 	name string, fields map[string]any, tags map[string]string, t ...time.Time,
 ) {
-	a.add(name, fields, tags, telegraf.Summary, t)
+	a.addMetric(name, fields, tags, telegraf.Summary, t)
 }
 
 func (a *accumulator) AddHistogram(
 	name string, fields map[string]any, tags map[string]string, t ...time.Time,
 ) {
-	a.add(name, fields, tags, telegraf.Histogram, t)
+	a.addMetric(name, fields, tags, telegraf.Histogram, t)
 }
 
-func (a *accumulator) add(
+func (a *accumulator) addMetric(
 	name string, fields map[string]any, tags map[string]string, kind telegraf.ValueType, t []time.Time,
 ) {
 	at := time.Now()

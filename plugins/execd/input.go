@@ -20,7 +20,7 @@ func runInputs(ctx context.Context, c *config.Config, o Options) (err error) {
 	defer cancel()
 	s := newSink(o.Stdout, o.BatchInterval)
 	defer func() { err = errors.Join(err, s.close()) }()
-	first, stopChain, err := chain(c.Processors, s.add)
+	first, stopChain, err := chain(c.Processors, s.addMetric)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func runInputs(ctx context.Context, c *config.Config, o Options) (err error) {
 	for _, input := range running {
 		g := newGatherer(c, input, first)
 		gatherers = append(gatherers, g)
-		wg.Go(func() { g.run(ctx) })
+		wg.Go(func() { g.gatherUntil(ctx) })
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -133,7 +133,7 @@ func precisionOf(precision, interval time.Duration) time.Duration {
 	return time.Nanosecond
 }
 
-func (g *gatherer) run(ctx context.Context) {
+func (g *gatherer) gatherUntil(ctx context.Context) {
 	own := time.NewTicker(max(g.interval, time.Millisecond))
 	defer own.Stop()
 	for {
@@ -163,7 +163,7 @@ func promptAll(list []*gatherer) {
 // runProcessors runs what stands between Stdin and Stdout.
 func runProcessors(ctx context.Context, c *config.Config, o Options) (err error) {
 	s := newSink(o.Stdout, o.BatchInterval)
-	first, stopChain, err := chain(c.Processors, s.add)
+	first, stopChain, err := chain(c.Processors, s.addMetric)
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func readAll(from io.Reader, to func(telegraf.Metric)) error {
 		case err == nil:
 			to(m)
 		case errors.Is(err, errLine):
-			bad.add(err)
+			bad.addError(err)
 		case errors.Is(err, io.EOF):
 			return nil
 		default:

@@ -34,7 +34,7 @@ func runOutputs(ctx context.Context, c *config.Config, o Options) (err error) {
 	p := newPatience(ctx, o.Patience)
 	defer p.stop()
 	b := newBatch(connected, o.BatchInterval, p.over)
-	first, stopChain, err := chain(c.Processors, b.add)
+	first, stopChain, err := chain(c.Processors, b.addMetric)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func newBatch(outputs []*models.RunningOutput, interval time.Duration, giveUp <-
 	return b
 }
 
-func (b *batch) add(m telegraf.Metric) {
+func (b *batch) addMetric(m telegraf.Metric) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.metrics = append(b.metrics, m)

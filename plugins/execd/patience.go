@@ -42,7 +42,7 @@ type badLines struct {
 	logged time.Time
 }
 
-func (b *badLines) add(err error) {
+func (b *badLines) addError(err error) {
 	b.count++
 	if time.Since(b.logged) >= badLogInterval {
 		b.logged = time.Now()

@@ -37,7 +37,7 @@ func newSink(to io.Writer, interval time.Duration) *sink {
 	return s
 }
 
-func (s *sink) add(m telegraf.Metric) {
+func (s *sink) addMetric(m telegraf.Metric) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {

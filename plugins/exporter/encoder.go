@@ -228,9 +228,9 @@ func (r *rotation) all() (list []*ipfix.Template) {
 // before the next has its turn.
 const longestRun = 4
 
-// add adds sets of both address families, in the order of recs, until the datagram is
+// addRecords adds sets of both address families, in the order of recs, until the datagram is
 // full, and returns how many of recs are in it.
-func (r *rotation) add(w *ipfix.SetWriter, recs []flow.Record) (done int) {
+func (r *rotation) addRecords(w *ipfix.SetWriter, recs []flow.Record) (done int) {
 	for done < len(recs) {
 		family, n := recs[done].IPVersion, 0
 		for done+n < len(recs) && recs[done+n].IPVersion == family && (len(r.pairs) == 1 || n < longestRun) {
@@ -264,7 +264,7 @@ func (e *v9Encoder) templates(dst []byte, now time.Time) []byte {
 
 func (e *v9Encoder) data(dst []byte, now time.Time, recs []flow.Record) ([]byte, int) {
 	e.Begin(dst, flow.TimeOf(now))
-	n := e.add(&e.SetWriter, recs)
+	n := e.addRecords(&e.SetWriter, recs)
 	return e.End(), n
 }
 
@@ -335,6 +335,6 @@ func (e *ipfixEncoder) data(dst []byte, now time.Time, recs []flow.Record) ([]by
 		}
 	}
 	e.Begin(dst, flow.TimeOf(now))
-	n := e.add(&e.SetWriter, recs)
+	n := e.addRecords(&e.SetWriter, recs)
 	return e.End(), n
 }

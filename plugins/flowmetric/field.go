@@ -141,8 +141,8 @@ func (b *Builder) setValue(name string, v value) {
 	b.addValue(name, v)
 }
 
-// add appends a field. nil is no value.
-func (b *Builder) add(name string, boxed any) {
+// addField appends a field. nil is no value.
+func (b *Builder) addField(name string, boxed any) {
 	if boxed != nil {
 		v := b.next(name)
 		v.form, v.boxed = formBoxed, boxed

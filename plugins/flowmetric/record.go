@@ -19,10 +19,10 @@ func (b *Builder) recordFields(r *flow.Record) {
 		}
 	}
 	if r.Total {
-		b.add("count_kind", "total")
+		b.addField("count_kind", "total")
 	}
 	b.uint("sampling_rate", r.Rate())
-	b.add("sampling_source", rateSources[r.SamplingSource&7])
+	b.addField("sampling_source", rateSources[r.SamplingSource&7])
 }
 
 // recordField writes one field.
@@ -37,21 +37,21 @@ func (b *Builder) recordField(f flow.Field, d *stockField, r *flow.Record) {
 	case kindString:
 		b.addValue(d.name, b.cache.valid(r.Octets(f)))
 	case kindProto:
-		b.add(d.name, protocolNames[uint8(r.Number(f))])
+		b.addField(d.name, protocolNames[uint8(r.Number(f))])
 	case kindHex:
 		b.hexField(f, d.name, r)
 	case kindTCPFlags:
 		if r.Has(flow.TCPFlagsWide) {
 			b.addValue(d.name, b.cache.tcp2(r.TCPFlags))
 		} else {
-			b.add(d.name, b.cache.tcp1(uint8(r.TCPFlags)))
+			b.addField(d.name, b.cache.tcp1(uint8(r.TCPFlags)))
 		}
 	case kindFragmentFlags:
 		b.addValue(d.name, b.cache.flagsOf(uint8(r.Number(f)), fragmentLetters))
 	case kindByte0:
 		b.uint(d.name, r.Number(f)>>8)
 	default:
-		b.add(d.name, enumOf(d.kind, uint8(r.Number(f))))
+		b.addField(d.name, enumOf(d.kind, uint8(r.Number(f))))
 	}
 	b.derived(f, r)
 }
@@ -66,7 +66,7 @@ func (b *Builder) hexField(f flow.Field, name string, r *flow.Record) {
 			b.addValue(mplsNames[i], b.cache.hex(b.scratch[:3]))
 		}
 	case d.Size == 1:
-		b.add(name, b.cache.hex1(uint8(r.Number(f))))
+		b.addField(name, b.cache.hex1(uint8(r.Number(f))))
 	case d.Kind == flow.KindNumber || d.Kind == flow.KindFlags:
 		v := binary.BigEndian.AppendUint64(b.scratch[:0], r.Number(f))
 		b.addValue(name, b.cache.hex(v[8-d.Size:]))
@@ -88,7 +88,7 @@ func (b *Builder) derived(f flow.Field, r *flow.Record) {
 	case flow.Packets:
 		b.uint("scaled_packets", r.Scale(r.Packets))
 	case flow.FwdStatus:
-		b.add("fwd_reason", enumOf(kindFwdReason, r.FwdStatus))
+		b.addField("fwd_reason", enumOf(kindFwdReason, r.FwdStatus))
 	case flow.SegmentID:
 		if vni := r.SegmentID & 0xffffff; vni != 0 {
 			b.uint("vni", vni)
@@ -111,12 +111,12 @@ var rateSources = [8]any{
 func (b *Builder) role(name string, attr uint16) {
 	switch attr {
 	case 1:
-		b.add(name, "uplink")
+		b.addField(name, "uplink")
 	case 2:
-		b.add(name, "vm")
+		b.addField(name, "vm")
 	case 3:
-		b.add(name, "vxlan")
+		b.addField(name, "vxlan")
 	default:
-		b.add(name, "unknown")
+		b.addField(name, "unknown")
 	}
 }

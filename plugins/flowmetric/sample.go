@@ -23,7 +23,7 @@ func (b *Builder) sample(r *flow.Record) {
 		b.agent(r, p)
 	}
 	if p.Headers&flow.HasFrame != 0 {
-		b.add("l2_protocol", headerProtocol(p.Protocol))
+		b.addField("l2_protocol", headerProtocol(p.Protocol))
 		b.put("l2_bytes", uint64(p.FrameLength))
 		b.headers(r, p)
 	}

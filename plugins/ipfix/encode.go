@@ -80,7 +80,7 @@ func (s *SetWriter) AddData(t *Template, recs []flow.Record) int {
 		s.used, s.nth = t, t.again(s.nth[:0])
 		s.uses, s.outer = t.usesOf(s.uses[:0], s.outer[:0])
 	}
-	return s.add(t, len(recs), func(dst []byte, i int) []byte {
+	return s.addRecords(t, len(recs), func(dst []byte, i int) []byte {
 		uses := s.uses
 		if recs[i].TunSrc.IsValid() || recs[i].TunDst.IsValid() {
 			uses = s.outer
@@ -95,7 +95,7 @@ func (s *SetWriter) AddData(t *Template, recs []flow.Record) int {
 // AddOptions does for option records what AddData does for flows. Values are
 // those of Scope and Fields, by number.
 func (s *SetWriter) AddOptions(t *Template, recs []flow.OptionRecord) int {
-	return s.add(t, len(recs), func(dst []byte, i int) []byte {
+	return s.addRecords(t, len(recs), func(dst []byte, i int) []byte {
 		for _, f := range t.Fields {
 			from := recs[i].Fields
 			if f.Scope {
@@ -124,8 +124,8 @@ func (s *SetWriter) AddRecord(t *Template, raw []byte) {
 	s.records++
 }
 
-// add writes a set of up to n records, each appended by record.
-func (s *SetWriter) add(t *Template, n int, record func(dst []byte, i int) []byte) int {
+// addRecords writes a set of up to n records, each appended by record.
+func (s *SetWriter) addRecords(t *Template, n int, record func(dst []byte, i int) []byte) int {
 	limit := s.Limit
 	if limit <= 0 {
 		limit = DefaultLimit

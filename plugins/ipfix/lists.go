@@ -132,7 +132,7 @@ func (d *RecordDecoder) basic(at flow.Nested, b *wire.Reader) {
 			d.lists.fail("basicList of element %s: expected another one, got %d bytes", f, len(rest))
 			return
 		}
-		if !d.add(&at, f, rest[prefix:prefix+n:prefix+n]) {
+		if !d.addField(&at, f, rest[prefix:prefix+n:prefix+n]) {
 			return
 		}
 		rest = rest[prefix+n:]
@@ -161,7 +161,7 @@ func (d *RecordDecoder) records(at *flow.Nested, id uint16, b []byte) {
 					len(b))
 				return
 			}
-			if !(f.PEN == 0 && f.ID == ie.PaddingOctets) && !d.add(at, f, b[prefix:prefix+n:prefix+n]) {
+			if !(f.PEN == 0 && f.ID == ie.PaddingOctets) && !d.addField(at, f, b[prefix:prefix+n:prefix+n]) {
 				return
 			}
 			b = b[prefix+n:]
@@ -170,9 +170,9 @@ func (d *RecordDecoder) records(at *flow.Nested, id uint16, b []byte) {
 	}
 }
 
-// add appends an element and, where it is a list, what that holds. It says false
+// addField appends an element and, where it is a list, what that holds. It says false
 // when there is no more room.
-func (d *RecordDecoder) add(at *flow.Nested, f FieldSpec, value []byte) bool {
+func (d *RecordDecoder) addField(at *flow.Nested, f FieldSpec, value []byte) bool {
 	l := &d.lists
 	if len(l.nested) >= MaxNested {
 		l.fail("expected at most %d elements", MaxNested)

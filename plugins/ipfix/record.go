@@ -89,7 +89,7 @@ func (d *RecordDecoder) fields(t *Template, r *flow.Record, b []byte) (int, erro
 
 // segment decodes the fields of s, which are all in rec.
 func (d *RecordDecoder) segment(r *flow.Record, s *segment, rec []byte) {
-	d.run(r, s.steps, rec)
+	d.runSteps(r, s.steps, rec)
 	n := len(r.Extra)
 	extra := slices.Grow(r.Extra, len(s.keeps))[:n+len(s.keeps)]
 	for i, k := range s.keeps {
@@ -149,9 +149,9 @@ func (d *RecordDecoder) moveTail(m *move, r *flow.Record, b []byte) {
 	}
 }
 
-// run executes the steps on the record rec: the frequent ones here, all others by the
+// runSteps executes the steps on the record rec: the frequent ones here, all others by the
 // table of fields.
-func (d *RecordDecoder) run(r *flow.Record, steps []step, rec []byte) {
+func (d *RecordDecoder) runSteps(r *flow.Record, steps []step, rec []byte) {
 	for i := range steps {
 		s := &steps[i]
 		b := rec[s.off:]

@@ -80,7 +80,7 @@ func (t *V9TemplateReader) Next() (id uint16, fields []ipfix.FieldSpec, ok bool)
 	if id == 0 && count == 0 {
 		return 0, nil, false
 	}
-	return t.read(id, count, 0)
+	return t.readFields(id, count, 0)
 }
 
 // nextOptions reads the head of an options template, which gives the lengths of
@@ -105,11 +105,11 @@ func (t *V9TemplateReader) nextOptions() (id uint16, fields []ipfix.FieldSpec, o
 		count = min(count, have)
 		scopes = min(scopes, count)
 	}
-	return t.read(id, count, scopes)
+	return t.readFields(id, count, scopes)
 }
 
-// read reads count field specifiers, the first ones of which are scopes.
-func (t *V9TemplateReader) read(id uint16, count, scopes int) (uint16, []ipfix.FieldSpec, bool) {
+// readFields reads count field specifiers, the first ones of which are scopes.
+func (t *V9TemplateReader) readFields(id uint16, count, scopes int) (uint16, []ipfix.FieldSpec, bool) {
 	for i := 0; i < count && t.r.Err() == nil; i++ {
 		t.fields = append(t.fields, ipfix.FieldSpec{ID: t.r.Uint16(), Length: t.r.Uint16(), Scope: i < scopes})
 	}

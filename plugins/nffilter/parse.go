@@ -55,7 +55,7 @@ func (p *parser) peek() token { return p.tokens[p.pos] }
 
 func (p *parser) ahead(n int) token { return p.tokens[min(p.pos+n, len(p.tokens)-1)] }
 
-func (p *parser) take() token {
+func (p *parser) takeToken() token {
 	t := p.tokens[p.pos]
 	if t.kind != endToken {
 		p.pos++
@@ -128,7 +128,7 @@ func (p *parser) chain(op nodeOp, symbol kind, word string, operand func() (*nod
 		if t := p.peek(); t.kind != symbol && !t.is(word) {
 			return join(op, list...), nil
 		}
-		p.take()
+		p.takeToken()
 	}
 }
 
@@ -141,7 +141,7 @@ func (p *parser) factor() (*node, *Error) {
 	defer func() { p.depth-- }()
 	switch {
 	case t.kind == notToken || t.is("not"):
-		p.take()
+		p.takeToken()
 		return p.negation()
 	case t.symbol("("):
 		return p.parentheses()
@@ -174,7 +174,7 @@ func (p *parser) negation() (*node, *Error) {
 
 // parentheses reads an expression in parentheses, with or without a label behind it.
 func (p *parser) parentheses() (*node, *Error) {
-	open := p.take()
+	open := p.takeToken()
 	if !open.symbol("(") {
 		return nil, p.expected(open, "'('")
 	}
@@ -191,7 +191,7 @@ func (p *parser) parentheses() (*node, *Error) {
 		}
 		return nil, p.unexpected(t)
 	}
-	p.take()
+	p.takeToken()
 	if p.peek().symbol("%") {
 		if err := p.label(); err != nil {
 			return nil, err
@@ -202,8 +202,8 @@ func (p *parser) parentheses() (*node, *Error) {
 
 // label passes over a label, which nfdump 1.7.1 prints of the flows that match.
 func (p *parser) label() *Error {
-	p.take()
-	if t := p.take(); t.kind != wordToken {
+	p.takeToken()
+	if t := p.takeToken(); t.kind != wordToken {
 		return p.expected(t, "the name of a label")
 	}
 	p.hint("labels (%%name) are read and not used")
@@ -258,11 +258,11 @@ func (p *parser) sides() (s sideSet, err *Error) {
 		if n == 0 || p.startsPrimitive() {
 			break
 		}
-		p.take()
+		p.takeToken()
 		if other := sideOf(p.ahead(1)); one == 0 && n|other == src|dst && n != other {
 			if both := p.peek(); both.is("or") || both.is("and") {
-				p.take()
-				p.take()
+				p.takeToken()
+				p.takeToken()
 				return sideSet{[]side{n, other}, both.is("and")}, nil
 			}
 		}
@@ -335,7 +335,7 @@ func (p *parser) alone(first token) (*node, bool) {
 	if !ok {
 		return nil, false
 	}
-	p.take()
+	p.takeToken()
 	p.hint("nfdump wants 'proto %s'", strings.ToLower(t.text))
 	return equals(flowProto, number), true
 }

@@ -163,7 +163,7 @@ func (f *Filter) compile() {
 		if t.no >= 0 {
 			t.no = last - t.no
 		}
-		f.read(t)
+		f.readValue(t)
 	}
 }
 
@@ -208,8 +208,8 @@ var operandFields = map[operand][]flow.Field{
 	opDomain: {flow.ObservationPoint},
 }
 
-// read notes what a test reads.
-func (f *Filter) read(t *test) {
+// readValue notes what a test reads.
+func (f *Filter) readValue(t *test) {
 	switch {
 	case t.op == opTrue:
 		return

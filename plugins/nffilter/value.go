@@ -85,7 +85,7 @@ func (p *parser) comparison(kind *primitive) (comparison, *Error) {
 	if !ok {
 		return equal, nil
 	}
-	p.take()
+	p.takeToken()
 	if c == unequal {
 		p.hint("nfdump has no '!=': write 'not %s …'", kind.words)
 	} else if c != equal && !kind.compare {
@@ -106,7 +106,7 @@ func (p *parser) inList() bool {
 // list reads the items of a list and its bracket.
 func (p *parser) list(item func(token) *Error) *Error {
 	for n := 0; ; n++ {
-		t := p.take()
+		t := p.takeToken()
 		switch {
 		case t.symbol("]") && n > 0:
 			return nil
@@ -119,7 +119,7 @@ func (p *parser) list(item func(token) *Error) *Error {
 			return err
 		}
 		if p.peek().symbol(",") {
-			p.take()
+			p.takeToken()
 		}
 	}
 }
@@ -143,7 +143,7 @@ func (p *parser) numberValue(kind *primitive, chosen []choice, every bool) (*nod
 	if err != nil {
 		return nil, err
 	}
-	v, err := p.number(kind, p.take())
+	v, err := p.number(kind, p.takeToken())
 	if err != nil {
 		return nil, err
 	}
@@ -230,7 +230,7 @@ func (p *parser) flagsValue(kind *primitive, chosen []choice) (*node, *Error) {
 		return nil, err
 	}
 	explicit := p.tokens[p.pos-1].kind == compareToken || comparisons[strings.ToLower(p.tokens[p.pos-1].text)] != 0
-	t := p.take()
+	t := p.takeToken()
 	if t.kind != wordToken {
 		return nil, p.expected(t, "flags like SA, or a number,")
 	}
@@ -279,7 +279,7 @@ func (p *parser) addressValue(kind *primitive, chosen []choice, every bool) (*no
 	if err != nil {
 		return nil, err
 	}
-	if err := p.addAddress(kind, set, p.take(), false); err != nil {
+	if err := p.addAddress(kind, set, p.takeToken(), false); err != nil {
 		return nil, err
 	}
 	set.prepare()
@@ -342,7 +342,7 @@ func (p *parser) addMasked(set *addressSet, t token) *Error {
 	if err != nil {
 		return p.expected(t, "a network like 192.0.2.0/24 or 2001:db8::/32")
 	}
-	m := p.take()
+	m := p.takeToken()
 	mask, err := netip.ParseAddr(m.text)
 	if m.kind != wordToken || err != nil || !mask.Is4() || !a.Is4() {
 		return p.expected(m, "the mask of the network, like 255.255.255.0, or a length as in "+t.text+"/24,")
@@ -374,9 +374,9 @@ func (p *parser) addHost(set *addressSet, t token) *Error {
 
 // macValue reads a MAC address.
 func (p *parser) macValue(chosen []choice, every bool) (*node, *Error) {
-	t := p.take()
+	t := p.takeToken()
 	if t.kind == compareToken {
-		t = p.take()
+		t = p.takeToken()
 	}
 	hw, err := net.ParseMAC(t.text)
 	if t.kind != wordToken || err != nil || len(hw) != 6 || strings.Count(t.text, ":") != 5 {
@@ -391,7 +391,7 @@ func (p *parser) textValue(kind *primitive, chosen []choice, every bool) (*node,
 	if err != nil {
 		return nil, err
 	}
-	t := p.take()
+	t := p.takeToken()
 	if t.kind != wordToken && t.kind != quotedToken || t.text == "" {
 		return nil, p.expected(t, "a text after '"+kind.words+"'")
 	}
@@ -405,7 +405,7 @@ func (p *parser) textValue(kind *primitive, chosen []choice, every bool) (*node,
 // payloadValue reads what the first bytes of a flow are searched for. Without a side
 // only those of the flow itself are.
 func (p *parser) payloadValue(kind *primitive, chosen []choice) (*node, *Error) {
-	t := p.take()
+	t := p.takeToken()
 	if t.kind != wordToken && t.kind != quotedToken || t.text == "" {
 		return nil, p.expected(t, "a text after '"+kind.words+"'")
 	}
@@ -414,7 +414,7 @@ func (p *parser) payloadValue(kind *primitive, chosen []choice) (*node, *Error) 
 	}
 	pattern := t.text
 	if f := p.peek(); f.kind == wordToken && strings.Trim(f.text, "ims") == "" {
-		p.take()
+		p.takeToken()
 		pattern = "(?" + f.text + ")" + pattern
 	}
 	re, err := regexp.Compile(pattern)
@@ -446,7 +446,7 @@ func (p *parser) timeValue(kind *primitive, chosen []choice, every bool) (*node,
 	if err != nil {
 		return nil, err
 	}
-	t := p.take()
+	t := p.takeToken()
 	begin, end, ok := parseTime(t.text, p.opt.location())
 	if t.kind != wordToken && t.kind != quotedToken || !ok {
 		return nil, p.expected(t, "a time like 2026-11-28T13:30:00, or less of it,")

@@ -98,8 +98,8 @@ const (
 // at returns a value by its number.
 func (a *arena[T]) at(n uint64) *T { return &a.chunks[n>>arenaBits][n&(arenaChunk-1)] }
 
-// take returns the number of a value that nobody else has, all 0.
-func (a *arena[T]) take() uint64 {
+// takeSet returns the number of a value that nobody else has, all 0.
+func (a *arena[T]) takeSet() uint64 {
 	if last := len(a.free) - 1; last >= 0 {
 		n := a.free[last]
 		a.free = a.free[:last]
@@ -139,15 +139,15 @@ func (s *sketches) touch(word, hash uint64) uint64 {
 	return uint64(s.dense.at(word>>numberAt - 1)[hash>>(64-precision)])
 }
 
-// add adds an address, by its hash, to a set.
-func (s *sketches) add(set []uint64, hash uint64) {
+// addHash adds an address, by its hash, to a set.
+func (s *sketches) addHash(set []uint64, hash uint64) {
 	last := set[0]
 	set[0] = hash
 	switch {
 	case last == hash || last == 0:
 		return
 	case set[1] == 0:
-		set[1] = (s.lists.take()+1)<<numberAt | 1
+		set[1] = (s.lists.takeSet()+1)<<numberAt | 1
 		s.insert(set, last)
 	}
 	s.insert(set, hash)
@@ -182,7 +182,7 @@ func (s *sketches) registers(set []uint64) *registers {
 	if _, short := isList(word); word != 0 && !short {
 		return s.dense.at(word>>numberAt - 1)
 	}
-	number := s.dense.take()
+	number := s.dense.takeSet()
 	r := s.dense.at(number)
 	if word != 0 {
 		r.insertAll(s.listOf(word))
@@ -202,7 +202,7 @@ func (s *sketches) join(into, from []uint64) {
 	case from[1] == 0 && from[0] == 0:
 		return
 	case from[1] == 0:
-		s.add(into, from[0])
+		s.addHash(into, from[0])
 	case short:
 		s.registers(into).insertAll(s.listOf(from[1]))
 	default:

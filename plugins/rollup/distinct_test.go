@@ -38,7 +38,7 @@ func TestSketches(t *testing.T) {
 			for range random.IntN(3 * len(hosts)) {
 				h := max(1, hosts[random.IntN(len(hosts))])
 				all[i] = append(all[i], h)
-				s.add(sets[i][:], h)
+				s.addHash(sets[i][:], h)
 			}
 		}
 		check := func(what string, set []uint64, hashes []uint64) {

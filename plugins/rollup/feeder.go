@@ -76,7 +76,7 @@ func (f *Feeder) Add(r *flow.Record) {
 	f.values[f.n].set(f.set, r)
 	twin := f.set.twins != nil && f.set.twins.is(r)
 	for i := range f.lanes {
-		f.lanes[i].add(r, uint8(f.n), twin)
+		f.lanes[i].addFlow(r, uint8(f.n), twin)
 	}
 	f.n++
 }
@@ -107,8 +107,8 @@ func (s *Set) hash(v flow.Value) uint64 {
 // overflow is the first word of the key of flows whose tags have no numbers left.
 const overflow = ^uint64(0)
 
-// add takes a flow where it matches.
-func (l *lane) add(r *flow.Record, number uint8, twin bool) {
+// addFlow takes a flow where it matches.
+func (l *lane) addFlow(r *flow.Record, number uint8, twin bool) {
 	if l.filter != nil && !l.filter.Match(r, nil) {
 		return
 	}

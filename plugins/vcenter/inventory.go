@@ -114,7 +114,7 @@ func (c *Client) ask(ctx context.Context) (*inventory, error) {
 		// A session that stays ends by itself; this question has its answer.
 		_ = sessions.Logout(context.WithoutCancel(ctx))
 	}()
-	return read(ctx, client)
+	return readInventory(ctx, client)
 }
 
 // objects are what is read of the inventory.
@@ -125,8 +125,8 @@ type objects struct {
 	vms      []mo.VirtualMachine
 }
 
-// read reads the inventory.
-func read(ctx context.Context, client *vim25.Client) (*inventory, error) {
+// readInventory reads the inventory.
+func readInventory(ctx context.Context, client *vim25.Client) (*inventory, error) {
 	var o objects
 	manager := view.NewManager(client)
 	for _, k := range []struct {
@@ -159,13 +159,13 @@ func read(ctx context.Context, client *vim25.Client) (*inventory, error) {
 		if err != nil {
 			return nil, fmt.Errorf("ports of a switch: %w", err)
 		}
-		inv.add(s, res.Returnval, &o)
+		inv.addSwitch(s, res.Returnval, &o)
 	}
 	return inv, nil
 }
 
-// add adds a switch with its ports.
-func (v *inventory) add(s *mo.DistributedVirtualSwitch, ports []types.DistributedVirtualPort, o *objects) {
+// addSwitch adds a switch with its ports.
+func (v *inventory) addSwitch(s *mo.DistributedVirtualSwitch, ports []types.DistributedVirtualPort, o *objects) {
 	d := &dvs{ports: make(map[uint32]*Port, len(ports))}
 	config, _ := s.Config.(*types.VMwareDVSConfigInfo)
 	if config == nil {

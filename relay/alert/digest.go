@@ -48,7 +48,7 @@ type digestLine struct {
 // tally counts by rule and level.
 type tally map[string]map[string]int
 
-func (t tally) add(rule, level string) {
+func (t tally) addAlert(rule, level string) {
 	if t[rule] == nil {
 		t[rule] = map[string]int{}
 	}
@@ -81,21 +81,21 @@ func describe(counts map[string]int) (text string, sum int) {
 	return strings.Join(parts, ", "), sum
 }
 
-// add takes a change into the digest. When all lines are taken, one that is less bad
+// addChange takes a change into the digest. When all lines are taken, one that is less bad
 // makes room.
-func (d *digest) add(c *Change) {
+func (d *digest) addChange(c *Change) {
 	level := c.word()
 	d.Seq = max(d.Seq, c.Seq)
-	d.Counts.add(c.Rule, level)
+	d.Counts.addAlert(c.Rule, level)
 	at := slices.IndexFunc(d.Lines, func(l digestLine) bool { return l.Rule == c.Rule && l.ID == c.ID })
 	if at < 0 && len(d.Lines) >= maxDigestLines {
 		at = d.leastBad()
 		if d.Lines[at].Worst >= c.Level {
-			d.Unlisted.add(c.Rule, level)
+			d.Unlisted.addAlert(c.Rule, level)
 			return
 		}
 		for _, word := range d.Lines[at].Changes {
-			d.Unlisted.add(d.Lines[at].Rule, word)
+			d.Unlisted.addAlert(d.Lines[at].Rule, word)
 		}
 		d.Lines = slices.Delete(d.Lines, at, at+1)
 		at = -1
@@ -108,7 +108,7 @@ func (d *digest) add(c *Change) {
 	line.Text, line.Level, line.Time = c.Text, level, c.Time
 	line.Worst = max(line.Worst, c.Level)
 	if len(line.Changes) >= maxDigestLines {
-		d.Unlisted.add(c.Rule, line.Changes[0])
+		d.Unlisted.addAlert(c.Rule, line.Changes[0])
 		line.Changes = line.Changes[1:]
 	}
 	line.Changes = append(line.Changes, level)
@@ -218,7 +218,7 @@ func (e *Engine) hold(c *Change, from string, recipients []string, now time.Time
 				"alert %q: more mails than its limit or that of %s; what follows is told in a digest at %s",
 				c.Rule, to, d.Due.Format(time.RFC3339))
 		}
-		d.add(c)
+		d.addChange(c)
 		e.opts.Monitor.Count(monitor.AlertHeld, c.Rule)
 	}
 }

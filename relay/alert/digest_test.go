@@ -255,7 +255,7 @@ func TestDigestWhileTheSpoolIsFull(t *testing.T) {
 func TestDigestLines(t *testing.T) {
 	d := &digest{From: "f@example.com", Counts: tally{}, Unlisted: tally{}}
 	change := func(i int, level Level) {
-		d.add(&Change{Rule: "r", ID: fmt.Sprint(i), Level: level, Text: fmt.Sprintf("%d is %s", i, level),
+		d.addChange(&Change{Rule: "r", ID: fmt.Sprint(i), Level: level, Text: fmt.Sprintf("%d is %s", i, level),
 			Seq: uint64(i)})
 	}
 	for i := range maxDigestLines {

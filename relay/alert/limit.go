@@ -8,9 +8,9 @@ type bucket struct {
 	at   time.Time // when left was true
 }
 
-// take takes one of the most that the bucket holds, which come back evenly over the
+// takeToken takes one of the most that the bucket holds, which come back evenly over the
 // interval. A bucket that was never used is full; most below zero is no limit.
-func (b *bucket) take(now time.Time, most int, interval time.Duration) bool {
+func (b *bucket) takeToken(now time.Time, most int, interval time.Duration) bool {
 	if most < 0 {
 		return true
 	}
@@ -43,10 +43,10 @@ func newLimits(mails int, interval time.Duration) *limits {
 // split tells who of a rule's recipients gets a mail of its own now, and whose mail
 // comes in a digest.
 func (l *limits) split(r *rule, now time.Time) (direct, held []string) {
-	ruleAllows := bucketOf(l.rules, r.name).take(now, r.maxMails, l.interval)
+	ruleAllows := bucketOf(l.rules, r.name).takeToken(now, r.maxMails, l.interval)
 	for _, a := range r.to {
 		to := a.String()
-		if ruleAllows && bucketOf(l.recipients, to).take(now, l.mails, l.interval) {
+		if ruleAllows && bucketOf(l.recipients, to).takeToken(now, l.mails, l.interval) {
 			direct = append(direct, to)
 		} else {
 			held = append(held, to)

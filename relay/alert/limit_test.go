@@ -11,7 +11,7 @@ func TestBucket(t *testing.T) {
 	now := time.Unix(1000, 0)
 	take := func(after time.Duration) (n int) {
 		now = now.Add(after)
-		for b.take(now, 5, time.Minute) {
+		for b.takeToken(now, 5, time.Minute) {
 			n++
 		}
 		return n
@@ -25,7 +25,7 @@ func TestBucket(t *testing.T) {
 		}
 	}
 	for range 1000 {
-		if !b.take(now, -1, time.Minute) {
+		if !b.takeToken(now, -1, time.Minute) {
 			t.Fatal("a limit below zero is one")
 		}
 	}

@@ -305,7 +305,7 @@ func (s *Sender) connection(
 	ctx context.Context, a *attempt, h *host, patience time.Duration, reuse bool,
 ) (c *client, fresh bool, err error) {
 	if reuse {
-		if c := s.take(h); c != nil {
+		if c := s.takeClient(h); c != nil {
 			s.setConnected(a)
 			return c, c.mails == 0, nil
 		}

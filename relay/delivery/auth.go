@@ -61,7 +61,7 @@ func (d *dialer) authenticate(c *client, h Smarthost) error {
 	}
 	plain := encode("\x00" + cred.Username + "\x00" + secret)
 	bearer := encode("user=" + cred.Username + "\x01auth=Bearer " + secret + "\x01\x01")
-	c.secrets.add(secret, plain, bearer)
+	c.secrets.addSecrets(secret, plain, bearer)
 	switch mechanism {
 	case "PLAIN":
 		_, err = c.command("AUTH", "AUTH PLAIN "+plain, 2)
@@ -141,7 +141,7 @@ func (c *client) cramMD5(username, password string) error {
 	mac := hmac.New(md5.New, []byte(password))
 	mac.Write(challenge)
 	digest := hex.EncodeToString(mac.Sum(nil))
-	c.secrets.add(digest, encode(username+" "+digest))
+	c.secrets.addSecrets(digest, encode(username+" "+digest))
 	_, err = c.command("AUTH", encode(username+" "+digest), 2)
 	return err
 }

@@ -226,8 +226,8 @@ func (s *Sender) doubt(h *host, id string, err error, now time.Time) {
 // what is left: who asks often makes no mail wait longer. The caller holds mu.
 func (h *host) endPause() { h.until, h.doubtTill = time.Time{}, time.Time{} }
 
-// take gives an idle connection, nil when there is none.
-func (s *Sender) take(h *host) *client {
+// takeClient gives an idle connection, nil when there is none.
+func (s *Sender) takeClient(h *host) *client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(h.idle) == 0 {

@@ -82,7 +82,7 @@ func (c *client) reply() (*reply, error) {
 			r.first = line[min(4, len(line)):]
 		}
 		if len(r.lines) < maxReplyLines {
-			r.add(line[:min(4, len(line))], c.secrets.hide(line[min(4, len(line)):]))
+			r.addLine(line[:min(4, len(line))], c.secrets.hide(line[min(4, len(line)):]))
 		}
 		if len(line) == 3 || line[3] == ' ' {
 			return r, nil
@@ -90,8 +90,8 @@ func (c *client) reply() (*reply, error) {
 	}
 }
 
-// add keeps one line: its code with what separates it, and its text.
-func (r *reply) add(code, text string) {
+// addLine keeps one line: its code with what separates it, and its text.
+func (r *reply) addLine(code, text string) {
 	r.said = append(r.said, ascii(code+text))
 	if status, rest, ok := cutStatus(text); ok {
 		r.status, text = status, rest

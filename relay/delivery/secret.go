@@ -28,8 +28,8 @@ type secrets struct {
 // maxSecrets is how many are remembered of one server; passwords and tokens change.
 const maxSecrets = 16
 
-// add takes secrets into account.
-func (s *secrets) add(values ...string) {
+// addSecrets takes secrets into account.
+func (s *secrets) addSecrets(values ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := len(s.values)

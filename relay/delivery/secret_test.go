@@ -123,7 +123,7 @@ func TestHide(t *testing.T) {
 	if got := s.hide("nothing is known"); got != "nothing is known" {
 		t.Errorf("%q", got)
 	}
-	s.add("s3cret pass", "pw")
+	s.addSecrets("s3cret pass", "pw")
 	for in, want := range map[string]string{
 		"535 s3cret pass is wrong":   "535 [hidden] is wrong",
 		"S3CRET PASS":                "[hidden]",
@@ -138,7 +138,7 @@ func TestHide(t *testing.T) {
 		}
 	}
 	for range 100 {
-		s.add(fmt.Sprint(time.Now().UnixNano()))
+		s.addSecrets(fmt.Sprint(time.Now().UnixNano()))
 	}
 	if len(s.values) > maxSecrets {
 		t.Errorf("%d secrets are kept", len(s.values))

@@ -78,7 +78,7 @@ func TestJudge(t *testing.T) {
 	} {
 		code := int(tt.answer[0]-'0')*100 + int(tt.answer[1]-'0')*10 + int(tt.answer[2]-'0')
 		r := &reply{code: code}
-		r.add(tt.answer[:4], tt.answer[4:])
+		r.addLine(tt.answer[:4], tt.answer[4:])
 		v := judge(&answer{step: tt.step, reply: r}, false)
 		got := waits
 		switch {
@@ -107,7 +107,7 @@ func TestJudgeDirect(t *testing.T) {
 		"530 5.7.0 Must issue a STARTTLS command first":                             queue.Deferred,
 	} {
 		r := &reply{code: int(text[0]-'0')*100 + int(text[1]-'0')*10 + int(text[2]-'0')}
-		r.add(text[:4], text[4:])
+		r.addLine(text[:4], text[4:])
 		if v := judge(&answer{step: "RCPT", reply: r}, true); v.state != want {
 			t.Errorf("%q: %s, want %s", text, v.state, want)
 		}

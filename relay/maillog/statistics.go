@@ -104,13 +104,13 @@ const (
 func (m *Summary) Read(r io.Reader) error {
 	return eachLine(r, func(line string) error {
 		if e, ours := Parse(line); ours {
-			m.add(&e)
+			m.addEntry(&e)
 		}
 		return nil
 	})
 }
 
-func (m *Summary) add(e *Entry) {
+func (m *Summary) addEntry(e *Entry) {
 	s := &m.s
 	if !e.Time.IsZero() {
 		if s.First.IsZero() || e.Time.Before(s.First) {
@@ -123,7 +123,7 @@ func (m *Summary) add(e *Entry) {
 	m.addToHour(e)
 	switch e.Step {
 	case StepArrived, StepBounced:
-		s.Arrived.add(e.Size)
+		s.Arrived.addMail(e.Size)
 		s.Recipients += len(e.To) + e.More
 		if e.Step == StepBounced {
 			s.Bounces++
@@ -131,7 +131,7 @@ func (m *Summary) add(e *Entry) {
 		m.count(byClient, host(e.Peer, "(local)"), e.Size)
 		m.count(bySender, domain(e.From), e.Size)
 	case StepDelivered:
-		s.Delivered.add(e.Size)
+		s.Delivered.addMail(e.Size)
 		m.count(byServer, host(e.Peer, "(local)"), e.Size)
 		m.count(byRecipient, domain(e.To[0]), e.Size)
 	case StepDeferred:
@@ -158,7 +158,7 @@ func (m *Summary) add(e *Entry) {
 	}
 }
 
-func (v *Volume) add(octets int) {
+func (v *Volume) addMail(octets int) {
 	v.Mails++
 	v.Octets += int64(octets)
 }
@@ -177,7 +177,7 @@ func (m *Summary) count(table int, name string, octets int) {
 		v = &Volume{Name: name}
 		m.tables[table][name] = v
 	}
-	v.add(octets)
+	v.addMail(octets)
 }
 
 // addToHour counts in the hour of a line.

@@ -122,7 +122,7 @@ func (j *journal) start() error {
 		return err
 	}
 	j.trim()
-	go j.run()
+	go j.writeRecords()
 	return nil
 }
 
@@ -175,7 +175,7 @@ func (j *journal) commit(id string, record []byte) error {
 	}
 }
 
-func (j *journal) run() {
+func (j *journal) writeRecords() {
 	defer close(j.done)
 	batch := make([]commitRequest, 0, 256)
 	for request := range j.requests {
@@ -282,8 +282,8 @@ func (j *journal) append(record []byte) (place, error) {
 	return at, nil
 }
 
-// read gives the record of a mail that the log holds; ok is false when it does not.
-func (j *journal) read(id string) (record []byte, ok bool, err error) {
+// readRecord gives the record of a mail that the log holds; ok is false when it does not.
+func (j *journal) readRecord(id string) (record []byte, ok bool, err error) {
 	j.mu.Lock()
 	at, ok := j.live[id]
 	j.mu.Unlock()

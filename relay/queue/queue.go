@@ -353,7 +353,7 @@ func (q *Queue) spill(id string) error {
 	if q.spilled[id] {
 		return nil
 	}
-	record, ok, err := q.journal.read(id)
+	record, ok, err := q.journal.readRecord(id)
 	if err != nil || !ok {
 		return err
 	}
@@ -422,7 +422,7 @@ func (q *Queue) Load(id string) (*Mail, error) {
 	spilled := q.spilled[id]
 	q.spilling.Unlock()
 	if !spilled {
-		record, ok, err := q.journal.read(id)
+		record, ok, err := q.journal.readRecord(id)
 		if ok && err == nil {
 			m, _, err := decodeMail(record)
 			if err != nil {

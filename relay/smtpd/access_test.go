@@ -412,11 +412,11 @@ func TestLimiterRefillsAndForgets(t *testing.T) {
 	var b bucket
 	now := time.Now()
 	for range 60 {
-		if !b.take(60, now) {
+		if !b.takeToken(60, now) {
 			t.Fatal("a minute's worth is not given at once")
 		}
 	}
-	if b.take(60, now) || b.take(60, now.Add(-time.Hour)) || !b.take(60, now.Add(2*time.Second)) {
+	if b.takeToken(60, now) || b.takeToken(60, now.Add(-time.Hour)) || !b.takeToken(60, now.Add(2*time.Second)) {
 		t.Error("does not refill one a second, or runs backwards with the clock")
 	}
 	l := newLimiter(Limits{Connections: 1, Messages: 1})

@@ -45,7 +45,7 @@ func (c *conn) readBody() (*body, error) {
 		if lineStart && piece[0] == '.' {
 			piece = piece[1:]
 		}
-		lineStart = b.add(piece, &afterCR, opts.MaxMessageSize)
+		lineStart = b.addPiece(piece, &afterCR, opts.MaxMessageSize)
 		if err := b.grow(c.srv); err != nil {
 			c.err = err
 			return nil, err
@@ -87,9 +87,9 @@ func (b *body) release() {
 	}
 }
 
-// add takes a piece that has no LF but maybe a last one, and tells whether a line
+// addPiece takes a piece that has no LF but maybe a last one, and tells whether a line
 // ended with CRLF. afterCR carries over that the piece before ended with CR.
-func (b *body) add(piece []byte, afterCR *bool, limit int64) (lineEnd bool) {
+func (b *body) addPiece(piece []byte, afterCR *bool, limit int64) (lineEnd bool) {
 	if len(piece) == 0 {
 		return false
 	}

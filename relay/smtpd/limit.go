@@ -54,7 +54,7 @@ func (b *bucket) drain(limit int, now time.Time) {
 	b.at = now
 }
 
-func (b *bucket) take(limit int, now time.Time) bool {
+func (b *bucket) takeToken(limit int, now time.Time) bool {
 	if limit <= 0 {
 		return true
 	}
@@ -136,16 +136,16 @@ func (l *limiter) disconnect(addr netip.Addr) {
 }
 
 func (l *limiter) message(addr netip.Addr) bool {
-	return l.take(addr, func(u *clientUse) (*bucket, int) { return &u.messages, l.limits.Messages })
+	return l.takeToken(addr, func(u *clientUse) (*bucket, int) { return &u.messages, l.limits.Messages })
 }
 
 func (l *limiter) recipient(addr netip.Addr) bool {
-	return l.take(addr, func(u *clientUse) (*bucket, int) { return &u.recipients, l.limits.Recipients })
+	return l.takeToken(addr, func(u *clientUse) (*bucket, int) { return &u.recipients, l.limits.Recipients })
 }
 
 // failure counts a failed login; false when the client had too many.
 func (l *limiter) failure(addr netip.Addr) bool {
-	return l.take(addr, func(u *clientUse) (*bucket, int) { return &u.failures, failuresPerMinute })
+	return l.takeToken(addr, func(u *clientUse) (*bucket, int) { return &u.failures, failuresPerMinute })
 }
 
 // mayTell tells whether a refusal of a client is logged, and how many before it were not.
@@ -153,7 +153,7 @@ func (l *limiter) mayTell(addr netip.Addr) (ok bool, untold int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	u := l.use(addr)
-	if !u.refusals.take(refusalsPerMinute, time.Now()) {
+	if !u.refusals.takeToken(refusalsPerMinute, time.Now()) {
 		u.untold++
 		return false, 0
 	}
@@ -161,11 +161,11 @@ func (l *limiter) mayTell(addr netip.Addr) (ok bool, untold int) {
 	return true, untold
 }
 
-func (l *limiter) take(addr netip.Addr, which func(*clientUse) (*bucket, int)) bool {
+func (l *limiter) takeToken(addr netip.Addr, which func(*clientUse) (*bucket, int)) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b, limit := which(l.use(addr))
-	return b.take(limit, time.Now())
+	return b.takeToken(limit, time.Now())
 }
 
 // mayLogin tells whether a client has failures left.

@@ -53,7 +53,7 @@ func main() {
 	modules = append(modules, module{path: "go", version: "(runtime and standard library)",
 		dir: strings.TrimSpace(string(root))})
 	for i := range modules {
-		if err := modules[i].read(); err != nil {
+		if err := modules[i].readLicence(); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -116,8 +116,8 @@ var chosen = map[string]string{
 	"github.com/eclipse/paho.mqtt.golang": "edl-v10",
 }
 
-// read reads the module's licences.
-func (m *module) read() error {
+// readLicence reads the module's licences.
+func (m *module) readLicence() error {
 	entries, err := os.ReadDir(m.dir)
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.path, err)

@@ -55,7 +55,7 @@ func main() {
 		name string
 		list *[]field
 	}{{"Record", &fields}, {"Names", &names}} {
-		if *of.list, err = read(file, of.name); err != nil {
+		if *of.list, err = readFields(file, of.name); err != nil {
 			log.Fatalf("record.go: %s: %v", of.name, err)
 		}
 	}
@@ -88,8 +88,8 @@ func structure(file *ast.File, name string) (*ast.StructType, error) {
 	return nil, fmt.Errorf("expected a struct of this name")
 }
 
-// read returns the fields of a struct that have tags.
-func read(file *ast.File, name string) ([]field, error) {
+// readFields returns the fields of a struct that have tags.
+func readFields(file *ast.File, name string) ([]field, error) {
 	s, err := structure(file, name)
 	if err != nil {
 		return nil, err

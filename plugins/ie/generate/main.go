@@ -17,11 +17,11 @@ import (
 )
 
 func main() {
-	elements, err := read("registry/iana.csv", false)
+	elements, err := readElements("registry/iana.csv", false)
 	if err != nil {
 		log.Fatal(err)
 	}
-	enterprise, err := read("registry/enterprise.csv", true)
+	enterprise, err := readElements("registry/enterprise.csv", true)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -79,9 +79,9 @@ func numbers(elements []ie.Element) []byte {
 	return out.Bytes()
 }
 
-// read returns the elements of one file. An enterprise file has the PEN in
+// readElements returns the elements of one file. An enterprise file has the PEN in
 // front and neither semantics nor units.
-func read(name string, enterprise bool) ([]ie.Element, error) {
+func readElements(name string, enterprise bool) ([]ie.Element, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ func (p *SMTPRelay) Gather(acc telegraf.Accumulator) error {
 		if all[key] == nil {
 			all[key] = &series{m.Tags(), map[string]any{}, m.Time()}
 		}
-		all[key].add(m.FieldList())
+		all[key].addFields(m.FieldList())
 	}
 	now := map[string]totals{}
 	for key, s := range all {
@@ -71,8 +71,8 @@ func (p *SMTPRelay) Gather(acc telegraf.Accumulator) error {
 	return nil
 }
 
-// add adds counters up; of ages, it keeps the highest.
-func (s *series) add(fields []*telegraf.Field) {
+// addFields adds counters up; of ages, it keeps the highest.
+func (s *series) addFields(fields []*telegraf.Field) {
 	for _, f := range fields {
 		value, _ := f.Value.(int64)
 		have, _ := s.fields[f.Key].(int64)

@@ -17,13 +17,13 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	if err := sendMails(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
+func sendMails(args []string) error {
 	if len(args) != 4 {
 		return fmt.Errorf("expected ADDRESS SESSIONS MAILS OCTETS")
 	}

@@ -224,7 +224,7 @@ func TestControlTellsOfAlerts(t *testing.T) {
 		t.Fatalf("%+v", list)
 	}
 	a := list[0]
-	if len(a.Alight) != 1 || a.Alight[0].Level != "CRITICAL" || len(a.Events) != 1 || a.Events[0].Text == "" ||
+	if len(a.Active) != 1 || a.Active[0].Level != "CRITICAL" || len(a.Events) != 1 || a.Events[0].Text == "" ||
 		len(a.Bounds) != 1 || a.Bounds[0] != (control.Bound{Level: "CRITICAL", Value: 4}) ||
 		len(a.Values) != 1 || a.Values[0] != (control.Value{Minute: now.Unix(), Least: 1, Most: 9}) {
 		t.Errorf("%+v", a)

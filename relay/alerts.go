@@ -112,7 +112,7 @@ func (a *alerts) tell() []control.Alert {
 	for i := range watched {
 		w := &watched[i]
 		out := control.Alert{Name: w.Rule.Name, Where: w.Rule.Where, Crit: w.Rule.Crit, Warn: w.Rule.Warn,
-			Info: w.Rule.Info, To: w.Rule.To, Field: w.Field, Alight: changes(w.Alight), Events: changes(w.Events)}
+			Info: w.Rule.Info, To: w.Rule.To, Field: w.Field, Active: changes(w.Active), Events: changes(w.Events)}
 		for _, v := range w.Values {
 			out.Values = append(out.Values, control.Value{Minute: v.Minute.Unix(), Least: v.Least, Most: v.Most})
 		}

@@ -60,21 +60,21 @@ func findAlert(path, name string) (*tracedAlert, error) {
 	}
 	defer f.Close()
 	var state struct {
-		Alight []alert.Change `json:"alight"`
+		Active []alert.Change `json:"alight"`
 	}
 	if err := json.NewDecoder(f).Decode(&state); err != nil {
 		return nil, fmt.Errorf("alerts in %s: %w", path, err)
 	}
 	var found *alert.Change
-	for i := range state.Alight {
-		c := &state.Alight[i]
+	for i := range state.Active {
+		c := &state.Active[i]
 		if (c.Rule == name || c.ID == name) && (found == nil || c.Time.After(found.Time)) {
 			found = c
 		}
 	}
 	if found == nil {
 		return nil, fmt.Errorf("%s is no file, no id of a mail, no Message-ID, and no alert that is not OK: %d are, "+
-			"in %s", name, len(state.Alight), path)
+			"in %s", name, len(state.Active), path)
 	}
 	a := &tracedAlert{rule: found.Rule, id: found.ID, level: found.Level.String(), measurement: found.Name,
 		time: found.Time, since: found.Since}

@@ -21,7 +21,7 @@ type Guide struct {
 	mu     sync.Mutex
 	index  Index // whose memory is used again
 	needed []bool
-	told   int
+	warned int
 	stats  Stats
 }
 
@@ -113,10 +113,10 @@ func (g *Guide) needs(x *Index, i int) (can bool, err error) {
 // held.
 func (g *Guide) without(why error) {
 	g.stats.Without++
-	if why == nil || errors.Is(why, fs.ErrNotExist) || g.told > mostTold {
+	if why == nil || errors.Is(why, fs.ErrNotExist) || g.warned > mostTold {
 		return
 	}
-	if g.told++; g.told > mostTold {
+	if g.warned++; g.warned > mostTold {
 		g.warn("further indexes that are not used are not named")
 		return
 	}

@@ -207,13 +207,13 @@ func TestDamagedIndexesProveNothing(t *testing.T) {
 		if err := os.WriteFile(Path(path), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		told := ""
-		g := NewGuide(filter, 0, 0, func(format string, args ...any) { told += fmt.Sprintf(format, args...) })
+		warnings := ""
+		g := NewGuide(filter, 0, 0, func(format string, args ...any) { warnings += fmt.Sprintf(format, args...) })
 		if got := matches(t, path, filter, g); got != want {
 			t.Fatalf("%s: %d flows, expected %d", name, got, want)
 		}
-		if (g.Stats().Files == 1) != used || (told == "") != used {
-			t.Fatalf("%s: %+v, told %q", name, g.Stats(), told)
+		if (g.Stats().Files == 1) != used || (warnings == "") != used {
+			t.Fatalf("%s: %+v, warnings %q", name, g.Stats(), warnings)
 		}
 	}
 	try("as it was made", good, true)

@@ -13,10 +13,10 @@ import (
 // indexer makes the indexes of complete files, one after the other, while others are
 // written. The zero value makes none.
 type indexer struct {
-	queue chan string
-	ended sync.WaitGroup
-	warnf func(format string, args ...any)
-	told  time.Time // when a file without an index was named last
+	queue   chan string
+	ended   sync.WaitGroup
+	warnf   func(format string, args ...any)
+	namedAt time.Time // when a file without an index was named last
 }
 
 // mostWaiting is how many files wait for their index. What does not find room has none
@@ -47,8 +47,8 @@ func (i *indexer) addFile(file archive.Complete) {
 	select {
 	case i.queue <- path:
 	default:
-		if time.Since(i.told) > time.Minute {
-			i.told = time.Now()
+		if time.Since(i.namedAt) > time.Minute {
+			i.namedAt = time.Now()
 			i.warnf("%s has no index: %d files wait for theirs; flowgraf index makes it", path, mostWaiting)
 		}
 	}

@@ -81,7 +81,7 @@ func (s *lz4Writer) pack(dst, src []byte) int {
 	clear(s.seen[:])
 	p := 0
 	for at, limit := 0, len(src)-endLiterals; p < limit; {
-		s.enter(at, limit)
+		s.beginRecord(at, limit)
 		if s.plain(p) {
 			p = s.ends(s.numbers(p))
 		}
@@ -101,9 +101,9 @@ func (s *lz4Writer) pack(dst, src []byte) int {
 	return o + copy(dst[o:], src[s.anchor:])
 }
 
-// enter makes the record at a place the one that is searched, and looks up what it is
+// beginRecord makes the record at a place the one that is searched, and looks up what it is
 // compared to.
-func (s *lz4Writer) enter(at, limit int) {
+func (s *lz4Writer) beginRecord(at, limit int) {
 	r := &s.rec
 	r.start, r.distance, r.tailDist = at, 0, 0
 	size := int(le.Uint16(s.src[at+2:]))

@@ -269,7 +269,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, cost Cost, scan 
 	}
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
-	told := 0
+	sent := 0
 	for {
 		ended := false
 		select {
@@ -285,8 +285,8 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, cost Cost, scan 
 			err = e.send("failure", failureOf(err))
 		case ended:
 			err = e.send("answer", answer)
-		case number > told && answer != nil:
-			told = number
+		case number > sent && answer != nil:
+			sent = number
 			err = e.send("partial", answer)
 		default:
 			err = e.send("progress", Progress{done, total})
@@ -305,7 +305,7 @@ func (s *Server) getFlows(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.opt.Timeout)
 	defer cancel()
-	if err := s.scans.enter(ctx); err != nil {
+	if err := s.scans.waitForPlace(ctx); err != nil {
 		return err
 	}
 	defer s.scans.leave()
@@ -341,7 +341,7 @@ func (s *Server) getDownload(w http.ResponseWriter, r *http.Request) error {
 	if v.err != nil {
 		return v.err
 	}
-	if err := s.scans.enter(r.Context()); err != nil {
+	if err := s.scans.waitForPlace(r.Context()); err != nil {
 		return err
 	}
 	defer s.scans.leave()
@@ -444,7 +444,7 @@ func (s *Server) getExporters(w http.ResponseWriter, r *http.Request) error {
 	if v.fail("source", err); v.err != nil {
 		return v.err
 	}
-	if err := s.scans.enter(r.Context()); err != nil {
+	if err := s.scans.waitForPlace(r.Context()); err != nil {
 		return err
 	}
 	defer s.scans.leave()

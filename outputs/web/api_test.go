@@ -388,7 +388,7 @@ func TestQueryEventsAndCancel(t *testing.T) {
 		t.Errorf("events %v, %d flows", names, answer.Matched.Flows)
 	}
 	// One place: who waits for it and goes away leaves nothing behind.
-	must(t, s.scans.enter(t.Context()))
+	must(t, s.scans.waitForPlace(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	again, err := http.NewRequestWithContext(ctx, "GET", fmt.Sprintf("%s/api/v1/query?from=%d&to=%d&by=srcport", h.URL,
 		tr.from, tr.to), nil)
@@ -427,7 +427,7 @@ func TestEqualQuestionsShareAScan(t *testing.T) {
 	tr := makeTree(t, 3, 20)
 	s, h := serve(t, tr.dir, Options{Scans: 1})
 	request := fmt.Sprintf("query?from=%d&to=%d&by=proto", tr.from, tr.to)
-	must(t, s.scans.enter(t.Context()))
+	must(t, s.scans.waitForPlace(t.Context()))
 	answers := make(chan uint64, 5)
 	for range 5 {
 		go func() { answers <- ask[Answer](t, h, request).Matched.Flows }()

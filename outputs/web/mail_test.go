@@ -117,7 +117,7 @@ func TestRelayIsShownAndChanged(t *testing.T) {
 	}
 	var alerts AlertList
 	get(bob, "alerts", &alerts)
-	if len(alerts.Alerts) != 2 || alerts.Alerts[0].Alight[0].Level != "CRITICAL" || len(alerts.Alerts[0].Values) != 8 ||
+	if len(alerts.Alerts) != 2 || alerts.Alerts[0].Active[0].Level != "CRITICAL" || len(alerts.Alerts[0].Values) != 8 ||
 		len(alerts.Alerts[0].Bounds) != 2 || len(alerts.Alerts[0].Events) != 4 {
 		t.Errorf("%+v", alerts)
 	}

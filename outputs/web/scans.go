@@ -77,8 +77,8 @@ func (s *scan) progress(done, total int64) {
 	s.done, s.total = done, total
 }
 
-// enter takes a place, waiting for one; leave gives it back.
-func (m *scans) enter(ctx context.Context) error {
+// waitForPlace takes a place, waiting for one; leave gives it back.
+func (m *scans) waitForPlace(ctx context.Context) error {
 	m.mu.Lock()
 	if m.queue >= m.waiting {
 		m.mu.Unlock()
@@ -128,7 +128,7 @@ func (m *scans) runScan(ctx context.Context, key string, s *scan, run func(conte
 	defer s.cancel()
 	defer close(s.ended)
 	var answer *Answer
-	err := m.enter(ctx)
+	err := m.waitForPlace(ctx)
 	if err == nil {
 		answer = run(ctx, s)
 		m.leave()

@@ -55,8 +55,8 @@ func mixture(t testing.TB, seed uint64) []Datagram {
 	return list
 }
 
-// told returns a handler that writes down what it gets.
-func told(lines *[]string) Handler {
+// recordLines returns a handler that writes down what it gets.
+func recordLines(lines *[]string) Handler {
 	return Handler{
 		Flow:    func(r *flow.Record) { *lines = append(*lines, fmt.Sprintf("%+v %+v %+v", *r, r.Sample, r.Names)) },
 		Option:  func(o *flow.OptionRecord) { *lines = append(*lines, fmt.Sprintf("%+v", *o)) },
@@ -102,7 +102,7 @@ func TestBatchGivesWhatDecodeGives(t *testing.T) {
 		var want []string
 		one := NewDecoder(o)
 		for _, dg := range list {
-			_ = one.Decode(dg, told(&want))
+			_ = one.Decode(dg, recordLines(&want))
 		}
 		lanes := 1 + int(seed%4)
 		got, parts := []string(nil), make([][]string, lanes)
@@ -112,7 +112,7 @@ func TestBatchGivesWhatDecodeGives(t *testing.T) {
 			t.Errorf("%v\n%s", p, stack)
 		}}
 		for i := range parts {
-			bo.Handlers = append(bo.Handlers, told(&parts[i]))
+			bo.Handlers = append(bo.Handlers, recordLines(&parts[i]))
 		}
 		collect := func() {
 			for i := range parts {
@@ -295,10 +295,10 @@ func TestBatchSeesTemplatesOfTheirTime(t *testing.T) {
 		var now time.Time
 		pass(one, &now)
 		pass(many, &now)
-		b := many.NewBatch(BatchOptions{Handlers: []Handler{told(&got)}, Joined: func() {}})
+		b := many.NewBatch(BatchOptions{Handlers: []Handler{recordLines(&got)}, Joined: func() {}})
 		for _, dg := range list {
 			now = dg.Received
-			_ = one.Decode(dg, told(&want))
+			_ = one.Decode(dg, recordLines(&want))
 			_ = b.Add(dg)
 		}
 		b.Run()

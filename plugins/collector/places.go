@@ -32,8 +32,8 @@ func newPlaces(silent time.Duration) places {
 	return places{silentAfter: silent, byAddr: map[netip.Addr]map[*place]struct{}{}}
 }
 
-// enter adds a connection, for which there is room.
-func (s *places) enter(conn net.Conn, from netip.AddrPort, now time.Time) *place {
+// addConn adds a connection, for which there is room.
+func (s *places) addConn(conn net.Conn, from netip.AddrPort, now time.Time) *place {
 	p := &place{conn: conn, from: from}
 	p.heard(now)
 	addr := from.Addr()

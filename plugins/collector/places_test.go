@@ -21,7 +21,7 @@ func TestPlaces(t *testing.T) {
 		s, by := newPlaces(time.Minute), map[int][]*place{}
 		for i, n := range counts {
 			for k := range n {
-				p := s.enter(nil, addr(i), start.Add(time.Duration(k)*time.Second))
+				p := s.addConn(nil, addr(i), start.Add(time.Duration(k)*time.Second))
 				by[i] = append(by[i], p)
 			}
 		}
@@ -45,7 +45,7 @@ func TestPlaces(t *testing.T) {
 	for _, p := range by[0] {
 		p.heard(late)
 	}
-	s.enter(nil, addr(3), late)
+	s.addConn(nil, addr(3), late)
 	if victim, refused = s.makeRoom(addr(2).Addr(), late, 10, 7); victim != nil || refused == "" {
 		t.Errorf("none of the greediest is silent, and yet %v goes", victim)
 	}

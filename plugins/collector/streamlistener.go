@@ -187,7 +187,7 @@ func (l *StreamListener) takePlace(conn net.Conn) (p *place, refused string) {
 		}
 		_ = victim.conn.Close()
 	}
-	return l.places.enter(conn, from, now), ""
+	return l.places.addConn(conn, from, now), ""
 }
 
 // remote returns the exporter's address and port.

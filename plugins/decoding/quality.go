@@ -26,12 +26,12 @@ type quality struct {
 
 // exporterQuality is an exporter when it was looked at last.
 type exporterQuality struct {
-	stats  collector.ExporterStats // sums over its domains
-	tally  tally
-	rate   float64 // datagrams a second, as usual
-	rounds int     // in which it has sent something
-	ports  map[uint32]*reconciled
-	told   uint64 // the sampling rate that the log proposes
+	stats    collector.ExporterStats // sums over its domains
+	tally    tally
+	rate     float64 // datagrams a second, as usual
+	rounds   int     // in which it has sent something
+	ports    map[uint32]*reconciled
+	proposed uint64 // the sampling rate that the log proposes
 }
 
 // reconciled is an interface: the bytes that flows and that its counters have had in the
@@ -248,8 +248,8 @@ func (e *exporterQuality) reconcile(s *collector.ExporterStats, t *tally, fields
 	}
 	rate := uint64(math.Round(1 / ratio))
 	fields["sampling_rate_proposed"] = rate
-	if log != nil && (rate > 2*e.told || e.told > 2*rate) {
-		e.told = rate
+	if log != nil && (rate > 2*e.proposed || e.proposed > 2*rate) {
+		e.proposed = rate
 		log.Warnf("%s: its interfaces have counted %.0f times the bytes of its flows, and no sampling rate is known: "+
 			"if it samples, set sampling_rate = %d for it in a table [[inputs.netflow.exporter]]", s.Exporter, 1/ratio,
 			rate)

@@ -49,7 +49,7 @@ type Resender struct {
 // layout is a template, and what it leaves out.
 type layout struct {
 	template *ipfix.Template
-	told     bool
+	isSent   bool
 	without  []string // elements of the flow that the version has no place for
 }
 
@@ -211,12 +211,12 @@ func (e *Resender) fill(recs []flow.Record, of []*layout) (done int) {
 		for done+n < len(recs) && of[done+n] == l {
 			n++
 		}
-		if !l.told {
+		if !l.isSent {
 			if done > 0 && w.Len()+12+8*len(l.template.Fields) > w.Limit {
 				break
 			}
 			e.addTemplates(l.template)
-			l.told = true
+			l.isSent = true
 		}
 		added := w.AddData(l.template, recs[done:done+n])
 		done += added
@@ -235,7 +235,7 @@ func (e *Resender) sendTemplates(at flow.Time) error {
 		n := 0
 		for n < len(left) && (n == 0 || e.writer().Len()+12+8*len(left[n].template.Fields) < ipfix.DefaultLimit) {
 			e.addTemplates(left[n].template)
-			left[n].told = true
+			left[n].isSent = true
 			n++
 		}
 		left = left[n:]

@@ -290,9 +290,9 @@ func (k *walker) mpls(b []byte) (next, []byte) {
 	return nothing, nil
 }
 
-// enter makes room for an IP header: the one before it, if any, was a tunnel's. The MAC
+// beginIP makes room for an IP header: the one before it, if any, was a tunnel's. The MAC
 // addresses are those of the Ethernet header that it lies in.
-func (k *walker) enter() {
+func (k *walker) beginIP() {
 	r := k.r
 	if k.link != nil {
 		setMACs(r, k.link)
@@ -323,7 +323,7 @@ func (k *walker) ipv4(b []byte) (next, []byte) {
 	if len(b) < 20 || b[0]>>4 != 4 || b[0]&15 < 5 {
 		return k.short()
 	}
-	k.enter()
+	k.beginIP()
 	r, p := k.r, k.p
 	p.Headers |= flow.HasIPv4
 	r.IPVersion = 4
@@ -354,7 +354,7 @@ func (k *walker) ipv6(b []byte) (next, []byte) {
 	if len(b) < 40 || b[0]>>4 != 6 {
 		return k.short()
 	}
-	k.enter()
+	k.beginIP()
 	r, p := k.r, k.p
 	p.Headers |= flow.HasIPv6
 	r.IPVersion = 6

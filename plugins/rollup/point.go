@@ -45,9 +45,9 @@ type ranked struct {
 
 // tell gives the points of a window that has been closed.
 func (w *window) tell(s *Set, now time.Time, yield func(*Point)) {
-	other := &Point{Name: w.Name, Begin: w.told, End: w.end, Other: true, Distinct: w.Distinct, Folded: w.evicted,
+	other := &Point{Name: w.Name, Begin: w.began, End: w.end, Other: true, Distinct: w.Distinct, Folded: w.evicted,
 		First: ^uint64(0)}
-	if now.After(w.told) && now.Before(w.end) {
+	if now.After(w.began) && now.Before(w.end) {
 		other.End = now
 	}
 	w.table.Rests(func(r aggregate.Row) {
@@ -84,7 +84,7 @@ func (w *window) points(s *Set, other *Point) []*Point {
 			continue
 		}
 		kept[string(keyBytes(r.Key))] = struct{}{}
-		p := &Point{Name: w.Name, Begin: w.told, End: other.End, Distinct: w.Distinct, Bounded: other.Bounded,
+		p := &Point{Name: w.Name, Begin: w.began, End: other.End, Distinct: w.Distinct, Bounded: other.Bounded,
 			First: ^uint64(0), Error: r.Own[ownError]}
 		name := w.describe(s, p, r.Key)
 		if at, again := places[name]; again { // two keys look alike in tags

@@ -13,7 +13,7 @@ type window struct {
 	since      uint64    // begin in milliseconds since 1970
 	until      uint64    // end, likewise
 	number     uint64    // the round in which it began
-	told       time.Time // when it began, and no other window did, also when the clock was set back
+	began      time.Time // when it began, and no other window did, also when the clock was set back
 	table      *aggregate.Table
 	addresses  sketches
 	evicted    uint64
@@ -39,7 +39,7 @@ const plainWords = ownSources
 // newWindow returns a window that begins at a time, to the end of the interval.
 func (r *rollup) newWindow(begin time.Time) *window {
 	w := &window{rollup: r, begin: begin, end: begin.Truncate(r.Interval).Add(r.Interval), number: r.round}
-	w.told = begin.Add(time.Duration(r.set))
+	w.began = begin.Add(time.Duration(r.set))
 	w.since, w.until = uint64(begin.UnixMilli()), uint64(w.end.UnixMilli())
 	own := plainWords
 	if r.Distinct {

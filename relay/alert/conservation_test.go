@@ -69,7 +69,7 @@ func (s *storm) restart() {
 }
 
 // told counts what each recipient was told, one by one and in digests.
-func (s *storm) told() map[string]int {
+func (s *storm) mailed() map[string]int {
 	sum := map[string]int{}
 	for _, m := range s.mails {
 		if m.Change.Digest == "" {
@@ -139,7 +139,7 @@ func TestNothingIsLostOrToldTwice(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			told, digests := s.told(), 0
+			told, digests := s.mailed(), 0
 			for _, m := range s.mails {
 				if m.Change.Digest != "" {
 					digests++

@@ -39,14 +39,14 @@ const defaultMaxIDs = 100_000
 type Engine struct {
 	opts  Options
 	rules []*rule
-	// alight has what is not OK; what is not in it is OK.
-	alight map[key]*status
+	// active has what is not OK; what is not in it is OK.
+	active map[key]*status
 	// digests has what recipients will be told together, lastDigest when they were.
 	digests    map[string]*digest
 	lastDigest map[string]time.Time
 	limits     *limits
 	seq        uint64 // of the newest change
-	dirty      bool   // the state file is older than alight and digests
+	dirty      bool   // the state file is older than active and digests
 }
 
 type key struct{ rule, id string }
@@ -73,7 +73,7 @@ func New(opts Options) (*Engine, error) {
 	opts.DigestInterval = cmp.Or(opts.DigestInterval, defaultDigestInterval)
 	opts.RecipientMails = cmp.Or(opts.RecipientMails, defaultRecipientMails)
 	e := &Engine{
-		opts: opts, alight: map[key]*status{}, digests: map[string]*digest{}, lastDigest: map[string]time.Time{},
+		opts: opts, active: map[key]*status{}, digests: map[string]*digest{}, lastDigest: map[string]time.Time{},
 		limits: newLimits(opts.RecipientMails, opts.DigestInterval),
 	}
 	var errs []error
@@ -164,7 +164,7 @@ func (e *Engine) applyOne(s *Sample, releases []func()) ([]func(), error) {
 		if releases, err = e.tell(r, change, data, time.Now(), releases); err != nil {
 			return releases, err
 		}
-		if status := e.alight[key{r.name, change.ID}]; status != nil {
+		if status := e.active[key{r.name, change.ID}]; status != nil {
 			status.heard(s, time.Now())
 		}
 	}
@@ -218,7 +218,7 @@ func (e *Engine) evaluate(r *rule, s *Sample, vars map[string]any) (*Change, *me
 		return nil, nil, fmt.Errorf("id: %w", err)
 	}
 	k := key{r.name, id}
-	known := e.alight[k]
+	known := e.active[k]
 	current := status{since: s.Time}
 	if known != nil {
 		current = *known
@@ -233,7 +233,7 @@ func (e *Engine) evaluate(r *rule, s *Sample, vars map[string]any) (*Change, *me
 		}
 		return nil, nil, nil
 	}
-	if known == nil && len(e.alight) >= e.opts.MaxIDs {
+	if known == nil && len(e.active) >= e.opts.MaxIDs {
 		e.opts.Monitor.Count(monitor.AlertIDsExceeded, r.name)
 		e.opts.Monitor.LimitedWarnf("alert ids",
 			"alert %q: %q is %s, not told: %d ids are not OK, the most that are kept; make the id template coarser",

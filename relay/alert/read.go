@@ -52,13 +52,13 @@ func ReadMail(r io.Reader) (*Told, error) {
 	if err != nil {
 		return nil, err
 	}
-	told, err := readTable(text)
+	received, err := readTable(text)
 	if err != nil {
 		return nil, err
 	}
-	told.MessageID = strings.Trim(msg.Header.Get("Message-Id"), "<> ")
-	told.Received = msg.Header["Received"]
-	return told, nil
+	received.MessageID = strings.Trim(msg.Header.Get("Message-Id"), "<> ")
+	received.Received = msg.Header["Received"]
+	return received, nil
 }
 
 // plainText returns the first text of a mail that is plain.

@@ -44,7 +44,7 @@ func (s *status) heard(sample *Sample, now time.Time) {
 // endStale ends the alerts of ids that have been silent for too long.
 func (e *Engine) endStale(now time.Time, releases []func()) ([]func(), error) {
 	var silent []key
-	for k, s := range e.alight {
+	for k, s := range e.active {
 		if r := e.rule(k.rule); r != nil && now.Sub(s.heardAt) >= r.patience(s) {
 			silent = append(silent, k)
 		}
@@ -53,7 +53,7 @@ func (e *Engine) endStale(now time.Time, releases []func()) ([]func(), error) {
 		return cmp.Or(strings.Compare(a.rule, b.rule), strings.Compare(a.id, b.id))
 	})
 	for _, k := range silent {
-		r, s := e.rule(k.rule), e.alight[k]
+		r, s := e.rule(k.rule), e.active[k]
 		change := &Change{
 			Rule: k.rule, ID: k.id, Level: OK, Peak: s.peak, Since: s.since, Time: now, Seq: e.seq + 1, Stale: true,
 			Name: s.name, Tags: s.tags,

@@ -25,7 +25,7 @@ const (
 type stateFile struct {
 	Version int                `json:"version"`
 	Seq     uint64             `json:"seq"` // of the newest change it knows
-	Alight  []Change           `json:"alight"`
+	Active  []Change           `json:"alight"`
 	Digests map[string]*digest `json:"digests,omitempty"` // by recipient
 }
 
@@ -33,7 +33,7 @@ type stateFile struct {
 // wait in the spool. It is called before Apply. A damaged state file is set aside,
 // logged and counted, and the levels start from the waiting mails.
 func (e *Engine) Recover(waiting []Change) error {
-	clear(e.alight)
+	clear(e.active)
 	clear(e.digests)
 	e.seq = 0
 	state, err := e.load()
@@ -42,7 +42,7 @@ func (e *Engine) Recover(waiting []Change) error {
 	}
 	now := time.Now()
 	e.seq = state.Seq
-	for _, c := range state.Alight {
+	for _, c := range state.Active {
 		e.restore(c, now)
 	}
 	for to, d := range state.Digests {
@@ -93,12 +93,12 @@ func (e *Engine) restore(c Change, now time.Time) {
 	case e.rule(c.Rule) == nil:
 		e.opts.Monitor.Infof("alert state: %q of alert %q is forgotten: there is no such alert any more", c.ID, c.Rule)
 	case c.Level <= OK || c.Level > Critical:
-		delete(e.alight, k)
+		delete(e.active, k)
 	default:
-		s := e.alight[k]
+		s := e.active[k]
 		if s == nil {
 			s = &status{heardAt: now, restored: true}
-			e.alight[k] = s
+			e.active[k] = s
 		}
 		s.level, s.peak, s.since, s.name, s.tags = c.Level, max(c.Level, min(c.Peak, Critical)), c.Since, c.Name, c.Tags
 		if c.Time.After(s.last) {
@@ -127,14 +127,14 @@ func (e *Engine) restoreDigest(to string, d *digest) {
 
 // save replaces the state file.
 func (e *Engine) save() error {
-	state := stateFile{Version: stateVersion, Seq: e.seq, Alight: make([]Change, 0, len(e.alight)), Digests: e.digests}
-	for k, s := range e.alight {
-		state.Alight = append(state.Alight, Change{
+	state := stateFile{Version: stateVersion, Seq: e.seq, Active: make([]Change, 0, len(e.active)), Digests: e.digests}
+	for k, s := range e.active {
+		state.Active = append(state.Active, Change{
 			Rule: k.rule, ID: k.id, Level: s.level, Peak: s.peak, Since: s.since, Time: s.last, Name: s.name,
 			Tags: s.tags,
 		})
 	}
-	slices.SortFunc(state.Alight, func(a, b Change) int {
+	slices.SortFunc(state.Active, func(a, b Change) int {
 		return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.ID, b.ID))
 	})
 	b, err := json.MarshalIndent(state, "", " ")

@@ -79,7 +79,7 @@ func TestStateThatCannotBeSaved(t *testing.T) {
 	if err == nil {
 		err = json.Unmarshal(b, &state)
 	}
-	if err != nil || len(state.Alight) != 1 || state.Alight[0].Level != Critical || state.Seq != 1 {
+	if err != nil || len(state.Active) != 1 || state.Active[0].Level != Critical || state.Seq != 1 {
 		t.Errorf("saved is %s, %v", b, err)
 	}
 }
@@ -87,7 +87,7 @@ func TestStateThatCannotBeSaved(t *testing.T) {
 // What belongs to no rule any more is forgotten: ids, and digests that nobody gets.
 func TestStateOfOtherRules(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "alert.state")
-	state := stateFile{Version: stateVersion, Seq: 9, Alight: []Change{
+	state := stateFile{Version: stateVersion, Seq: 9, Active: []Change{
 		{Rule: "gone", ID: "a", Level: Critical, Peak: Critical}, {Rule: "r", ID: "m:host=a", Level: 77},
 		{Rule: "r", ID: "m:host=b", Level: Warning, Peak: 99, Since: time.Unix(1, 0), Time: time.Unix(1, 0)},
 	}, Digests: map[string]*digest{"gone@example.com": {Seq: 3}, "none@example.com": nil, "t@example.com": {Seq: 4}}}
@@ -99,10 +99,10 @@ func TestStateOfOtherRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := newDesk(t, path, testRule(nil))
-	if len(d.engine.alight) != 1 || d.engine.seq != 9 {
-		t.Errorf("known are %v, up to %d", d.engine.alight, d.engine.seq)
+	if len(d.engine.active) != 1 || d.engine.seq != 9 {
+		t.Errorf("known are %v, up to %d", d.engine.active, d.engine.seq)
 	}
-	if s := d.engine.alight[key{"r", "m:host=b"}]; s == nil || s.level != Warning || s.peak != Critical {
+	if s := d.engine.active[key{"r", "m:host=b"}]; s == nil || s.level != Warning || s.peak != Critical {
 		t.Errorf("of an id with an impossible peak is kept %+v", s)
 	}
 	if len(d.engine.digests) != 1 || d.engine.digests["t@example.com"] == nil {
@@ -123,7 +123,7 @@ func TestSpoolFailsInTheMiddle(t *testing.T) {
 	}
 	d.fail = nil
 	d.apply([]Sample{sample(2, int64(95)), sample(3, int64(1)), sample(4, int64(1))}[n:]...)
-	if s := d.engine.alight[key{"r", "m:host=a"}]; s != nil {
+	if s := d.engine.active[key{"r", "m:host=a"}]; s != nil {
 		t.Errorf("the id is still %v", s.level)
 	}
 	if got := d.levels(); got != "CRITICAL OK" {

@@ -11,7 +11,7 @@ import (
 type Watched struct {
 	Rule   Rule
 	Field  string   // whose values are kept: the first one that the conditions refer to
-	Alight []Change // what is not OK, by id; Time is that of the last change or metric
+	Active []Change // what is not OK, by id; Time is that of the last change or metric
 	Events []Change // the last changes of level since the start, the newest first
 	Values []Value  // of the last hours, in order, each minute with metrics once
 	Bounds []Bound  // that the conditions compare the field with
@@ -33,7 +33,7 @@ type Bound struct {
 const (
 	keptEvents  = 20
 	keptMinutes = 240
-	maxAlight   = 1000 // that are told of one rule
+	maxActive   = 1000 // that are told of one rule
 )
 
 // watch is what is kept of a rule: values is a ring of minutes.
@@ -93,15 +93,15 @@ func (e *Engine) Watched() []Watched {
 		}
 		list[i] = w
 	}
-	for k, s := range e.alight {
+	for k, s := range e.active {
 		i := slices.IndexFunc(e.rules, func(r *rule) bool { return r.name == k.rule })
-		if i >= 0 && len(list[i].Alight) < maxAlight {
-			list[i].Alight = append(list[i].Alight, Change{Rule: k.rule, ID: k.id, Level: s.level, Peak: s.peak,
+		if i >= 0 && len(list[i].Active) < maxActive {
+			list[i].Active = append(list[i].Active, Change{Rule: k.rule, ID: k.id, Level: s.level, Peak: s.peak,
 				Since: s.since, Time: s.last, Name: s.name, Tags: s.tags})
 		}
 	}
 	for i := range list {
-		slices.SortFunc(list[i].Alight, func(a, b Change) int {
+		slices.SortFunc(list[i].Active, func(a, b Change) int {
 			return cmp.Or(cmp.Compare(b.Level, a.Level), cmp.Compare(a.ID, b.ID))
 		})
 	}

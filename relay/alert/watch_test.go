@@ -28,8 +28,8 @@ func TestWatched(t *testing.T) {
 	if got := fmt.Sprint(minutes); got != "[0:10-60 1:90-90 3:55-999 4:55-55]" {
 		t.Errorf("values %s", got)
 	}
-	if len(w[0].Alight) != 1 || w[0].Alight[0].Level != Warning || w[0].Alight[0].Peak != Critical {
-		t.Errorf("alight %+v", w[0].Alight)
+	if len(w[0].Active) != 1 || w[0].Active[0].Level != Warning || w[0].Active[0].Peak != Critical {
+		t.Errorf("active %+v", w[0].Active)
 	}
 	var levels []string
 	for _, c := range w[0].Events {

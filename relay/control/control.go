@@ -108,8 +108,8 @@ type Alert struct {
 	To    []string `json:"to"`
 	// Field is that whose values there are: the first one in the conditions.
 	Field string `json:"field,omitempty"`
-	// Alight is what is not OK, the worst first, 1000 at most.
-	Alight []Change `json:"alight,omitempty"`
+	// Active is what is not OK, the worst first, 1000 at most.
+	Active []Change `json:"active,omitempty"`
 	// Events are the last changes of level since the start, the newest first.
 	Events []Change `json:"events,omitempty"`
 	// Values are those of the last four hours, a minute each; minutes without are left out.

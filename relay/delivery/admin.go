@@ -81,9 +81,9 @@ func (s *Sender) status(e *entry, now time.Time) Status {
 	}
 	st.Waits = s.waits(e, now)
 	switch wait := s.wait(s.destination(e.destination), now, e); {
-	case wait >= forNews && !st.Due.After(now):
+	case wait >= longestWait && !st.Due.After(now):
 		st.Due = time.Time{}
-	case wait > 0 && wait < forNews && st.Due.Before(now.Add(wait)):
+	case wait > 0 && wait < longestWait && st.Due.Before(now.Add(wait)):
 		st.Due = now.Add(wait)
 	}
 	return st
@@ -222,7 +222,7 @@ func (s *Sender) Bounce(id string) error {
 	}
 	a := &attempt{entry: e, mail: mail}
 	s.settle(a, results)
-	s.conclude(a, nil)
+	s.finishAttempt(a, nil)
 	return nil
 }
 

@@ -64,7 +64,7 @@ func (s *Sender) attempt(ctx context.Context, a *attempt) {
 		s.settle(a, final)
 		deferred = append(deferred, later...)
 	}
-	s.conclude(a, deferred)
+	s.finishAttempt(a, deferred)
 }
 
 // groups parts recipients by destination, in the order of the envelope.
@@ -159,11 +159,11 @@ func (s *Sender) tryHosts(
 	ctx context.Context, a *attempt, d *destination, open []recipient,
 ) (final, deferred []queue.Result) {
 	asked := map[*host]bool{}
-	var stuck []queue.Result    // another server would make it two mails
-	var told []*maillog.Attempt // of those put off, until it is known what follows
+	var stuck []queue.Result     // another server would make it two mails
+	var lines []*maillog.Attempt // of those put off, until it is known what follows
 	defer func() {
-		if len(told) > 0 {
-			s.tellDeferred(told, s.dueAfter(a))
+		if len(lines) > 0 {
+			s.tellDeferred(lines, s.dueAfter(a))
 		}
 	}()
 	for len(open) > 0 {
@@ -172,8 +172,8 @@ func (s *Sender) tryHosts(
 			break
 		}
 		s.settle(a, final) // the next server may take long: what is done is done
-		s.tellDeferred(told, time.Time{})
-		final, told, asked[h] = nil, nil, true
+		s.tellDeferred(lines, time.Time{})
+		final, lines, asked[h] = nil, nil, true
 		patience := greetingTimeout
 		if s.others(a, d, asked) {
 			patience = otherTimeout
@@ -197,7 +197,7 @@ func (s *Sender) tryHosts(
 			result := toResult(h.name(), r.index, &out.answers[i], v.state)
 			result.Passed = v.state == queue.Delivered && out.notifies
 			if line := s.tellAttempt(a, h, &out, &result, took); line != nil {
-				told = append(told, line)
+				lines = append(lines, line)
 			}
 			switch {
 			case v.state.Final():

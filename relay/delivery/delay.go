@@ -31,8 +31,8 @@ func (s *Sender) takeDelayed() []*entry {
 		if len(old) == maxDelayed {
 			break
 		}
-		if e.index >= 0 && !e.told && now.Sub(e.received) > s.opts.DelayAfter {
-			e.told = true
+		if e.index >= 0 && !e.delayKnown && now.Sub(e.received) > s.opts.DelayAfter {
+			e.delayKnown = true
 			heap.Remove(s.lane(e), e.index)
 			old = append(old, e)
 		}
@@ -46,13 +46,13 @@ func (s *Sender) tellDelay(e *entry) {
 	if err != nil {
 		return // told when it is tried
 	}
-	told := map[int]bool{}
+	knows := map[int]bool{}
 	for _, r := range mail.Results {
-		told[r.Recipient] = told[r.Recipient] || r.State == queue.Deferred && r.Told
+		knows[r.Recipient] = knows[r.Recipient] || r.State == queue.Deferred && r.Told
 	}
 	var waiting []queue.Result
 	for i, r := range mail.Last() {
-		if r.State.Final() || told[i] || !mail.Notify[mail.To[i]].Wants("DELAY") {
+		if r.State.Final() || knows[i] || !mail.Notify[mail.To[i]].Wants("DELAY") {
 			continue
 		}
 		r.Recipient, r.State, r.Told = i, queue.Deferred, true

@@ -254,11 +254,11 @@ type bench struct {
 	servers []*server
 	mon     *monitor.Monitor
 
-	mu    sync.Mutex
-	ids   []string // of failed mails
-	told  []queue.Result
-	names map[string][]netip.Addr // of smarthosts; none: hN is 192.0.2.N
-	dns   error                   // that looking names up gives
+	mu      sync.Mutex
+	ids     []string // of failed mails
+	bounced []queue.Result
+	names   map[string][]netip.Addr // of smarthosts; none: hN is 192.0.2.N
+	dns     error                   // that looking names up gives
 }
 
 // lookUp is the DNS.
@@ -276,7 +276,7 @@ func (b *bench) lookUp(_ context.Context, name string) ([]netip.Addr, error) {
 func (b *bench) failures() []queue.Result {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Clone(b.told)
+	return slices.Clone(b.bounced)
 }
 
 func (b *bench) failed() []string {
@@ -300,7 +300,7 @@ func newBench(t *testing.T, hosts int, edit func(*Options)) *bench {
 			if !slices.Contains(b.ids, m.ID) {
 				b.ids = append(b.ids, m.ID)
 			}
-			b.told = append(b.told, failed...)
+			b.bounced = append(b.bounced, failed...)
 			return nil
 		},
 		LookupHost: b.lookUp,

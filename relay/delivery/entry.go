@@ -15,7 +15,7 @@ type entry struct {
 	due         time.Time
 	attempts    int
 	critical    bool
-	told        bool   // the sender knows of the delay
+	delayKnown  bool   // the sender knows of the delay
 	held        bool   // it waits until somebody lets it go
 	again       bool   // a person wants it tried again, behind the attempt that is made now
 	destination string // whose lanes it waits in

@@ -127,7 +127,7 @@ func TestFailOverOfSome(t *testing.T) {
 		b.want(1, 1)
 		b.want(1, 2)
 		if n := b.servers[1].count("RCPT"); n != 1 || b.sender.Waiting() != 0 || len(b.failures()) != 1 {
-			t.Errorf("%d recipients at the second one, %d wait, told %v", n, b.sender.Waiting(), b.failures())
+			t.Errorf("%d recipients at the second one, %d wait, bounced %v", n, b.sender.Waiting(), b.failures())
 		}
 	})
 }
@@ -195,10 +195,10 @@ func TestBouncesAtOnce(t *testing.T) {
 		id := b.add("x\r\n", "bad@example.com", "slow@example.com")
 		time.Sleep(time.Second)
 		synctest.Wait()
-		told := b.failures()
-		if len(told) != 1 || told[0].Recipient != 0 ||
-			told[0].Said != "550-5.1.1 no such user\n550 5.1.1 ask the postmaster" {
-			t.Fatalf("told at once: %+v", told)
+		bounced := b.failures()
+		if len(bounced) != 1 || bounced[0].Recipient != 0 ||
+			bounced[0].Said != "550-5.1.1 no such user\n550 5.1.1 ask the postmaster" {
+			t.Fatalf("bounced at once: %+v", bounced)
 		}
 		for range 3 {
 			b.reopen()
@@ -206,10 +206,10 @@ func TestBouncesAtOnce(t *testing.T) {
 		}
 		time.Sleep(3 * time.Hour)
 		synctest.Wait()
-		told = b.failures()
-		if len(told) != 2 || told[1].Recipient != 1 || told[1].Said != "450 4.2.0 greylisted" ||
-			told[1].Status != expiredStatus {
-			t.Fatalf("told in the end: %+v", told)
+		bounced = b.failures()
+		if len(bounced) != 2 || bounced[1].Recipient != 1 || bounced[1].Said != "450 4.2.0 greylisted" ||
+			bounced[1].Status != expiredStatus {
+			t.Fatalf("bounced in the end: %+v", bounced)
 		}
 		m, err := b.queue.LoadFailed(id)
 		if err != nil || m.States()[0] != queue.Undeliverable || m.States()[1] != queue.Undeliverable {

@@ -57,7 +57,7 @@ const (
 func (h *host) paused(now time.Time, a *attempt, critical bool) time.Duration {
 	switch {
 	case h.probedBesides(a, critical), h.hanging > 0 && (!critical || h.hanging >= maxHanging):
-		return forNews
+		return longestWait
 	case h.failures > 0:
 		return max(0, h.until.Sub(now))
 	case !critical:

@@ -24,7 +24,7 @@ func asking(to ...string) *queue.Envelope {
 // A server that sends notifications itself is told what the sender wants; for another one
 // the sender is told here that the mail was handed over, once for each recipient.
 func TestSuccessIsTold(t *testing.T) {
-	for extension, told := range map[string]int64{"DSN": 0, "SIZE 1000": 2} {
+	for extension, want := range map[string]int64{"DSN": 0, "SIZE 1000": 2} {
 		var reached atomic.Int64 // recipients
 		bubble(t, 1, func(o *Options) {
 			o.Reached = func(_ *queue.Mail, results []queue.Result) error {
@@ -43,7 +43,7 @@ func TestSuccessIsTold(t *testing.T) {
 			passed := slices.Contains(lines, "MAIL FROM:<a@example.com> RET=HDRS ENVID=QQ1") &&
 				slices.Contains(lines,
 					"RCPT TO:<x@example.com> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;orig@example.com")
-			if passed != (extension == "DSN") || reached.Load() != told {
+			if passed != (extension == "DSN") || reached.Load() != want {
 				t.Errorf("%s: %d recipients are told of; the server heard %q", extension, reached.Load(), lines)
 			}
 		})
@@ -56,7 +56,7 @@ func TestDelayIsTold(t *testing.T) {
 	var mu sync.Mutex
 	var delayed []queue.Result
 	var until time.Time
-	told := func() ([]queue.Result, time.Time) {
+	delays := func() ([]queue.Result, time.Time) {
 		mu.Lock()
 		defer mu.Unlock()
 		return slices.Clone(delayed), until
@@ -79,20 +79,20 @@ func TestDelayIsTold(t *testing.T) {
 		id := b.submit(env, "x\r\n")
 		time.Sleep(59 * time.Minute)
 		synctest.Wait()
-		if list, _ := told(); len(list) != 0 {
+		if list, _ := delays(); len(list) != 0 {
 			t.Fatal("the sender is told too early")
 		}
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if list, at := told(); len(list) != 1 || list[0].Recipient != 0 || !at.Equal(begin.Add(10*time.Hour)) {
+		if list, at := delays(); len(list) != 1 || list[0].Recipient != 0 || !at.Equal(begin.Add(10*time.Hour)) {
 			t.Fatalf("told are %+v, until %v", list, at)
 		}
 		b.sender.mu.Lock()
-		b.sender.known[id].told = false // as after a restart
+		b.sender.known[id].delayKnown = false // as after a restart
 		b.sender.mu.Unlock()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if list, _ := told(); len(list) != 1 {
+		if list, _ := delays(); len(list) != 1 {
 			t.Errorf("the sender is told again: %+v", list)
 		}
 		b.servers[0].clear()

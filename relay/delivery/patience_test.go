@@ -82,7 +82,7 @@ func TestAgeAloneExpiresNothing(t *testing.T) {
 			}
 			for _, r := range b.failures() {
 				if !strings.Contains(r.Text, `the last answer was h1[192.0.2.1]:25: 451 "no"`) || r.Code != 451 {
-					t.Errorf("told %+v", r)
+					t.Errorf("bounced %+v", r)
 				}
 			}
 		})
@@ -209,7 +209,7 @@ func TestRetryLooksUpAgain(t *testing.T) {
 	})
 }
 
-// What is told when no server was there says so.
+// What is bounced when no server was there says so.
 func TestUnreachedIsTold(t *testing.T) {
 	bubble(t, 1, func(o *Options) { o.ExpireAfter = time.Hour }, func(b *bench) {
 		b.servers[0].set("RCPT", "451 4.3.0 later")
@@ -220,10 +220,10 @@ func TestUnreachedIsTold(t *testing.T) {
 		b.servers[0].goDown()
 		time.Sleep(5 * time.Hour)
 		synctest.Wait()
-		told := b.failures()
-		if len(told) != 1 || !strings.Contains(told[0].Text, "no server could be reached") ||
-			!strings.Contains(told[0].Text, "connection refused") || !strings.Contains(told[0].Text, `451 "later"`) {
-			t.Errorf("told %+v", told)
+		bounced := b.failures()
+		if len(bounced) != 1 || !strings.Contains(bounced[0].Text, "no server could be reached") ||
+			!strings.Contains(bounced[0].Text, "connection refused") || !strings.Contains(bounced[0].Text, `451 "later"`) {
+			t.Errorf("bounced %+v", bounced)
 		}
 	})
 }

@@ -37,7 +37,7 @@ func (s *Sender) settle(a *attempt, results []queue.Result) {
 	s.tellReached(a, results)
 	more := len(stillOpen(a.mail)) > 0
 	if !more && !hasFailed(a.mail) {
-		return // conclude drops the mail, which says all
+		return // finishAttempt drops the mail, which says all
 	}
 	if err := s.opts.Queue.Record(a.mail.ID, results); err != nil {
 		s.warnOfSpool(a, err)
@@ -112,10 +112,10 @@ func hasFailed(mail *queue.Mail) bool {
 	return false
 }
 
-// conclude records who was put off and decides what becomes of the mail. Without any
+// finishAttempt records who was put off and decides what becomes of the mail. Without any
 // result nothing was learnt about it, and it is not put off, unless it goes to several
 // destinations.
-func (s *Sender) conclude(a *attempt, deferred []queue.Result) {
+func (s *Sender) finishAttempt(a *attempt, deferred []queue.Result) {
 	e, mail := a.entry, a.mail
 	open := stillOpen(mail)
 	if len(open) == 0 {

@@ -51,7 +51,7 @@ func (l *lookupState) fail(err error, now time.Time) {
 }
 
 const (
-	forNews = time.Hour // a wait that news will end
+	longestWait = time.Hour // ends earlier by what happens: a mail taken, a host that is up again
 
 	routeFor        = time.Minute // a route counts for so long
 	minDestinations = 1024        // from here on, unused ones are dropped
@@ -116,7 +116,7 @@ func (s *Sender) dropUnused() {
 		}
 	}
 	for key, h := range s.exchangers {
-		recently := h.failures > 0 && now.Sub(h.until) < forNews
+		recently := h.failures > 0 && now.Sub(h.until) < longestWait
 		if !inUse[h] && h.active+h.slow == 0 && len(h.idle) == 0 && !recently {
 			delete(s.exchangers, key)
 		}
@@ -128,7 +128,7 @@ func (s *Sender) dropUnused() {
 func (s *Sender) wait(d *destination, now time.Time, e *entry) time.Duration {
 	switch {
 	case d.routing:
-		return forNews
+		return longestWait
 	case now.Before(d.lookups.until):
 		return d.lookups.until.Sub(now)
 	case d.way == nil || d.way.mx && d.routed.IsZero():
@@ -136,7 +136,7 @@ func (s *Sender) wait(d *destination, now time.Time, e *entry) time.Duration {
 	case len(d.hosts) == 0:
 		return d.way.waitForNames(now)
 	}
-	wait := forNews
+	wait := longestWait
 	for _, h := range d.hosts {
 		paused := h.paused(now, nil, e.critical)
 		switch {
@@ -145,7 +145,7 @@ func (s *Sender) wait(d *destination, now time.Time, e *entry) time.Duration {
 		case !h.full():
 			return 0
 		case !e.critical:
-			return forNews
+			return longestWait
 		}
 	}
 	return wait
@@ -153,7 +153,7 @@ func (s *Sender) wait(d *destination, now time.Time, e *entry) time.Duration {
 
 // waitForNames is wait while no server is known. The caller holds mu.
 func (w *way) waitForNames(now time.Time) time.Duration {
-	wait := forNews
+	wait := longestWait
 	for _, p := range w.places {
 		switch {
 		case !p.named():
@@ -189,7 +189,7 @@ func (s *Sender) reserve(d *destination, now time.Time, a *attempt) {
 // pick takes a mail that is due while its destination can be tried, critical ones
 // first. Else it gives nil and the time after which to look again. The caller holds mu.
 func (s *Sender) pick(now time.Time) (*attempt, time.Duration) {
-	wait := forNews
+	wait := longestWait
 	for lane := range 2 {
 		if lane == 1 && s.plain >= s.opts.Parallel {
 			break

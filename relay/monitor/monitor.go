@@ -36,7 +36,7 @@ const (
 	AlertHeld        Event = "alert_held"        // changes that a recipient is told in a digest, by alert
 	AlertDigests     Event = "alert_digests"     // digests queued
 	AlertErrors      Event = "alert_errors"      // evaluations that failed otherwise
-	AlertIDsExceeded Event = "alert_ids_refused" // changes ignored because too many ids are alight
+	AlertIDsExceeded Event = "alert_ids_refused" // changes ignored because too many ids are active
 )
 
 // Logger takes log lines; a Telegraf logger is one.

@@ -32,15 +32,15 @@ function valueLines(rule) {
 
 function Rule({ rule }) {
 	const graph = useMemo(() => rule.values?.length ? valueLines(rule) : undefined, [rule]);
-	const worst = rule.alight?.[0]?.level || "OK";
-	return html`<section class="card rule" data-rule=${rule.name}><h2>${rule.name} <${Level} level=${worst} /> ${rule.alight?.length > 0 && html`<small class="dim">${full(rule.alight.length)} not OK</small>`}</h2>
+	const worst = rule.active?.[0]?.level || "OK";
+	return html`<section class="card rule" data-rule=${rule.name}><h2>${rule.name} <${Level} level=${worst} /> ${rule.active?.length > 0 && html`<small class="dim">${full(rule.active.length)} not OK</small>`}</h2>
 		<dl class="facts">${[["where", rule.where], ["crit", rule.crit], ["warn", rule.warn], ["info", rule.info]].filter(([, text]) => text).map(([name, text]) =>
 			html`<div><dt>${name}</dt><dd><code>${text}</code></dd></div>`)}<div><dt>to</dt><dd>${rule.to.join(", ")}</dd></div></dl>
 		${graph ? html`<${Chart} label=${`${rule.field} of ${rule.name}`} span=${graph.span} step=${60} unit="" kind="lines" lines=${graph.lines} />
 			<p class="legend">${graph.lines.map(l => html`<span><svg class="dot" viewBox="0 0 10 10"><rect width="10" height="10" rx="2" fill=${l.colour} /></svg>${l.name}</span>`)}</p>`
 		: html`<p class="dim">${rule.field ? `No metric with the field ${rule.field} has come yet.` : "Its conditions look at no field, so there is no graph."}</p>`}
-		${rule.alight?.length > 0 && html`<div class="scroll"><table class="list"><caption>not OK</caption><thead><tr><th>level</th><th>id</th><th>since</th><th>worst</th><th>last metric</th></tr></thead>
-			<tbody>${rule.alight.map(c => html`<tr><td><${Level} level=${c.level} /></td><td>${c.id}</td><td>${when(c.since)}</td><td>${c.peak}</td><td>${when(c.time)}</td></tr>`)}</tbody></table></div>`}
+		${rule.active?.length > 0 && html`<div class="scroll"><table class="list"><caption>not OK</caption><thead><tr><th>level</th><th>id</th><th>since</th><th>worst</th><th>last metric</th></tr></thead>
+			<tbody>${rule.active.map(c => html`<tr><td><${Level} level=${c.level} /></td><td>${c.id}</td><td>${when(c.since)}</td><td>${c.peak}</td><td>${when(c.time)}</td></tr>`)}</tbody></table></div>`}
 		${rule.events?.length > 0 && html`<details><summary>last ${rule.events.length} events</summary><div class="scroll"><table class="list events"><thead><tr><th>time</th><th>level</th><th>what was told</th></tr></thead>
 			<tbody>${rule.events.map(c => html`<tr><td>${when(c.time)}</td><td><${Level} level=${c.level} /> ${c.stale && html`<span class="dim">no metric came</span>`}</td><td>${c.text || c.id}</td></tr>`)}</tbody></table></div></details>`}</section>`;
 }

@@ -1,7 +1,9 @@
 package smtpd
 
 import (
+	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -148,5 +150,73 @@ func TestParkedLines(t *testing.T) {
 			p.expect("250")
 		}
 		p.Close()
+	}
+}
+
+// lateListener gives its one client only when it is closed, as when both happen at once.
+type lateListener struct {
+	net.Listener
+	closing chan struct{}
+	once    sync.Once
+	gave    bool
+}
+
+func (l *lateListener) Accept() (net.Conn, error) {
+	<-l.closing
+	if l.gave {
+		return nil, net.ErrClosed
+	}
+	l.gave = true
+	defer l.Listener.Close()
+	return l.Listener.Accept()
+}
+
+func (l *lateListener) Close() error {
+	l.once.Do(func() { close(l.closing) })
+	return nil
+}
+
+// A client that is accepted while the server stops is no worse off than one that was there
+// before: it is parked, or told that it has to come again.
+func TestClientOfTheLastMoment(t *testing.T) {
+	for name, end := range map[string]func(*Server) []*Session{
+		"park": (*Server).Park,
+		"stop": func(s *Server) []*Session { s.Stop(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := serve(t, func(o *Options) {
+				o.Open = func(addr string) (net.Listener, error) {
+					l, err := net.Listen("tcp", addr)
+					return &lateListener{Listener: l, closing: make(chan struct{})}, err
+				}
+			})
+			p := dial(t, s)
+			ended := make(chan []*Session, 1)
+			go func() { ended <- end(s) }()
+			p.expect("220")
+			if name == "stop" {
+				p.expect("421 4.3.2")
+				p.closed()
+				<-ended
+				return
+			}
+			sessions := <-ended
+			if len(sessions) != 1 {
+				t.Fatalf("%d sessions are parked", len(sessions))
+			}
+			next, mails := serve(t, nil)
+			sessions[0].Listen = next.gates[0].addr
+			if left := next.Adopt(sessions); len(left) != 0 {
+				t.Fatalf("%d sessions are not taken on", len(left))
+			}
+			p.send("EHLO c\r\n")
+			p.expect("250 ")
+			p.data()
+			p.send("Subject: 1\r\n\r\n.\r\n")
+			p.expect("250")
+			if n := len(mails.got()); n != 1 {
+				t.Errorf("%d mails taken", n)
+			}
+		})
 	}
 }

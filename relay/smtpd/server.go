@@ -167,12 +167,11 @@ const (
 
 // Server is an SMTP listener. It is inert until Start.
 type Server struct {
-	opts     atomic.Pointer[Options] // replaced by Reconfigure
-	smtp     *smtp.Server
-	limiter  *limiter
-	auths    chan struct{} // one place for each hash being computed
-	large    chan struct{} // one place for each large message in memory
-	stopping atomic.Bool
+	opts    atomic.Pointer[Options] // replaced by Reconfigure
+	smtp    *smtp.Server
+	limiter *limiter
+	auths   chan struct{} // one place for each hash being computed
+	large   chan struct{} // one place for each large message in memory
 
 	// handing is held for reading while a mail is handed over, and for writing from
 	// Suspend to Reconfigure.
@@ -342,7 +341,6 @@ func (s *Server) Reconfigure(opts Options) error {
 // transactions under way end for 10 s, and closes what is left. After it nothing is
 // submitted. It may be called twice, or without Start.
 func (s *Server) Stop() {
-	s.stopping.Store(true)
 	s.mu.Lock()
 	for _, g := range s.gates {
 		g.Close()
@@ -410,7 +408,10 @@ func (g *gate) Accept() (net.Conn, error) {
 	}
 }
 
-// admit checks a new client and makes its guard, or sends it away and gives nil.
+// admit checks a new client and makes its guard, or sends it away and gives nil. One that
+// comes while the server stops is no exception: Stop waits for the gates before it goes
+// through the sessions, and a connection that ended without a word would cost a client that
+// does not dial again all its mail.
 func (s *Server) admit(nc net.Conn, g *gate) *conn {
 	remote, opts := remoteAddr(nc), s.options()
 	if opts.DeniedNets.Contains(remote) {
@@ -427,8 +428,6 @@ func (s *Server) admit(nc net.Conn, g *gate) *conn {
 	var victim *conn
 	problem := ""
 	switch {
-	case s.stopping.Load():
-		problem = "stop"
 	case !s.limiter.mayConnect(remote):
 		if victim = s.longestIdle(remote, opts.CommandTimeout); victim == nil {
 			problem = "client connections"
@@ -454,8 +453,6 @@ func (s *Server) admit(nc net.Conn, g *gate) *conn {
 	switch problem {
 	case "":
 		opts.Monitor.Count(monitor.Connections, "")
-	case "stop":
-		nc.Close()
 	case "client connections":
 		s.turnAway(nc, remote, problem, fmt.Sprintf("421 4.7.0 %s has too many connections from %s, the most that "+
 			"max_client_connections allows is %d, try again later",

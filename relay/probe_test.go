@@ -72,7 +72,8 @@ func TestSendTest(t *testing.T) {
 		!strings.Contains(got.body, "Subject: test mail of flowgraf on relay.example.com\r\n") {
 		t.Errorf("%+v", got)
 	}
-	if _, err := SendTest(t.Context(), opts, "nobody@example.org"); err == nil || !strings.Contains(err.Error(), "550") {
+	if _, err := SendTest(t.Context(), opts, "nobody@example.org"); err == nil ||
+		!strings.Contains(err.Error(), "550") {
 		t.Errorf("a refusal: %v", err)
 	}
 	if _, err := SendTest(t.Context(), opts, "no address"); err == nil {

@@ -135,8 +135,9 @@ func testOptions(t testing.TB, smarthost string) Options {
 	return Options{
 		Listen: []string{"127.0.0.1:0"}, Hostname: "relay.example.com",
 		RelayNets: []string{"127.0.0.0/8"}, RelayDomains: []string{"example.com", ".example.com"},
-		Spool: t.TempDir(), Smarthosts: []string{"smtp://" + smarthost}, Delivery: delivery.Options{TLS: delivery.TLSNone},
-		Monitor: monitor.New(testLog{t}, nil),
+		Spool: t.TempDir(), Smarthosts: []string{"smtp://" + smarthost},
+		Delivery: delivery.Options{TLS: delivery.TLSNone},
+		Monitor:  monitor.New(testLog{t}, nil),
 	}
 }
 
@@ -425,7 +426,8 @@ func relayUntilKilled(args string) {
 	r, err := New(Options{
 		Listen: []string{"127.0.0.1:0"}, Hostname: "relay.example.com", RelayNets: []string{"any"},
 		RelayDomains: []string{"any"},
-		Spool:        spool, Smarthosts: []string{"smtp://" + smarthost}, Delivery: delivery.Options{TLS: delivery.TLSNone}, Monitor: monitor.New(nil, nil),
+		Spool:        spool, Smarthosts: []string{"smtp://" + smarthost},
+		Delivery: delivery.Options{TLS: delivery.TLSNone}, Monitor: monitor.New(nil, nil),
 	})
 	if err == nil {
 		err = r.Start(context.Background())
@@ -512,7 +514,8 @@ func TestKill(t *testing.T) {
 	k = newSink(t, addr)
 	r := start(t, Options{
 		Hostname: "relay.example.com", RelayNets: []string{"any"}, RelayDomains: []string{"any"}, Spool: spool,
-		Smarthosts: []string{"smtp://" + addr}, Delivery: delivery.Options{TLS: delivery.TLSNone}, Monitor: monitor.New(testLog{t}, nil),
+		Smarthosts: []string{"smtp://" + addr}, Delivery: delivery.Options{TLS: delivery.TLSNone},
+		Monitor: monitor.New(testLog{t}, nil),
 	})
 	for range 3000 {
 		if r.Waiting() == 0 {

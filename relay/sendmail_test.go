@@ -176,7 +176,8 @@ func compareLogs(t *testing.T, theirs *server, log *keptLog) {
 	received := regexp.MustCompile(`(?m)^\s*Received\s+\S+\s+(\d+)`).FindStringSubmatch(report)
 	sent := regexp.MustCompile(`(?m)^\s*Delivered\s+\S+\s+\d+\s+(\d+)`).FindStringSubmatch(report)
 	if received == nil || sent == nil || received[1] != fmt.Sprint(s.Arrived.Mails) ||
-		s.Arrived.Mails != len(handedOver) || sent[1] != fmt.Sprint(s.Delivered.Mails) || s.Completed != len(handedOver) {
+		s.Arrived.Mails != len(handedOver) || sent[1] != fmt.Sprint(s.Delivered.Mails) ||
+		s.Completed != len(handedOver) {
 		t.Errorf("%+v, eximstats:\n%s", s, report)
 	}
 	for _, pattern := range []string{"b@example.com", "alerts@example.com", "nobody"} {

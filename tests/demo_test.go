@@ -120,7 +120,8 @@ func TestDemoEndsWithItsTerminal(t *testing.T) {
 		var table struct {
 			Total struct{ Counters []struct{ Flows uint64 } }
 		}
-		return json.NewDecoder(res.Body).Decode(&table) == nil && len(table.Total.Counters) > 0 && table.Total.Counters[0].Flows > 0
+		return json.NewDecoder(res.Body).Decode(&table) == nil && len(table.Total.Counters) > 0 &&
+			table.Total.Counters[0].Flows > 0
 	})
 	demo.cmd.Process.Signal(syscall.SIGHUP)
 	<-demo.done

@@ -146,7 +146,8 @@ func TestKapacitorNoticesNothing(t *testing.T) {
 				if !event.lossy && len(answered) < alerts {
 					t.Errorf("%d of %d alerts are answered", len(answered), alerts)
 				}
-				waitFor(t, 20*time.Second, "the alerts", func() bool { return stored(t, a.dir, answered) == len(answered) })
+				waitFor(t, 20*time.Second, "the alerts",
+					func() bool { return stored(t, a.dir, answered) == len(answered) })
 				t.Logf("sent %d, answered %d, arrived %d", alerts, len(answered), stored(t, a.dir, answered))
 			})
 		}

@@ -29,7 +29,8 @@ func TestUnits(t *testing.T) {
 	}
 	run := func(args ...string) {
 		t.Helper()
-		if out, err := exec.Command(analyze, args...).CombinedOutput(); err != nil || len(out) > 0 && args[0] == "verify" {
+		if out, err := exec.Command(analyze, args...).CombinedOutput(); err != nil || len(out) > 0 &&
+			args[0] == "verify" {
 			t.Errorf("systemd-analyze %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}

@@ -233,7 +233,8 @@ func TestReloadLosesNeitherFlowsNorMails(t *testing.T) {
 	})
 	for i := range *reloads {
 		time.Sleep(100 * time.Millisecond)
-		a.configure(t, reloadConfig+reloadedRelay, values, map[string]string{"Connections": []string{"50", "51"}[i/2%2]})
+		a.configure(t, reloadConfig+reloadedRelay, values,
+			map[string]string{"Connections": []string{"50", "51"}[i/2%2]})
 		a.cmd.Process.Signal(syscall.SIGHUP)
 		waitFor(t, 20*time.Second, "the reload",
 			func() bool { return strings.Count(a.out.String(), "takes mail on") == i+2 })

@@ -96,9 +96,11 @@ func TestVictoriaLogsCluster(t *testing.T) {
 		t.Skip("VictoriaLogs is not there: make engines builds it and runs this test")
 	}
 	a := startAgent(t, t.TempDir(), edgeConfig, nil)
-	sent := generate(t, "--to", a.flows, "--protocol", "v9", "--mix", "realistic", "--count", "20000", "--rate", "10000")
+	sent := generate(t, "--to", a.flows, "--protocol", "v9", "--mix", "realistic", "--count", "20000", "--rate",
+		"10000")
 	a.stop(t)
-	list := strings.SplitAfter(run(t, flowgraf, "dump", "-q", "-R", filepath.Join(a.dir, "archive"), "-o", "ndjson"), "\n")
+	list := strings.SplitAfter(run(t, flowgraf, "dump", "-q", "-R", filepath.Join(a.dir, "archive"), "-o", "ndjson"),
+		"\n")
 	half := len(list) / 2
 
 	one := startLogsNode(t, program, freePort(t, "tcp"), t.TempDir())

@@ -33,7 +33,8 @@ func cheatSheetFile(t *testing.T, path string, at time.Time) {
 		r := flow.Record{Exporter: netip.AddrFrom4([4]byte{192, 0, 2, 1}), Version: flow.V9,
 			First: flow.TimeOf(at) + flow.Time(i*100)*1e6, Proto: []uint8{6, 6, 6, 17, 17, 1}[i%6],
 			SrcPort: uint16(1024 + x>>17), DstPort: []uint16{443, 53, 80, 53, 443, 0x800}[i%6],
-			Packets: uint64(1 + x>>25), Bytes: uint64(100 + x>>13), SrcAS: 64500 + i%7*i%5, DstAS: 64600 + i%3, Input: 1 + i%4,
+			Packets: uint64(1 + x>>25), Bytes: uint64(100 + x>>13), SrcAS: 64500 + i%7*i%5, DstAS: 64600 + i%3,
+			Input:  1 + i%4,
 			Output: 1 + i%3, SrcMask: 24, DstMask: 16, TCPFlags: uint16(2 + i%2*16),
 			Present: flow.SetOf(flow.SrcAS, flow.Input, flow.SrcMask)}
 		r.Last = r.First + flow.Time(1+x>>21)*1e6

@@ -170,7 +170,8 @@ func (o *dumpOptions) dump(ctx context.Context, out, warnings io.Writer, args []
 		ident, stat, readErr := query.Info(in.Files)
 		return errors.Join(report.Info(out, ident, &stat, o.output, o.report), readErr, unread)
 	}
-	return errors.Join(o.runQuery(ctx, out, warnings, in, nffile.Options{Compression: compression, Level: level}), unread)
+	return errors.Join(o.runQuery(ctx, out, warnings, in, nffile.Options{Compression: compression, Level: level}),
+		unread)
 }
 
 // location is the time zone of times.

@@ -61,8 +61,8 @@ func TestRecordedModes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		args = slices.Concat(args, []string{"-r", filepath.Join(dir, "filtertest-8records.nf"), "--compat", compat, "--tz",
-			"UTC"})
+		args = slices.Concat(args, []string{"-r", filepath.Join(dir, "filtertest-8records.nf"), "--compat", compat,
+			"--tz", "UTC"})
 		got, err := dumped(t, args...)
 		if err != nil {
 			t.Fatal(name, err)

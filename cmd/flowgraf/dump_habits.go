@@ -113,7 +113,8 @@ func (h *dumpHabits) limit(stats []query.Stat) error {
 		}
 		if len(stats) == 0 || slices.ContainsFunc(stats, func(s query.Stat) bool { return s.Element == query.Record }) {
 			return fmt.Errorf("%s is for -s of an element, as in -s ip/bytes %s 10k: of flows and of rows of -a, -A, "+
-				"-b and -B those are chosen with a filter, as in '%s > 10k', rows with -P before it", l.option, l.option,
+				"-b and -B those are chosen with a filter, as in '%s > 10k', rows with -P before it", l.option,
+				l.option,
 				l.what)
 		}
 		for i := range stats {

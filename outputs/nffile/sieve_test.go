@@ -75,7 +75,8 @@ func compareSieved(t *testing.T, name string, got, want *flow.Record) {
 			continue
 		}
 		if got.Has(f) != want.Has(f) || got.Value(f) != want.Value(f) {
-			t.Fatalf("%s: field %s is %v, %v, expected %v, %v", name, f, got.Has(f), got.Value(f), want.Has(f), want.Value(f))
+			t.Fatalf("%s: field %s is %v, %v, expected %v, %v", name, f, got.Has(f), got.Value(f), want.Has(f),
+				want.Value(f))
 		}
 	}
 	for _, a := range [][2]bool{{got.Src == want.Src, got.Dst == want.Dst}, {got.NextHop == want.NextHop,

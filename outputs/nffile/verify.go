@@ -221,7 +221,8 @@ func (f *File) compareFlows(records, flows uint64) error {
 		return nil
 	}
 	if lost := f.lostFlows(records, flows); lost > 0 {
-		return f.errorf(f.end, ErrCorrupt, "the statistics say %d flows, there are %d: %d are lost", says, says-lost, lost)
+		return f.errorf(f.end, ErrCorrupt, "the statistics say %d flows, there are %d: %d are lost", says, says-lost,
+			lost)
 	}
 	return f.errorf(f.end, ErrCorrupt, "the statistics say %d flows, there are %d", says, records)
 }

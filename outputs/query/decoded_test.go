@@ -68,8 +68,8 @@ func TestFiltersOnDecodedFlows(t *testing.T) {
 				func(*flow.Record) error { kept++; return nil })
 			must(t, err)
 			if came[i] != kept {
-				t.Errorf("%s: %q matches %d of %d flows that come in, and %d of the file", protocol, text, came[i], flows,
-					kept)
+				t.Errorf("%s: %q matches %d of %d flows that come in, and %d of the file", protocol, text, came[i],
+					flows, kept)
 			}
 		}
 	}

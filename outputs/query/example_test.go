@@ -26,8 +26,10 @@ func writeFlows() (path string, done func()) {
 		log.Fatal(err)
 	}
 	for i := range 9 {
-		r := flow.Record{First: flow.Milli(1795348800000), Last: flow.Milli(1795348801000), Proto: 6, SrcPort: uint16(50000 + i),
-			DstPort: uint16(80 + i%3), Packets: 1, Bytes: uint64(100 * (i + 1)), Src: netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 2)}),
+		r := flow.Record{First: flow.Milli(1795348800000), Last: flow.Milli(1795348801000), Proto: 6,
+			SrcPort: uint16(50000 + i),
+			DstPort: uint16(80 + i%3), Packets: 1, Bytes: uint64(100 * (i + 1)),
+			Src: netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 2)}),
 			Dst: netip.AddrFrom4([4]byte{198, 51, 100, 1})}
 		if err := w.Append(&r); err != nil {
 			log.Fatal(err)

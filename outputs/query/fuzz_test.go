@@ -7,7 +7,8 @@ import (
 
 // FuzzParseStat: what is read has an element and orders, which can be read again.
 func FuzzParseStat(f *testing.F) {
-	for _, seed := range []string{"srcip", "record/bytes/tstart:a", "port:p:d/ipkg/obytes", "geo", "ip:x", "/", "mpls10:p"} {
+	for _, seed := range []string{"srcip", "record/bytes/tstart:a", "port:p:d/ipkg/obytes", "geo", "ip:x", "/",
+		"mpls10:p"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -49,7 +50,8 @@ func FuzzParseSort(f *testing.F) {
 
 // FuzzParseWindow: a window does not end before it begins.
 func FuzzParseWindow(f *testing.F) {
-	for _, seed := range []string{"2026/11/22.13:30:00-2026/11/22.14", "2026", "2026/02/30", "+5", "-", "1969/12/31", "9999"} {
+	for _, seed := range []string{"2026/11/22.13:30:00-2026/11/22.14", "2026", "2026/02/30", "+5", "-", "1969/12/31",
+		"9999"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

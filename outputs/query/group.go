@@ -300,7 +300,8 @@ func (g *groups) value(r *aggregate.Row, by Order) uint64 {
 	row := Row{First: r.First, Last: r.Last, Flows: r.Flows, InPackets: r.Packets, InBytes: r.Bytes,
 		OutPackets: r.RevPackets, OutBytes: r.RevBytes}
 	if r.Own[ownPlace]&1 != 0 {
-		row.InPackets, row.InBytes, row.OutPackets, row.OutBytes = row.OutPackets, row.OutBytes, row.InPackets, row.InBytes
+		row.InPackets, row.InBytes, row.OutPackets, row.OutBytes = row.OutPackets, row.OutBytes, row.InPackets,
+			row.InBytes
 	}
 	return row.value(by)
 }

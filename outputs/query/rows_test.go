@@ -33,8 +33,8 @@ func rowText(f *Flow) string {
 		}
 	}
 	first, duration := f.First.Milli(), f.Last.Milli()-f.First.Milli()
-	return fmt.Sprintf("%d.%03d %d.%03d %d %s %s %d %s %s %d %d %d %d %d %d %d %d", first/1000, first%1000, duration/1000,
-		duration%1000, f.Proto, addrText(f.Src), addrText(f.Dst), f.SrcPort, dst, flags, f.SrcTOS,
+	return fmt.Sprintf("%d.%03d %d.%03d %d %s %s %d %s %s %d %d %d %d %d %d %d %d", first/1000, first%1000,
+		duration/1000, duration%1000, f.Proto, addrText(f.Src), addrText(f.Dst), f.SrcPort, dst, flags, f.SrcTOS,
 		f.Input, f.SrcAS, f.Packets, f.Bytes, f.RevPackets, f.RevBytes, f.Flows)
 }
 
@@ -221,8 +221,8 @@ func sortValues(t *testing.T, rows []string, o Order) (values []uint64) {
 		f := strings.Fields(text)
 		var r Row
 		var first, firstMilli, seconds, milli uint64
-		_, err := fmt.Sscanf(f[0]+" "+f[1]+" "+strings.Join(f[11:], " "), "%d.%d %d.%d %d %d %d %d %d", &first, &firstMilli,
-			&seconds, &milli, &r.InPackets, &r.InBytes, &r.OutPackets, &r.OutBytes, &r.Flows)
+		_, err := fmt.Sscanf(f[0]+" "+f[1]+" "+strings.Join(f[11:], " "), "%d.%d %d.%d %d %d %d %d %d", &first,
+			&firstMilli, &seconds, &milli, &r.InPackets, &r.InBytes, &r.OutPackets, &r.OutBytes, &r.Flows)
 		must(t, err)
 		r.First, r.Last = 1000*first+firstMilli, 1000*(first+seconds)+firstMilli+milli
 		values = append(values, r.value(o))
@@ -296,15 +296,17 @@ func TestMemory(t *testing.T) {
 			must(t, err)
 		}
 		rows, flows := 0, uint64(0)
-		totals, err := in.Rows(context.Background(), Listing{Aggregation: a, Sort: &Sort{By: ByBytes}}, func(f *Flow) error {
-			rows++
-			flows += max(f.Flows, 1)
-			return nil
-		})
+		totals, err := in.Rows(context.Background(), Listing{Aggregation: a, Sort: &Sort{By: ByBytes}},
+			func(f *Flow) error {
+				rows++
+				flows += max(f.Flows, 1)
+				return nil
+			})
 		switch {
 		case of == "" && (!errors.Is(err, ErrMemory) || rows == 0 || rows > 5000):
 			t.Errorf("sorted: %d rows, %v", rows, err)
-		case of != "" && (err != nil || totals.Rest.Flows == 0 || flows+totals.Rest.Flows != totals.Flows || rows > 3000):
+		case of != "" && (err != nil || totals.Rest.Flows == 0 || flows+totals.Rest.Flows != totals.Flows ||
+			rows > 3000):
 			t.Errorf("%d rows of %d flows, %+v, %v", rows, flows, totals, err)
 		}
 	}
@@ -373,7 +375,8 @@ func TestInterrupted(t *testing.T) {
 			rows++
 			return nil
 		})
-		if cancel(); !errors.Is(err, context.Canceled) || rows == 0 || rows > totals.Records || totals.Records >= 60000 {
+		if cancel(); !errors.Is(err, context.Canceled) || rows == 0 || rows > totals.Records ||
+			totals.Records >= 60000 {
 			t.Errorf("%d rows of %d flows, %v", rows, totals.Records, err)
 		}
 	}

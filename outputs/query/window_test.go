@@ -66,7 +66,8 @@ func TestWindow(t *testing.T) {
 		"2026/11/22.02:05:31": 0, "2026/11/22.02:00:31-2026/11/22.02:00:59": 0} { // flows that overlap it
 		w, err := ParseWindow(text, files, time.UTC)
 		must(t, err)
-		totals, err := Input{Files: files, Window: w}.Each(context.Background(), func(*flow.Record) error { return nil })
+		totals, err := Input{Files: files, Window: w}.Each(context.Background(),
+			func(*flow.Record) error { return nil })
 		must(t, err)
 		if int(totals.Records) != want {
 			t.Errorf("%s: %d flows overlap it, expected %d", text, totals.Records, want)

@@ -111,7 +111,8 @@ func hostile() *query.Flow {
 // TestHostileTexts: JSON is JSON, csv has as many cells as columns, and text moves no
 // cursor, whatever an exporter calls a user.
 func TestHostileTexts(t *testing.T) {
-	for _, format := range []string{"json", "ndjson", "csv:%uname,%lbl,%sa,%idt", "csv", "fmt:%uname %lbl %idt", "raw"} {
+	for _, format := range []string{"json", "ndjson", "csv:%uname,%lbl,%sa,%idt", "csv", "fmt:%uname %lbl %idt",
+		"raw"} {
 		for _, compat := range []Compat{Best, Nfdump171, Nfdump178} {
 			var out bytes.Buffer
 			p, err := Open(&out, format, Options{Compat: compat, Quiet: strings.HasPrefix(format, "fmt")})

@@ -19,9 +19,11 @@ type layout struct {
 
 // The layouts: those of nfdump's arrays, and one object on each line.
 var (
-	layout171 = layout{begin: "[\n", end: "]\n", open: "{\n\t\"", next: ",\n\t\"", is: "\" : ", close: "\n}", between: ",\n"}
-	layout178 = layout{begin: "[\n", end: "\n]\n", open: " {\n  \"", next: ",\n  \"", is: "\" : ", close: "\n }", between: ",\n"}
-	lines     = layout{open: "{\"", next: ",\"", is: "\":", close: "}", between: "\n", end: "\n"}
+	layout171 = layout{begin: "[\n", end: "]\n", open: "{\n\t\"", next: ",\n\t\"", is: "\" : ", close: "\n}",
+		between: ",\n"}
+	layout178 = layout{begin: "[\n", end: "\n]\n", open: " {\n  \"", next: ",\n  \"", is: "\" : ", close: "\n }",
+		between: ",\n"}
+	lines = layout{open: "{\"", next: ",\"", is: "\":", close: "}", between: "\n", end: "\n"}
 )
 
 // object writes an object, member by member.

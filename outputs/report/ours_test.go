@@ -67,8 +67,8 @@ func ourFile(t *testing.T, compression nffile.Compression) string {
 // notIn171 are elements that nfdump 1.7.1 does not know, or prints otherwise: it counts
 // one MAC for inmac and outmac, its percentages of mask, srcmac and dstmac overflow, and it
 // prints events of firewalls in its own words, those of translators as if they were such.
-var notIn171 = []string{"flags", "mac", "inmac", "outmac", "srcmac", "dstmac", "mask", "sysid", "natip", "natport", "tunproto",
-	"ethertype", "minttl", "maxttl", "record", "event", "nevent"}
+var notIn171 = []string{"flags", "mac", "inmac", "outmac", "srcmac", "dstmac", "mask", "sysid", "natip", "natport",
+	"tunproto", "ethertype", "minttl", "maxttl", "record", "event", "nevent"}
 
 // TestOursInNfdump: nfdump and this package print the same of a file that this
 // project has written: every flow, every statistic.

@@ -76,7 +76,8 @@ func TestParquet(t *testing.T) {
 			}
 			return 0
 		}
-		got := fmt.Sprintf("%d.%03d,%s,%s,%d,%d,%d,%d,%d,%d,%s,%s,%s", first/1000, first%1000, at(i, "src"), at(i, "dst"),
+		got := fmt.Sprintf("%d.%03d,%s,%s,%d,%d,%d,%d,%d,%d,%s,%s,%s", first/1000, first%1000, at(i, "src"),
+			at(i, "dst"),
 			number("src_port"), number("in_bytes"), number("rev_bytes"), number("flows"), number("in_snmp"),
 			uint32(number("bgp_src_as")), mac, user, acl)
 		cells := strings.Split(line, ",")
@@ -186,7 +187,8 @@ func TestParquetInEngines(t *testing.T) {
 	for _, file := range []string{ourFile(t, nffile.LZ4), everyKind(t)} {
 		path, want, sources := writeParquet(t, file), sums{}, map[string]bool{}
 		totals, err := query.Input{Files: []string{file}}.List(context.Background(), func(f *query.Flow) error {
-			want.Octets, want.Packets, want.Reverse = want.Octets+f.Bytes, want.Packets+f.Packets, want.Reverse+f.RevBytes
+			want.Octets, want.Packets, want.Reverse = want.Octets+f.Bytes, want.Packets+f.Packets,
+				want.Reverse+f.RevBytes
 			sources[f.Src.String()] = true
 			return nil
 		})
@@ -210,7 +212,8 @@ func TestParquetInEngines(t *testing.T) {
 			got := fmt.Sprint(answer["Flows"], answer["Octets"], answer["Packets"], answer["Reverse"], answer["First"],
 				answer["Last"], answer["Sources"])
 			if s := fmt.Sprint(fmt.Sprint(want.Flows), fmt.Sprint(want.Octets), fmt.Sprint(want.Packets),
-				fmt.Sprint(want.Reverse), fmt.Sprint(want.First), fmt.Sprint(want.Last), fmt.Sprint(want.Sources)); got != s {
+				fmt.Sprint(want.Reverse), fmt.Sprint(want.First), fmt.Sprint(want.Last),
+				fmt.Sprint(want.Sources)); got != s {
 				t.Errorf("%s says %s, want %s", engine, got, s)
 			} else {
 				t.Logf("%s: %s", engine, lines[i])

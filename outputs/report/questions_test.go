@@ -196,7 +196,8 @@ func TestQuestionsInEngines(t *testing.T) {
 			}
 		}
 	}
-	const octets, packets, records = 288*9_000_000 + 60_000_000 + 200*60 + 50*100, 2*288*10 + 1000 + 200 + 50, 2*288 + 251
+	const octets, packets, records = 288*9_000_000 + 60_000_000 + 200*60 + 50*100, 2*288*10 + 1000 + 200 + 50,
+		2*288 + 251
 	for _, line := range lines[len(answers):] {
 		var sums []any
 		if err := json.Unmarshal([]byte(line), &sums); err != nil || !alike(sums[0], float64(octets)) ||
@@ -211,7 +212,8 @@ func alike(a, b any) bool {
 	number := func(v any) (float64, bool) {
 		var f float64
 		n, err := fmt.Sscan(fmt.Sprint(v), &f)
-		return f, n == 1 && err == nil && !strings.ContainsAny(fmt.Sprint(v), ":") && strings.Count(fmt.Sprint(v), ".") < 2
+		return f, n == 1 && err == nil && !strings.ContainsAny(fmt.Sprint(v), ":") &&
+			strings.Count(fmt.Sprint(v), ".") < 2
 	}
 	x, isX := number(a)
 	y, isY := number(b)

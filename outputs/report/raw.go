@@ -386,7 +386,8 @@ func biflowName(v uint8) string {
 
 // endName returns the name of element 136's values.
 func endName(v uint8) string {
-	names := [...]string{"", "idle timeout", "active timeout", "end of Flow detected", "forced end", "lack of resources"}
+	names := [...]string{"", "idle timeout", "active timeout", "end of Flow detected", "forced end",
+		"lack of resources"}
 	if int(v) < len(names) {
 		return names[v]
 	}

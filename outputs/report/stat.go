@@ -69,7 +69,8 @@ func openTables(w io.Writer, format string, opt Options) (tablePrinter, error) {
 		name, _, _ := strings.Cut(format, ":")
 		return x.Name == name
 	}):
-		return nil, fmt.Errorf("-o %s prints flows, not statistics: -s takes text, table, csv, json, ndjson and pipe", format)
+		return nil, fmt.Errorf("-o %s prints flows, not statistics: -s takes text, table, csv, json, ndjson and pipe",
+			format)
 	case base == "pipe":
 		return &pipeTables{output: o}, nil
 	}
@@ -97,8 +98,8 @@ func (p *textTables) table(t *query.Table, totals *query.Totals) error {
 		if p.opt.Compat == Nfdump178 {
 			dates = "Date first seen             Duration     Proto"
 		}
-		fmt.Fprintf(p.w, "%s %*s    Flows(%%)     Packets(%%)       Bytes(%%)         pps      bps   bpp\n", dates, width,
-			title)
+		fmt.Fprintf(p.w, "%s %*s    Flows(%%)     Packets(%%)       Bytes(%%)         pps      bps   bpp\n", dates,
+			width, title)
 	}
 	for i := range t.Rows {
 		if err := p.write(p.row(p.buf, t, &t.Rows[i], totals, width)); err != nil {

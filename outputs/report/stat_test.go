@@ -44,7 +44,8 @@ func TestStatisticsAreJSON(t *testing.T) {
 		}
 	}
 	for _, format := range []string{"json", "ndjson"} {
-		if got := statistics(t, file, 5, format, opt); format == "json" && got != "[\n]\n" || format == "ndjson" && got != "" {
+		if got := statistics(t, file, 5, format, opt); format == "json" && got != "[\n]\n" || format == "ndjson" &&
+			got != "" {
 			t.Errorf("no statistics are %q", got)
 		}
 	}

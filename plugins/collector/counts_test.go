@@ -74,7 +74,8 @@ func TestRunningTotalsAreBounded(t *testing.T) {
 	}
 	x := flow.Record{Packets: 1, Bytes: 9}
 	x.Present = flow.SetOf(flow.Bytes, flow.Packets)
-	if r.difference(dom, &x, flow.SetOf(flow.Packets)); !x.Total || x.Packets != 0 || x.Has(flow.Packets) || x.Bytes != 9 {
+	if r.difference(dom, &x, flow.SetOf(flow.Packets)); !x.Total || x.Packets != 0 || x.Has(flow.Packets) ||
+		x.Bytes != 9 {
 		t.Errorf("a flow without a start is counted: %+v", x)
 	}
 }
@@ -89,7 +90,8 @@ func TestKindsOfTotals(t *testing.T) {
 		fields []ipfix.FieldSpec
 		total  flow.Set
 	}{
-		{"deltas", []ipfix.FieldSpec{spec(1, 8), spec(2, 8), spec(23, 8), spec(24, 8), reverse(1), reverse(2)}, flow.Set{}},
+		{"deltas", []ipfix.FieldSpec{spec(1, 8), spec(2, 8), spec(23, 8), spec(24, 8), reverse(1), reverse(2)},
+			flow.Set{}},
 		{"of an initiator and a responder", []ipfix.FieldSpec{spec(231, 8), spec(298, 8), spec(232, 8), spec(299, 8)},
 			flow.Set{}},
 		{"both directions", []ipfix.FieldSpec{spec(85, 8), spec(86, 8), reverse(85), reverse(86)},
@@ -118,8 +120,8 @@ func checkTotals(t *testing.T, name string, counters []ipfix.FieldSpec, total fl
 	tmpl := compiled(t, 256, append(append(key, spec(152, 8)), counters...)...)
 	noStart := compiled(t, 257, append(key, counters...)...)
 	var got []flow.Record
-	d, s := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32), Policy: flow.Policy{OutCounters: flow.OutSame}}}}),
-		newSender()
+	d, s := NewDecoder(Options{Exporters: []ExporterConfig{{Prefix: netip.PrefixFrom(from.Addr(), 32),
+		Policy: flow.Policy{OutCounters: flow.OutSame}}}}), newSender()
 	h := Handler{Flow: func(r *flow.Record) { got = append(got, *r) }}
 	report := func(n uint64) flow.Record {
 		r := flow.Record{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2"),

@@ -144,8 +144,8 @@ func TestMethodsInDataRecords(t *testing.T) {
 		{"an interval with an algorithm that does not exist", []flow.Element{number(34, 4, 100), number(304, 2, 10)},
 			0, 1},
 		{"a population with one", []flow.Element{number(304, 2, 999), number(309, 4, 1), number(310, 4, 64)}, 0, 1},
-		{"a flow selector that does not exist", []flow.Element{number(390, 2, 999), number(396, 4, 1), number(397, 4, 9)},
-			0, 1},
+		{"a flow selector that does not exist",
+			[]flow.Element{number(390, 2, 999), number(396, 4, 1), number(397, 4, 9)}, 0, 1},
 		{"an interval beside n of N", []flow.Element{number(34, 4, 100), number(304, 1, 3), number(309, 4, 1),
 			number(310, 4, 64)}, 100, 0},
 	} {
@@ -195,7 +195,8 @@ func TestLineCards(t *testing.T) {
 	x.options(2, 302, card(1), []flow.Element{number(10, 4, 6)})
 	rate(2000, "interface 5 is on card 2", 1, flow.Record{Input: 5}, spec(10, 4))
 	rate(100, "interface 6 is on card 1", 1, flow.Record{Input: 6}, spec(10, 4))
-	rate(100, "going out at 6", 1, flow.Record{Input: 5, Output: 6, Direction: 1}, spec(10, 4), spec(14, 4), spec(61, 1))
+	rate(100, "going out at 6", 1, flow.Record{Input: 5, Output: 6, Direction: 1}, spec(10, 4), spec(14, 4),
+		spec(61, 1))
 	x.options(1, 303, []flow.Element{number(10, 4, 5)}, interval(7))
 	rate(7, "the rate of an interface is narrower", 1, flow.Record{Input: 5}, spec(10, 4))
 }

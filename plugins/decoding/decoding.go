@@ -47,7 +47,8 @@ func (w *Wants) Parse(list []string) error {
 		case MetricDatagrams:
 			w.Datagrams = true
 		default:
-			return fmt.Errorf("metrics: expected 'flows', 'options', 'exporters', 'quality' or 'datagrams', got %q", name)
+			return fmt.Errorf("metrics: expected 'flows', 'options', 'exporters', 'quality' or 'datagrams', got %q",
+				name)
 		}
 	}
 	return nil

@@ -64,7 +64,8 @@ func (t *ExporterOptions) Apply(o *collector.Options) error {
 		errs = append(errs, fmt.Errorf("max_exporters: expected a number above 0, got %d", t.MaxExporters))
 	}
 	if t.MaxRate < 0 || t.MaxRate > math.MaxUint32 {
-		errs = append(errs, fmt.Errorf("max_sampling_rate: expected 1 to %d, got %d", uint32(math.MaxUint32), t.MaxRate))
+		errs = append(errs, fmt.Errorf("max_sampling_rate: expected 1 to %d, got %d", uint32(math.MaxUint32),
+			t.MaxRate))
 	}
 	o.MaxRate = uint32(t.MaxRate)
 	for i := range t.Exporters {

@@ -44,7 +44,8 @@ func sumOf(metrics []telegraf.Metric, measurement string, fields ...string) (sum
 func TestRollupsOfThePool(t *testing.T) {
 	var list [][]byte
 	for _, l := range [][][]byte{decodingtest.V5(20), decodingtest.V9(t), decodingtest.VMware(t),
-		decodingtest.BothWays(t), decodingtest.Datagrams(t, 300), decodingtest.SFlow(), decodingtest.Events(t), decodingtest.V1V7()} {
+		decodingtest.BothWays(t), decodingtest.Datagrams(t, 300), decodingtest.SFlow(), decodingtest.Events(t),
+		decodingtest.V1V7()} {
 		list = append(list, l...)
 	}
 	for name, change := range map[string]func(*Options){

@@ -90,7 +90,8 @@ func (s *source) readFile() error {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s: expected a file", s.path)
 	case info.Size() > maxFile:
-		return fmt.Errorf("%s has %d bytes: expected at most %d, as all of it is in memory", s.path, info.Size(), maxFile)
+		return fmt.Errorf("%s has %d bytes: expected at most %d, as all of it is in memory", s.path, info.Size(),
+			maxFile)
 	}
 	data, err := os.ReadFile(s.path) // not mapped: who writes into a mapped file ends the agent
 	if err != nil {

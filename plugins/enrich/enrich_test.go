@@ -136,7 +136,8 @@ func TestCSV(t *testing.T) {
 		}
 		for addr, want := range map[string]Entry{"10.9.9.9": {Network: "all"}, "11.0.0.0": {},
 			"10.1.0.0": {64500, "DE", "office"}, "10.1.255.255": {64500, "DE", "office"}, "10.2.0.0": {Network: "all"},
-			"10.1.2.3": {64501, "AT", "printer"}, "2001:db8::1": {Network: "lab"}, "::ffff:10.1.2.4": {64500, "DE", "office"},
+			"10.1.2.3": {64501, "AT", "printer"}, "2001:db8::1": {Network: "lab"},
+			"::ffff:10.1.2.4": {64500, "DE", "office"},
 		} {
 			switch ten := strings.HasPrefix(strings.TrimPrefix(addr, "::ffff:"), "10."); {
 			case name == "countries" && ten:
@@ -258,8 +259,8 @@ func TestEnrich(t *testing.T) {
 		src, dst uint32
 		names    flow.Names
 	}{
-		{flow.Record{Src: netip.MustParseAddr("198.51.100.1"), Dst: netip.MustParseAddr("198.51.100.200")}, 64500, 64500,
-			flow.Names{SrcCountry: "DE", SrcNetwork: "dmz", DstCountry: "FR"}},
+		{flow.Record{Src: netip.MustParseAddr("198.51.100.1"), Dst: netip.MustParseAddr("198.51.100.200")}, 64500,
+			64500, flow.Names{SrcCountry: "DE", SrcNetwork: "dmz", DstCountry: "FR"}},
 		{flow.Record{Src: netip.MustParseAddr("198.51.100.1"), SrcAS: 7}, 7, 0,
 			flow.Names{SrcCountry: "DE", SrcNetwork: "dmz"}},
 		{flow.Record{}, 0, 0, flow.Names{}},

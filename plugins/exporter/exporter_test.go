@@ -239,7 +239,8 @@ func TestFlowsArePlausible(t *testing.T) {
 				t.Fatalf("ended %v ago", time.Duration(flow.TimeOf(now)-r.Last))
 			case r.Proto == 1 && (r.DstPort != 0x0800 || r.ICMP != 0x0800 || r.SrcPort != 0),
 				r.Proto == 58 && (r.DstPort != 0x8000 || r.ICMP != 0x8000 || r.SrcPort != 0):
-				t.Fatalf("protocol %d: source port %d, type and code %#x and %#x", r.Proto, r.SrcPort, r.DstPort, r.ICMP)
+				t.Fatalf("protocol %d: source port %d, type and code %#x and %#x", r.Proto, r.SrcPort, r.DstPort,
+					r.ICMP)
 			}
 			if r.Last-r.First > 1e9 {
 				long++
@@ -252,8 +253,8 @@ func TestFlowsArePlausible(t *testing.T) {
 			}
 		}
 		if long < 5000 || large < 20 || large > 5000 || several < 10000 {
-			t.Errorf("%v: of 20,000 flows %d took over a second, %d have over a megabyte, %d several packets", mix, long,
-				large, several)
+			t.Errorf("%v: of 20,000 flows %d took over a second, %d have over a megabyte, %d several packets", mix,
+				long, large, several)
 		}
 	}
 }

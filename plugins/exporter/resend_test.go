@@ -174,7 +174,8 @@ func TestResendAsV5(t *testing.T) {
 		r := flow.Record{First: sentAt - 9e9 + flow.Time(i)*1e6, Last: sentAt - 2e9, Received: sentAt,
 			Src: netip.MustParseAddr("10.1.2.3"), Dst: netip.MustParseAddr("192.0.2.10"), SrcPort: uint16(i),
 			DstPort: 443, Proto: 6, IPVersion: 4, TCPFlags: 0x1b, SrcTOS: 184, Packets: 10, Bytes: 1 << 31, Input: 700,
-			Output: 7, SrcMask: 24, DstMask: 16, SrcAS: 64500, DstAS: 64501, NextHop: netip.MustParseAddr("198.51.100.1"),
+			Output: 7, SrcMask: 24, DstMask: 16, SrcAS: 64500, DstAS: 64501,
+			NextHop:    netip.MustParseAddr("198.51.100.1"),
 			EngineType: 1, EngineID: 2}
 		present(&r)
 		recs = append(recs, r)
@@ -276,7 +277,8 @@ func TestResendBoundsTemplates(t *testing.T) {
 func TestLimitsOfV5(t *testing.T) {
 	most := flow.Record{First: sentAt - 1e9, Last: sentAt, Src: netip.MustParseAddr("10.1.2.3"),
 		Dst: netip.MustParseAddr("192.0.2.10"), IPVersion: 4, TCPFlags: 0xff, Packets: math.MaxUint32,
-		Bytes: math.MaxUint32, Input: math.MaxUint16, Output: math.MaxUint16, SrcAS: math.MaxUint16, DstAS: math.MaxUint16,
+		Bytes: math.MaxUint32, Input: math.MaxUint16, Output: math.MaxUint16, SrcAS: math.MaxUint16,
+		DstAS:   math.MaxUint16,
 		NextHop: netip.MustParseAddr("198.51.100.1"), EngineType: 1, EngineID: 2}
 	present(&most)
 	got := resend(t, flow.V5, []flow.Record{most}, func(field string, _ *flow.Record) { t.Errorf("%q is lost", field) })

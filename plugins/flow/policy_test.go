@@ -21,7 +21,8 @@ func TestPolicyText(t *testing.T) {
 	if got, err := ParsePolicy("hue=blue sampling_rate=5"); err != nil || got.Rate != 5 {
 		t.Errorf("an option of a later version: got %+v, %v", got, err)
 	}
-	for _, bad := range []string{"sampling_rate=-1", "sampling_rate=4294967296", "count=some", "out_counters=backwards"} {
+	for _, bad := range []string{"sampling_rate=-1", "sampling_rate=4294967296", "count=some",
+		"out_counters=backwards"} {
 		if got, err := ParsePolicy(bad); err == nil || got != (Policy{}) {
 			t.Errorf("%q was accepted: %+v", bad, got)
 		}

@@ -157,8 +157,9 @@ func TestFieldsOfTheStockPlugin(t *testing.T) {
 		"username":   "alice", "sampling_rate": uint64(100), "sampling_source": "record",
 		"scaled_bytes": uint64(math.MaxUint64), "domain": uint64(7), "flow_start_ms": uint64(1000),
 		"in_total_bytes": uint64(9),
-		"type_499":       "0x0102", "type_6876_888": "0x0002", "egressInterfaceAttr": uint64(2), "type_6871_rev_40": "0x0001",
-		"rev_in_bytes": uint64(5),
+		"type_499":       "0x0102", "type_6876_888": "0x0002", "egressInterfaceAttr": uint64(2),
+		"type_6871_rev_40": "0x0001",
+		"rev_in_bytes":     uint64(5),
 	}
 	if got := m.Fields(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)

@@ -57,7 +57,8 @@ func TestOneFieldOnce(t *testing.T) {
 	for name, ids := range map[string][2]uint16{
 		"exporter": {130, 131}, "collector": {211, 212}, "exporter_original_ip": {403, 404},
 		"mpls_top_label_ip": {47, 140},
-		"src":               {8, 27}, "dst": {12, 28}, "next_hop": {15, 62}, "bgp_next_hop": {18, 63}, "xlat_src": {225, 281},
+		"src":               {8, 27}, "dst": {12, 28}, "next_hop": {15, 62}, "bgp_next_hop": {18, 63},
+		"xlat_src": {225, 281},
 		"xlat_dst": {226, 282}, "src_mask": {9, 29}, "dst_mask": {13, 30}, "icmp_type": {176, 178},
 		"icmp_code": {177, 179},
 	} {

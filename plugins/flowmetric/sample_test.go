@@ -19,7 +19,8 @@ var samples = map[string]struct {
 		flow.Sample{Headers: flow.HasFrame | flow.HasEthernet | flow.HasVLAN, Protocol: 1, FrameLength: 1518,
 			EtherType: 0x8100, VLAN: 7, VLANClass: 0b1011, OuterVLAN: 4094},
 		map[string]any{"l2_protocol": "ETHERNET-ISO8023", "l2_bytes": uint64(1518), "datalink_frame_type": "Dot1Q",
-			"vlan_id": uint64(7), "vlan_priority": uint64(5), "vlan_drop_eligible": true, "vlan_outer_id": uint64(4094)},
+			"vlan_id": uint64(7), "vlan_priority": uint64(5), "vlan_drop_eligible": true,
+			"vlan_outer_id": uint64(4094)},
 	},
 	"IPv4 and TCP": {
 		flow.Sample{Headers: flow.HasFrame | flow.HasIPv4 | flow.HasTCP, Protocol: 11, FrameLength: 60, TTL: 64,

@@ -21,8 +21,8 @@ func TestEvents(t *testing.T) {
 		for _, counter := range []ipfix.FieldSpec{f(1, 1), f(2, 1), rev(1, 1), rev(2, 1)} {
 			for value, want := range map[string]bool{"00": true, "01": false} {
 				if r := one(t, flow.Record{}, "02"+value, f(event, 1), counter); r.Event != want {
-					t.Errorf("event %d, element %d/%d is %s: event %v, want %v", event, counter.PEN, counter.ID, value, r.Event,
-						want)
+					t.Errorf("event %d, element %d/%d is %s: event %v, want %v", event, counter.PEN, counter.ID, value,
+						r.Event, want)
 				}
 			}
 		}
@@ -130,7 +130,8 @@ func TestSetsEnd(t *testing.T) {
 // TestWithdrawalAtTheEnd: a template of no fields is a withdrawal, also as the last four
 // bytes of its set; three bytes are none.
 func TestWithdrawalAtTheEnd(t *testing.T) {
-	for body, want := range map[string]bool{"\x01\x00\x00\x00": true, "\x01\x00\x00": false, "\x00\x00\x00\x00": false} {
+	for body, want := range map[string]bool{"\x01\x00\x00\x00": true, "\x01\x00\x00": false,
+		"\x00\x00\x00\x00": false} {
 		r := ipfix.NewTemplateReader([]byte(body), false, nil)
 		id, fields, ok := r.Next()
 		if ok != want || len(fields) != 0 || ok && id != 256 {
@@ -143,7 +144,8 @@ func TestWithdrawalAtTheEnd(t *testing.T) {
 func TestPaddingOfOptions(t *testing.T) {
 	scope := f(149, 4)
 	scope.Scope = true
-	tmpl, err := ipfix.NewOptionsTemplate(256, []ipfix.FieldSpec{scope, f(210, 3), f(41, 1), {PEN: 9, ID: 210, Length: 1}})
+	tmpl, err := ipfix.NewOptionsTemplate(256,
+		[]ipfix.FieldSpec{scope, f(210, 3), f(41, 1), {PEN: 9, ID: 210, Length: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -193,7 +193,8 @@ func TestWhatRecordsSet(t *testing.T) {
 		{3, cat(u32s(60, 6), four, four, u32s(5, 6, 0x12, 4)),
 			[]flow.Field{flow.Bytes, flow.Src, flow.Dst, flow.Proto, flow.SrcPort, flow.DstPort, flow.TCPFlags,
 				flow.SrcTOS}, func(r *flow.Record, p *flow.Sample) bool {
-				return r.Bytes == 60 && r.Proto == 6 && r.Src.Is4() && r.Dst.Is4() && r.SrcPort == 5 && r.DstPort == 6 &&
+				return r.Bytes == 60 && r.Proto == 6 && r.Src.Is4() && r.Dst.Is4() && r.SrcPort == 5 &&
+					r.DstPort == 6 &&
 					r.TCPFlags == 0x12 && r.SrcTOS == 4 && r.IPVersion == 4 && p.Extended == flow.HasIPv4Sample
 			}},
 		{4, cat(u32s(60, 6), six, six, u32s(5, 6, 0x12, 4)),
@@ -208,7 +209,8 @@ func TestWhatRecordsSet(t *testing.T) {
 		}},
 		{1002, cat(hop, u32s(24, 16)), []flow.Field{flow.NextHop, flow.SrcMask, flow.DstMask},
 			func(r *flow.Record, p *flow.Sample) bool {
-				return r.NextHop == addr("192.0.2.1") && r.SrcMask == 24 && r.DstMask == 16 && p.Extended == flow.HasRouter
+				return r.NextHop == addr("192.0.2.1") && r.SrcMask == 24 && r.DstMask == 16 &&
+					p.Extended == flow.HasRouter
 			}},
 		{1003, cat(hop, u32s(1, 2, 3, 1, 2, 1, 9, 0, 100)),
 			[]flow.Field{flow.SrcAS, flow.DstAS, flow.PrevAS, flow.NextAS, flow.NextHop, flow.BGPNextHop},

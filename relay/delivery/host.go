@@ -194,7 +194,8 @@ func (s *Sender) pause(h *host, err error, now time.Time) {
 	s.opts.Monitor.Count(monitor.HostErrors, "connection")
 	const format = "%s: %v; paused for %s, %s"
 	if h.several { // another address may do
-		s.opts.Monitor.LimitedWarnf("pause "+h.name(), format, h.title(), err, pause.Round(time.Second), monitor.MailsWait(len(s.known)))
+		s.opts.Monitor.LimitedWarnf("pause "+h.name(), format, h.title(), err, pause.Round(time.Second),
+			monitor.MailsWait(len(s.known)))
 		return
 	}
 	s.opts.Monitor.Errorf(format, h.title(), err, pause.Round(time.Second), monitor.MailsWait(len(s.known)))

@@ -222,7 +222,8 @@ func TestUnreachedIsTold(t *testing.T) {
 		synctest.Wait()
 		bounced := b.failures()
 		if len(bounced) != 1 || !strings.Contains(bounced[0].Text, "no server could be reached") ||
-			!strings.Contains(bounced[0].Text, "connection refused") || !strings.Contains(bounced[0].Text, `451 "later"`) {
+			!strings.Contains(bounced[0].Text, "connection refused") ||
+			!strings.Contains(bounced[0].Text, `451 "later"`) {
 			t.Errorf("bounced %+v", bounced)
 		}
 	})

@@ -101,7 +101,8 @@ func vendored(dir string) ([]module, error) {
 		if !ok {
 			return nil, fmt.Errorf("%s/modules.txt: %q: expected a name and a version", dir, line)
 		}
-		list = append(list, module{path: "npm/" + name, version: "v" + version, dir: filepath.Join(dir, "licences", name)})
+		list = append(list, module{path: "npm/" + name, version: "v" + version,
+			dir: filepath.Join(dir, "licences", name)})
 	}
 	return list, nil
 }

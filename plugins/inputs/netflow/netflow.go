@@ -85,8 +85,9 @@ func (n *NetFlow) Init() error {
 		errs = append(errs, err)
 	}
 	o := decoding.Options{
-		Workers: n.Workers, StateFile: n.StateFile, VCenter: n.VCenter, Enrichment: n.Enrich, DatagramBytes: n.DatagramBytes,
-		Trace: n.DumpPackets, Log: n.Log,
+		Workers: n.Workers, StateFile: n.StateFile, VCenter: n.VCenter, Enrichment: n.Enrich,
+		DatagramBytes: n.DatagramBytes,
+		Trace:         n.DumpPackets, Log: n.Log,
 	}
 	table := decoding.ExporterOptions{
 		Protocol: n.Protocol, Exporters: n.Exporters, Unknown: n.Unknown, MaxExporters: n.MaxExporters,

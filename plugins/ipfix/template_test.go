@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -341,13 +342,20 @@ func FuzzTemplates(f *testing.F) {
 	})
 }
 
+// holdsNoAddress tells of an element that is an address in a length that is none. What is
+// decoded from one that comes again beside it cannot be encoded: its place is the first.
+func holdsNoAddress(f ipfix.FieldSpec) bool {
+	e, ok := ie.Lookup(f.PEN, f.ID)
+	return ok && (e.Type == ie.IPv4Address || e.Type == ie.IPv6Address) && f.Length != 4 && f.Length != 16
+}
+
 // roundTrip decodes data, encodes it, and decodes it again.
 func roundTrip(t *testing.T, tmpl *ipfix.Template, data []byte) {
 	t.Helper()
 	d := ipfix.RecordDecoder{Base: flow.Record{Exported: exported}, Uptime: &ipfix.Uptime{}}
 	var r, again flow.Record
 	n, err := d.Decode(tmpl, &r, data)
-	if err != nil || r.Src.Is4In6() {
+	if err != nil || r.Src.Is4In6() || slices.ContainsFunc(tmpl.Fields, holdsNoAddress) {
 		return
 	}
 	if n < tmpl.MinLength() || n > len(data) {

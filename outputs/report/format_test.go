@@ -196,11 +196,16 @@ func TestNoAllocation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := testing.AllocsPerRun(1000, func() {
-			for _, f := range flows {
-				p.Flow(f)
-			}
-		}); n > 0 {
+		n := 1.0
+		for try := 0; n > 0 && try < 20; try++ { // what earlier tests have left running is counted, too
+			time.Sleep(time.Duration(try) * 50 * time.Millisecond)
+			n = testing.AllocsPerRun(1000, func() {
+				for _, f := range flows {
+					p.Flow(f)
+				}
+			})
+		}
+		if n > 0 {
 			t.Errorf("%s: %v allocations for two flows", format, n)
 		}
 	}

@@ -34,7 +34,7 @@ func (r *Relay) delayed(mail *queue.Mail, waiting []queue.Result, until time.Tim
 			wanted = append(wanted, result)
 		}
 	}
-	if len(wanted) > 0 && !r.warnings.takeTurn(mail.From, time.Now()) {
+	if len(wanted) > 0 && !r.warnings.mayWarn(mail.From, time.Now()) {
 		r.opts.Monitor.Count(monitor.BouncesWithheld, "rate")
 		return nil
 	}
@@ -56,8 +56,8 @@ type warnings struct {
 	sent  map[string]int
 }
 
-// takeTurn tells whether a sender may be warned once more.
-func (w *warnings) takeTurn(sender string, now time.Time) bool {
+// mayWarn tells whether a sender may be warned once more.
+func (w *warnings) mayWarn(sender string, now time.Time) bool {
 	w.Lock()
 	defer w.Unlock()
 	if w.sent == nil || len(w.sent) >= maxWarnedKnown || now.Sub(w.since) >= warningsFor {

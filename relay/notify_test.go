@@ -178,7 +178,7 @@ func TestWarningsAreFew(t *testing.T) {
 	begin := time.Now()
 	count := func(sender string, at time.Time) (sent int) {
 		for range 100 {
-			if w.takeTurn(sender, at) {
+			if w.mayWarn(sender, at) {
 				sent++
 			}
 		}
@@ -198,7 +198,7 @@ func TestWarningsAreFew(t *testing.T) {
 		}
 	}
 	for i := range 2 * maxWarnedKnown {
-		w.takeTurn(fmt.Sprint(i, "@example.com"), begin)
+		w.mayWarn(fmt.Sprint(i, "@example.com"), begin)
 	}
 	if len(w.sent) > maxWarnedKnown {
 		t.Errorf("%d senders are known", len(w.sent))

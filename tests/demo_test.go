@@ -38,7 +38,8 @@ func agentOfTheDemo(t *testing.T, dir string) {
 func TestDemoShowsEverything(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
 	out := run(t, flowgraf, "demo", "--duration", "32s", "--directory", dir, "--rate", "2000")
-	sums := regexp.MustCompile(`(\d+) flows of [\d.]+ [kMGT]B were sent; (\d+) became metrics, in (\d+) series; loss (\d+)`).FindStringSubmatch(out)
+	sums := regexp.MustCompile(`(\d+) flows of [\d.]+ [kMGT]B were sent; (\d+) became metrics, ` +
+		`in (\d+) series; loss (\d+)`).FindStringSubmatch(out)
 	if sums == nil {
 		t.Fatalf("no sums:\n%s", out)
 	}

@@ -64,7 +64,7 @@ func Build(file string) (Built, error) {
 	}
 	b := builder{dec: nffile.NewDecoder()}
 	b.dec.Only(indexed)
-	if err := b.addFile(f); err != nil {
+	if err := b.readBlocks(f); err != nil {
 		return Built{}, err
 	}
 	after, err := identityOf(file)
@@ -77,8 +77,8 @@ func Build(file string) (Built, error) {
 	return b.write(file, before)
 }
 
-// addFile reads all blocks.
-func (b *builder) addFile(f *nffile.File) error {
+// readBlocks reads all blocks.
+func (b *builder) readBlocks(f *nffile.File) error {
 	for {
 		err := f.ReadBlock(&b.block)
 		if errors.Is(err, io.EOF) {
@@ -88,7 +88,7 @@ func (b *builder) addFile(f *nffile.File) error {
 			err = b.block.Unpack()
 		}
 		if err == nil {
-			err = b.addFlow()
+			err = b.addBlock()
 		}
 		if errors.As(err, new(*nffile.FormatError)) {
 			return fmt.Errorf("%w: %w", ErrNotIndexable, err)
@@ -99,8 +99,8 @@ func (b *builder) addFile(f *nffile.File) error {
 	}
 }
 
-// addFlow makes the entry of a block.
-func (b *builder) addFlow() error {
+// addBlock makes the entry of a block.
+func (b *builder) addBlock() error {
 	e := entry{place: b.block.Place(), first: ^uint64(0)}
 	tables := b.tables()
 	for i := range b.keys {

@@ -109,7 +109,10 @@ func newSeries(s *Series, columns *[]nffile.Column, memory int) *series {
 	n := &series{groups: g, step: uint64(max(1, s.Step)), slotOf: s.Slot}
 	g.series = n
 	g.makeTable(memory / 2)
-	n.sums.bound, n.sums.look = memory/2/slotSumBytes, 1 // the slot stays until the next file
+	n.sums.look = 1 // the slot stays until the next file
+	if memory > 0 {
+		n.sums.bound = max(1, memory/2/slotSumBytes)
+	}
 	if s.Slot == nil {
 		n.sums.look = 4 // flows come nearly in the order of their times
 	}
@@ -279,14 +282,6 @@ func valueOf(by Order, flows, packets, bytes uint64) uint64 {
 		return packets
 	}
 	return bytes
-}
-
-// addSlot adds a sum to that of its slot.
-func addSlot(slots map[int64]SlotSum, s SlotSum) {
-	sum := slots[s.Slot]
-	sum.Slot = s.Slot
-	sum.plus(s)
-	slots[s.Slot] = sum
 }
 
 // lineOf returns the line of some slots.

@@ -37,6 +37,14 @@ func TestSlotSums(t *testing.T) {
 	}
 }
 
+// addSlot adds a sum to that of its slot.
+func addSlot(slots map[int64]SlotSum, s SlotSum) {
+	sum := slots[s.Slot]
+	sum.Slot = s.Slot
+	sum.plus(s)
+	slots[s.Slot] = sum
+}
+
 // Beyond the bound a list takes no further slots, only its first.
 func TestSlotSumsBounded(t *testing.T) {
 	sums := slotSums{look: 1, bound: 2}

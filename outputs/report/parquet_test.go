@@ -167,8 +167,8 @@ const duck = await db.runAndReadAll("select count(*)::varchar as \"Flows\", sum(
 	"epoch_ms(min(flow_start))::varchar as \"First\", epoch_ms(max(flow_end))::varchar as \"Last\", " +
 	"count(distinct src)::varchar as \"Sources\" from '" + file + "'");
 console.log(JSON.stringify(duck.getRowObjectsJson()[0]));
-console.log(query("select toString(count()) as Flows, toString(sum(in_bytes)) as Octets, toString(sum(in_packets)) as " +
-	"Packets, toString(sum(rev_bytes)) as Reverse, toString(toUnixTimestamp64Milli(min(flow_start))) as First, " +
+console.log(query("select toString(count()) as Flows, toString(sum(in_bytes)) as Octets, toString(sum(in_packets)) " +
+	"as Packets, toString(sum(rev_bytes)) as Reverse, toString(toUnixTimestamp64Milli(min(flow_start))) as First, " +
 	"toString(toUnixTimestamp64Milli(max(flow_end))) as Last, toString(uniqExact(src)) as Sources from file('" + file +
 	"', Parquet) format JSONEachRow").trim());
 `

@@ -111,7 +111,7 @@ func Open(dir string, opt Options) (*Log, error) {
 		l.unlock()
 		return nil, err
 	}
-	undo, err := l.readPositions()
+	undo, err := l.readFile()
 	if err == nil {
 		err = cutBack(undo)
 	}
@@ -154,8 +154,8 @@ func cutBack(list []archive.Position) error {
 	return nil
 }
 
-// readPositions reads the file, and returns what is to be undone.
-func (l *Log) readPositions() ([]archive.Position, error) {
+// readFile reads the file, and returns what is to be undone.
+func (l *Log) readFile() ([]archive.Position, error) {
 	head := make([]byte, len(waitHead))
 	n, err := l.f.ReadAt(head, 0)
 	if err != nil && err != io.EOF {

@@ -263,8 +263,8 @@ func TestPageWeight(t *testing.T) {
 func TestLimitsOfRequests(t *testing.T) {
 	tr := makeTree(t, 1, 5)
 	_, h := serve(t, tr.dir, Options{Access: Access{Users: users(t, "alice")}})
-	if res := logIn(t, http.DefaultClient, h, "alice", strings.Repeat("x",
-		maxBody)); res.StatusCode != http.StatusBadRequest {
+	res := logIn(t, http.DefaultClient, h, "alice", strings.Repeat("x", maxBody))
+	if res.StatusCode != http.StatusBadRequest {
 		t.Errorf("a large body: %d", res.StatusCode)
 	}
 	res, err := http.Post(h.URL+"/api/v1/login", "text/plain", strings.NewReader("{}"))

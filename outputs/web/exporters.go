@@ -111,7 +111,7 @@ func readExporters(ctx context.Context, path string) ([]ExporterInfo, error) {
 		}
 		for d.Next(&b) {
 			countInterfaces(use, d)
-			twice.addBlock(d)
+			twice.addFlow(d)
 		}
 	}
 	names := d.Names()
@@ -206,8 +206,8 @@ type twins map[conversation]*twin
 // maxTwins bounds the conversations that are looked at.
 const maxTwins = 50_000
 
-// addBlock looks at a flow.
-func (t twins) addBlock(d *nffile.Decoder) {
+// addFlow looks at a flow.
+func (t twins) addFlow(d *nffile.Decoder) {
 	r := d.Record()
 	if r.Proto != 6 && r.Proto != 17 { // without ports much is alike
 		return

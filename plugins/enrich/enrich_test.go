@@ -126,8 +126,9 @@ func TestCSV(t *testing.T) {
 		"systems":   "10.0.0.0,10.255.255.255,64500,\"Example, Inc.\"\n",
 		"named": "\xef\xbb\xbfname,Country,extra,prefix,as\nall,,x,10.0.0.0/8,\noffice,de,x,10.1.0.0/16,64500\n" +
 			"printer,AT,,10.1.2.3/32,AS64501\nlab,,,2001:db8::/32,0\n",
-		"ranges": "first,last,name\n10.0.0.0,10.0.255.255,all\n10.2.0.0,10.255.255.255,all\n10.1.0.0,10.1.2.2,office\n" +
-			"10.1.2.3,10.1.2.3,printer\n10.1.2.4,10.1.255.255,office\n2001:db8::,2001:db8:ffff:ffff:ffff:ffff:ffff:ffff,lab\n",
+		"ranges": "first,last,name\n10.0.0.0,10.0.255.255,all\n10.2.0.0,10.255.255.255,all\n" +
+			"10.1.0.0,10.1.2.2,office\n10.1.2.3,10.1.2.3,printer\n10.1.2.4,10.1.255.255,office\n" +
+			"2001:db8::,2001:db8:ffff:ffff:ffff:ffff:ffff:ffff,lab\n",
 	} {
 		tables, err := Open([]string{file(t, "a.CSV", []byte(text))})
 		if err != nil {
@@ -159,15 +160,17 @@ func TestCSV(t *testing.T) {
 // TestMistakes: what is wrong is told with its line.
 func TestMistakes(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                                              "no prefix in it",
-		"prefix,name\n":                                 "no prefix in it",
-		"10.0.0.0/33,a\n":                               `line 1: "10.0.0.0/33" is no prefix`,
-		"10.0.0.0/8,a\n10.0.0.1/8,b\n":                  "line 2: 10.0.0.1/8 has bits beyond its length, expected 10.0.0.0/8",
-		"10.0.0.0/8,a\n\n10.0.0.0/8,b\n":                "line 3: 10.0.0.0/8 is in line 1 too",
-		"network,owner\n10.0.0.0/8,a\n":                 `line 1: columns ["network" "owner"]: expected prefix, or first and last`,
-		"prefix,owner\n10.0.0.0/8,a\n":                  "expected one of name, as, country",
-		"prefix,as\n10.0.0.0/8,x\n":                     `line 2: AS "x": expected a number`,
-		"prefix,as\n10.0.0.0/8,4294967296\n":            `line 2: AS "4294967296": expected a number of at most 4294967295`,
+		"":                               "no prefix in it",
+		"prefix,name\n":                  "no prefix in it",
+		"10.0.0.0/33,a\n":                `line 1: "10.0.0.0/33" is no prefix`,
+		"10.0.0.0/8,a\n10.0.0.1/8,b\n":   "line 2: 10.0.0.1/8 has bits beyond its length, expected 10.0.0.0/8",
+		"10.0.0.0/8,a\n\n10.0.0.0/8,b\n": "line 3: 10.0.0.0/8 is in line 1 too",
+		"network,owner\n10.0.0.0/8,a\n": `line 1: columns ["network" "owner"]: ` +
+			"expected prefix, or first and last",
+		"prefix,owner\n10.0.0.0/8,a\n": "expected one of name, as, country",
+		"prefix,as\n10.0.0.0/8,x\n":    `line 2: AS "x": expected a number`,
+		"prefix,as\n10.0.0.0/8,4294967296\n": `line 2: AS "4294967296": expected ` +
+			"a number of at most 4294967295",
 		"prefix,country\n10.0.0.0/8,DEU\n":              `line 2: country "DEU": expected two letters`,
 		"first,last,name\n10.0.0.9,10.0.0.1,a\n":        `line 2: from "10.0.0.9" to "10.0.0.1" is no range`,
 		"10.0.0.0/8," + strings.Repeat("a", 257) + "\n": "line 1: the name has 257 bytes, expected at most 256",

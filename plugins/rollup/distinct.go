@@ -98,8 +98,8 @@ const (
 // at returns a value by its number.
 func (a *arena[T]) at(n uint64) *T { return &a.chunks[n>>arenaBits][n&(arenaChunk-1)] }
 
-// takeSet returns the number of a value that nobody else has, all 0.
-func (a *arena[T]) takeSet() uint64 {
+// takeValue returns the number of a value that nobody else has, all 0.
+func (a *arena[T]) takeValue() uint64 {
 	if last := len(a.free) - 1; last >= 0 {
 		n := a.free[last]
 		a.free = a.free[:last]
@@ -147,7 +147,7 @@ func (s *sketches) addHash(set []uint64, hash uint64) {
 	case last == hash || last == 0:
 		return
 	case set[1] == 0:
-		set[1] = (s.lists.takeSet()+1)<<numberAt | 1
+		set[1] = (s.lists.takeValue()+1)<<numberAt | 1
 		s.insert(set, last)
 	}
 	s.insert(set, hash)
@@ -182,7 +182,7 @@ func (s *sketches) registers(set []uint64) *registers {
 	if _, short := isList(word); word != 0 && !short {
 		return s.dense.at(word>>numberAt - 1)
 	}
-	number := s.dense.takeSet()
+	number := s.dense.takeValue()
 	r := s.dense.at(number)
 	if word != 0 {
 		r.insertAll(s.listOf(word))

@@ -22,7 +22,7 @@ func (r *rollup) spread(key []uint64, v *value) {
 	}
 	last := of(v.last)
 	if v.last <= v.first || time.Duration(v.last-v.first)*time.Millisecond <= r.Interval || oldest == newest {
-		r.windows[last].addCell(r.windows[last].cell(key), v)
+		r.windows[last].addFlow(r.windows[last].cell(key), v)
 		return
 	}
 	rest := *v

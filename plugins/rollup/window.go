@@ -67,10 +67,10 @@ func (w *window) addAll(l *lane, f *Feeder) {
 			missed++
 			continue
 		}
-		w.addCell(c, v)
+		w.addFlow(c, v)
 	}
 	for _, i := range f.scratch.missed[:missed] {
-		w.addCell(w.displace(l.keys[int(i)*w.words:(int(i)+1)*w.words]), &f.values[l.values[i]])
+		w.addFlow(w.displace(l.keys[int(i)*w.words:(int(i)+1)*w.words]), &f.values[l.values[i]])
 	}
 }
 
@@ -82,7 +82,7 @@ func (w *window) addUntagged(l *lane, f *Feeder) {
 		if v.last < w.since {
 			w.counts.Late++
 		}
-		w.addCell(c, v)
+		w.addFlow(c, v)
 	}
 }
 
@@ -97,8 +97,8 @@ func (w *window) warm(l *lane, f *Feeder, cells []aggregate.Cell) {
 	f.scratch.touched = touched // the loads must not be optimised away
 }
 
-// addCell adds a flow to a cell.
-func (w *window) addCell(c aggregate.Cell, v *value) {
+// addFlow adds a flow to a cell.
+func (w *window) addFlow(c aggregate.Cell, v *value) {
 	c.Add(v.first, v.last, v.flows, v.packets, v.bytes)
 	own := w.table.Own(c)
 	own[ownBytes] += v.scaledBytes
@@ -162,6 +162,6 @@ func (w *window) addPart(key []uint64, v *value) {
 	c := w.cell(key)
 	own := w.table.Own(c)
 	largest, smallest := own[ownLargest], own[ownSmallest]
-	w.addCell(c, v)
+	w.addFlow(c, v)
 	own[ownLargest], own[ownSmallest] = largest, smallest
 }

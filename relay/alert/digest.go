@@ -137,7 +137,8 @@ var digestPage = template.Must(template.New("digest").Parse(`<!DOCTYPE html>
 <html><body style="font-family:sans-serif">
 {{ range .Intro }}<p>{{ . }}</p>
 {{ end }}<table style="border-collapse:collapse">
-{{ range .Lines }}<tr><td style="padding-right:12px">{{ .Time.UTC.Format "15:04:05" }}</td><td style="padding-right:12px">{{ .Way }}</td><td>{{ .Text }}</td></tr>
+{{ range .Lines }}<tr><td style="padding-right:12px">{{ .Time.UTC.Format "15:04:05" }}</td>
+<td style="padding-right:12px">{{ .Way }}</td><td>{{ .Text }}</td></tr>
 {{ end }}</table>
 {{ range .Rest }}<p>{{ . }}</p>
 {{ end }}</body></html>

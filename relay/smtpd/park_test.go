@@ -11,6 +11,17 @@ import (
 	"github.com/flowgraf/flowgraf/relay/policy"
 )
 
+// adopt has a server take on sessions that another one has parked.
+func adopt(t *testing.T, s *Server, sessions []*Session) {
+	t.Helper()
+	for _, session := range sessions {
+		session.Listen = s.gates[0].addr
+	}
+	if left := s.Adopt(sessions); len(left) != 0 {
+		t.Fatalf("%d sessions are not taken on", len(left))
+	}
+}
+
 // Sessions are parked between two mails, whatever they have begun to say, and go on at
 // another server, which has other options.
 func TestParkedSessionsGoOn(t *testing.T) {
@@ -49,12 +60,7 @@ func TestParkedSessionsGoOn(t *testing.T) {
 	}
 
 	next, after := serve(t, func(o *Options) { o.Hostname = "other.example.com" })
-	for _, session := range sessions {
-		session.Listen = next.gates[0].addr
-	}
-	if left := next.Adopt(sessions); len(left) != 0 {
-		t.Fatalf("%d sessions are not taken on", len(left))
-	}
+	adopt(t, next, sessions)
 	half.send("ple.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n")
 	open.send("RCPT TO:<b@example.com>\r\nDATA\r\n")
 	for _, p := range []*peer{half, open} {
@@ -121,8 +127,7 @@ func TestAdoptedSessionHasItsLimits(t *testing.T) {
 	}
 	sessions := s.Park()
 	next, _ := serve(t, func(o *Options) { o.MaxConnections, o.CommandTimeout = 1, time.Hour })
-	sessions[0].Listen = next.gates[0].addr
-	next.Adopt(sessions)
+	adopt(t, next, sessions)
 	dial(t, next).expect("421 4.3.2")
 	p.send("FOO\r\nNOOP\r\n")
 	p.expect("500")
@@ -143,8 +148,7 @@ func TestParkedLines(t *testing.T) {
 		if len(sessions) != 1 {
 			t.Fatalf("cut at %d: %d sessions", cut, len(sessions))
 		}
-		sessions[0].Listen = next.gates[0].addr
-		next.Adopt(sessions)
+		adopt(t, next, sessions)
 		p.send(text[cut:])
 		for range 7 {
 			p.expect("250")
@@ -205,10 +209,7 @@ func TestClientOfTheLastMoment(t *testing.T) {
 				t.Fatalf("%d sessions are parked", len(sessions))
 			}
 			next, mails := serve(t, nil)
-			sessions[0].Listen = next.gates[0].addr
-			if left := next.Adopt(sessions); len(left) != 0 {
-				t.Fatalf("%d sessions are not taken on", len(left))
-			}
+			adopt(t, next, sessions)
 			p.send("EHLO c\r\n")
 			p.expect("250 ")
 			p.data()

@@ -70,11 +70,12 @@ export function Filter({ value, onChange, onCheck, onRun, label = "filter" }) {
 				return v.state.doc.toString() === text ? marks(v.state.doc, result) : [];
 			} catch { return []; }
 		};
-		const box = plain.current, caret = box && box === document.activeElement ? { selectionStart: box.selectionStart } : undefined;
+		const box = plain.current, text = now.current;
+		const selection = box === document.activeElement ? { anchor: Math.min(box.selectionStart, text.length) } : undefined;
 		box.hidden = true;
 		view.current = new EditorView({
 			parent: at.current,
-			state: EditorState.create({ doc: now.current, selection: caret && { anchor: Math.min(caret.selectionStart, now.current.length) }, extensions: [
+			state: EditorState.create({ doc: text, selection, extensions: [
 				EditorView.cspNonce.of(nonce),
 				Prec.highest(keymap.of([{ key: "Mod-Enter", run: () => { calls.current.onRun?.(); return true; } },
 					{ key: "Ctrl-Space", run: startCompletion }])),
@@ -86,7 +87,7 @@ export function Filter({ value, onChange, onCheck, onRun, label = "filter" }) {
 				EditorView.updateListener.of(u => { if (u.docChanged) calls.current.onChange(u.state.doc.toString()); }),
 			] }),
 		});
-		if (caret) view.current.focus();
+		if (selection) view.current.focus();
 		return () => view.current.destroy();
 	}, [ready]);
 	useEffect(() => { // another filter: from the list of saved ones, or by the back button

@@ -230,6 +230,12 @@ func TestWorkersOfAStream(t *testing.T) {
 	t.Run("Kafka", func(t *testing.T) { testWorkers(t, startKafka(t, 12), "v5") }) // which waits for no template
 }
 
+// workersRate is how many flows a second workers share. The exporter sends its templates every
+// second, to workers at random: until one has them, which may be half a minute, its sets wait in
+// the 4 MiB that those of an exporter may take. At this rate these are enough for the minute
+// that sets wait at most.
+const workersRate = "450"
+
 // testWorkers is TestWorkersOfAStream for one kind of server, with flows of one protocol.
 func testWorkers(t *testing.T, s stream, protocol string) {
 	edge := startAgent(t, t.TempDir(), edgeConfig+s.output, s.data)
@@ -242,9 +248,8 @@ func testWorkers(t *testing.T, s stream, protocol string) {
 	for i := range 3 {
 		begin(i)
 	}
-	// It sends its templates every second, to workers at random.
 	load := generateOn(t, "--to", edge.flows, "--protocol", protocol, "--mix", "realistic", "--exporters", "1",
-		"--rate", "1500")
+		"--rate", workersRate)
 	some := func(i int) bool {
 		found, _ := filepath.Glob(filepath.Join(dirs[i], "archive", "nfcapd.current.*"))
 		return len(found) > 0 && sum(archived(t, dirs[i])) > 500
@@ -326,8 +331,8 @@ func TestRollupsOverWorkers(t *testing.T) {
 	}
 	begin()
 	begin()
-	load := generateOn(t, "--to", edge.flows, "--protocol", "ipfix", "--mix", "realistic", "--exporters", "1", "--rate",
-		"1500")
+	load := generateOn(t, "--to", edge.flows, "--protocol", "ipfix", "--mix", "realistic", "--exporters", "1",
+		"--rate", workersRate)
 	known := func() bool {
 		written := time.Now()
 		return !slices.ContainsFunc(workers, func(w *agent) bool {

@@ -84,8 +84,8 @@ func (c *conn) park() bool {
 }
 
 // Adopt takes on sessions that another server has parked, and gives those that it does
-// not: of addresses that are not listened on in plain text any more, and of clients that
-// may not send. It is called behind Start.
+// not: of addresses that are not listened on in plain text any more, of clients that may
+// not send, and of clients that are gone. It is called behind Start.
 func (s *Server) Adopt(sessions []*Session) (refused []*Session) {
 	opts := s.options()
 	var conns adoption
@@ -97,7 +97,7 @@ func (s *Server) Adopt(sessions []*Session) (refused []*Session) {
 			continue
 		}
 		remote := remoteAddr(nc)
-		if g == nil || opts.RequireAuth || !opts.allows(remote) {
+		if g == nil || opts.RequireAuth || !remote.IsValid() || !opts.allows(remote) {
 			nc.Close()
 			refused = append(refused, parked)
 			continue

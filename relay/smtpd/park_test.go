@@ -135,6 +135,38 @@ func TestAdoptedSessionHasItsLimits(t *testing.T) {
 	p.closed()
 }
 
+// A client that resets its connection while that is parked, as what only looks whether the port
+// is open does, is not taken on, and costs nobody else anything.
+func TestParkedClientIsGone(t *testing.T) {
+	s, _ := serve(t, nil)
+	gone, stays := dial(t, s), dial(t, s)
+	gone.begin()
+	stays.begin()
+	sessions := s.Park()
+	if len(sessions) != 2 {
+		t.Fatalf("%d sessions are parked", len(sessions))
+	}
+	gone.Conn.(*net.TCPConn).SetLinger(0) // the end is a reset
+	gone.Close()
+	all, err := policy.New([]string{policy.Any}, []string{"example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, mails := serve(t, func(o *Options) { o.Policy = all })
+	for _, session := range sessions {
+		session.Listen = next.gates[0].addr
+	}
+	if left := next.Adopt(sessions); len(left) != 1 {
+		t.Errorf("%d sessions are not taken on", len(left))
+	}
+	stays.data()
+	stays.send("Subject: 1\r\n\r\n.\r\n")
+	stays.expect("250")
+	if n := len(mails.got()); n != 1 {
+		t.Errorf("%d mails taken", n)
+	}
+}
+
 // What a client has sent behind the last answer is carried whole, however it was cut.
 func TestParkedLines(t *testing.T) {
 	for _, cut := range []int{0, 1, 5, 26} {

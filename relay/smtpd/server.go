@@ -496,8 +496,14 @@ func (s *Server) logRefusal(remote netip.Addr, r *maillog.Refusal) {
 	}
 }
 
+// remoteAddr gives the client's address, the zero Addr where there is no client: a parked
+// connection that was reset meanwhile has no RemoteAddr.
 func remoteAddr(nc net.Conn) netip.Addr {
-	ap, err := netip.ParseAddrPort(nc.RemoteAddr().String())
+	addr := nc.RemoteAddr()
+	if addr == nil {
+		return netip.Addr{}
+	}
+	ap, err := netip.ParseAddrPort(addr.String())
 	if err != nil {
 		return netip.Addr{}
 	}

@@ -231,7 +231,7 @@ func TestStoreIsRebuilt(t *testing.T) {
 		a, err := OpenArchive(tr.dir, path, time.UTC, t.Logf)
 		must(t, err)
 		defer a.Close()
-		must(t, a.store.each(func(dir string, r *stored) {
+		must(t, a.store.each(func() {}, func(dir string, r *stored) {
 			before++
 			start, _ := slotStart(r.name, time.UTC)
 			got, err := statOf(t.Context(), filepath.Join(tr.dir, dir, r.name))

@@ -103,7 +103,8 @@ func (a *Archive) Close() error { return a.store.close() }
 func (a *Archive) load() {
 	var files []slotFile
 	dir, below, source := "", "", ""
-	err := a.store.each(func(in string, r *stored) {
+	begin := func() { files, dir = files[:0], "" }
+	err := a.store.each(begin, func(in string, r *stored) {
 		if in != dir {
 			dir, below, source = in, filepath.Join(a.root, in)+string(filepath.Separator), sourceOf(in)
 		}
@@ -307,8 +308,27 @@ func (a *Archive) pause(ctx context.Context, over <-chan time.Time) bool {
 // as before: who may read a file can change without it.
 const retryPause = time.Minute
 
+// refill puts all that is known into the store when that had to be replaced.
+func (a *Archive) refill() {
+	if a.store == nil || !a.store.replaced.CompareAndSwap(true, false) {
+		return
+	}
+	var files []slotFile
+	for _, s := range *a.sources.Load() {
+		files = append(files, s.files...)
+	}
+	paths := make([]string, len(files))
+	for i := range files {
+		paths[i] = files[i].path
+	}
+	if err := errors.Join(a.keep(files, paths), a.keepProfiles()); err != nil {
+		a.logf("the store that has been made anew: %v", err)
+	}
+}
+
 // Refresh looks at the tree once, and reads the statistics of new and changed files.
 func (a *Archive) Refresh(ctx context.Context) error {
+	defer a.refill()
 	if !a.loaded {
 		a.load()
 		a.loadProfiles()
@@ -369,9 +389,11 @@ func (a *Archive) readAll(ctx context.Context, files []slotFile, fresh []int) er
 		if ctx.Err() != nil {
 			break
 		}
-		paths := make([]string, len(part))
-		for i, at := range part {
-			paths[i] = files[at].path
+		var paths []string // of complete files: the others are not in the store
+		for _, at := range part {
+			if !files[at].open {
+				paths = append(paths, files[at].path)
+			}
 		}
 		if err := a.keep(files, paths); err != nil {
 			a.logf("statistics of files are not kept for the next start: %v", err)

@@ -231,7 +231,7 @@ func (a *Archive) loadProfiles() {
 	k := &a.kept
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	err := a.store.all(profileBucket, func(name string, text []byte) {
+	err := a.store.all(profileBucket, func() {}, func(name string, text []byte) {
 		var p Profile
 		if err := json.Unmarshal(text, &p); err != nil {
 			a.logf("profile %q of the store: %v", name, err)
@@ -240,7 +240,7 @@ func (a *Archive) loadProfiles() {
 		k.profiles[p.Name] = &p
 	})
 	if err == nil {
-		err = a.store.eachCounted(func(id, dir string, r *stored) { k.of(id).put(dir, *r) })
+		err = a.store.eachCounted(func() {}, func(id, dir string, r *stored) { k.of(id).put(dir, *r) })
 	}
 	if err != nil {
 		a.logf("profiles of the store: %v", err)
@@ -383,33 +383,61 @@ func (a *Archive) keepCounted(tasks []task, results []stored, read []bool) {
 	k := &a.kept
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	changed := map[string]map[string]bool{}
+	changed := map[string][]stored{}
 	for i, t := range tasks {
 		if !read[i] {
 			continue
 		}
 		dir, _ := a.split(t.file.path)
 		k.of(t.id).put(dir, results[i])
-		if changed[t.id] == nil {
-			changed[t.id] = map[string]bool{}
-		}
-		changed[t.id][dir] = true
+		changed[countedKey(t.id, dir)] = nil
 	}
-	for id, dirs := range changed {
-		for dir := range dirs {
-			var list []stored
-			for name, r := range k.counted[id].dirs[dir] {
-				if _, complete := slotStart(name, a.zone); complete && r.err == nil {
-					list = append(list, r)
-				}
-			}
-			slices.SortFunc(list, func(x, y stored) int { return cmp.Compare(x.name, y.name) })
-			if err := a.store.putCounted(id, dir, list); err != nil {
-				a.logf("profiles: %v", err)
-			}
-		}
+	for key := range changed {
+		id, dir, _ := strings.Cut(key, " ")
+		changed[key] = a.completeIn(k.counted[id].dirs[dir])
+	}
+	if err := a.store.putRecords(countedBucket, changed); err != nil {
+		a.logf("profiles: %v", err)
 	}
 	a.plan()
+}
+
+// completeIn returns what the store keeps of a directory: files that are complete and can be
+// read.
+func (a *Archive) completeIn(dir map[string]stored) []stored {
+	var list []stored
+	for name, r := range dir {
+		if _, complete := slotStart(name, a.zone); complete && r.err == nil {
+			list = append(list, r)
+		}
+	}
+	slices.SortFunc(list, func(x, y stored) int { return cmp.Compare(x.name, y.name) })
+	return list
+}
+
+// keepProfiles puts all profiles, and what has been counted for them, into the store.
+func (a *Archive) keepProfiles() error {
+	k := &a.kept
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	texts := map[string][]byte{}
+	for name, p := range k.profiles {
+		text, err := json.Marshal(p)
+		if err != nil {
+			return err
+		}
+		texts[name] = text
+	}
+	all := map[string][]stored{}
+	for id, c := range k.counted {
+		for dir, files := range c.dirs {
+			all[countedKey(id, dir)] = a.completeIn(files)
+		}
+	}
+	if len(texts) == 0 {
+		return a.store.putRecords(countedBucket, all)
+	}
+	return errors.Join(a.store.putAll(profileBucket, texts), a.store.putRecords(countedBucket, all))
 }
 
 // behind returns the sources and the filter that stand behind channels: the flows of these

@@ -146,7 +146,7 @@ func TestProfileIsKept(t *testing.T) {
 		t.Errorf("remove: %d %s", code, text)
 	}
 	left := 0
-	must(t, a.store.eachCounted(func(string, string, *stored) { left++ }))
+	must(t, a.store.eachCounted(func() {}, func(string, string, *stored) { left++ }))
 	if p := fetch[Profiles](t, alice, h, "profiles"); len(p.Profiles) != 0 || left != 0 {
 		t.Errorf("removed: %+v, %d records are left", p.Profiles, left)
 	}

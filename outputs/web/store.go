@@ -5,14 +5,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
+	"sync"
+	"sync/atomic"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 )
@@ -22,8 +23,14 @@ import (
 // It holds nothing that is not in the files, so it may be removed; a record counts only as
 // long as its file has that size and that time of change. nil keeps nothing.
 type store struct {
-	db     *bbolt.DB
+	path   string
 	bucket []byte
+	logf   func(string, ...any)
+
+	mu       sync.Mutex  // of each transaction
+	db       *bbolt.DB   // nil when it could not be replaced, or is closed
+	file     *os.File    // that db has open
+	replaced atomic.Bool // the store has been replaced: what it had has to be put into it again
 }
 
 // stored is the record of a file: the length of its name in 2 bytes, the name, and 8 bytes
@@ -36,9 +43,16 @@ type stored struct {
 }
 
 // storeFormat begins the names of the buckets; oldFormats are those of earlier versions.
-const storeFormat = "files 3 "
+const storeFormat = "files 4 "
 
-var oldFormats = []string{"files 1 ", "files 2 ", "matches 1 "}
+// oldProfiles is the earlier format whose values are taken over.
+const oldProfiles = "profiles 1 "
+
+var oldFormats = []string{"files 1 ", "files 2 ", "files 3 ", "matches 1 ", "matches 2 ", oldProfiles}
+
+// storeMark is the sequence of each bucket, which is of no other use: a store is known by it,
+// whatever has become of the rest.
+const storeMark = 0x9b1ff10ac6a8d35e
 
 // recordNumbers is how many numbers a record has.
 const recordNumbers = 2 + 18
@@ -80,127 +94,156 @@ func (r *stored) next(b []byte) ([]byte, bool) {
 	return b[8*(recordNumbers-2):], true
 }
 
-// lockTimeout is how long another process may hold the store.
-const lockTimeout = time.Second
-
-// openStore opens the store for an archive, and makes it when there is none, or when it is
-// damaged, which is logged. A file that is something else is left as it is: ErrNotStore.
+// openStore opens the store for an archive, and makes it when there is none. One that is damaged
+// is set aside, which is logged, and what of it is right is kept. A file that is something else
+// is left as it is: ErrNotStore.
 func openStore(path, archive string, logf func(string, ...any)) (*store, error) {
+	s := &store{path: path, bucket: []byte(storeFormat + archive), logf: logf}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
-	torn, err := checkStore(path)
+	err := s.open()
+	if found := (*damage)(nil); errors.As(err, &found) {
+		err = s.replace(found)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", path, err)
 	}
-	db, err := openDB(path, torn, logf)
-	if err != nil {
-		return nil, fmt.Errorf("store %s: %w", path, err)
-	}
-	s := &store{db: db, bucket: []byte(storeFormat + archive)}
-	if err = db.View(ours); err == nil {
-		err = db.Update(s.begin)
-	}
-	if err != nil {
-		db.Close()
-		return nil, fmt.Errorf("store %s: %w", path, err)
-	}
+	s.replaced.Store(false) // nobody knows more than what it has
 	return s, nil
 }
 
-// openDB opens a data base, or makes it anew where it is torn or damaged.
-func openDB(path string, torn bool, logf func(string, ...any)) (*bbolt.DB, error) {
-	opt := &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true}
-	if !torn {
-		db, err := bbolt.Open(path, 0o600, opt)
-		if !damaged(err) {
-			return db, err
-		}
-	}
-	logf("store %s is damaged: it is made anew from the files", path)
-	if err := os.Remove(path); err != nil {
-		return nil, err
-	}
-	return bbolt.Open(path, 0o600, opt)
-}
-
-// ours fails when a data base has buckets, but none of a store.
-func ours(tx *bbolt.Tx) error {
-	others, own := 0, 0
-	err := tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
-		others++
-		for _, prefix := range slices.Concat(oldFormats, []string{storeFormat, profileBucket, countedBucket}) {
-			if bytes.HasPrefix(name, []byte(prefix)) {
-				own++
-			}
-		}
-		return nil
-	})
-	if err == nil && others > 0 && own == 0 {
-		return ErrNotStore
-	}
-	return err
-}
-
-// begin makes the bucket, and removes those that earlier versions made for the archive.
+// begin makes the bucket, and removes those that earlier versions made for the archive; its
+// profiles are kept.
 func (s *store) begin(tx *bbolt.Tx) error {
 	for _, format := range oldFormats {
-		name := append([]byte(format), s.bucket[len(storeFormat):]...)
-		if tx.Bucket(name) == nil {
+		name := s.named(format)
+		old := tx.Bucket(name)
+		if old == nil {
 			continue
+		}
+		if format == oldProfiles {
+			if err := s.adopt(tx, old); err != nil {
+				return err
+			}
 		}
 		if err := tx.DeleteBucket(name); err != nil {
 			return err
 		}
 	}
-	_, err := tx.CreateBucketIfNotExists(s.bucket)
+	_, err := marked(tx, s.bucket)
 	return err
 }
 
-// damaged says whether an error is of a data base that cannot be used.
-func damaged(err error) bool {
-	for _, why := range []error{berrors.ErrInvalid, berrors.ErrVersionMismatch, berrors.ErrChecksum} {
-		if errors.Is(err, why) {
-			return true
-		}
+// adopt takes the profiles of an earlier version.
+func (s *store) adopt(tx *bbolt.Tx, old *bbolt.Bucket) error {
+	b, err := marked(tx, s.named(profileBucket))
+	if err != nil {
+		return err
 	}
-	return err != nil && strings.Contains(err.Error(), "file size too small") // has no value of its own
+	return old.ForEach(func(k, v []byte) error { return putSealed(b, s.named(profileBucket), k, v) })
 }
 
-// each calls fn for all records, directory by directory: "." is the archive's own.
-func (s *store) each(fn func(dir string, r *stored)) error {
-	if s == nil {
-		return nil
+// marked returns a bucket, which it makes when there is none: with a number by which it is
+// known as one of a store, whatever has become of its name.
+func marked(tx *bbolt.Tx, name []byte) (*bbolt.Bucket, error) {
+	b, err := tx.CreateBucketIfNotExists(name)
+	if err == nil && b.Sequence() != storeMark {
+		err = b.SetSequence(storeMark)
 	}
-	return s.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(s.bucket).ForEach(func(k, v []byte) error {
-			dir := string(k)
-			var r stored
-			for rest, ok := r.next(v); ok; rest, ok = r.next(rest) {
-				fn(dir, &r)
-			}
-			return nil
-		})
+	return b, err
+}
+
+// A value ends with a sum of its bucket's name, its key and itself.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func sumOf(bucket, key, value []byte) uint32 {
+	sum := crc32.Update(0, castagnoli, bucket)
+	sum = crc32.Update(sum, castagnoli, []byte{0})
+	sum = crc32.Update(sum, castagnoli, key)
+	sum = crc32.Update(sum, castagnoli, []byte{0})
+	return crc32.Update(sum, castagnoli, value)
+}
+
+// putSealed puts a value with its sum.
+func putSealed(b *bbolt.Bucket, bucket, key, value []byte) error {
+	return b.Put(key, binary.LittleEndian.AppendUint32(bytes.Clone(value), sumOf(bucket, key, value)))
+}
+
+// unsealed returns a value without its sum, false when that is wrong.
+func unsealed(bucket, key, sealed []byte) ([]byte, bool) {
+	n := len(sealed) - 4
+	if n < 0 || binary.LittleEndian.Uint32(sealed[n:]) != sumOf(bucket, key, sealed[:n]) {
+		return nil, false
+	}
+	return sealed[:n:n], true
+}
+
+// summed says whether the values of a bucket have sums.
+func summed(bucket []byte) bool {
+	return slices.ContainsFunc([]string{storeFormat, profileBucket, countedBucket}, func(format string) bool {
+		return bytes.HasPrefix(bucket, []byte(format))
+	})
+}
+
+// each calls fn for all records, directory by directory: "." is the archive's own. It begins
+// anew, with a call of begin, when the store had to be replaced meanwhile.
+func (s *store) each(begin func(), fn func(dir string, r *stored)) error {
+	return s.all(storeFormat, begin, func(dir string, v []byte) {
+		var r stored
+		for rest, ok := r.next(v); ok; rest, ok = r.next(rest) {
+			fn(dir, &r)
+		}
 	})
 }
 
 // change sets the records of directories; those without any are removed.
-func (s *store) change(dirs map[string][]stored) error {
-	if s == nil || len(dirs) == 0 {
+func (s *store) change(dirs map[string][]stored) error { return s.putRecords(storeFormat, dirs) }
+
+// putRecords sets records by keys of a bucket.
+func (s *store) putRecords(bucket string, records map[string][]stored) error {
+	if s == nil || len(records) == 0 {
 		return nil
 	}
-	return s.db.Update(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(s.bucket)
-		for dir, files := range dirs {
-			var v []byte
-			for i := range files {
-				v = files[i].append(v)
-			}
-			var err error
-			if v == nil {
-				err = b.Delete([]byte(dir))
+	values := make(map[string][]byte, len(records))
+	for key, files := range records {
+		var v []byte
+		for i := range files {
+			v = files[i].append(v)
+		}
+		values[key] = v
+	}
+	if err := s.putAll(bucket, values); !errors.Is(err, errNoStore) {
+		return err
+	}
+	return nil // it has been told once
+}
+
+// The other buckets of an archive: profiles by name, in JSON; and what filters match of its
+// files, in records as above, by the filter's id, a space and the directory.
+const (
+	profileBucket = "profiles 2 "
+	countedBucket = "matches 3 "
+)
+
+// named returns the name of a bucket of the archive.
+func (s *store) named(bucket string) []byte {
+	return append([]byte(bucket), s.bucket[len(storeFormat):]...)
+}
+
+// putAll sets values by their keys, nil removes one.
+func (s *store) putAll(bucket string, values map[string][]byte) error {
+	name := s.named(bucket)
+	return s.transact(true, func(tx *bbolt.Tx) error {
+		b, err := marked(tx, name)
+		if err != nil {
+			return err
+		}
+		for key, value := range values {
+			if value == nil {
+				err = b.Delete([]byte(key))
 			} else {
-				err = b.Put([]byte(dir), v)
+				err = putSealed(b, name, []byte(key), value)
 			}
 			if err != nil {
 				return err
@@ -210,52 +253,41 @@ func (s *store) change(dirs map[string][]stored) error {
 	})
 }
 
-// The other buckets of an archive: profiles by name, in JSON; and what filters match of its
-// files, in records as above, by the filter's id, a space and the directory.
-const (
-	profileBucket = "profiles 1 "
-	countedBucket = "matches 2 "
-)
-
-// named returns the name of one of these.
-func (s *store) named(bucket string) []byte {
-	return append([]byte(bucket), s.bucket[len(storeFormat):]...)
-}
-
 // put sets a value, nil removes it.
 func (s *store) put(bucket, key string, value []byte) error {
-	return s.db.Update(func(tx *bbolt.Tx) error {
-		b, err := tx.CreateBucketIfNotExists(s.named(bucket))
-		if err != nil {
-			return err
-		}
-		if value == nil {
-			return b.Delete([]byte(key))
-		}
-		return b.Put([]byte(key), value)
-	})
+	return s.putAll(bucket, map[string][]byte{key: value})
 }
 
-// all calls fn for all values.
-func (s *store) all(bucket string, fn func(key string, value []byte)) error {
+// all calls fn for all values. It begins anew, with a call of begin, when the store had to be
+// replaced meanwhile.
+func (s *store) all(bucket string, begin func(), fn func(key string, value []byte)) error {
 	if s == nil {
 		return nil
 	}
-	return s.db.View(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(s.named(bucket))
+	name := s.named(bucket)
+	return s.transact(false, func(tx *bbolt.Tx) error {
+		begin()
+		b := tx.Bucket(name)
 		if b == nil {
 			return nil
 		}
 		return b.ForEach(func(k, v []byte) error {
-			fn(string(k), v)
+			plain, ok := unsealed(name, k, v)
+			if !ok {
+				return &damage{fmt.Errorf("the value of %.60q has a wrong sum", k)}
+			}
+			fn(string(k), plain)
 			return nil
 		})
 	})
 }
 
-// eachCounted calls fn for all that filters match.
-func (s *store) eachCounted(fn func(id, dir string, r *stored)) error {
-	return s.all(countedBucket, func(key string, v []byte) {
+// countedKey is the key of what a filter matches of a directory's files.
+func countedKey(id, dir string) string { return id + " " + dir }
+
+// eachCounted calls fn for all that filters match, and begins anew as each does.
+func (s *store) eachCounted(begin func(), fn func(id, dir string, r *stored)) error {
+	return s.all(countedBucket, begin, func(key string, v []byte) {
 		id, dir, _ := strings.Cut(key, " ")
 		var r stored
 		for rest, ok := r.next(v); ok; rest, ok = r.next(rest) {
@@ -264,18 +296,9 @@ func (s *store) eachCounted(fn func(id, dir string, r *stored)) error {
 	})
 }
 
-// putCounted sets what a filter matches of a directory's files.
-func (s *store) putCounted(id, dir string, files []stored) error {
-	var v []byte
-	for i := range files {
-		v = files[i].append(v)
-	}
-	return s.put(countedBucket, id+" "+dir, v)
-}
-
 // dropCounted removes what a filter matches.
 func (s *store) dropCounted(id string) error {
-	return s.db.Update(func(tx *bbolt.Tx) error {
+	return s.transact(true, func(tx *bbolt.Tx) error {
 		b := tx.Bucket(s.named(countedBucket))
 		if b == nil {
 			return nil
@@ -292,12 +315,4 @@ func (s *store) dropCounted(id string) error {
 		}
 		return nil
 	})
-}
-
-// close closes the store.
-func (s *store) close() error {
-	if s == nil {
-		return nil
-	}
-	return s.db.Close()
 }

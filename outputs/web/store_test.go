@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -127,6 +128,42 @@ func TestStoreLeavesOtherFiles(t *testing.T) {
 		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, c.data) {
 			t.Errorf("%s has been changed: %v", name, err)
 		}
+	}
+}
+
+// The profiles of a store of an earlier version are kept; what can be read from the files is not.
+func TestStoreOfEarlierVersion(t *testing.T) {
+	tr := makeTree(t, 2, 5)
+	path := filepath.Join(t.TempDir(), "web.db")
+	old, err := bbolt.Open(path, 0o600, nil)
+	must(t, err)
+	text, err := json.Marshal(webProfile("live"))
+	must(t, err)
+	must(t, old.Update(func(tx *bbolt.Tx) error {
+		for _, format := range oldFormats {
+			b, err := tx.CreateBucket([]byte(format + tr.dir))
+			must(t, err)
+			must(t, b.Put([]byte("web"), text))
+		}
+		return nil
+	}))
+	must(t, old.Close())
+	for range 2 {
+		a, err := OpenArchive(tr.dir, path, time.UTC, t.Errorf)
+		must(t, err)
+		must(t, a.Refresh(t.Context()))
+		if p := a.kept.profiles["web"]; p == nil || len(p.Channels) != 2 {
+			t.Errorf("%+v", a.kept.profiles)
+		}
+		must(t, a.store.transact(false, func(tx *bbolt.Tx) error {
+			return tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
+				if !summed(name) {
+					t.Errorf("bucket %q is left", name)
+				}
+				return nil
+			})
+		}))
+		must(t, a.Close())
 	}
 }
 

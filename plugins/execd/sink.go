@@ -27,7 +27,7 @@ type sink struct {
 }
 
 func newSink(to io.Writer, interval time.Duration) *sink {
-	s := &sink{to: to, interval: interval, failed: make(chan struct{})}
+	s := &sink{to: widen(to), interval: interval, failed: make(chan struct{})}
 	s.timer = time.AfterFunc(time.Hour, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()

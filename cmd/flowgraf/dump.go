@@ -167,7 +167,7 @@ func (o *dumpOptions) dump(ctx context.Context, out, warnings io.Writer, args []
 	}
 	unread := errors.Join(found.Unreadable...)
 	if o.info {
-		ident, stat, readErr := query.Info(in.Files)
+		ident, stat, readErr := query.Info(ctx, in.Files)
 		return errors.Join(report.Info(out, ident, &stat, o.output, o.report), readErr, unread)
 	}
 	return errors.Join(o.runQuery(ctx, out, warnings, in, nffile.Options{Compression: compression, Level: level}),

@@ -162,7 +162,7 @@ func (h *dumpHabits) runAction(
 ) (done bool, err error) {
 	switch {
 	case h.gnuplot:
-		return true, plot(out, files)
+		return true, plot(ctx, out, files)
 	case h.ident != "" || h.recompress != "":
 		return true, h.rewrite(ctx, out, o, files)
 	}
@@ -215,11 +215,11 @@ func (h *dumpHabits) rewrite(ctx context.Context, out io.Writer, o *dumpOptions,
 
 // plot prints the sums of each file on a line, as nfdump's -g does: the time is that of
 // the file's name.
-func plot(out io.Writer, files []string) error {
+func plot(ctx context.Context, out io.Writer, files []string) error {
 	fmt.Fprintln(out, "# yyyy-mm-dd HH:MM:SS,flows,packets,bytes")
 	var errs []error
 	for _, path := range files {
-		_, stat, err := query.Info([]string{path})
+		_, stat, err := query.Info(ctx, []string{path})
 		if err != nil {
 			errs = append(errs, err)
 			continue

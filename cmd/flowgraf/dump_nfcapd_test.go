@@ -72,7 +72,8 @@ func nfcapdFile(t *testing.T) string {
 	if len(files) != 1 {
 		t.Fatalf("nfcapd has written %v", files)
 	}
-	if _, stat, err := query.Info(files); err != nil || stat.Flows < nfcapdFlows/2 { // a busy machine loses some
+	// A busy machine loses some.
+	if _, stat, err := query.Info(t.Context(), files); err != nil || stat.Flows < nfcapdFlows/2 {
 		t.Fatalf("nfcapd has written %d flows of %d: %v", stat.Flows, nfcapdFlows, err)
 	}
 	return files[0]

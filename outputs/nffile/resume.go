@@ -190,7 +190,7 @@ func (w *Writer) takeIn(dec *Decoder, b *Block) error {
 // count adds a flow that is in the file to the statistics.
 func (w *Writer) count(dec *Decoder, rec []byte) {
 	r := &dec.rec
-	w.stat.addFlow(r.Proto, r.First.Milli(), r.Last.Milli(), r.Packets, r.Bytes, r.RevPackets, r.RevBytes)
+	w.stat.AddRecord(r)
 	if sysid := int(le.Uint16(rec[8:])); sysid > 0 && sysid <= len(w.exporters) {
 		w.exporters[sysid-1].flows++
 	}

@@ -1,6 +1,10 @@
 package nffile
 
-import "math"
+import (
+	"math"
+
+	"github.com/flowgraf/flowgraf/plugins/flow"
+)
 
 // Protocol classes of the counters in Stat.
 const (
@@ -34,6 +38,11 @@ var protoClass = func() (class [256]uint8) {
 	class[6], class[17], class[1], class[58] = TCP, UDP, ICMP, ICMP
 	return class
 }()
+
+// AddRecord counts the record of one flow, as the writer of a file does.
+func (s *Stat) AddRecord(r *flow.Record) {
+	s.addFlow(r.Proto, r.First.Milli(), r.Last.Milli(), r.Packets, r.Bytes, r.RevPackets, r.RevBytes)
+}
 
 // addFlow counts one flow record.
 func (s *Stat) addFlow(proto uint8, first, last, packets, bytes, outPackets, outBytes uint64) {

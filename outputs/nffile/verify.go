@@ -154,7 +154,7 @@ func (v *verifier) takeBlock(b *Block, wrong error) error {
 	for v.dec.Next(b) {
 		r := v.dec.Record()
 		v.flows += max(r.Flows, 1)
-		v.stat.addFlow(r.Proto, r.First.Milli(), r.Last.Milli(), r.Packets, r.Bytes, r.RevPackets, r.RevBytes)
+		v.stat.AddRecord(r)
 	}
 	return nil
 }

@@ -1,34 +1,44 @@
 package query
 
 import (
+	"context"
 	"errors"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
-// Info returns the ident of the first file and the sums of all files' statistics:
-// what nfdump's -I prints. Flows are not read; a file that is being written has no
-// statistics yet and adds nothing. The error joins what was wrong with the files.
-func Info(files []string) (ident string, sum nffile.Stat, err error) {
+// Info returns the ident of the first file and the sums of all files' statistics: what
+// nfdump's -I prints. The flows of a file that keeps no statistics, as one that is being
+// written, are read and counted. The error joins what was wrong with the files.
+func Info(ctx context.Context, files []string) (ident string, sum nffile.Stat, err error) {
 	var problems []error
 	for _, path := range files {
-		f, err := nffile.OpenFile(path)
-		if err != nil {
-			if len(problems) < maxProblems {
-				problems = append(problems, err)
-			}
-			continue
-		}
-		for _, damage := range f.Damage() {
-			if len(problems) < maxProblems {
-				problems = append(problems, damage)
-			}
+		name, stat, err := infoOf(ctx, path)
+		if err != nil && len(problems) < maxProblems {
+			problems = append(problems, err)
 		}
 		if ident == "" {
-			ident = f.Ident()
+			ident = name
 		}
-		sum.Add(f.Stat())
-		f.Close()
+		sum.Add(stat)
 	}
 	return ident, sum, errors.Join(problems...)
+}
+
+// infoOf returns the ident and the statistics of one file.
+func infoOf(ctx context.Context, path string) (ident string, stat nffile.Stat, err error) {
+	f, err := nffile.OpenFile(path)
+	if err != nil {
+		return "", stat, err
+	}
+	defer f.Close()
+	if f.HasStat() {
+		return f.Ident(), f.Stat(), errors.Join(f.Damage()...)
+	}
+	_, err = Each(ctx, []string{path}, func(r *flow.Record) error {
+		stat.AddRecord(r)
+		return nil
+	})
+	return f.Ident(), stat, err
 }

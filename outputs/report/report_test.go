@@ -193,7 +193,7 @@ func TestInfoIsNfdumps(t *testing.T) {
 		if strings.Contains(file, "zstd") {
 			continue // nfdump 1.7.1 does not read it
 		}
-		ident, stat, err := query.Info([]string{file})
+		ident, stat, err := query.Info(t.Context(), []string{file})
 		if err != nil {
 			t.Fatal(err)
 		}

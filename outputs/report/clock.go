@@ -33,12 +33,10 @@ func (c *clock) seconds(b []byte, ms uint64) []byte {
 	m := &c.minutes[s/60%clockMinutes]
 	if m.number != s/60+1 {
 		t := time.Unix(int64(s/60*60), 0).In(c.location)
-		if t.Second() != 0 { // an offset that is no whole minute
+		if t.Second() != 0 || t.Year() > 9999 { // an offset that is no whole minute; a longer text
 			return time.Unix(int64(s), 0).In(c.location).AppendFormat(b, timeLayout)
 		}
-		if copy(m.text[:], t.AppendFormat(nil, minuteLayout)); t.Year() > 9999 {
-			return time.Unix(int64(s), 0).In(c.location).AppendFormat(b, timeLayout)
-		}
+		copy(m.text[:], t.AppendFormat(nil, minuteLayout))
 		m.number = s/60 + 1
 	}
 	s %= 60

@@ -412,6 +412,8 @@ type Block struct {
 	rec  []byte // the current record with its header
 	err  error
 
+	sifted, siftedFlows uint64 // records up to pos that a Sieve has passed over: see Sieve.Sift
+
 	trying bool // what the block is is not known yet
 }
 
@@ -453,7 +455,10 @@ func (b *Block) headSize() int64 {
 }
 
 // rewind goes back to before the first record.
-func (b *Block) rewind() { b.pos, b.seen, b.lost, b.why, b.rec = 0, 0, 0, nil, nil }
+func (b *Block) rewind() {
+	b.pos, b.seen, b.lost, b.why, b.rec = 0, 0, 0, nil, nil
+	b.sifted, b.siftedFlows = 0, 0
+}
 
 // Unpack decompresses the block. Blocks that hold no flows become empty. One of an
 // unknown type is read when it is all records that are known, for then its type is

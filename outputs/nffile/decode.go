@@ -184,6 +184,9 @@ func (d *Decoder) Sift(s *Sieve) { d.sieve = s }
 // begin prepares for records of b.
 func (d *Decoder) begin(b *Block) {
 	d.err = nil
+	if d.sieve != nil && b.sifted > 0 {
+		d.sieve.takeSifted(b)
+	}
 	if d.block != b || d.blockOff != b.off || d.file != b.file {
 		d.useBlock(b)
 	}

@@ -112,6 +112,34 @@ func setSieved(r *flow.Record, c Column, v flow.Value, w width) {
 	}
 }
 
+// Sift passes over the records at the begin of an unpacked block that do not match, up to
+// one that may, or is no flow. A Decoder with a Sieve of the same filter goes on there, and
+// counts them: so several goroutines can look for what one uses in order.
+func (s *Sieve) Sift(b *Block) {
+	if s == nil {
+		return
+	}
+	s.Passed, s.PassedFlows = 0, 0
+	for {
+		pos, seen := b.pos, b.seen
+		if !b.next() {
+			break
+		}
+		if !s.skips(b.rec) {
+			b.pos, b.seen = pos, seen
+			break
+		}
+	}
+	b.sifted, b.siftedFlows = s.Passed, s.PassedFlows
+}
+
+// takeSifted counts what another Sieve has passed over in a block.
+func (s *Sieve) takeSifted(b *Block) {
+	s.Passed += b.sifted
+	s.PassedFlows += b.siftedFlows
+	b.sifted, b.siftedFlows = 0, 0
+}
+
 // skips says whether a Decoder may pass over a record, and counts it.
 func (s *Sieve) skips(rec []byte) bool {
 	if s == nil || le.Uint16(rec) != recordFlow {

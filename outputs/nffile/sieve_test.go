@@ -19,7 +19,9 @@ func TestSieve(t *testing.T) {
 		matches := func(r *flow.Record) bool { return (r.Bytes^uint64(r.SrcPort))&1 == 0 }
 		sieve, all, some := NewSieve(sieved, matches), NewDecoder(), NewDecoder()
 		some.Sift(sieve)
+		before := NewSieve(sieved, matches) // looks through a block before the Decoder does
 		var block Block
+		nth := 0
 		for f.ReadBlock(&block) == nil && block.Unpack() == nil {
 			again := Block{file: f, off: block.off, data: block.data, Records: block.Records, maps: block.maps,
 				raw: block.raw, compression: block.compression, why: block.why}
@@ -37,12 +39,18 @@ func TestSieve(t *testing.T) {
 			}
 			sieve.Passed, sieve.PassedFlows = 0, 0
 			got, gotFlows, gotStood := 0, uint64(0), uint64(0)
+			if nth++; nth%2 == 0 {
+				before.Sift(&again)
+			}
 			for some.Next(&again) {
 				gotFlows++
 				gotStood += flowsOf(some.Record())
 				if matches(some.Record()) {
 					got++
 				}
+			}
+			if (all.Err() == nil) != (some.Err() == nil) || all.Err() != nil && all.Err().Error() != some.Err().Error() {
+				t.Fatalf("%s: %v, with a sieve %v", name, all.Err(), some.Err())
 			}
 			if got != kept || gotFlows+sieve.Passed != flows || gotStood+sieve.PassedFlows != stood {
 				t.Fatalf("%s: %d of %d flows match, with a sieve %d of %d and %d", name, kept, flows, got, gotFlows,

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/nffilter"
 )
 
 func must(t testing.TB, err error) {
@@ -148,6 +150,57 @@ func TestDamage(t *testing.T) {
 	_, top, err := Top(context.Background(), files, []Stat{{Orders: []Order{ByFlows}}}, 1)
 	if err == nil || top.Records != totals.Records {
 		t.Errorf("Top: %v, %+v", err, top)
+	}
+}
+
+// TestDamageIsToldInOrder: however many goroutines read, with and without a filter, what is
+// wrong is told in the order of the files, and what is sound comes in order.
+func TestDamageIsToldInOrder(t *testing.T) {
+	dir := t.TempDir()
+	var files []string
+	var want []string
+	for n := range 4 {
+		path := filepath.Join(dir, fmt.Sprint("nfcapd.", n))
+		makeFile(t, path, n*30000, (n+1)*30000)
+		content, err := os.ReadFile(path)
+		must(t, err)
+		for at := 60000 + 4000*n; at < len(content); at += 500000 { // some blocks of each file
+			copy(content[at:], bytes.Repeat([]byte{0xff}, 64))
+		}
+		must(t, os.WriteFile(path, content, 0o644))
+		_, err = Each(context.Background(), []string{path}, func(*flow.Record) error { return nil })
+		if err == nil {
+			t.Fatalf("%s is read without an error", path)
+		}
+		files, want = append(files, path), append(want, err.Error())
+	}
+	for _, text := range []string{"src port < 500", "src port < 500 and count < 1000000"} {
+		filter, err := nffilter.Parse(text, nffilter.Options{})
+		must(t, err)
+		in := Input{Files: files, Filter: filter}
+		var all, some []flow.Record
+		totals, err := Input{Files: files}.Each(context.Background(), func(r *flow.Record) error {
+			if r.SrcPort < 500 {
+				all = append(all, *r)
+			}
+			return nil
+		})
+		if err == nil || err.Error() != strings.Join(want, "\n") {
+			t.Fatalf("the list says\n%v\nexpected\n%s", err, strings.Join(want, "\n"))
+		}
+		filtered, err := in.Each(context.Background(), func(r *flow.Record) error {
+			some = append(some, *r)
+			return nil
+		})
+		if err == nil || err.Error() != strings.Join(want, "\n") || filtered.Read != totals.Read ||
+			filtered.Skipped != totals.Skipped || len(some) == 0 || !reflect.DeepEqual(some, all) {
+			t.Errorf("%s: %d flows of %d, expected %d of %d; the error is\n%v", text, len(some), filtered.Read, len(all),
+				totals.Read, err)
+		}
+		_, top, err := in.Top(context.Background(), []Stat{{Orders: []Order{ByFlows}}}, 1)
+		if err == nil || err.Error() != strings.Join(want, "\n") || top.Records != filtered.Records {
+			t.Errorf("%s: the ranking has %d flows, expected %d; it says\n%v", text, top.Records, filtered.Records, err)
+		}
 	}
 }
 

@@ -1,11 +1,14 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"math"
 	"os"
+	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -101,7 +104,7 @@ func (s *source) give(b *nffile.Block, damage error, serial uint64, u user) (err
 		records, flows, damage, err = u.use(b, serial)
 	}
 	if damage != nil {
-		s.damaged(damage)
+		s.damaged(b, serial, damage)
 	}
 	if err == nil {
 		s.counted(b, records, flows)
@@ -109,74 +112,123 @@ func (s *source) give(b *nffile.Block, damage error, serial uint64, u user) (err
 	return err
 }
 
-// aheadBlocks is how many blocks are unpacked ahead of a user that gets them in order.
+// aheadBlocks is how many blocks are unpacked ahead of a user that gets them in order, by as
+// many goroutines as there are processors, at most.
 const aheadBlocks = 4
 
 // unpacked is a block on its way to the user.
 type unpacked struct {
 	block  *nffile.Block
 	serial uint64
-	damage error
+	damage error         // once ready is closed
+	ready  chan struct{} // it has been unpacked
 }
 
-// inOrder lets one user use all blocks, which another goroutine reads and unpacks.
+// sifting is a user that leaves it to a Sieve which records it does not need to see; each
+// call returns another one.
+type sifting interface{ newSieve() *nffile.Sieve }
+
+// inOrder lets one user use all blocks, which other goroutines read, unpack and sift.
 func (s *source) inOrder(ctx context.Context, u user) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	blocks, free := make(chan unpacked, aheadBlocks), make(chan *nffile.Block, aheadBlocks)
-	go func() {
-		defer close(blocks)
-		for made := 0; ; {
-			b, ok := freeBlock(ctx, free, &made)
-			if !ok {
-				return
-			}
-			serial, ok := s.next(ctx, b)
-			if !ok {
-				return
-			}
-			blocks <- unpacked{b, serial, b.Unpack()} // has room for all there are
-		}
-	}()
+	line := &queue{
+		source: s, blocks: make(chan *unpacked, aheadBlocks), free: make(chan *nffile.Block, aheadBlocks),
+	}
+	line.unpack(ctx, u)
 	defer func() {
 		cancel()
-		for range blocks { // until the goroutine has ended
+		for range line.blocks { // until the goroutines have ended
 		}
 	}()
 	path := ""
-	for b := range blocks {
-		if b.block.Path() != path {
+	for next := range line.blocks {
+		<-next.ready
+		if next.block.Path() != path {
 			if err := u.end(); err != nil {
 				return err
 			}
-			path = b.block.Path()
+			path = next.block.Path()
 		}
-		if err := s.give(b.block, b.damage, b.serial, u); err != nil {
+		if err := s.give(next.block, next.damage, next.serial, u); err != nil {
 			return err
 		}
-		free <- b.block
+		line.free <- next.block
 	}
 	return u.end()
 }
 
+// queue has blocks in the order in which they are read, while they are unpacked.
+type queue struct {
+	source *source
+	blocks chan *unpacked     // has room for all there are
+	free   chan *nffile.Block // that have been used, likewise
+
+	mu   sync.Mutex
+	made int // blocks
+}
+
+// unpack starts the goroutines that fill the queue for a user, and close it behind the last
+// block or when the context ends.
+func (q *queue) unpack(ctx context.Context, u user) {
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), aheadBlocks) {
+		var sieve *nffile.Sieve
+		if by, ok := u.(sifting); ok {
+			sieve = by.newSieve()
+		}
+		wg.Go(func() {
+			for next := q.next(ctx); next != nil; next = q.next(ctx) {
+				if next.damage = next.block.Unpack(); next.damage == nil {
+					sieve.Sift(next.block)
+				}
+				close(next.ready)
+			}
+		})
+	}
+	go func() {
+		wg.Wait()
+		close(q.blocks)
+	}()
+}
+
+// next reads the next block and puts it into the queue. It returns nil after the last, and
+// when the context has ended.
+func (q *queue) next(ctx context.Context) *unpacked {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	b := q.freeBlock(ctx)
+	if b == nil {
+		return nil
+	}
+	serial, ok := q.source.next(ctx, b)
+	if !ok {
+		q.free <- b // for the other goroutines, to see the end as well
+		return nil
+	}
+	next := &unpacked{block: b, serial: serial, ready: make(chan struct{})}
+	q.blocks <- next
+	return next
+}
+
 // freeBlock returns a block that has been used, or a new one while less than aheadBlocks
 // have been made: the memory of each is some megabytes, which few blocks of many files do
-// not need. It returns false when the context has ended.
-func freeBlock(ctx context.Context, free <-chan *nffile.Block, made *int) (b *nffile.Block, ok bool) {
+// not need. It returns nil when the context has ended.
+func (q *queue) freeBlock(ctx context.Context) *nffile.Block {
 	select {
-	case b = <-free:
-		return b, true
+	case b := <-q.free:
+		return b
 	default:
 	}
-	if *made < aheadBlocks {
-		*made++
-		return new(nffile.Block), true
+	if q.made < aheadBlocks {
+		q.made++
+		return new(nffile.Block)
 	}
 	select {
-	case b = <-free:
-		return b, true
+	case b := <-q.free:
+		return b
 	case <-ctx.Done():
-		return nil, false
+		return nil
 	}
 }
 
@@ -203,6 +255,9 @@ type stepper struct {
 }
 
 func (s *stepper) sums() *Totals { return &s.totals }
+
+// newSieve returns another Sieve of the filter.
+func (s *stepper) newSieve() *nffile.Sieve { return s.matcher.sieve() }
 
 func (s *stepper) use(b *nffile.Block, _ uint64) (records, flows uint64, damage, err error) {
 	t := &s.totals
@@ -278,17 +333,29 @@ type source struct {
 	limit    Window
 	omit     func(*nffile.File) (places []nffile.Place, records, flows uint64)
 	progress *progress
-	serial   uint64    // of the block that is read next
+	opened   int       // files, or tried to
+	serial   uint64    // of the block that was read last
 	until    time.Time // no blocks are read from then on, until it is set anew; zero is never
 	cur      *nffile.File
 	tallies  map[*nffile.File]*tally
 	totals   Totals // window and damage only
-	problems []error
+	problems []problem
 }
+
+// problem is an error with a file.
+type problem struct {
+	file  int    // its number
+	place uint64 // in the file: twice the serial number of a block, and 1 behind it
+	err   error
+}
+
+// atEnd is the place of what is known of a file when all of it has been read.
+const atEnd = math.MaxUint64
 
 // tally is what has been read of a file, to be compared with its statistics.
 type tally struct {
 	records, flows uint64
+	file           int  // its number
 	blocks         int  // that have been handed out and are not counted yet
 	ended          bool // no more blocks come
 }
@@ -314,7 +381,7 @@ func (s *source) next(ctx context.Context, b *nffile.Block) (serial uint64, ok b
 		}
 		if !errors.Is(err, io.EOF) {
 			s.totals.Skipped++
-			s.problem(err)
+			s.problem(s.opened, 2*s.serial+1, err)
 			if errors.As(err, new(*nffile.FormatError)) {
 				continue // with the next sound block
 			}
@@ -358,8 +425,9 @@ func (s *source) open() bool {
 	}
 	f, err := nffile.OpenFile(s.files[0])
 	s.files = s.files[1:]
+	s.opened++
 	if err != nil {
-		s.problem(err)
+		s.problem(s.opened, 0, err)
 		return false
 	}
 	if !s.limit.overlaps(f) {
@@ -368,14 +436,14 @@ func (s *source) open() bool {
 		return false
 	}
 	for _, damage := range f.Damage() {
-		s.problem(damage)
+		s.problem(s.opened, 0, damage)
 	}
 	s.totals.window(f)
 	s.cur = f
 	if s.tallies == nil {
 		s.tallies = map[*nffile.File]*tally{}
 	}
-	s.tallies[f] = new(tally)
+	s.tallies[f] = &tally{file: s.opened}
 	s.passOver(f)
 	return true
 }
@@ -417,24 +485,24 @@ func (s *source) compare(f *nffile.File) {
 		return
 	}
 	if err := f.CompareFlows(t.records, t.flows); err != nil {
-		s.problem(err)
+		s.problem(t.file, atEnd, err)
 	}
 	delete(s.tallies, f)
 }
 
-// problem notes an error with a file; the lock is held.
-func (s *source) problem(err error) {
+// problem notes an error at a place in a file; the lock is held.
+func (s *source) problem(file int, place uint64, err error) {
 	if len(s.problems) < maxProblems {
-		s.problems = append(s.problems, err)
+		s.problems = append(s.problems, problem{file, place, err})
 	}
 }
 
 // damaged notes a block that could not be read to its end.
-func (s *source) damaged(err error) {
+func (s *source) damaged(b *nffile.Block, serial uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.totals.Skipped++
-	s.problem(err)
+	s.problem(s.tallies[b.File()].file, 2*serial, err)
 }
 
 // finish closes what is open, and joins the totals and problems.
@@ -455,8 +523,21 @@ func (s *source) finish(ctx context.Context, t *Totals) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if len(s.problems) == maxProblems {
-		s.problems = append(s.problems, fmt.Errorf("more problems are not shown"))
+	return s.joined()
+}
+
+// joined returns the problems as one error, in the order of the files: where several
+// goroutines have met them, that is not the one in which they were noted. The lock is held.
+func (s *source) joined() error {
+	slices.SortStableFunc(s.problems, func(a, b problem) int {
+		return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.place, b.place))
+	})
+	var errs []error
+	for _, p := range s.problems {
+		errs = append(errs, p.err)
 	}
-	return errors.Join(s.problems...)
+	if len(errs) == maxProblems {
+		errs = append(errs, errors.New("more problems are not shown"))
+	}
+	return errors.Join(errs...)
 }

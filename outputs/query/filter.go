@@ -35,7 +35,7 @@ func (m *matcher) fields() flow.Set {
 // sieve returns what asks the filter before a flow is decoded; nil where that cannot be, and
 // without a filter.
 func (m *matcher) sieve() *nffile.Sieve {
-	if m == nil || m.filter.NeedsContext() {
+	if m == nil || m.filter.NeedsContext() || m.filter.NeedsRecord() {
 		return nil
 	}
 	return nffile.NewSieve(m.filter.Fields(), func(r *flow.Record) bool { return m.filter.Match(r, nil) })

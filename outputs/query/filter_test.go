@@ -114,6 +114,10 @@ func TestFilterAsksForTheFlow(t *testing.T) {
 		{"count > 150", 50},
 		{"sysid 1 or sysid 2 or sysid 3 or sysid 4", 200},
 		{"client latency > 0 or payload content x", 0},
+		{"nfversion 9", 200},
+		{"nfversion < 9", 0},
+		{"not nfversion 9", 0},
+		{"nfversion 9 and count > 150", 50},
 	} {
 		f, err := nffilter.Parse(c.filter, nffilter.Options{})
 		must(t, err)

@@ -58,7 +58,8 @@ type Filter struct {
 	root   *node
 	tests  []test
 	fields flow.Set
-	needs  bool
+	needs  bool // something of Context
+	beyond bool // something of flow.Record that is no field
 	hints  []string
 }
 
@@ -89,6 +90,10 @@ func (f *Filter) Hints() []string { return f.hints }
 // Fields returns the fields of a flow.Record that the filter reads: a reader may leave
 // all others out.
 func (f *Filter) Fields() flow.Set { return f.fields }
+
+// NeedsRecord says whether the filter asks for what a flow.Record has besides its fields: the
+// version of the protocol, names, elements without a field.
+func (f *Filter) NeedsRecord() bool { return f.beyond }
 
 // NeedsContext says whether the filter asks for what is in Context.
 func (f *Filter) NeedsContext() bool { return f.needs }

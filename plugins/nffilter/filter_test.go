@@ -303,6 +303,12 @@ func TestFieldsAreThoseThatAreRead(t *testing.T) {
 	if f.NeedsContext() || !mustParse(t, "any and not count < 5").NeedsContext() {
 		t.Error("NeedsContext is wrong")
 	}
+	for text, want := range map[string]bool{"nfversion 9": true, "any and not ethertype 0x800": true, "vm web1": true,
+		"duration > 5 and icmp-type 8 and mpls eos 3 and observation domain id 6": false, "count 5": false, "any": false} {
+		if got := mustParse(t, text).NeedsRecord(); got != want {
+			t.Errorf("%q: NeedsRecord is %v, expected %v", text, got, want)
+		}
+	}
 }
 
 func TestInclude(t *testing.T) {

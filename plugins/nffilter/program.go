@@ -219,8 +219,11 @@ func (f *Filter) readValue(t *test) {
 	if t.operand < operand(flow.NumFields) {
 		f.fields.Add(flow.Field(t.operand))
 	}
-	for _, field := range operandFields[t.operand] {
+	fields := operandFields[t.operand]
+	for _, field := range fields {
 		f.fields.Add(field)
 	}
+	derived := t.operand >= operand(flow.NumFields) && t.operand < opCount
+	f.beyond = f.beyond || derived && len(fields) == 0
 	f.needs = f.needs || t.operand >= opCount
 }

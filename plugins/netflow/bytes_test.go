@@ -60,7 +60,7 @@ func TestV5AsCiscoDocumentsIt(t *testing.T) {
 	DecodeV5(&r, records)
 	checkFixed(t, &r)
 	if r.Version != flow.V5 || r.Domain != 0x0203 || r.EngineType != 2 || r.EngineID != 3 || r.SamplingRate != 100 ||
-		r.SamplingSource != flow.RateHeader || r.HeaderRate != 0x4064 || r.HeaderCount != 1 || r.Sequence != 7 {
+		!r.Has(flow.SamplingRate) || r.SamplingSource != flow.RateHeader || r.HeaderRate != 0x4064 || r.HeaderCount != 1 || r.Sequence != 7 {
 		t.Errorf("of the header: %+v", r)
 	}
 	h.Sampling = 0x4000 // a mode without a rate
@@ -252,6 +252,9 @@ func TestV9TemplatesAsTheRFCDrawsThem(t *testing.T) {
 		"an option, padded":       {append(bytes.Clone(scoped), 0, 0), true, "258 1:4s 34:4 35:1", ""},
 		"an option, padded more": {append(bytes.Clone(scoped), 0, 0, 0, 0, 0, 0, 0, 0),
 			true, "258 1:4s 34:4 35:1", ""},
+		"an option without fields": {[]byte{1, 2, 0, 0, 0, 0}, true, "258", ""},
+		"two with lengths of 5 and 6": {[]byte{1, 2, 0, 5, 0, 0, 0, 1, 0, 4, 1, 3, 0, 6, 0, 0, 0, 2, 0, 4}, true,
+			"258 1:4s|259 2:4s", "258: expected lengths"},
 		"an option without a scope": {[]byte{1, 2, 0, 0, 0, 4, 0, 34, 0, 4}, true, "258 34:4", ""},
 		"an option without options": {[]byte{1, 2, 0, 4, 0, 0, 0, 1, 0, 4}, true, "258 1:4s", ""},
 		"an id of 0 with a scope":   {[]byte{0, 0, 0, 4, 0, 0, 0, 1, 0, 4}, true, "0 1:4s", ""},
@@ -307,8 +310,8 @@ func TestV9DatagramByteByByte(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options, err := ipfix.NewOptionsTemplate(257, []ipfix.FieldSpec{{ID: 1, Length: 4, Scope: true}, {ID: 34, Length: 4},
-		{ID: 35, Length: 1}})
+	options, err := ipfix.NewOptionsTemplate(257, []ipfix.FieldSpec{{ID: 1, Length: 4, Scope: true},
+		{ID: 34, Length: 4}, {ID: 35, Length: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

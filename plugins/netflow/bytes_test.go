@@ -60,7 +60,8 @@ func TestV5AsCiscoDocumentsIt(t *testing.T) {
 	DecodeV5(&r, records)
 	checkFixed(t, &r)
 	if r.Version != flow.V5 || r.Domain != 0x0203 || r.EngineType != 2 || r.EngineID != 3 || r.SamplingRate != 100 ||
-		!r.Has(flow.SamplingRate) || r.SamplingSource != flow.RateHeader || r.HeaderRate != 0x4064 || r.HeaderCount != 1 || r.Sequence != 7 {
+		!r.Has(flow.SamplingRate) || r.SamplingSource != flow.RateHeader || r.HeaderRate != 0x4064 ||
+		r.HeaderCount != 1 || r.Sequence != 7 {
 		t.Errorf("of the header: %+v", r)
 	}
 	h.Sampling = 0x4000 // a mode without a rate

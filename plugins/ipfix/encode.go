@@ -9,11 +9,15 @@ import (
 // that no link fragments it.
 const DefaultLimit = 1400
 
+// largestMessage is the length of a message in bytes that its header can tell (RFC 7011,
+// section 3.1), with room for padding.
+const largestMessage = 1<<16 - 1 - 3
+
 // SetWriter writes data sets, which IPFIX and NetFlow v9 have in common. It is
 // part of Encoder and netflow.V9Encoder.
 type SetWriter struct {
 	// Limit is the size of the datagram in bytes that AddData and AddOptions
-	// stay under; 0 is DefaultLimit.
+	// stay under; 0 is DefaultLimit, over 65532 is 65532.
 	Limit int
 
 	// Boot is when the exporter started: times that count from there (elements
@@ -126,7 +130,7 @@ func (s *SetWriter) AddRecord(t *Template, raw []byte) {
 
 // addRecords writes a set of up to n records, each appended by record.
 func (s *SetWriter) addRecords(t *Template, n int, record func(dst []byte, i int) []byte) int {
-	limit := s.Limit
+	limit := min(s.Limit, largestMessage)
 	if limit <= 0 {
 		limit = DefaultLimit
 	}
@@ -136,7 +140,7 @@ func (s *SetWriter) addRecords(t *Template, n int, record func(dst []byte, i int
 	for ; done < n; done++ {
 		before := len(buf)
 		buf = record(buf, done)
-		if len(buf)-s.start > limit || len(buf)-at > Variable-3 {
+		if len(buf)-s.start > limit {
 			buf = buf[:before]
 			break
 		}

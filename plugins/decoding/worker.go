@@ -292,8 +292,11 @@ func (w *worker) panicked(exporter netip.AddrPort, raw []byte, p any, stack []by
 func (l *lane) flow(r *flow.Record) {
 	at := flowmetric.Timestamp(r.Received.Time())
 	if l.asLines {
-		l.lines.text = l.builder.AppendFlow(l.lines.text, r, at)
-		l.lines.count++
+		text := l.builder.AppendFlow(l.lines.text, r, at)
+		if len(text) > len(l.lines.text) {
+			l.lines.count++
+		}
+		l.lines.text = text
 		return
 	}
 	l.metrics = append(l.metrics, l.builder.Flow(r, at))

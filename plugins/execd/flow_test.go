@@ -3,6 +3,7 @@ package execd
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
 	_ "github.com/flowgraf/flowgraf/plugins/inputs/netflow"
+	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
@@ -65,14 +67,19 @@ func traffic(t testing.TB) map[string][][]byte {
 			"plugins/inputs/netflow/testcases/*/*.bin"))
 		files = append(files, stock...)
 	}
-	for _, file := range files { // templates first
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
+	family := regexp.MustCompile(`_(data|tpl|opttpl).*`)
+	for range 2 { // templates first
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := family.ReplaceAllString(filepath.Base(file), "")
+			for _, name := range []string{"captured", "captured " + name} { // all in one, and each by itself
+				all[name] = append(all[name], b)
+			}
 		}
-		all["captured"] = append(all["captured"], b)
 	}
-	all["captured"] = append(all["captured"], all["captured"]...)
 	return all
 }
 
@@ -93,45 +100,139 @@ func metricOptions(t *testing.T) map[string]flowmetric.Options {
 		"stock": {Stock: true},
 		"tags": {FlowTags: []string{"protocol", "src", "dst_port", "direction", "tcp_flags", "in_snmp", "in_interface",
 			"app_name", "in_src_mac"}},
+		"the first tags": {FlowTags: []string{"flow_start", "flow_end", "sampling_rate", "sampling_source", "in_bytes",
+			"exporter", "icmp_type", "scaled_bytes"}},
 		"elements": {PEN: pen, ExtraFields: []string{"applicationName", "6876/virtualObsID", "type_4711",
 			"flowStartSysUpTime", "basicList", "subTemplateList", "subTemplateMultiList", "octetDeltaCount",
 			"sourceMacAddress"}},
 	}
 }
 
+// twin makes lines of flows, and the lines of their metrics.
+type twin struct {
+	asMetric, asLine *flowmetric.Builder
+	input            *models.RunningInput
+	got, want        []byte
+}
+
+func newTwin(t *testing.T, o flowmetric.Options) *twin {
+	t.Helper()
+	tags := map[string]string{"site": "Kraków, north", "a=b": `back\`, "zone": `\`, "version": "mine", "direction": "?",
+		"empty": "", `\`: "x"}
+	b := &twin{input: models.NewRunningInput(&ticking{}, &models.InputConfig{Name: "ticking"})}
+	var err error
+	if b.asMetric, err = flowmetric.NewBuilder(o); err != nil {
+		t.Fatal(err)
+	}
+	b.asLine, _ = flowmetric.NewBuilder(o)
+	b.asLine.SetLineTags(tags)
+	b.input.SetDefaultTags(tags)
+	return b
+}
+
+// compare fails unless both lines of a flow are the same.
+func (b *twin) compare(t *testing.T, what string, r *flow.Record) {
+	t.Helper()
+	at := time.Unix(1_700_000_000, 123)
+	b.got = b.asLine.AppendFlow(b.got[:0], r, at)
+	b.want = b.want[:0]
+	if m := b.input.MakeMetric(b.asMetric.Flow(r, at)); m != nil { // it has fields
+		b.want = AppendMetric(b.want, m)
+	}
+	if string(b.got) != string(b.want) {
+		t.Fatalf("%s:\ngot  %s\nwant %s", what, b.got, b.want)
+	}
+}
+
 // The line of a flow is the line of its metric, to the byte, whatever the flow, the
 // options and the tags of the configuration; and it is made without an allocation.
 func TestFlowIsWrittenAsItsMetric(t *testing.T) {
-	tags := map[string]string{"site": "Kraków, north", "a=b": `back\`, "zone": `\`, "version": "mine", "direction": "?",
-		"empty": "", `\`: "x"}
-	at, lines := time.Unix(1_700_000_000, 123), 0
+	lines := 0
 	all := traffic(t)
 	for option, o := range metricOptions(t) {
 		for name, datagrams := range all {
-			asMetric, err := flowmetric.NewBuilder(o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			asLine, _ := flowmetric.NewBuilder(o)
-			asLine.SetLineTags(tags)
-			input := models.NewRunningInput(&ticking{}, &models.InputConfig{Name: "ticking"})
-			input.SetDefaultTags(tags)
-			var got, want []byte
+			b := newTwin(t, o)
 			d := collector.NewDecoder(collector.Options{SplitBiflows: !o.Stock})
 			for _, payload := range datagrams {
 				_ = d.Decode(decodingtest.Received(payload), collector.Handler{Flow: func(r *flow.Record) {
 					lines++
-					got = asLine.AppendFlow(got[:0], r, at)
-					want = AppendMetric(want[:0], input.MakeMetric(asMetric.Flow(r, at)))
-					if string(got) != string(want) {
-						t.Fatalf("%s, option %s:\ngot  %s\nwant %s", name, option, got, want)
-					}
+					b.compare(t, name+", option "+option, r)
 				}}) // of some captured ones not all can be decoded
 			}
 		}
 	}
-	if lines < 4*14*100 {
+	if lines < 5*14*100 {
 		t.Errorf("compared were %d lines only", lines)
+	}
+}
+
+// The same of records of any elements, in any order and more than once, with and without
+// a value, of fitting and other lengths, and with names.
+func TestRecordIsWrittenAsItsMetric(t *testing.T) {
+	lines, dice := 0, rand.New(rand.NewPCG(16, 29))
+	values := func(n int) []byte {
+		b := make([]byte, n)
+		if kind := dice.IntN(3); kind > 0 {
+			for i := range b {
+				b[i] = byte(dice.Uint32()) >> (7 * (kind - 1)) // any, or 0 and 1
+			}
+		}
+		return b
+	}
+	for option, o := range metricOptions(t) {
+		b := newTwin(t, o)
+		for range 3000 {
+			fields, data := anyTemplate(dice), []byte(nil)
+			for _, f := range fields {
+				data = append(data, values(int(f.Length))...)
+			}
+			tmpl, err := ipfix.NewTemplate(256, fields)
+			if err != nil {
+				continue
+			}
+			var r flow.Record
+			d := ipfix.RecordDecoder{Uptime: &ipfix.Uptime{}}
+			d.Base.Version, d.Base.Exported = flow.IPFIX, 1767323044e9
+			if _, err := d.Decode(tmpl, &r, data); err != nil {
+				continue
+			}
+			if dice.IntN(3) == 0 {
+				r.Names = &flow.Names{App: "a \"b\"\n", Input: `x\`, User: "=,", Port: uint16(dice.UintN(2))}
+			}
+			lines++
+			b.compare(t, fmt.Sprintf("%v, option %s", fields, option), &r)
+		}
+	}
+	if lines < 5000 {
+		t.Errorf("compared were %d lines only", lines)
+	}
+}
+
+// anyTemplate returns some elements, of which a few come again.
+func anyTemplate(dice *rand.Rand) (fields []ipfix.FieldSpec) {
+	vendors := []ipfix.FieldSpec{{PEN: 12235, ID: 9}, {PEN: 2636, ID: 137}, {PEN: 6876, ID: 880}, {PEN: 6876, ID: 890},
+		{PEN: 29305, ID: 1}, {PEN: 29305, ID: 4}, {PEN: 9, ID: 9000}}
+	for range 1 + dice.IntN(20) {
+		var f ipfix.FieldSpec
+		switch n := len(fields); {
+		case n > 0 && dice.IntN(5) == 0:
+			f = fields[dice.IntN(n)]
+		case dice.IntN(5) == 0:
+			f = vendors[dice.IntN(len(vendors))]
+		default:
+			f.ID = uint16(1 + dice.IntN(500))
+		}
+		f.Length = []uint16{1, 2, 4, 4, 6, 8, 8, 16}[dice.IntN(8)]
+		fields = append(fields, f)
+	}
+	return fields
+}
+
+// A flow all of whose fields are tags has no line, as it has none as a metric.
+func TestFlowOfTagsAlone(t *testing.T) {
+	b := newTwin(t, flowmetric.Options{FlowTags: []string{"flow_start", "flow_end", "sampling_rate", "sampling_source"}})
+	if b.compare(t, "no field", &flow.Record{}); len(b.got) > 0 {
+		t.Errorf("got %s", b.got)
 	}
 }
 
@@ -265,7 +366,7 @@ func BenchmarkAppendFlow(b *testing.B) {
 			}
 			var records []*flow.Record
 			d := collector.NewDecoder(collector.Options{})
-			for _, payload := range generated(b, protocol, exporter.Realistic, 2000) {
+			for _, payload := range generated(b, protocol, exporter.Realistic, 100) {
 				_ = d.Decode(decodingtest.Received(payload), collector.Handler{Flow: func(r *flow.Record) {
 					c := *r
 					c.Extra = slices.Clone(r.Extra)

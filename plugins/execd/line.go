@@ -1,7 +1,6 @@
 package execd
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/influxdata/telegraf"
@@ -52,6 +51,6 @@ func AppendMetric(b []byte, m telegraf.Metric) []byte {
 		return b[:begin]
 	}
 	b = append(b, ' ')
-	b = strconv.AppendInt(b, m.Time().UnixNano(), 10)
+	b = line.AppendInt(b, m.Time().UnixNano())
 	return append(b, '\n')
 }

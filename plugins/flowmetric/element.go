@@ -64,7 +64,7 @@ func (b *Builder) write(f *stockField, e *flow.Element, careful bool) {
 // again writes an element that a record has for the second time and more, as name_2 and
 // so on, so that a name keeps its type. What says the same as the first is left out.
 func (b *Builder) again(name string, nth uint8, v value) {
-	if i := b.find(name); i >= 0 && b.cache.box(&b.fields[i].value) == b.cache.box(&v) {
+	if i := b.find(name); i >= 0 && b.says(i, v) {
 		return
 	}
 	b.setValue(name+"_"+strconv.Itoa(int(nth)+1), v)
@@ -76,12 +76,10 @@ func (b *Builder) choose(name string, v value) {
 	if v.form == formNone {
 		return
 	}
-	i := b.find(name)
-	switch {
-	case i < 0:
+	if i := b.find(name); i < 0 {
 		b.addValue(name, v)
-	case isZero(b.cache.box(&b.fields[i].value)):
-		b.fields[i].value = v
+	} else if b.saysNothing(i) {
+		b.replace(i, v)
 	}
 }
 

@@ -45,11 +45,6 @@ func (b *Builder) joined(n *flow.Names) {
 	}
 }
 
-// find returns the place of a field of the metric at hand, -1 when it is not there.
-func (b *Builder) find(name string) int {
-	return slices.IndexFunc(b.fields, func(f field) bool { return f.name == name })
-}
-
 // extraField is an element that becomes a field on request.
 type extraField struct {
 	pen  uint32

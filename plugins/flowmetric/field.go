@@ -106,6 +106,7 @@ func (c *cache) box(v *value) any {
 // begin forgets the metric at hand.
 func (b *Builder) begin() {
 	b.fields, b.cache.scratch = b.fields[:0], b.cache.scratch[:0]
+	b.lines.open = false // as it is unless a panic has ended the last one
 }
 
 // next appends a field and returns its value, which is still to be set: what form does not
@@ -124,7 +125,11 @@ func (b *Builder) next(name string) *value {
 
 // addValue appends a field to the metric at hand.
 func (b *Builder) addValue(name string, v value) {
-	if v.form != formNone {
+	switch {
+	case v.form == formNone:
+	case b.lines.open:
+		b.writeField(name, &v)
+	default:
 		*b.next(name) = v
 	}
 }
@@ -135,15 +140,66 @@ func (b *Builder) setValue(name string, v value) {
 		return
 	}
 	if i := b.find(name); i >= 0 {
-		b.fields[i].value = v
+		b.replace(i, v)
 		return
 	}
 	b.addValue(name, v)
 }
 
+// find returns the place of a field of the metric or the line at hand, -1 when it is not
+// there.
+func (b *Builder) find(name string) int {
+	if b.lines.open {
+		return b.lines.find(name)
+	}
+	for i := range b.fields {
+		if b.fields[i].name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// replace gives the field at a place another value.
+func (b *Builder) replace(i int, v value) {
+	if b.lines.open {
+		b.rewriteField(i, &v)
+		return
+	}
+	b.fields[i].value = v
+}
+
+// says tells whether the field at a place has a value already.
+func (b *Builder) says(i int, v value) bool {
+	if b.lines.open {
+		return b.writtenAs(i, &v)
+	}
+	return b.cache.same(&b.fields[i].value, &v)
+}
+
+// saysNothing tells whether the field at a place is 0, an address of zeros or no text.
+func (b *Builder) saysNothing(i int) bool {
+	if b.lines.open {
+		return b.writtenAsNothing(i)
+	}
+	return isZero(b.cache.box(&b.fields[i].value))
+}
+
+// same says whether two values are of one type and the same.
+func (c *cache) same(v, w *value) bool {
+	if v.form == formFloat && w.form == formFloat {
+		return v.bits == w.bits
+	}
+	return c.box(v) == c.box(w)
+}
+
 // addField appends a field. nil is no value.
 func (b *Builder) addField(name string, boxed any) {
-	if boxed != nil {
+	switch {
+	case boxed == nil:
+	case b.lines.open:
+		b.writeField(name, &value{form: formBoxed, boxed: boxed})
+	default:
 		v := b.next(name)
 		v.form, v.boxed = formBoxed, boxed
 	}
@@ -154,6 +210,10 @@ func (b *Builder) set(name string, v any) { b.setValue(name, boxed(v)) }
 
 // uint appends a number.
 func (b *Builder) uint(name string, n uint64) {
+	if b.lines.open {
+		b.writeUint(name, n)
+		return
+	}
 	v := b.next(name)
 	v.form, v.bits = formUint, n
 }

@@ -79,6 +79,7 @@ type Builder struct {
 	sampleMetric *Metric // of the counter sample at hand, with the stock plugin's measurements
 	fields       []field // of the metric at hand
 	moved        []field // what was one of these and becomes a tag
+	lines        lineText
 	lineTags     []lineTag
 	plain        bool // the names of all fields: see plainNames
 	cache        cache
@@ -119,15 +120,23 @@ func NewBuilder(o Options) (*Builder, error) {
 
 // Flow returns the metric of a flow. It keeps nothing of r.
 func (b *Builder) Flow(r *flow.Record, at time.Time) telegraf.Metric {
-	name := b.flow(r)
-	m := b.finish(name, r.Exporter, r.Version, at, b.tags)
+	b.begin()
+	b.flow(r)
+	m := b.finish(b.measurement(r), r.Exporter, r.Version, at, b.tags)
 	m.lost = b.lost
 	return m
 }
 
-// flow makes the fields of a flow those of the metric at hand. It returns the measurement.
-func (b *Builder) flow(r *flow.Record) string {
-	b.begin()
+// measurement returns the measurement of a flow.
+func (b *Builder) measurement(r *flow.Record) string {
+	if !b.stock && IsEvent(r) {
+		return EventMeasurement
+	}
+	return Measurement
+}
+
+// flow makes the fields of a flow those of the metric at hand, or of the line.
+func (b *Builder) flow(r *flow.Record) {
 	b.uint("flow_start", r.First.Milli())
 	b.uint("flow_end", r.Last.Milli())
 	b.recordFields(r)
@@ -147,10 +156,6 @@ func (b *Builder) flow(r *flow.Record) string {
 	for i := range b.extra {
 		b.extraField(&b.extra[i], r)
 	}
-	if !b.stock && IsEvent(r) {
-		return EventMeasurement
-	}
-	return Measurement
 }
 
 // IsEvent says whether a record tells of an event rather than of traffic: a state
@@ -167,10 +172,13 @@ func IsEvent(r *flow.Record) bool {
 // finish makes the metric of the fields at hand; those named in tags become tags.
 func (b *Builder) finish(name string, exporter netip.Addr, v flow.Version, at time.Time, tags []string) *Metric {
 	b.move(tags)
-	m, fields := newMetric(len(b.fields))
+	m, fields := newMetric(len(b.fields) - len(b.moved))
+	n := 0
 	for i := range b.fields {
-		f := &b.fields[i]
-		fields[i] = telegraf.Field{Key: f.name, Value: b.cache.box(&f.value)}
+		if f := &b.fields[i]; f.form != formNone {
+			fields[n] = telegraf.Field{Key: f.name, Value: b.cache.box(&f.value)}
+			n++
+		}
 	}
 	m.Measurement, m.At, m.Kind = name, at, telegraf.Untyped
 	source, _ := b.cache.addr(exporter).(string)
@@ -183,17 +191,15 @@ func (b *Builder) finish(name string, exporter netip.Addr, v flow.Version, at ti
 	return m
 }
 
-// move takes the fields that become tags out of the metric at hand.
+// move takes the fields that become tags out of the metric at hand: they have no value
+// there any more.
 func (b *Builder) move(tags []string) {
 	b.moved = b.moved[:0]
 	for _, tag := range tags {
-		i := b.find(tag)
-		if i < 0 {
-			continue
+		if i := b.find(tag); i >= 0 && b.fields[i].form != formNone {
+			b.moved = append(b.moved, b.fields[i])
+			b.fields[i].value = value{}
 		}
-		b.moved = append(b.moved, b.fields[i])
-		b.fields[i] = b.fields[len(b.fields)-1]
-		b.fields = b.fields[:len(b.fields)-1]
 	}
 }
 

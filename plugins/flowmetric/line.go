@@ -3,7 +3,6 @@ package flowmetric
 import (
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -40,33 +39,37 @@ func (b *Builder) SetLineTags(tags map[string]string) {
 
 // AppendFlow appends the metric of a flow in line protocol, as package execd's
 // AppendMetric writes what Flow returns, with the tags of SetLineTags besides. It keeps
-// nothing of r, and does not allocate.
+// nothing of r, and does not allocate. A flow all of whose fields are tags appends nothing.
 func (b *Builder) AppendFlow(dst []byte, r *flow.Record, at time.Time) []byte {
-	dst = append(dst, b.flow(r)...) // a measurement that needs no escape
-	b.move(b.tags)
+	begin := len(dst)
+	dst = append(dst, b.measurement(r)...) // needs no escape
+	b.begin()
+	if len(b.tags) == 0 {
+		dst = b.appendTags(dst, r)
+		tagged := len(dst)
+		if dst = b.appendFields(dst, r); len(dst) == tagged {
+			return dst[:begin]
+		}
+		dst[tagged] = ' '
+	} else {
+		fields := b.appendFields(b.lines.apart[:0], r)
+		b.lines.apart = fields
+		if len(fields) == 0 {
+			return dst[:begin]
+		}
+		fields[0] = ' '
+		dst = append(b.appendTags(dst, r), fields...)
+	}
+	dst = line.AppendInt(append(dst, ' '), at.UnixNano())
+	return append(dst, '\n')
+}
+
+// appendTags appends the tags of a flow, of whose fields some are in b.fields.
+func (b *Builder) appendTags(dst []byte, r *flow.Record) []byte {
 	for i := range b.lineTags {
 		dst = b.appendTag(dst, &b.lineTags[i], r)
 	}
-	separator := byte(' ')
-	for i := range b.fields {
-		f := &b.fields[i]
-		if f.form == formFloat && !finite(f.bits) {
-			continue
-		}
-		before := len(dst)
-		dst = append(dst, separator)
-		if b.plain {
-			dst = append(dst, f.name...)
-		} else if dst = line.AppendKey(dst, strings.TrimRight(f.name, `\`)); len(dst) == before+1 {
-			dst = dst[:before]
-			continue
-		}
-		dst = b.cache.appendField(append(dst, '='), &f.value)
-		separator = ','
-	}
-	dst = append(dst, ' ')
-	dst = strconv.AppendInt(dst, at.UnixNano(), 10)
-	return append(dst, '\n')
+	return dst
 }
 
 // appendTag appends a tag with the flow's own value, or the one that it has otherwise.
@@ -74,9 +77,9 @@ func (b *Builder) appendTag(dst []byte, t *lineTag, r *flow.Record) []byte {
 	before := len(dst)
 	dst = append(dst, t.lead...)
 	from := len(dst)
-	switch i := slices.IndexFunc(b.moved, func(f field) bool { return f.name == t.key }); {
+	switch i := slices.IndexFunc(b.fields, func(f field) bool { return f.name == t.key }); {
 	case i >= 0:
-		dst = b.cache.appendTagValue(dst, &b.moved[i].value)
+		dst = b.cache.appendTagValue(dst, &b.fields[i].value)
 	case t.key == "source":
 		source, _ := b.cache.addr(r.Exporter).(string)
 		dst = line.AppendKey(dst, source)
@@ -96,8 +99,10 @@ func (b *Builder) appendTag(dst []byte, t *lineTag, r *flow.Record) []byte {
 func (c *cache) appendTagValue(dst []byte, v *value) []byte {
 	switch v.form {
 	case formUint:
-		return strconv.AppendUint(dst, v.bits, 10)
-	case formAddr4, formAddr6:
+		return line.AppendUint(dst, v.bits)
+	case formAddr4:
+		return line.AppendIPv4(dst, uint32(v.bits))
+	case formAddr6:
 		return v.addr().AppendTo(dst)
 	}
 	return line.AppendKey(dst, line.Tag(tagValue(c.box(v))))
@@ -107,12 +112,14 @@ func (c *cache) appendTagValue(dst []byte, v *value) []byte {
 func (c *cache) appendField(dst []byte, v *value) []byte {
 	switch v.form {
 	case formUint:
-		return append(strconv.AppendUint(dst, v.bits, 10), 'u')
+		return append(line.AppendUint(dst, v.bits), 'u')
 	case formInt:
-		return append(strconv.AppendInt(dst, int64(v.bits), 10), 'i')
+		return append(line.AppendInt(dst, int64(v.bits)), 'i')
 	case formFloat:
 		return line.AppendValue(dst, math.Float64frombits(v.bits))
-	case formAddr4, formAddr6:
+	case formAddr4:
+		return append(line.AppendIPv4(append(dst, '"'), uint32(v.bits)), '"')
+	case formAddr6:
 		return append(v.addr().AppendTo(append(dst, '"')), '"')
 	case formText:
 		return line.AppendString(dst, c.bytes(v))

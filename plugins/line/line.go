@@ -17,9 +17,9 @@ import (
 func AppendValue(b []byte, value any) []byte {
 	switch v := value.(type) {
 	case uint64:
-		return append(strconv.AppendUint(b, v, 10), 'u')
+		return append(AppendUint(b, v), 'u')
 	case int64:
-		return append(strconv.AppendInt(b, v, 10), 'i')
+		return append(AppendInt(b, v), 'i')
 	case string:
 		return AppendString(b, v)
 	case float64:

@@ -350,6 +350,49 @@ func TestTopWindow(t *testing.T) {
 	}
 }
 
+// slowUser is a user that takes its time for each block.
+type slowUser struct {
+	Totals
+	takes time.Duration
+}
+
+func (u *slowUser) use(*nffile.Block, uint64) (records, flows uint64, damage, err error) {
+	time.Sleep(u.takes)
+	return 10, 10, nil, nil // as many as the file says
+}
+func (u *slowUser) end() error    { return nil }
+func (u *slowUser) sums() *Totals { return &u.Totals }
+
+// The scan itself measures how long it takes to tell what has been found: between the end
+// of one telling and the next there is reading for five times as long.
+func TestScanMeasuresItsPauses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nfcapd.202611221000")
+	makeFile(t, path, 0, 10)
+	synctest.Test(t, func(t *testing.T) {
+		const telling = time.Second
+		var ended time.Time
+		var reading []time.Duration
+		p := pause{every: 100 * time.Millisecond, fn: func(Totals) {
+			reading = append(reading, time.Since(ended))
+			time.Sleep(telling)
+			ended = time.Now()
+		}}
+		ended = time.Now()
+		in := Input{Files: slices.Repeat([]string{path}, 200)} // 100 blocks a user, 20 seconds
+		users := []user{&slowUser{takes: 200 * time.Millisecond}, &slowUser{takes: 200 * time.Millisecond}}
+		_, err := in.scan(t.Context(), p, users...)
+		must(t, err)
+		if len(reading) < 3 || reading[0] > telling {
+			t.Fatalf("told after reading for %v, expected after 100 ms first and every 5 s later", reading)
+		}
+		for _, d := range reading[1:] {
+			if d < pauseShare*telling || d > 2*pauseShare*telling {
+				t.Errorf("told after reading for %v, expected 5 s", d)
+			}
+		}
+	})
+}
+
 // What has been found so far is told more rarely where telling it takes long: an answer of
 // millions of rows is not made again after each second of reading.
 func TestPausesAreAShareOfReading(t *testing.T) {

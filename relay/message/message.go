@@ -158,13 +158,13 @@ func Fold(out, field []byte) []byte {
 // follows text and text follows the white space, -1 when there is none; the first word of
 // a field, its name, is not text.
 func foldAt(line []byte) int {
-	begin := bytes.IndexFunc(line, func(r rune) bool { return r != ' ' && r != '\t' })
-	if colon := bytes.IndexByte(line, ':'); begin == 0 && colon >= 0 {
-		begin = colon
+	begin := 0
+	if colon := bytes.IndexByte(line, ':'); !isSpace(line[0]) && colon >= 0 {
+		begin = colon + 1
 	}
-	for at := min(MaxLine, len(line)-1); at > begin+1; at-- {
+	for at := min(MaxLine, len(line)-1); at > begin; at-- {
 		if isSpace(line[at]) && !isSpace(line[at-1]) && len(bytes.TrimSpace(line[at:])) > 0 &&
-			len(bytes.TrimSpace(line[begin+1:at])) > 0 {
+			len(bytes.TrimSpace(line[begin:at])) > 0 {
 			return at
 		}
 	}

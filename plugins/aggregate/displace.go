@@ -1,90 +1,117 @@
 package aggregate
 
+import "math/rand/v2"
+
 // Beyond the bound a Table can go on as weighted Space-Saving (Metwally, Agrawal, El
 // Abbadi: Efficient Computation of Frequent and Top-k Elements in Data Streams, 2005): a
 // key without a row takes that of the least weight, whose sums go to the rest. So the
-// sums stay exact, and a key that weighs more than all flows of its part by the rows of
-// the part has a row for certain.
+// sums stay exact.
+//
+// To find the lightest row costs more than all else, so the lightest eighth of a part is
+// displaced at once, and the next keys take these cells (Anderson et al.: A
+// High-Performance Algorithm for Identifying Frequent Items in Data Streams, 2017). A key
+// that weighs more than all flows of its part by seven eighths of the part's rows has a
+// row for certain.
 
-// standing is what a row weighed when that was last looked at. Weights only grow, so it is
-// a lower bound, and the heap need not be told of every flow.
+// displacedShare is one row in how many is displaced at once.
+const displacedShare = 8
+
+// standing is what a row weighs.
 type standing struct {
 	weight uint64
 	cell   uint32
 }
 
-// IsRest says whether a cell that Locate found is one of the rest.
-func (t *Table) IsRest(c Cell) bool {
-	if t.size < t.bound {
-		return false
-	}
-	for i := range t.parts {
-		if &t.parts[i].rest[0] == &c[0] {
-			return true
-		}
-	}
-	return false
-}
+// restBit marks the cell of the rest, in cellMore.
+const restBit = 1 << 16
 
-// Displace returns the cell of a key, for which Locate has found one of the rest: that of
-// the least weight, whose sums it moves to the rest, now empty and of this key. least is
-// what it weighed, so at most that is missing in the new sums of the key; 0 where the key
-// has a row by now, or stays in the rest, as its part has no rows. Weight must not fall
-// while sums are added. Cells that were located before may be of other keys afterwards.
-func (t *Table) Displace(key []uint64, weight func(Cell) uint64) (c Cell, least uint64, displaced bool) {
+// IsRest says whether a cell that Locate found is one of the rest.
+func (t *Table) IsRest(c Cell) bool { return c[cellMore]&restBit != 0 }
+
+// IsFull says whether a new key gets no row.
+func (t *Table) IsFull() bool { return t.size+t.spare >= t.bound }
+
+// Displace returns the cell of a key, for which Locate has found one of the rest: one
+// whose row was among the lightest, and has gone to the rest. It is empty now, and of this
+// key. least is what the heaviest row that was displaced in its part so far has weighed:
+// at most that is missing in the new sums of the key. It is 0 where the key has a row by
+// now, or stays in the rest, as its part has no rows. displaced is how many rows have gone
+// to the rest. Weight must not fall while sums are added. Cells that were located before
+// may be of other keys afterwards.
+func (t *Table) Displace(key []uint64, weight func(Cell) uint64) (c Cell, least uint64, displaced int) {
 	hash := t.hash(key)
 	p := &t.parts[hash>>(64-partBits)]
-	if c := t.find(p, key, hash, p.size); &c[0] != &p.rest[0] || p.size == 0 {
-		return c, 0, false
+	if c := t.find(p, key, hash, p.size); !t.IsRest(c) || p.size+len(p.spare) == 0 {
+		return c, 0, 0
 	}
-	if p.heap == nil {
-		p.heap = make([]standing, 0, p.size)
-		for n := range t.rowsOf(p) {
-			p.heap = append(p.heap, standing{weight(t.cell(p, n)), n})
-		}
-		for i := len(p.heap)/2 - 1; i >= 0; i-- {
-			p.sift(i)
-		}
+	if len(p.spare) == 0 {
+		displaced = t.displaceLightest(p, weight)
 	}
-	for {
-		top := &p.heap[0]
-		c = t.cell(p, top.cell)
-		if now := weight(c); now != top.weight {
-			top.weight = now
-			p.sift(0)
-			continue
-		}
-		break
-	}
-	least, number := p.heap[0].weight, p.heap[0].cell
-	t.mergeCell(p, p.rest, p, c)
-	if r := c[cellMore] >> 32; r > 0 {
-		p.reverse[r-1] = counters{}
-	}
-	t.remove(p, number)
-	more := c[cellMore] &^ (1<<32 - 1)
-	clear(c)
+	last := len(p.spare) - 1
+	number := p.spare[last]
+	p.spare = p.spare[:last]
+	c = t.cell(p, number)
 	copy(t.key(c), key)
-	c[cellFirst], c[cellMore] = ^uint64(0), more
 	p.insert(placeOf(hash, number))
-	return c, least, true
+	p.size++
+	t.size, t.spare = t.size+1, t.spare-1
+	return c, p.displaced, displaced
 }
 
-// sift moves standing i of the heap down to its place.
-func (p *part) sift(i int) {
-	for {
-		child := 2*i + 1
-		if child >= len(p.heap) {
+// displaceLightest moves the lightest rows of a part, which has some, to the rest, and
+// returns how many.
+func (t *Table) displaceLightest(p *part, weight func(Cell) uint64) int {
+	list := p.standings[:0]
+	for n := range t.rowsOf(p) {
+		list = append(list, standing{weight(t.cell(p, n)), n})
+	}
+	p.standings = list
+	n := max(1, len(list)/displacedShare)
+	lightestFirst(list, n)
+	for _, s := range list[:n] {
+		p.displaced = max(p.displaced, s.weight)
+		c := t.cell(p, s.cell)
+		t.mergeCell(p, p.rest, p, c)
+		if r := c[cellMore] >> 32; r > 0 {
+			p.reverse[r-1] = counters{}
+		}
+		t.remove(p, s.cell)
+		more := c[cellMore] &^ (1<<32 - 1)
+		clear(c)
+		c[cellFirst], c[cellMore] = ^uint64(0), more
+		p.spare = append(p.spare, s.cell)
+	}
+	p.size -= n
+	t.size, t.spare = t.size-n, t.spare+n
+	return n
+}
+
+// lightestFirst puts the n lightest before the others: quickselect (Hoare: Algorithm 65,
+// Find, 1961).
+func lightestFirst(list []standing, n int) {
+	for len(list) > 1 && n > 0 && n < len(list) {
+		pivot := list[rand.IntN(len(list))].weight // who sends flows can choose their weights
+		i, j := 0, len(list)-1
+		for i <= j {
+			for list[i].weight < pivot {
+				i++
+			}
+			for list[j].weight > pivot {
+				j--
+			}
+			if i <= j {
+				list[i], list[j] = list[j], list[i]
+				i, j = i+1, j-1
+			}
+		}
+		switch {
+		case n <= j:
+			list = list[:j+1]
+		case n >= i:
+			list, n = list[i:], n-i
+		default:
 			return
 		}
-		if child+1 < len(p.heap) && p.heap[child+1].weight < p.heap[child].weight {
-			child++
-		}
-		if p.heap[i].weight <= p.heap[child].weight {
-			return
-		}
-		p.heap[i], p.heap[child] = p.heap[child], p.heap[i]
-		i = child
 	}
 }
 

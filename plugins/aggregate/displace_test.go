@@ -6,7 +6,8 @@ import (
 )
 
 // Displacing keeps the sums exact, the rows within the bound, and every key whose weight
-// may matter in a row: what a row lacks is at most what it inherited.
+// may matter in a row: what a row lacks is at most what it inherited, and what weighs more
+// than all flows of its part by seven eighths of the rows has one.
 func TestDisplace(t *testing.T) {
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -26,8 +27,7 @@ func TestDisplace(t *testing.T) {
 			c := cells[0]
 			if table.IsRest(c) {
 				var least uint64
-				var displaced bool
-				if c, least, displaced = table.Displace(f.key[:], weight); displaced {
+				if c, least, _ = table.Displace(f.key[:], weight); c.IsNew() {
 					table.Own(c)[0], inherited[f.key] = least, least
 				}
 			}
@@ -36,7 +36,7 @@ func TestDisplace(t *testing.T) {
 			c.AddReverseFlags(f.revFlags)
 			table.AddReverse(c, f.key[:], f.revPackets, f.revBytes)
 		}
-		got, rows := sums{}, 0
+		got, rows, kept := sums{}, 0, map[[words]uint64]bool{}
 		add := func(row Row) {
 			got.plus(sums{row.First, row.Last, row.Flows, row.Packets, row.Bytes, row.RevPackets, row.RevBytes,
 				row.Flags, row.RevFlags})
@@ -46,14 +46,34 @@ func TestDisplace(t *testing.T) {
 			rows++
 			add(row)
 			key := [words]uint64(row.Key)
+			kept[key] = true
 			if row.Bytes > want[key] || row.Bytes+row.Own[0] < want[key] || row.Own[0] != inherited[key] {
 				t.Fatalf("seed %d: %v has %d bytes and lacks %d at most, had %d", seed, key, row.Bytes, row.Own[0],
 					want[key])
 			}
 		}
 		table.Rests(add)
+		checkHeavy(t, table, want, kept)
 		if got != all || rows > bound || table.Len() != rows {
 			t.Fatalf("seed %d: %d rows of %d have %+v, want %+v", seed, rows, bound, got, all)
+		}
+	}
+}
+
+// checkHeavy says what has no row although it weighs enough for certain.
+func checkHeavy(t *testing.T, table *Table, want map[[words]uint64]uint64, kept map[[words]uint64]bool) {
+	t.Helper()
+	partOf := func(key [words]uint64) uint64 { return table.hash(key[:]) >> (64 - partBits) }
+	var all [numParts]uint64
+	for key, bytes := range want {
+		all[partOf(key)] += bytes
+	}
+	for key, bytes := range want {
+		p := &table.parts[partOf(key)]
+		rows := uint64(p.size + len(p.spare))
+		if enough := rows - rows/displacedShare; enough > 0 && bytes > all[partOf(key)]/enough+1 && !kept[key] {
+			t.Fatalf("%v weighs %d of %d of its part, which has %d rows, but it has none", key, bytes,
+				all[partOf(key)], rows)
 		}
 	}
 }

@@ -58,8 +58,10 @@ type Table struct {
 	words  int // of a key
 	stride int // words of a cell
 	seed   uint64
-	bound  int // cells at most
-	size   int // cells in use
+	twist  uint64 // a second seed, odd
+	bound  int    // cells at most
+	size   int    // cells in use
+	spare  int    // cells that are kept for keys that displace others
 	parts  [numParts]part
 	pages  pages
 	joined func(into, from []uint64)
@@ -73,9 +75,13 @@ type part struct {
 	end     int     // the number of the next cell: more than size where some have no row
 	index   []place // 0 is free
 	reverse []counters
-	rest    Cell       // of the keys beyond the bound
-	heap    []standing // see Displace
+	rest    Cell // of the keys beyond the bound
 	touched uint64
+
+	// See Displace.
+	standings []standing
+	spare     []uint32 // cells whose rows were displaced, and that have no other yet
+	displaced uint64   // what the heaviest row of these and those before has weighed
 }
 
 const (
@@ -110,8 +116,8 @@ func (o Options) RowBytes() int { return 8*(cellKey+o.Words+o.Own) + 24 }
 // New returns an empty Table. With a bound, which keys have rows is who comes first; all
 // others go into the rest.
 func New(o Options) *Table {
-	t := &Table{words: o.Words, stride: cellKey + o.Words + o.Own, seed: rand.Uint64(), bound: maxCells,
-		joined: o.Joined}
+	t := &Table{words: o.Words, stride: cellKey + o.Words + o.Own, seed: rand.Uint64(), twist: rand.Uint64() | 1,
+		bound: maxCells, joined: o.Joined}
 	if o.Bound > 0 {
 		t.bound = min(o.Bound, maxCells)
 	}
@@ -119,7 +125,7 @@ func New(o Options) *Table {
 		p := &t.parts[i]
 		p.index = newIndex(2 * Batch)
 		p.rest = make(Cell, t.stride)
-		p.rest[cellFirst] = ^uint64(0)
+		p.rest[cellFirst], p.rest[cellMore] = ^uint64(0), restBit
 	}
 	return t
 }
@@ -127,7 +133,7 @@ func New(o Options) *Table {
 // Twin returns an empty Table that can be merged with t: it has the same hash.
 func (t *Table) Twin() *Table {
 	twin := New(Options{Words: t.words, Own: t.stride - cellKey - t.words, Bound: t.bound, Joined: t.joined})
-	twin.seed = t.seed
+	twin.seed, twin.twist = t.seed, t.twist
 	return twin
 }
 
@@ -159,11 +165,11 @@ func (t *Table) Own(c Cell) []uint64 { return c[cellKey+t.words:] }
 
 // Merge adds the sums of o, a twin of t that is not used after it.
 func (t *Table) Merge(o *Table) {
-	if t.size+o.size > t.bound {
+	if t.size+t.spare+o.size > t.bound {
 		for i := range t.parts {
 			p := &t.parts[i]
 			before := p.size
-			t.mergePart(p, o, i, p.size+t.bound-t.size)
+			t.mergePart(p, o, i, p.size+t.bound-t.size-t.spare)
 			t.size += p.size - before
 		}
 		return
@@ -331,7 +337,7 @@ func (t *Table) Locate(keys []uint64, cells []Cell) {
 		cells[i] = nil
 		if e := p.index[slot]; e != 0 {
 			c := t.cell(p, cellAt(e))
-			touched ^= c[cellKey]
+			touched ^= c[cellKey] ^ c[len(c)-1] // of all lines of the cache but one between them
 			cells[i] = c
 		}
 	}
@@ -341,7 +347,7 @@ func (t *Table) Locate(keys []uint64, cells []Cell) {
 		if c := cells[i]; c == nil || !c.is(key) {
 			p := &t.parts[hashes[i]>>(64-partBits)]
 			before := p.size
-			cells[i] = t.find(p, key, hashes[i], before+t.bound-t.size)
+			cells[i] = t.find(p, key, hashes[i], before+t.bound-t.size-t.spare)
 			t.size += p.size - before
 		}
 	}
@@ -359,8 +365,12 @@ func (t *Table) reserve(n int) {
 // hash returns the hash of a key.
 func (t *Table) hash(key []uint64) uint64 {
 	h := t.seed
-	for _, w := range key {
-		hi, lo := bits.Mul64(h^w, 0x9E3779B97F4A7C15)
+	for ; len(key) >= 2; key = key[2:] {
+		hi, lo := bits.Mul64(h^key[0], t.twist^key[1])
+		h = hi ^ lo ^ h
+	}
+	if len(key) > 0 {
+		hi, lo := bits.Mul64(h^key[0], t.twist)
 		h = hi ^ lo
 	}
 	hi, lo := bits.Mul64(h, t.seed|1)

@@ -181,8 +181,8 @@ func TestSpaceSaving(t *testing.T) {
 			t.Errorf("%s: %d bytes and %d more at most, had %d", src, p.Bytes, p.Error, want[src])
 		}
 	}
-	if sum != total || len(list) != 201 {
-		t.Errorf("%d points have %d bytes, want %d", len(list), sum, total)
+	if sum != total || len(list) > 201 || len(list) < 200*3/4 {
+		t.Errorf("%d points have %d bytes, want %d in at most 201", len(list), sum, total)
 	}
 	for i := range 8 {
 		src := fmt.Sprint("172.16.0.", i)

@@ -56,7 +56,7 @@ func (w *window) addAll(l *lane, f *Feeder) {
 	if w.Distinct {
 		w.warm(l, f, cells)
 	}
-	full := w.table.Len() >= w.MaxSeries
+	full := w.table.IsFull()
 	for i, c := range cells {
 		v := &f.values[l.values[i]]
 		if v.last < w.since {
@@ -74,16 +74,31 @@ func (w *window) addAll(l *lane, f *Feeder) {
 	}
 }
 
-// addUntagged is addAll for flows of which none has a tag: they are of one series.
+// addUntagged is addAll for flows of which none has a tag: they are of one series, and
+// summed up before they are added.
 func (w *window) addUntagged(l *lane, f *Feeder) {
 	c := w.cell(l.keys[:w.words])
+	own := w.table.Own(c)
+	sum := value{first: ^uint64(0)}
+	largest, smallest := own[ownLargest], own[ownSmallest]
 	for _, number := range l.values[:l.n] {
 		v := &f.values[number]
 		if v.last < w.since {
 			w.counts.Late++
 		}
-		w.addFlow(c, v)
+		sum.first, sum.last = min(sum.first, v.first), max(sum.last, v.last)
+		sum.flows, sum.packets, sum.bytes = sum.flows+v.flows, sum.packets+v.packets, sum.bytes+v.bytes
+		sum.scaledPackets, sum.scaledBytes = sum.scaledPackets+v.scaledPackets, sum.scaledBytes+v.scaledBytes
+		largest, smallest = max(largest, v.scaledBytes), max(smallest, ^v.scaledBytes)
+		if w.Distinct {
+			w.addresses.addHash(own[ownSources:ownSources+2], v.src)
+			w.addresses.addHash(own[ownDestinations:ownDestinations+2], v.dst)
+		}
 	}
+	c.Add(sum.first, sum.last, sum.flows, sum.packets, sum.bytes)
+	own[ownBytes] += sum.scaledBytes
+	own[ownPackets] += sum.scaledPackets
+	own[ownLargest], own[ownSmallest] = largest, smallest
 }
 
 // warm reads what adding flows to cells will read, so that the processor need not wait for
@@ -114,8 +129,8 @@ func (w *window) addFlow(c aggregate.Cell, v *value) {
 // displace returns a cell for a key that has none: that of the lightest.
 func (w *window) displace(key []uint64) aggregate.Cell {
 	c, least, displaced := w.table.Displace(key, w.estimate)
-	if displaced {
-		w.evicted++
+	w.evicted += uint64(displaced)
+	if c.IsNew() {
 		w.table.Own(c)[ownError] = least
 	}
 	return c

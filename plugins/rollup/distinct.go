@@ -30,6 +30,19 @@ func (r *registers) insert(hash uint64) {
 	r[i] = max(r[i], uint8(v))
 }
 
+// least returns the least of the values, and how many registers have it.
+func (r *registers) least() (value uint8, count int) {
+	for _, v := range r {
+		switch {
+		case count == 0 || v < value:
+			value, count = v, 1
+		case v == value:
+			count++
+		}
+	}
+	return value, count
+}
+
 // insertAll adds what a list has.
 func (r *registers) insertAll(l []entry) {
 	for _, e := range l {
@@ -70,13 +83,20 @@ const (
 // list is a sketch of few addresses.
 type list [listEntries]entry
 
+// dense is a sketch of many addresses.
+type dense struct {
+	registers
+	lowest int // how many of the registers have the least of their values
+}
+
 // sketches are the sets of addresses of a window's series. A set is two words of a cell:
 // the hash that was added last, and, from the second address on, which list or which
 // registers have them: numberAt and above its number, plus one; below, for a list, bit 0
-// and how many entries it has.
+// and behind it how many entries it has, for registers their least value: most addresses
+// of a large set do not raise a register, and this says so of most of them.
 type sketches struct {
 	lists arena[list]
-	dense arena[registers]
+	dense arena[dense]
 }
 
 // numberAt is the bit of the second word of a set at which the number begins.
@@ -136,30 +156,61 @@ func (s *sketches) touch(word, hash uint64) uint64 {
 	case word&1 != 0:
 		return uint64(s.lists.at(word>>numberAt - 1)[0])
 	}
-	return uint64(s.dense.at(word>>numberAt - 1)[hash>>(64-precision)])
+	register, value := place(hash)
+	if value <= leastOf(word) {
+		return 0
+	}
+	return uint64(s.dense.at(word>>numberAt - 1).registers[register])
 }
+
+// leastOf returns the least value of the registers of a set that has no list.
+func leastOf(word uint64) uint16 { return uint16(word >> 1 & (1<<(numberAt-1) - 1)) }
 
 // addHash adds an address, by its hash, to a set.
 func (s *sketches) addHash(set []uint64, hash uint64) {
-	last := set[0]
+	last, word := set[0], set[1]
 	set[0] = hash
-	switch {
-	case last == hash || last == 0:
+	if last == hash || last == 0 {
 		return
-	case set[1] == 0:
+	}
+	if word&1 == 0 && word != 0 {
+		if register, value := place(hash); value > leastOf(word) {
+			s.raise(set, register, uint8(value))
+		}
+		return
+	}
+	if word == 0 {
 		set[1] = (s.lists.takeValue()+1)<<numberAt | 1
 		s.insert(set, last)
 	}
 	s.insert(set, hash)
 }
 
-// insert adds a hash to a set that has a list or registers.
-func (s *sketches) insert(set []uint64, hash uint64) {
-	n, short := isList(set[1])
-	if !short {
-		s.dense.at(set[1]>>numberAt - 1).insert(hash)
+// raise adds a value, which is above the least, to the registers of a set.
+func (s *sketches) raise(set []uint64, register uint16, value uint8) {
+	d := s.dense.at(set[1]>>numberAt - 1)
+	before := d.registers[register]
+	if value <= before {
 		return
 	}
+	d.registers[register] = value
+	if uint16(before) == leastOf(set[1]) {
+		if d.lowest--; d.lowest == 0 {
+			d.settle(set)
+		}
+	}
+}
+
+// settle sets what is known of the least value of a set's registers.
+func (d *dense) settle(set []uint64) {
+	var value uint8
+	value, d.lowest = d.least()
+	set[1] = set[1]>>numberAt<<numberAt | uint64(value)<<1
+}
+
+// insert adds a hash to a set that has a list.
+func (s *sketches) insert(set []uint64, hash uint64) {
+	n, _ := isList(set[1])
 	register, value := place(hash)
 	l := s.lists.at(set[1]>>numberAt - 1)
 	for i := range l[:n] {
@@ -173,11 +224,14 @@ func (s *sketches) insert(set []uint64, hash uint64) {
 		set[1] += 2
 		return
 	}
-	s.registers(set).insert(hash)
+	d := s.registers(set)
+	d.insert(hash)
+	d.settle(set)
 }
 
-// registers returns the registers of a set, which it gets where it has none.
-func (s *sketches) registers(set []uint64) *registers {
+// registers returns the registers of a set, which it gets where it has none; settle is
+// called when they are set.
+func (s *sketches) registers(set []uint64) *dense {
 	word := set[1]
 	if _, short := isList(word); word != 0 && !short {
 		return s.dense.at(word>>numberAt - 1)
@@ -204,9 +258,13 @@ func (s *sketches) join(into, from []uint64) {
 	case from[1] == 0:
 		s.addHash(into, from[0])
 	case short:
-		s.registers(into).insertAll(s.listOf(from[1]))
+		d := s.registers(into)
+		d.insertAll(s.listOf(from[1]))
+		d.settle(into)
 	default:
-		s.registers(into).merge(s.dense.at(from[1]>>numberAt - 1))
+		d := s.registers(into)
+		d.merge(&s.dense.at(from[1]>>numberAt - 1).registers)
+		d.settle(into)
 	}
 	into[0] = from[0]
 	switch {
@@ -241,6 +299,6 @@ func (s *sketches) addTo(r **registers, one *uint64, set []uint64) {
 	case short:
 		(*r).insertAll(s.listOf(set[1]))
 	default:
-		(*r).merge(s.dense.at(set[1]>>numberAt - 1))
+		(*r).merge(&s.dense.at(set[1]>>numberAt - 1).registers)
 	}
 }

@@ -31,7 +31,7 @@ func TestSketches(t *testing.T) {
 		var all [2][]uint64
 		var sets [2][2]uint64
 		for i := range sets {
-			hosts := make([]uint64, 1+random.IntN(1<<random.IntN(12)))
+			hosts := make([]uint64, 1+random.IntN(1<<random.IntN(15))) // up to no register being 0
 			for j := range hosts {
 				hosts[j] = random.Uint64() >> random.IntN(60) // registers with high values too
 			}

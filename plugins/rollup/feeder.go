@@ -2,6 +2,7 @@ package rollup
 
 import (
 	"math/bits"
+	"net/netip"
 	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/aggregate"
@@ -15,7 +16,37 @@ type Feeder struct {
 	lanes   []lane
 	values  [aggregate.Batch]value
 	n       int
+	at      addresses
 	scratch scratch
+}
+
+// addresses are those of the flow at hand that most roll-ups ask for.
+type addresses struct {
+	src, dst flow.Value
+
+	exporter netip.Addr
+	router   flow.Value // the same
+}
+
+// of returns an address of the flow.
+func (a *addresses) of(r *flow.Record, f flow.Field) flow.Value {
+	switch f {
+	case flow.Src:
+		return a.src
+	case flow.Dst:
+		return a.dst
+	case flow.Router:
+		return a.router
+	}
+	return flow.ValueOf(r.Addr(f))
+}
+
+// set takes the addresses of a flow.
+func (a *addresses) set(r *flow.Record) {
+	a.src, a.dst = flow.ValueOf(r.Src), flow.ValueOf(r.Dst)
+	if a.exporter != r.Exporter {
+		a.exporter, a.router = r.Exporter, flow.ValueOf(r.Exporter)
+	}
 }
 
 // value is what is summed of a flow.
@@ -38,7 +69,8 @@ type scratch struct {
 type lane struct {
 	*rollup
 	set    *Set
-	keys   []uint64
+	at     *addresses
+	keys   []uint64 // all 0 from that of flow n on
 	values [aggregate.Batch]uint8
 	n      int
 	tagged uint64 // which tags any of them has
@@ -53,8 +85,9 @@ type lane struct {
 // NewFeeder returns a Feeder.
 func (s *Set) NewFeeder() *Feeder {
 	f := &Feeder{set: s, lanes: make([]lane, len(s.rollups))}
+	f.at.router = flow.ValueOf(f.at.exporter)
 	for i, r := range s.rollups {
-		f.lanes[i] = lane{rollup: r, set: s, keys: make([]uint64, aggregate.Batch*r.words),
+		f.lanes[i] = lane{rollup: r, set: s, at: &f.at, keys: make([]uint64, aggregate.Batch*r.words),
 			names: map[string]uint32{}, strings: map[string]uint32{}}
 	}
 	return f
@@ -73,7 +106,8 @@ func (f *Feeder) Add(r *flow.Record) {
 	if f.n == len(f.values) {
 		f.Flush()
 	}
-	f.values[f.n].set(f.set, r)
+	f.at.set(r)
+	f.values[f.n].set(f, r)
 	twin := f.set.twins != nil && f.set.twins.is(r)
 	for i := range f.lanes {
 		f.lanes[i].addFlow(r, uint8(f.n), twin)
@@ -82,7 +116,7 @@ func (f *Feeder) Add(r *flow.Record) {
 }
 
 // set takes the numbers of a flow.
-func (v *value) set(s *Set, r *flow.Record) {
+func (v *value) set(f *Feeder, r *flow.Record) {
 	v.first, v.last = r.First.Milli(), r.Last.Milli()
 	v.flows = max(1, r.Flows)
 	v.packets, v.bytes = r.Packets, r.Bytes
@@ -90,8 +124,8 @@ func (v *value) set(s *Set, r *flow.Record) {
 	if r.SamplingRate > 1 {
 		v.scaledPackets, v.scaledBytes = r.Scale(r.Packets), r.Scale(r.Bytes)
 	}
-	if s.distinct {
-		v.src, v.dst = s.hash(flow.ValueOf(r.Src)), s.hash(flow.ValueOf(r.Dst))
+	if f.set.distinct {
+		v.src, v.dst = f.set.hash(f.at.src), f.set.hash(f.at.dst)
 	}
 }
 
@@ -117,7 +151,6 @@ func (l *lane) addFlow(r *flow.Record, number uint8, twin bool) {
 		return
 	}
 	key := l.keys[l.n*l.words : (l.n+1)*l.words]
-	clear(key)
 	for i := range l.tags {
 		has, full := l.tags[i].put(key, r, l)
 		if full {
@@ -197,6 +230,9 @@ func (l *lane) flush(f *Feeder) {
 		w.addAll(l, f)
 	} else if l.n > 0 {
 		w.addUntagged(l, f)
+	}
+	if l.tagged != 0 {
+		clear(l.keys[:l.n*l.words])
 	}
 	l.n, l.tagged = 0, 0
 }

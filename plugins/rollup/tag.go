@@ -130,13 +130,17 @@ func (t *tag) put(key []uint64, r *flow.Record, l *lane) (has, full bool) {
 		}
 		key[t.at] = r.Number(t.field)
 		return true, false
+	case tagLabel:
+		if r.Names == nil {
+			return false, false
+		}
 	case tagAddress:
-		return t.putAddress(key, r), false
+		return t.putAddress(key, r, l), false
 	case tagNet:
 		if !r.Has(t.field) {
 			return false, false
 		}
-		v, m := flow.ValueOf(r.Addr(t.field)), t.mask6
+		v, m := l.at.of(r, t.field), t.mask6
 		if v.Hi == 0 && v.Lo>>32 == flow.Mapped4>>32 {
 			m = t.mask4
 		}
@@ -202,7 +206,7 @@ func (t *tag) putRare(key []uint64, r *flow.Record, l *lane) (has, full bool) {
 		if has, full = t.putName(key, exporterLabel, r, l); has || full {
 			return has, full
 		}
-		return t.putAddress(key, r), false
+		return t.putAddress(key, r, l), false
 	case tagInterface:
 		return t.putInterface(key, r, l)
 	}
@@ -210,11 +214,11 @@ func (t *tag) putRare(key []uint64, r *flow.Record, l *lane) (has, full bool) {
 }
 
 // putAddress puts an address.
-func (t *tag) putAddress(key []uint64, r *flow.Record) bool {
+func (t *tag) putAddress(key []uint64, r *flow.Record, l *lane) bool {
 	if t.field != flow.Router && !r.Has(t.field) {
 		return false
 	}
-	v := flow.ValueOf(r.Addr(t.field))
+	v := l.at.of(r, t.field)
 	key[t.at], key[t.at+1] = v.Hi, v.Lo
 	return true
 }

@@ -204,3 +204,38 @@ func TestWindowsAndTheClock(t *testing.T) {
 		}
 	})
 }
+
+// Flows that have none of a roll-up's tags are one series, with what other series have.
+func TestUntaggedFlows(t *testing.T) {
+	s := setOf(t, Definition{Tags: []string{"in_vm"}, Distinct: true}, Options{})
+	f := s.NewFeeder()
+	for i := range 1000 {
+		r := tcp("10.0.0.1", "10.0.0.2", 80, uint64(1000+i*7%1000), time.Duration(i)*time.Millisecond,
+			time.Duration(2000-i)*time.Millisecond)
+		r.Src, r.Packets = netip.AddrFrom4([4]byte{10, 0, 1, byte(i)}), uint64(i)
+		if r.SamplingRate = 4; i%3 == 0 {
+			r.Names = &flow.Names{InputVM: "web"}
+		}
+		feed(s, f, r)
+		r.Names = nil
+	}
+	for _, p := range points(s, day.Add(time.Minute)) {
+		if p.value("in_vm") == "web" {
+			continue
+		}
+		first, last := time.UnixMilli(int64(p.First)).Sub(day), time.UnixMilli(int64(p.Last)).Sub(day)
+		got := fmt.Sprint(len(p.Tags), p.Flows, p.Packets, p.Bytes, p.ScaledBytes, p.Smallest, p.Largest, p.Sized, first,
+			last, p.Destinations)
+		want := uint64(0)
+		for i := range uint64(1000) {
+			if i%3 != 0 {
+				want += 1000 + i*7%1000
+			}
+		}
+		expected := fmt.Sprint(0, 666, 499500-3*333*334/2, want, 4*want, 4*1001, 4*1999, true, time.Millisecond,
+			1999*time.Millisecond, 1)
+		if got != expected || p.Sources < 240 || p.Sources > 272 {
+			t.Errorf("got %s, %d sources, want %s, about 256", got, p.Sources, expected)
+		}
+	}
+}

@@ -390,7 +390,6 @@ func fitsV5(r *flow.Record) bool { return !r.Src.Is6() && !r.Dst.Is6() && !r.Eve
 // cutByV5 returns a field whose value is too large for version 5, flow.NumFields when
 // there is none.
 func cutByV5(r *flow.Record) int {
-	const month = flow.Time(49 * 24 * time.Hour)
 	switch {
 	case r.Bytes > math.MaxUint32:
 		return int(flow.Bytes)
@@ -408,26 +407,49 @@ func cutByV5(r *flow.Record) int {
 		return int(flow.TCPFlags)
 	case r.NextHop.Is6():
 		return int(flow.NextHop)
-	case r.Last-r.First > month:
+	case r.Last-r.First > longestV5:
 		return int(flow.FirstSeen)
 	}
 	return flow.NumFields
 }
 
-// sendV5 sends a datagram of version 5.
+// longestV5 is how long after an exporter's start version 5, whose times are 32 bits of
+// milliseconds since then, can tell a time for sure.
+const longestV5 = flow.Time(49 * 24 * time.Hour)
+
+// sendV5 sends flows in datagrams of version 5: one, but for flows that are further apart
+// than the times of one can tell.
 func (e *Resender) sendV5(recs []flow.Record) error {
-	first, at := recs[0].First, flow.Time(0)
+	for len(recs) > 0 {
+		n, first, at := 0, recs[0].First, flow.Time(0)
+		for ; n < len(recs); n++ {
+			r := &recs[n]
+			from, to := min(first, r.First), max(at, r.Last, min(r.Received, r.Last+longest))
+			if n > 0 && to-from > longestV5 {
+				break
+			}
+			first, at = from, to
+		}
+		if err := e.sendDatagramV5(recs[:n], first, at); err != nil {
+			return err
+		}
+		recs = recs[n:]
+	}
+	return nil
+}
+
+// sendDatagramV5 sends a datagram of version 5, of flows of which the earliest began at first,
+// as it is sent at a time. Where that is too long after the start of the exporter, or before
+// it, he has started anew.
+func (e *Resender) sendDatagramV5(recs []flow.Record, first, at flow.Time) error {
 	for i := range recs {
-		r := &recs[i]
-		first = min(first, r.First)
-		at = max(at, r.Last, min(r.Received, r.Last+longest))
-		if n := cutByV5(r); n < flow.NumFields {
-			e.lost(flow.Field(n).Name(), r)
+		if n := cutByV5(&recs[i]); n < flow.NumFields {
+			e.lost(flow.Field(n).Name(), &recs[i])
 		}
 	}
-	if !e.began {
+	if boot := &e.writer().Boot; !e.began || first < *boot || at-*boot > longestV5 {
 		e.began = true
-		e.writer().Boot = first - flow.Time(24*time.Hour)
+		*boot = first - min(first, flow.Time(24*time.Hour))
 	}
 	h := &e.five
 	at = (at + 1e6 - 1) / 1e6 * 1e6 // whole milliseconds: those of the times

@@ -2,6 +2,7 @@ package exporter
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/netflow"
 )
 
 // sentAt is when the flows of the tests were received: months ago.
@@ -191,6 +193,52 @@ func TestResendAsV5(t *testing.T) {
 	}
 	if len(got) != len(recs) {
 		t.Errorf("%d flows came back of %d", len(got), len(recs))
+	}
+}
+
+// Flows that are years apart, in any order, keep their times in version 5: what one datagram
+// has lies in the 49 days after the start of the exporter.
+func TestResendYearsApartAsV5(t *testing.T) {
+	const day = flow.Time(24 * time.Hour)
+	var recs []flow.Record
+	for i, before := range []flow.Time{1000 * day, 0, 999 * day, 30 * day, 60 * day, 60 * day, 100 * day, 0} {
+		at := sentAt - before
+		r := flow.Record{First: at - 9e9, Last: at - 2e9, Received: at, Src: netip.MustParseAddr("10.1.2.3"),
+			Dst: netip.MustParseAddr("192.0.2.10"), SrcPort: uint16(i), DstPort: 443, Proto: 6, IPVersion: 4, Packets: 10,
+			Bytes: 1000}
+		present(&r)
+		recs = append(recs, r)
+	}
+	got := resend(t, flow.V5, recs, func(field string, _ *flow.Record) { t.Fatalf("%q is lost", field) })
+	if len(got) != len(recs) {
+		t.Fatalf("%d flows came back of %d", len(got), len(recs))
+	}
+	for i := range got {
+		if got[i].First != recs[i].First || got[i].Last != recs[i].Last {
+			t.Errorf("flow %d is from %v to %v, expected %v to %v", i, got[i].First.Time(), got[i].Last.Time(),
+				recs[i].First.Time(), recs[i].Last.Time())
+		}
+	}
+	e := NewResender(flow.V5, 0, func(b []byte) error {
+		h, records, err := netflow.ParseV5Header(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for ; len(records) >= netflow.V5RecordLen; records = records[netflow.V5RecordLen:] {
+			first, last := binary.BigEndian.Uint32(records[24:]), binary.BigEndian.Uint32(records[28:])
+			if first > last || last > h.SysUptime {
+				t.Errorf("a flow from %d to %d at %d ms of uptime", first, last, h.SysUptime)
+			}
+		}
+		return nil
+	}, nil)
+	for i := range recs {
+		if err := e.Add(&recs[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Flush(); err != nil {
+		t.Fatal(err)
 	}
 }
 

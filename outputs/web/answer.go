@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/csv"
 	"errors"
+	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,16 +133,29 @@ func (k *asking) scanFiles(ctx context.Context, progress func(done, total int64)
 	v, err := k.input(progress).View(ctx, view)
 	answer := k.answer(v)
 	answer.Done = ctx.Err() == nil
-	answer.Problems = problems(err)
+	answer.Problems = k.problems(err)
 	return answer
 }
 
 // partialEvery is how often what has been found so far is told.
 const partialEvery = time.Second
 
-// problems returns the lines of an error, without those of an end that was asked for.
-func problems(err error) []string {
+// problems returns the lines of an error, without those of an end that was asked for, and without
+// those of a file that was being written and has got its name since: a change of the archive
+// tells of that, and the next answer has it.
+func (k *asking) problems(err error) []string {
 	list := []string{}
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, one := range all.Unwrap() {
+			list = append(list, k.problems(one)...)
+		}
+		return list
+	}
+	var at *fs.PathError
+	if errors.As(err, &at) && errors.Is(err, fs.ErrNotExist) &&
+		slices.ContainsFunc(k.files, func(f slotFile) bool { return f.open && f.path == at.Path }) {
+		return list
+	}
 	if err == nil || errors.Is(err, context.Canceled) {
 		return list
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -137,6 +138,7 @@ func (a *Archive) publish(files []slotFile) {
 	var wrong unread
 	for i := range files {
 		wrong.addFile(&files[i])
+		a.settle(&files[i])
 		if s == nil || s.Name != files[i].source {
 			if s = by[files[i].source]; s == nil {
 				s = &Source{Name: files[i].source}
@@ -160,6 +162,27 @@ func (a *Archive) publish(files []slotFile) {
 	a.unread = wrong
 	a.mu.Unlock()
 	a.announce()
+}
+
+// settle puts a file right whose name is of an hour that is there twice, when clocks are put back:
+// the flows tell which one it is. A name that has its distance from UTC is of one hour alone.
+func (a *Archive) settle(f *slotFile) {
+	const hour = 3600
+	if !f.known || f.open || f.err != nil || f.stat.First == 0 || strings.ContainsAny(filepath.Base(f.path), "+-") {
+		return
+	}
+	first := int64(f.stat.First / 1000)
+	if off := first - f.start; off > -hour/2 && off < hour/2 {
+		return
+	}
+	const wall = "15:04:05"
+	for _, other := range []int64{f.start - hour, f.start + hour} {
+		if max(first-other, other-first) < max(first-f.start, f.start-first) &&
+			time.Unix(other, 0).In(a.zone).Format(wall) == time.Unix(f.start, 0).In(a.zone).Format(wall) {
+			f.start = other
+			return
+		}
+	}
 }
 
 // addFile counts a file that cannot be read. One that is being written may have nothing to be
@@ -266,11 +289,17 @@ const (
 
 // Watch looks for new and changed files until the context ends.
 func (a *Archive) Watch(ctx context.Context) {
+	told := ""
 	for {
 		began := time.Now()
+		text := ""
 		if err := a.Refresh(ctx); err != nil && ctx.Err() == nil {
-			a.logf("archive %s: %v", a.root, err)
+			text = err.Error()
 		}
+		if text != told && text != "" {
+			a.logf("archive %s: %s", a.root, text)
+		}
+		told = text
 		pause := time.After(min(max(leastPause, pauseShare*time.Since(began)), mostPause))
 		if !a.pause(ctx, pause) {
 			return
@@ -334,6 +363,11 @@ func (a *Archive) Refresh(ctx context.Context) error {
 		a.loadProfiles()
 		a.loaded = true
 	}
+	if err := readable(a.root); err != nil { // what is known stays: it may come back, as a disk does
+		a.setProblem(err)
+		a.ready.Store(true)
+		return err
+	}
 	gone := map[string]*slotFile{}
 	for _, s := range *a.sources.Load() {
 		for i := range s.files {
@@ -360,9 +394,7 @@ func (a *Archive) Refresh(ctx context.Context) error {
 			a.found.Store(n)
 		}
 	})
-	a.mu.Lock()
-	a.problem = err
-	a.mu.Unlock()
+	a.setProblem(err)
 	a.found.Store(int64(len(files)))
 	defer a.ready.Store(true)
 	if len(fresh) == 0 && len(gone) == 0 && (had > 0 || len(files) == 0) {
@@ -373,6 +405,36 @@ func (a *Archive) Refresh(ctx context.Context) error {
 		removed = append(removed, path)
 	}
 	return errors.Join(err, a.keep(files, removed), a.readAll(ctx, files, fresh))
+}
+
+// readable says why a directory cannot be read.
+func readable(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if _, err = d.Readdirnames(1); errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// setProblem notes what the last walk could not read, and announces another one.
+func (a *Archive) setProblem(err error) {
+	text := func(err error) string {
+		if err == nil {
+			return ""
+		}
+		return err.Error()
+	}
+	a.mu.Lock()
+	changed := text(a.problem) != text(err)
+	a.problem = err
+	a.mu.Unlock()
+	if changed {
+		a.announce()
+	}
 }
 
 // readAll reads the statistics of fresh files, the newest first, and makes all known, now and

@@ -22,8 +22,9 @@ import (
 
 // browser is a real browser, and what it complained about.
 type browser struct {
-	t   *testing.T
-	ctx context.Context
+	t     *testing.T
+	ctx   context.Context
+	apart cdp.BrowserContextID // cookies and storage of its user
 
 	mu         sync.Mutex
 	complaints []string
@@ -49,7 +50,7 @@ func startChromium(path string) {
 		return
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
-		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(dir), chromedp.WindowSize(1440, 1000),
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(dir), chromedp.Env("TMPDIR="+dir), chromedp.WindowSize(1440, 1000),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"),
@@ -76,7 +77,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// newBrowser opens a window of the browser.
+// newBrowser opens a window of the browser, as of a user of his own.
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	path := peers.Path(t, "chromium")
@@ -85,16 +86,23 @@ func newBrowser(t *testing.T) *browser {
 	all := cdp.WithExecutor(chromium.ctx, chromedp.FromContext(chromium.ctx).Browser)
 	apart, err := target.CreateBrowserContext().WithDisposeOnDetach(true).Do(all)
 	must(t, err)
-	window, err := target.CreateTarget("about:blank").WithBrowserContextID(apart).WithNewWindow(true).Do(all)
-	must(t, err)
-	ctx, cancel := chromedp.NewContext(chromium.ctx, chromedp.WithTargetID(window))
 	t.Cleanup(func() {
-		cancel()
 		if err := target.DisposeBrowserContext(apart).Do(all); err != nil {
 			t.Error(err)
 		}
 	})
-	b := &browser{t: t, ctx: ctx}
+	return newWindow(t, apart)
+}
+
+// newWindow opens a window of a user.
+func newWindow(t *testing.T, apart cdp.BrowserContextID) *browser {
+	t.Helper()
+	all := cdp.WithExecutor(chromium.ctx, chromedp.FromContext(chromium.ctx).Browser)
+	window, err := target.CreateTarget("about:blank").WithBrowserContextID(apart).WithNewWindow(true).Do(all)
+	must(t, err)
+	ctx, cancel := chromedp.NewContext(chromium.ctx, chromedp.WithTargetID(window))
+	t.Cleanup(cancel)
+	b := &browser{t: t, ctx: ctx, apart: apart}
 	chromedp.ListenTarget(ctx, b.listen)
 	must(t, chromedp.Run(ctx, log.Enable(), runtime.Enable()))
 	b.size(1440, 1000)
@@ -171,6 +179,16 @@ func eval[T any](b *browser, script string) T {
 	return v
 }
 
+// evalLater returns what a script says when its promise is kept.
+func evalLater[T any](b *browser, script string) T {
+	b.t.Helper()
+	var v T
+	b.do(chromedp.Evaluate(script, &v, func(p *runtime.EvaluateParams) *runtime.EvaluateParams {
+		return p.WithAwaitPromise(true)
+	}))
+	return v
+}
+
 // wait waits until a script says true.
 func (b *browser) wait(what, script string) {
 	b.t.Helper()
@@ -217,7 +235,8 @@ func (b *browser) pick(label, value string) {
 func (b *browser) write(selector string, back int, text string) {
 	b.t.Helper()
 	b.wait(selector, fmt.Sprintf("document.querySelector(%q)", selector))
-	eval[bool](b, fmt.Sprintf(`(e => { e.focus(); for (let i = 0; i < %d; i++) document.execCommand("delete");
+	eval[bool](b, fmt.Sprintf(`(e => { e.focus(); if (e.isContentEditable) {
+		getSelection().selectAllChildren(e); getSelection().collapseToEnd(); } for (let i = 0; i < %d; i++) document.execCommand("delete");
 		return document.execCommand("insertText", false, %q) })(document.querySelector(%q))`, back, text, selector))
 }
 

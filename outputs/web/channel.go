@@ -163,6 +163,7 @@ func (a *Archive) setProfile(p *Profile) error {
 		return &statusError{http.StatusConflict, fmt.Errorf("there are %d profiles, the most that are kept", maxKept)}
 	}
 	p.Group, p.Shadow, p.Own, p.Status, p.Updated = ".", true, true, "OK", time.Now().Unix()
+	p.fill()
 	text, err := json.Marshal(p)
 	if err != nil {
 		return err
@@ -174,6 +175,18 @@ func (a *Archive) setProfile(p *Profile) error {
 	a.plan()
 	k.more()
 	return nil
+}
+
+// fill makes lists of what has been left out, as the API promises.
+func (p *Profile) fill() {
+	if p.Description == nil {
+		p.Description = []string{}
+	}
+	for i := range p.Channels {
+		if p.Channels[i].Sources == nil {
+			p.Channels[i].Sources = []string{}
+		}
+	}
 }
 
 // dropProfile forgets a profile, or with rebuild only what has been counted for it.
@@ -237,6 +250,7 @@ func (a *Archive) loadProfiles() {
 			a.logf("profile %q of the store: %v", name, err)
 			return
 		}
+		p.fill()
 		k.profiles[p.Name] = &p
 	})
 	if err == nil {

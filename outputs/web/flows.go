@@ -22,6 +22,7 @@ type List struct {
 	Sort          string   // as dump's -O; "" is the order of the files
 	Bidirectional bool     // -b: both directions of a connection in one row
 	Columns       []string // tags, as in %sa
+	UTC           bool     // times are in UTC, not in the collector's zone
 
 	listing query.Listing
 }
@@ -40,7 +41,7 @@ var usualColumns = []string{"%ts", "%td", "%pr", "%sa", "%sp", "%da", "%dp", "%f
 
 // listFields are the fields of a List.
 var listFields = []string{"from", "to", "source", "profile", "filter", "by", "offset", "limit", "sort", "both",
-	"column", "format"}
+	"column", "format", "zone"}
 
 // list reads a List.
 func (a *Archive) list(form url.Values, now time.Time) (*List, error) {
@@ -50,6 +51,7 @@ func (a *Archive) list(form url.Values, now time.Time) (*List, error) {
 		Question: Question{Span: v.span(now), Filter: v.Get("filter"), By: v.Get("by")},
 		Offset:   int(v.number("offset", 0, 0, maxOffset)), Limit: int(v.number("limit", usualLimit, 1, maxLimit)),
 		Sort: v.Get("sort"), Bidirectional: v.choice("both", "false", "true") == "true", Columns: form["column"],
+		UTC: v.choice("zone", "collector", "utc") == "utc",
 	}
 	var err error
 	l.sources, err = a.choose(form["source"], v.Get("profile"))
@@ -147,6 +149,9 @@ func (a *Archive) listed(l *List, memory int64) *asking {
 	k.files, k.cost.Bytes = l.files()
 	k.cost.Files = len(k.files)
 	k.cost.Command = a.command(l.sources, k.files, l.tail())
+	if l.UTC {
+		k.zone = time.UTC
+	}
 	return k
 }
 
@@ -195,7 +200,7 @@ func (l *List) page(ctx context.Context, k *asking) (*Page, error) {
 		return nil, err
 	}
 	p.Headings, p.Rows = all[0], all[1:]
-	p.Elapsed, p.Problems = time.Since(k.begun).Seconds(), problems(readErr)
+	p.Elapsed, p.Problems = time.Since(k.begun).Seconds(), k.problems(readErr)
 	return p, nil
 }
 

@@ -277,7 +277,7 @@ func ignoreGone(err error) error {
 
 // getPage serves the page. Its styles may only come from here, or from the editor, which
 // knows the nonce.
-func (s *Server) getPage(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) getPage(w http.ResponseWriter, r *http.Request) {
 	page, err := fs.ReadFile(s.files, "index.html")
 	if err != nil {
 		fail(w, http.StatusInternalServerError, err)
@@ -292,7 +292,26 @@ func (s *Server) getPage(w http.ResponseWriter, _ *http.Request) {
 		nonce))
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Write([]byte(strings.ReplaceAll(string(page), "{{nonce}}", nonce))) // who is gone reads no page
+	nav := ""
+	if _, known := s.guard.user(r); known {
+		nav = s.nav()
+	}
+	w.Write([]byte(strings.NewReplacer("{{nonce}}", nonce, "{{nav}}", nav).Replace(string(page)))) // who is gone reads none
+}
+
+// nav are the links that stand in the first head, before the script draws them.
+func (s *Server) nav() string {
+	pages := []string{"overview", "Overview", "explorer", "Explorer", "host", "Hosts", "exporters", "Exporters",
+		"profiles", "Profiles"}
+	if s.opt.Spool != "" {
+		pages = append(pages, "alerts", "Alerts", "mail", "Mail")
+	}
+	var b strings.Builder
+	b.WriteString(`<nav aria-label="pages">`)
+	for i := 0; i < len(pages); i += 2 {
+		fmt.Fprintf(&b, `<a href="#/%s">%s</a>`, pages[i], pages[i+1])
+	}
+	return b.String() + "</nav>"
 }
 
 // getAsset serves a file of the page, compressed where the browser takes that.

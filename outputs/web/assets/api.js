@@ -25,18 +25,34 @@ async function check(response) {
 	if (response.ok) return response;
 	let body = {};
 	try { body = await response.json(); } catch { /* the answer of a proxy */ }
-	if (response.status === 401) window.dispatchEvent(new Event("flowgraf-login"));
 	throw new Failure(response.status, body);
 }
 
+// loggedIn waits until the user is known, as the page tells.
+const loggedIn = signal => new Promise((done, fail) => {
+	window.addEventListener("flowgraf-known", done, { once: true });
+	signal?.addEventListener("abort", () => fail(signal.reason), { once: true });
+});
+
+// ask asks, and once more when who asks has logged in again: his session has ended.
+async function ask(url, options) {
+	for (;;) {
+		const response = await fetch(url, { credentials: "same-origin", ...options });
+		if (response.status !== 401) return check(response);
+		window.dispatchEvent(new Event("flowgraf-login"));
+		await loggedIn(options.signal);
+	}
+}
+
 export async function get(name, fields, signal) {
-	return (await check(await fetch(address(name, fields), { signal, credentials: "same-origin" }))).json();
+	return (await ask(address(name, fields), { signal })).json();
 }
 
 export async function post(name, body) {
 	const response = await fetch(address(name), { method: "POST", headers: { "Content-Type": "application/json" },
 		body: JSON.stringify(body), credentials: "same-origin" });
 	if (!response.ok) {
+		if (response.status === 401 && name !== "login") window.dispatchEvent(new Event("flowgraf-login"));
 		let answer = {};
 		try { answer = await response.json(); } catch { /* as above */ }
 		throw new Failure(response.status, answer);
@@ -47,8 +63,7 @@ export async function post(name, body) {
 // query asks a question and calls on with each event: cost, progress, partial, answer. It
 // returns the answer.
 export async function query(fields, on, signal) {
-	const response = await check(await fetch(address("query", fields),
-		{ signal, headers: { Accept: "text/event-stream" }, credentials: "same-origin" }));
+	const response = await ask(address("query", fields), { signal, headers: { Accept: "text/event-stream" } });
 	const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
 	let rest = "", answer;
 	for (;;) {

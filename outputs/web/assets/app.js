@@ -28,18 +28,25 @@ function useTheme() {
 	return [theme, set];
 }
 
-// useLive counts the changes of the archive, and tells whether the server can be reached.
-function useLive(on) {
+// useLive counts the changes of the archive, and tells whether the server can be reached. A stream that
+// the browser has given up, as one that was refused, is asked for again; refused is called then.
+function useLive(on, refused) {
 	const [turn, more] = useReducer(n => n + 1, 0);
 	const [reached, setReached] = useState(true);
 	useEffect(() => {
 		if (!on) return undefined;
-		const events = new EventSource("api/v1/events");
-		let last;
-		events.addEventListener("change", e => { if (last !== undefined && last !== e.data) more(); last = e.data; });
-		events.onopen = () => { setReached(true); more(); };
-		events.onerror = () => setReached(false);
-		return () => events.close();
+		let events, last, timer;
+		const connect = () => {
+			events = new EventSource("api/v1/events");
+			events.addEventListener("change", e => { if (last !== undefined && last !== e.data) more(); last = e.data; });
+			events.onopen = () => { setReached(true); more(); };
+			events.onerror = () => {
+				setReached(false);
+				if (events.readyState === EventSource.CLOSED) { timer = setTimeout(connect, 3000); refused(); }
+			};
+		};
+		connect();
+		return () => { clearTimeout(timer); events.close(); };
 	}, [on]);
 	return { turn, reached };
 }
@@ -70,7 +77,13 @@ function App() {
 	const [asked, ask] = useReducer(n => n + 1, 0);
 	const { data: status, error } = useGet("status", {}, asked);
 	const known = !!status?.known;
-	const { turn, reached } = useLive(known);
+	const last = useRef(); // what was told to a user: his page stays, unseen, when his session ends, with what he has typed
+	const left = useRef(false); // he has logged out: nothing stays
+	if (known) last.current = status;
+	else if (left.current) { last.current = undefined; left.current = false; }
+	const { turn, reached } = useLive(known, ask);
+	useEffect(() => { if (turn) ask(); }, [turn]);
+	useEffect(() => { if (known) window.dispatchEvent(new Event("flowgraf-known")); }, [status]);
 	const [clockTurn, tick] = useReducer(n => n + 1, 0);
 	useEffect(() => {
 		const back = () => setState(parse(location.hash));
@@ -88,47 +101,58 @@ function App() {
 		setState(parse(hash));
 	}, []);
 	const tz = state.tz || setting("tz", "browser");
-	setZone(tz, status);
+	setZone(tz, last.current);
 	const sources = useGet("sources", {}, turn, known);
 	const words = useGet("words", {}, 0, known);
 	const [changed, refresh] = useReducer(n => n + 1, 0);
 	const profiles = useGet("profiles", {}, turn + changed, known);
 	const skew = useRef(0);
-	const seen = useRef();
-	if (status && status !== seen.current) { seen.current = status; skew.current = status.now - Date.now() / 1000; }
-	const now = useMemo(() => Math.floor(Date.now() / 1000 + skew.current), [turn, clockTurn, status, state]);
+	const seen = useRef(), clock = useRef(0);
+	if (known && status !== seen.current) { seen.current = status; skew.current = status.now - Date.now() / 1000; }
+	const now = useMemo(() => { if (known || !clock.current) clock.current = Math.floor(Date.now() / 1000 + skew.current); return clock.current; }, [turn, clockTurn, known, state]);
 	const list = sources.data || [], onDisk = list.filter(s => !s.channel);
 	const profileNames = useMemo(() => [...new Set(list.map(s => s.profile))], [list]);
 	const profileName = state.profile || profileNames.find(p => /(^|\/)live$/.test(p)) || (list[0] && list[0].profile) || "";
 	const profile = (profiles.data?.profiles || []).find(p => nameOf(p) === profileName || profileName.endsWith("/" + nameOf(p)));
 	const app = {
-		state, go, status, turn, now, sources: list, asked: !!sources.data, words: words.data, profile, profileName, profileNames, profiles: profiles.data?.profiles || [],
+		state, go, status: last.current, turn, now, zone: zoneLabel(tz, last.current), collectorZone: zoneLabel("collector", last.current), sources: list, asked: !!sources.data, words: words.data, profile, profileName, profileNames, profiles: profiles.data?.profiles || [],
 		pending: profiles.data?.pending || 0, refresh, profileProblems: profiles.data?.problems || [], profilesError: profiles.error,
 		interval: Math.max(1, ...list.filter(s => s.profile === profileName).map(s => s.interval)),
 		signs: () => Object.fromEntries((profile?.channels || []).map(c => [(list.find(s => s.profile === profileName && s.name.split("/").pop() === c.name) || {}).name, c.sign])),
 	};
 	if (error && !status) return html`<main class="login"><${Problem} error=${"The server cannot be reached: " + error.message} /><button type="button" onClick=${ask}>try again</button></main>`;
-	if (!status) return html`<header><a class="brand" href=${format("overview", {})}><img src="assets/icon.svg" alt="" width="22" height="22" />flowgraf</a></header><main class="first"><p class="loading">…</p></main>`;
-	if (!known) return status.login ? html`<${Login} onDone=${ask} />` : html`<main class="login"><${Problem} error="Your proxy has not said who you are." /></main>`;
+	if (!status) return html`<header><a class="brand" href=${format("overview", {})}><img src="assets/icon.svg" alt="" width="22" height="22" />flowgraf</a>
+		${firstNav && html`<nav aria-label="pages">${firstNav.map(([href, title]) => html`<a href=${href}>${title}</a>`)}</nav>`}</header><main class="first"><p class="loading">…</p></main>`;
+	const login = !known && (status.login ? html`<${Login} onDone=${ask} />` : html`<main class="login"><${Problem} error="Your proxy has not said who you are." /></main>`);
+	if (!last.current) return login;
+	return html`${login}<div hidden=${!known}><${Shell} app=${app} tz=${tz} theme=${theme} setTheme=${setTheme} reached=${reached} sources=${sources} files=${onDisk}
+		leave=${async () => { await post("logout", {}); left.current = true; ask(); }} /></div>`;
+}
+
+// Shell is the page with its head and foot.
+function Shell({ app, tz, theme, setTheme, reached, sources, files, leave }) {
+	const { state, go, status, turn } = app;
 	const [, Page] = pages[state.page];
 	const keep = p => format(p, { range: state.range, end: state.end, profile: state.profile, source: state.source, unit: state.unit, tz: state.tz, ...(p === state.page ? state : {}) });
 	return html`<header><a class="skip" href="#main" onClick=${e => { e.preventDefault(); document.querySelector("main").focus(); }}>to the content</a>
 		<a class="brand" href=${format("overview", {})}><img src="assets/icon.svg" alt="" width="22" height="22" />flowgraf</a>
 		<nav aria-label="pages">${Object.entries(pages).filter(([p]) => status.relay || !ofRelay.has(p)).map(([p, [title]]) => html`<a href=${keep(p)} aria-current=${p === state.page ? "page" : undefined}>${title}</a>`)}</nav>
 		<span class="tools">${!reached && html`<span class="badge warn" role="status">not connected</span>`}
-			${app.profileNames.length > 1 && html`<select aria-label="profile" value=${profileName} onChange=${e => go({ profile: e.target.value, source: [] })}>${app.profileNames.map(p => html`<option value=${p}>${p}</option>`)}</select>`}
+			${app.profileNames.length > 1 && html`<select aria-label="profile" value=${app.profileName} onChange=${e => go({ profile: e.target.value, source: [] })}>${app.profileNames.map(p => html`<option value=${p}>${p}</option>`)}</select>`}
 			<select aria-label="time zone" title=${zoneLabel(tz, status)} value=${tz} onChange=${e => { store("tz", e.target.value); go({ tz: e.target.value }); }}><option value="browser">browser's time</option><option value="collector">collector's time</option><option value="utc">UTC</option></select>
 			<select aria-label="theme" value=${theme} onChange=${e => setTheme(e.target.value)}><option value="auto">auto</option><option value="light">light</option><option value="dark">dark</option></select>
 			${status.user && html`<span class="dim">${status.user}</span>`}
-			${status.login && status.user && html`<button type="button" onClick=${async () => { await post("logout", {}); ask(); }}>log out</button>`}</span></header>
+			${status.login && status.user && html`<button type="button" onClick=${leave}>log out</button>`}</span></header>
 		<main id="main" tabindex="-1" data-page=${state.page} data-turn=${turn}>
 			${state.wrong && html`<p class="problem" role="alert">This address is of another version of the page: what it asked for is not known here.</p>`}
 			${!status.ready && html`<${Loading} status=${status} />`}
 			<${Problem} error=${status.problem ? `Not all of the archive can be read: ${status.problem}` : sources.error} />
 			<${Page} app=${app} /></main>
-		<footer class="dim">${status.archive} · ${full(onDisk.reduce((n, s) => n + s.files, 0))} files, ${size(onDisk.reduce((n, s) => n + s.bytes, 0))} · times in ${zoneLabel(tz, status)} · flowgraf ${status.version} · <a href="api/v1/openapi.json">API</a></footer>`;
+		<footer class="dim">${status.archive} · ${full(files.reduce((n, s) => n + s.files, 0))} files, ${size(files.reduce((n, s) => n + s.bytes, 0))} · times in ${zoneLabel(tz, status)} · flowgraf ${status.version} · <a href="api/v1/openapi.json">API</a></footer>`;
 }
 
+// What the first head had, for who is known to the server: it stays until the status has come.
+const firstNav = document.querySelector("#app nav") && [...document.querySelectorAll("#app nav a")].map(a => [a.getAttribute("href"), a.textContent]);
 const root = document.getElementById("app");
 root.replaceChildren(); // the head that stood there until now
 render(html`<${App} />`, root);

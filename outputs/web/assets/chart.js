@@ -51,6 +51,9 @@ function bands(times, failures, step) {
 	return list;
 }
 
+// mark is the text of a mark of the axis: 1.50 M is 1.5 M, below the axis too.
+const mark = v => short(Math.abs(v)).replace(/(\.\d*?)0+(?= |$)/, "$1").replace(/\.(?= |$)/, "");
+
 // options returns ECharts' options of a graph. Lines have a name, a colour, rates (null is a
 // gap), and may be negative (below the axis) or dashed.
 function options({ span, step, lines, unit, kind, scale, failures, small, sel, most }) {
@@ -64,16 +67,21 @@ function options({ span, step, lines, unit, kind, scale, failures, small, sel, m
 		if (kind === "percent") return sums[i] ? v / sums[i] * 100 : 0;
 		return l.negative ? -v : v;
 	};
+	const unknown = (l, i) => l.rates[i] === null || l.rates[i] === undefined;
 	const grid = colour("--line"), text = colour("--dim");
 	const log = scale === "log" && kind === "lines";
 	const series = lines.map((l, k) => ({
-		name: l.name, type: "line", symbol: "none", color: l.colour, connectNulls: false, animation: false,
+		name: l.name, type: "line", symbol: "none", showSymbol: true, color: l.colour, connectNulls: false, animation: false,
 		step: n < 80 ? "end" : false,
 		stack: stacked && !l.dashed ? (l.negative ? "below" : "above") : undefined,
 		areaStyle: stacked && !l.dashed ? { opacity: 0.75 } : undefined,
 		lineStyle: { width: l.dashed ? 1.5 : stacked ? 0.6 : 1.6, type: l.dashed ? "dashed" : "solid" },
 		emphasis: { disabled: true },
-		data: times.map((t, i) => [t, log && !value(l, i) ? null : value(l, i)]),
+		data: times.map((t, i) => {
+			const v = log && !value(l, i) ? null : value(l, i);
+			const alone = v !== null && unknown(l, i - 1) && unknown(l, i + 1); // no line leads to it
+			return alone ? { value: [t, v], symbol: "circle", symbolSize: 4 } : [t, v];
+		}),
 		markArea: k === 0 ? { silent: true, animation: false, data: [
 			...bands(times, failures, step).map(([a, b]) => [{ ...a, itemStyle: { color: colour("--loss"), opacity: 0.28 } }, b]),
 			...(sel ? [[{ xAxis: sel.from * 1000, itemStyle: { color: colour("--accent"), opacity: 0.22 } }, { xAxis: sel.to * 1000 }]] : []),
@@ -82,12 +90,13 @@ function options({ span, step, lines, unit, kind, scale, failures, small, sel, m
 	const length = span.to - span.from;
 	return {
 		animation: false, aria: { enabled: true }, textStyle: { fontFamily: "system-ui, sans-serif" },
-		grid: small ? { left: 44, right: 6, top: 8, bottom: 20 } : { left: 64, right: 16, top: 14, bottom: 26 },
+		grid: small ? { left: 44, right: 6, top: 8, bottom: 20 } : { left: 64, right: 16, top: 28, bottom: 26 },
 		xAxis: { type: "time", min: span.from * 1000, max: span.to * 1000, splitNumber: small ? 4 : 8,
 			axisLabel: { color: text, fontSize: small ? 10 : 11, hideOverlap: true, formatter: v => tick(v / 1000, length) },
 			axisLine: { lineStyle: { color: grid } }, axisTick: { lineStyle: { color: grid } }, splitLine: { show: false } },
 		yAxis: { type: log ? "log" : "value", max: kind === "percent" ? 100 : most || undefined, splitNumber: small ? 3 : 5,
-			axisLabel: { color: text, fontSize: small ? 10 : 11, formatter: v => kind === "percent" ? v + " %" : short(Math.abs(v)) },
+			axisLabel: { color: text, fontSize: small ? 10 : 11, formatter: v => kind === "percent" ? v + " %" : mark(v) },
+			name: small || kind === "percent" ? "" : unit, nameTextStyle: { color: text, fontSize: 11, align: "right" }, nameGap: 10,
 			splitLine: { lineStyle: { color: grid } } },
 		tooltip: small && !most ? undefined : { trigger: "axis", confine: true, transitionDuration: 0, className: "echart-tip",
 			backgroundColor: colour("--panel"), borderColor: grid, textStyle: { color: colour("--text"), fontSize: 12 },

@@ -4,7 +4,7 @@ import { html, useGet, Problem, Choice, Select, Statistics, Address, Copy, Rows,
 import { Chart, rest as restColour } from "./chart.js";
 import { Filter } from "./filter.js";
 import { query, get, address } from "./api.js";
-import { palette, units, ratesOf, summary, short, full, duration, stamp, exact, clock, protocolName } from "./format.js";
+import { palette, units, ratesOf, summary, short, full, duration, stamp, exact, clock, moved, protocolName } from "./format.js";
 import { spanOf, selection } from "./state.js";
 import { coloursOf, graphLines, lost, Ranking } from "./pages.js";
 
@@ -134,7 +134,7 @@ export function Explorer({ app }) {
 				sel=${sel} onSelect=${s => go({ sel: `${s.from}-${s.to}`, offset: "0" })} onKey=${e => slotKey(e, app, span, sel, view.series.step)} />` : html`<div class="chart wait"></div>`}
 			${view && html`<${Lines} lines=${lines} unit=${u} span=${view.series} app=${app} files=${files} narrow=${narrow} />`}
 			${!files && main.answer && html`<${Copy} text=${main.answer.command} />`}
-			<${Tabs} app=${app} scope=${scope} sel=${sel} off=${off} setOff=${setOff} colours=${colours} narrow=${narrow} checked=${checked} />
+			<${Tabs} app=${app} scope=${scope} sel=${sel} step=${view?.series.step || 300} off=${off} setOff=${setOff} colours=${colours} narrow=${narrow} checked=${checked} />
 		</div></div>`;
 }
 
@@ -202,7 +202,7 @@ function Panel({ app, draft, setDraft, checked, setChecked, run, running }) {
 			${draft && html`<button type="button" onClick=${() => { setDraft(""); go({ filter: "" }); }}>clear</button>`}</p>
 		<details><summary>Saved filters (${Object.keys(saved).length})</summary>
 			${Object.entries(saved).map(([n, text]) => html`<p class="saved"><button type="button" class="plain" title=${text} onClick=${() => go({ filter: text, offset: "0" })}>${n}</button>
-				<button type="button" title="and with the present filter" onClick=${() => go({ filter: both(draft, `(${text})`) })}>and</button><button type="button" aria-label=${`delete ${n}`} onClick=${() => drop(n)}>×</button></p>`)}
+				<button type="button" title="put it behind the filter that is in the box" onClick=${() => setDraft(both(draft, `(${text})`))}>and</button><button type="button" aria-label=${`delete ${n}`} onClick=${() => drop(n)}>×</button></p>`)}
 			<form class="bar" onSubmit=${e => { e.preventDefault(); if (name.trim()) save(); }}><input aria-label="name of the filter" placeholder="name" value=${name} onInput=${e => setName(e.target.value)} /><button disabled=${!name.trim() || !draft.trim()}>save</button></form>
 			<p class="dim">They are kept in this browser; a link shares one.</p></details>
 		<h2>Group by</h2>
@@ -216,6 +216,9 @@ function Panel({ app, draft, setDraft, checked, setChecked, run, running }) {
 		<div class="sources">${shown.map(s => html`<label class="check"><input type="checkbox" checked=${chosen.includes(s.name)} disabled=${chosen.length === 1 && chosen[0] === s.name} onChange=${() => toggle(s.name)} />${s.name === "." ? "all" : s.name}</label>`)}</div>
 	</aside>`;
 }
+
+// chosenAs says what is chosen: one step of the graph is a slot, however long that is.
+const chosenAs = (sel, step) => sel.to - sel.from <= step ? "slot" : "window";
 
 // TimeBar moves in time: the span that is shown, and the slot or window in it.
 function TimeBar({ app, span, sel, step }) {
@@ -238,7 +241,7 @@ function TimeBar({ app, span, sel, step }) {
 			<button type="button" onClick=${peak}>peak</button>
 			<button type="button" onClick=${() => { const at = Math.floor((span.to - 1) / step) * step; go({ sel: `${at}-${at + step}`, offset: "0" }); }}>last</button>
 			<button type="button" aria-label="next slot" onClick=${() => slot(1)}>▸</button>
-			${sel ? html`<b class="chosen">${sel.to - sel.from <= step ? "slot" : "window"} ${exact(sel.from)} – ${sel.to - sel.from < 86400 ? clock(sel.to) : stamp(sel.to)}</b>
+			${sel ? html`<b class="chosen">${chosenAs(sel, step)} ${exact(sel.from)} – ${sel.to - sel.from < 86400 ? clock(sel.to) : stamp(sel.to)}</b>
 				<button type="button" onClick=${() => zoom(sel)}>zoom</button><button type="button" aria-label="no slot" onClick=${() => go({ sel: "", offset: "0" })}>×</button>`
 			: html`<span class="dim">click on the graph for a slot, draw for a window</span>`}</span></div>`;
 }
@@ -279,12 +282,12 @@ export function keyFilter(keys, values) {
 }
 
 // Tabs are what is known of the slot, the window, or the whole span.
-function Tabs({ app, scope, sel, off, setOff, colours, narrow, checked }) {
+function Tabs({ app, scope, sel, step, off, setOff, colours, narrow, checked }) {
 	const { state, go } = app;
 	const table = useGet("statistics", { from: scope.from, to: scope.to, profile: state.profile, source: state.source }, app.turn, state.tab === "statistics");
 	const toggle = n => { const next = new Set(off); next.has(n) ? next.delete(n) : next.add(n); setOff(next); };
 	return html`<section class="tabs"><div role="tablist" class="bar"><${Choice} label="what is shown" value=${state.tab} options=${[["statistics", "Statistics"], ["ranking", "Top"], ["flows", "Flows"]]} onChange=${v => go({ tab: v })} />
-		<span class="dim">of ${sel ? "the " + (sel.to - sel.from <= 3600 ? "slot" : "window") + " " : ""}${exact(scope.from)} – ${exact(scope.to)}</span></div>
+		<span class="dim">of ${sel ? `the ${chosenAs(sel, step)} ` : ""}${exact(scope.from)} – ${exact(scope.to)}</span></div>
 		${state.tab === "statistics" && html`<${Problem} error=${table.error} /><${Statistics} data=${table.data} how=${state.sum} onHow=${v => go({ sum: v })} off=${off} onToggle=${toggle} colours=${colours} />`}
 		${state.tab === "ranking" && html`<${Rankings} app=${app} scope=${scope} narrow=${narrow} />`}
 		${state.tab === "flows" && html`<${Flows} app=${app} scope=${scope} narrow=${narrow} />`}</section>`;
@@ -316,24 +319,25 @@ const sortOf = { firstSeen: "tstart", duration: "duration", lastSeen: "tend", pa
 function Flows({ app, scope, narrow }) {
 	const { state, go, words } = app;
 	const [choosing, setChoosing] = useState(false);
-	const fields = { from: scope.from, to: scope.to, profile: state.profile, source: state.source, filter: state.filter, by: state.both ? "" : state.rows, both: state.both, sort: state.sort, column: state.column, offset: state.offset, limit: state.limit };
+	const fields = { from: scope.from, to: scope.to, profile: state.profile, source: state.source, filter: state.filter, by: state.both ? "" : state.rows, both: state.both, sort: state.sort, column: state.column, offset: state.offset, limit: state.limit, zone: "utc" };
 	const { data, error, stale } = useGet("flows", fields, 0);
 	const columns = data?.columns || [];
 	const sortable = {};
 	data?.headings.forEach((name, i) => { if (sortOf[name]) sortable[i] = sortOf[name]; });
 	const numeric = data ? data.headings.flatMap((_, i) => data.rows.length && data.rows.slice(0, 20).every(r => /^[\d.]*$/.test(r[i])) && data.headings[i] !== "proto" ? [i] : []) : [];
 	const toggle = c => { const now = state.column.length ? state.column : words.usual; go({ column: now.includes(c) ? now.filter(x => x !== c) : [...now, c], offset: "0" }); };
-	const { offset, limit, ...all } = fields;
+	const { offset, limit, ...shownOf } = fields;
+	const all = { ...shownOf, zone: app.zone === "UTC" || app.zone !== app.collectorZone ? "utc" : "" };
 	return html`<div class="flows"><p class="bar">
 		<${Select} label="sum up" value=${state.both ? "both" : state.rows} options=${[["", "single flows"], ["proto,srcip,dstip,srcport,dstport", "connections"], ["both", "both directions"], ["srcip,dstip", "pairs"], ["srcip4/24,dstip4/24", "networks /24"], ["srcip6/64,dstip6/64", "networks /64"], ["srcip", "sources"], ["dstip", "destinations"], ["dstport,proto", "services"]]} onChange=${v => go(v === "both" ? { both: "true", rows: "", offset: "0" } : { both: "", rows: v, offset: "0" })} />
 		<${Select} label="sort" value=${state.sort} options=${[["", "as in the files"], ["tstart", "start"], ["tend", "end"], ["duration", "duration"], ["bytes", "bytes"], ["packets", "packets"], ["flows", "flows"], ["bps", "bit/s"], ["pps", "packets/s"]]} onChange=${v => go({ sort: v, offset: "0" })} />
 		<${Select} label="rows" value=${state.limit} options=${["20", "50", "100", "500", "1000", "10000"]} onChange=${v => go({ limit: v, offset: "0" })} />
 		<button type="button" aria-expanded=${choosing} onClick=${() => setChoosing(!choosing)}>columns</button>
-		<span class="downloads">download ${["csv", "json", "ndjson", "parquet"].map(f => html` <a href=${address("download", { ...all, format: f })} download>${f}</a>`)}</span></p>
+		<span class="downloads" title=${`times in ${all.zone ? "UTC" : app.collectorZone}`}>download ${["csv", "json", "ndjson", "parquet"].map(f => html` <a href=${address("download", { ...all, format: f })} download>${f}</a>`)}</span></p>
 		${choosing && html`<div class="columns">${(words?.columns || []).map(c => html`<label class="check" title=${c.name}><input type="checkbox" checked=${(state.column.length ? state.column : words.usual).includes(c.name)} onChange=${() => toggle(c.name)} />${c.heading} <code>${c.name}</code></label>`)}</div>`}
 		<${Problem} error=${error} />${(data?.problems || []).map(p => html`<${Problem} error=${p} />`)}
 		${data && html`<div class=${stale ? "stale" : ""}><${Rows} headings=${data.headings} rows=${data.rows} sortable=${sortable} sort=${state.sort} numeric=${numeric} onSort=${v => go({ sort: v, offset: "0" })}
-			cell=${(v, i) => data.headings[i] === "proto" ? protocolName(v) : html`<${Address} text=${v} state=${state} status=${app.status} onFilter=${narrow} />`} />
+			cell=${(v, i) => data.headings[i] === "proto" ? protocolName(v) : html`<${Address} text=${moved(v)} state=${state} status=${app.status} onFilter=${narrow} />`} />
 			<p class="bar"><button type="button" disabled=${state.offset === "0"} onClick=${() => go({ offset: String(Math.max(0, Number(state.offset) - Number(state.limit))) })}>‹ before</button>
 			<span>${data.rows.length ? `rows ${full(data.offset + 1)} – ${full(data.offset + data.rows.length)}` : "no flow matches"}</span>
 			<button type="button" disabled=${!data.more} onClick=${() => go({ offset: String(Number(state.offset) + Number(state.limit)) })}>after ›</button><span class="dim">${duration(data.elapsed)}</span></p>

@@ -38,7 +38,8 @@ export function marks(doc, result) {
 async function complete(context) {
 	const before = context.state.doc.sliceString(0, context.pos);
 	if (!context.explicit && !/[\w.-]$/.test(before)) return null;
-	const { words } = await get("complete", { filter: before });
+	let words;
+	try { ({ words } = await get("complete", { filter: before })); } catch { return null; } // as while the server is away
 	const begun = /[\w.-]*$/.exec(before)[0];
 	return { from: context.pos - begun.length, validFor: /^[\w.-]*$/,
 		options: words.map(w => ({ label: w.text, detail: w.what, type: w.what === "field" ? "property" : "keyword" })) };
@@ -93,7 +94,7 @@ export function Filter({ value, onChange, onCheck, onRun, label = "filter" }) {
 	useEffect(() => { // another filter: from the list of saved ones, or by the back button
 		const v = view.current;
 		if (v && v.state.doc.toString() !== value) {
-			v.dispatch({ changes: { from: 0, to: v.state.doc.length, insert: value } });
+			v.dispatch({ changes: { from: 0, to: v.state.doc.length, insert: value }, selection: { anchor: value.length } });
 		}
 	}, [value]);
 	return html`<div class="filter" ref=${at}><textarea ref=${plain} aria-label=${label} spellcheck="false" rows="4" value=${value} onInput=${e => onChange(e.target.value)}

@@ -68,6 +68,27 @@ export const clock = t => parts(t, { hour: "2-digit", minute: "2-digit" });
 export const date = t => parts(t, ymd);
 export const stamp = t => parts(t, { ...ymd, hour: "2-digit", minute: "2-digit" });
 export const exact = t => parts(t, { ...ymd, hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const wall = (t, digits) => parts(t, { ...ymd, hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: digits });
+const timeForm = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.(\d{1,3})\d*)?$/;
+
+// moved returns a time that the API has written in UTC in the zone that was chosen; other texts stay.
+export function moved(text) {
+	const m = timeForm.exec(text);
+	if (!m) return text;
+	const t = Date.parse(`${m[1]}T${m[2]}${m[3] ? "." + m[3] : ""}Z`) / 1000;
+	return Number.isNaN(t) ? text : wall(t, m[3] ? m[3].length : undefined);
+}
+
+// typed and typedTime are what is typed as a time, in the zone that was chosen, and back: of an
+// hour that is there twice the first, for one that is left out the hour behind it.
+export const typed = t => t ? stamp(t).replace(" ", "T") : "";
+export function typedTime(text) {
+	const guess = Date.parse(text + "Z") / 1000;
+	if (Number.isNaN(guess)) return 0;
+	const ahead = t => Date.parse(typed(t) + "Z") / 1000 - t;
+	const both = [guess - ahead(guess - 86400), guess - ahead(guess + 86400)];
+	return both.find(t => typed(t) === text.slice(0, 16)) ?? both[0];
+}
 const monthDay = t => parts(t, { month: "short", day: "2-digit" });
 
 // tick returns the label of a time axis, by how much the axis spans.

@@ -23,7 +23,7 @@ export function coloursOf(sources, profile) {
 // graphLines makes lines of the API's graph; the unit is one of units, or its name.
 export function graphLines(graph, unit, colours, off = new Set(), signs = {}) {
 	const u = units[unit] || unit;
-	return graph.sources.filter(s => !off.has(s.name)).map(s => ({ name: s.name, colour: colours[s.name] || "#888",
+	return graph.sources.filter(s => !off.has(s.name)).map(s => ({ name: s.name === "." ? "all" : s.name, colour: colours[s.name] || "#888",
 		negative: signs[s.name] === "-", rates: ratesOf(s[u.counter], s.seconds, u.factor) }));
 }
 export const lost = (graph, off = new Set()) => graph.sources.filter(s => !off.has(s.name))

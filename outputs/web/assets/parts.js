@@ -115,10 +115,10 @@ export function Statistics({ data, how, onHow, off = new Set(), onToggle, colour
 	};
 	const row = (r, total) => html`<tr class=${total ? "total" : ""}>
 		<th scope="row">${!total && onToggle ? html`<label><input type="checkbox" checked=${!off.has(r.name)} onChange=${() => onToggle(r.name)} />
-			<svg class="dot" viewBox="0 0 10 10"><rect width="10" height="10" rx="2" fill=${colours[r.name] || "#888"} /></svg>${r.name}</label>` : r.name}</th>
+			<svg class="dot" viewBox="0 0 10 10"><rect width="10" height="10" rx="2" fill=${colours[r.name] || "#888"} /></svg>${r.name === "." ? "all" : r.name}</label>` : r.name}</th>
 		${["flows", "packets", "bytes"].map(counter => cols.map(c => html`<td class="n" title=${full(r.counters[c][counter])}>${value(r, counter, c)}</td>`))}
 		<td class="n">${r.failures ? short(r.failures) : "0"}</td><td class="n">${r.files}</td></tr>`;
-	return html`<div class="statistics"><p><${Choice} label="sum or rate" value=${how} options=${[["sum", "Sum"], ["rate", "Rate"]]} onChange=${onHow} />
+	return html`<div class="statistics"><p class="bar"><${Choice} label="sum or rate" value=${how} options=${[["sum", "Sum"], ["rate", "Rate"]]} onChange=${onHow} />
 		<button type="button" onClick=${() => setWide(!wide)}>${wide ? "fewer columns" : "by protocol"}</button>
 		<span class="dim"> ${stamp(data.from)} – ${stamp(data.to)}</span></p>
 		<div class="scroll"><table><thead><tr><th rowspan="2">source</th>${["flows", "packets", "traffic"].map(t => html`<th colspan=${cols.length}>${t}</th>`)}<th rowspan="2">lost</th><th rowspan="2">files</th></tr>

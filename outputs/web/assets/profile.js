@@ -2,13 +2,9 @@
 import { useState } from "./vendor.js";
 import { html, Problem } from "./parts.js";
 import { post } from "./api.js";
-import { palette } from "./format.js";
+import { palette, typed, typedTime } from "./format.js";
 
 const kinds = [["live", "live: all that there is, and what comes"], ["history", "history: from one time to another"], ["continuous", "continuous: from a time on"]];
-
-// Times are typed in UTC, which the labels say: their zones are not those of a browser.
-const typed = t => t ? new Date(t * 1000).toISOString().slice(0, 16) : "";
-const time = text => text ? Math.floor(Date.parse(text + "Z") / 1000) : 0;
 
 const fresh = (app, i) => ({ name: "", filter: "", sources: [], colour: palette[i % palette.length], sign: "+", order: i + 1 });
 export const empty = app => ({ name: "", kind: "live", description: [], start: app.now - 86400, end: app.now, channels: [fresh(app, 0)] });
@@ -37,8 +33,9 @@ export function ProfileForm({ app, profile, done }) {
 	return html`<form class="card profile-form" onSubmit=${submit}><h2>${profile.name ? `Profile ${profile.name}` : "A new profile"}</h2>
 		<p class="bar"><label>name <input name="name" value=${p.name} disabled=${!!profile.name} required maxlength="60" onInput=${e => set({ name: e.target.value.trim() })} /></label>
 			<label class="select">kind <select aria-label="kind" value=${p.kind} onChange=${e => set({ kind: e.target.value })}>${kinds.map(([v, text]) => html`<option value=${v}>${text}</option>`)}</select></label>
-			${p.kind !== "live" && html`<label>from (UTC) <input type="datetime-local" name="start" value=${typed(p.start)} onInput=${e => set({ start: time(e.target.value) })} /></label>`}
-			${p.kind === "history" && html`<label>to (UTC) <input type="datetime-local" name="end" value=${typed(p.end)} onInput=${e => set({ end: time(e.target.value) })} /></label>`}</p>
+			${p.kind !== "live" && html`<label>from <input type="datetime-local" name="start" value=${typed(p.start)} onInput=${e => set({ start: typedTime(e.target.value) })} /></label>`}
+			${p.kind === "history" && html`<label>to <input type="datetime-local" name="end" value=${typed(p.end)} onInput=${e => set({ end: typedTime(e.target.value) })} /></label>`}
+			${p.kind !== "live" && html`<span class="dim">in ${app.zone}</span>`}</p>
 		<label class="wide">description <input name="description" value=${p.description.join(" ")} maxlength="1000" onInput=${e => set({ description: e.target.value ? [e.target.value] : [] })} /></label>
 		${p.channels.map((c, i) => html`<fieldset key=${i} class="channel"><legend>channel ${i + 1}</legend>
 			<p class="bar"><label>name <input name="channel" value=${c.name} required maxlength="60" onInput=${e => channel(i, { name: e.target.value.trim() })} /></label>

@@ -80,6 +80,7 @@ type Builder struct {
 	fields       []field // of the metric at hand
 	moved        []field // what was one of these and becomes a tag
 	lines        lineText
+	leads        *[flow.NumFields]lead
 	lineTags     []lineTag
 	plain        bool // the names of all fields: see plainNames
 	cache        cache
@@ -113,7 +114,7 @@ func NewBuilder(o Options) (*Builder, error) {
 		}
 	}
 	b := &Builder{tags: slices.Clone(o.FlowTags), pen: o.PEN, stock: o.Stock, lost: o.Lost, extra: extra,
-		plain: o.plainNames(extra), names: map[elementKey]stockField{}}
+		plain: o.plainNames(extra), leads: fieldLeads(), names: map[elementKey]stockField{}}
 	b.SetLineTags(nil)
 	return b, nil
 }

@@ -63,6 +63,55 @@ func (b *Builder) writeUint(name string, n uint64) {
 	l.written = append(l.written, writtenField{name, int32(from), int32(len(text)), -1})
 }
 
+// lead is what stands in front of a value, comma and name, at a fixed length so that it is
+// copied without a call.
+type lead struct {
+	text   [32]byte
+	length uint8 // 0 when it is longer
+}
+
+// fieldLeads returns the leads of the fields of flow.Record, whose names need no escape.
+func fieldLeads() *[flow.NumFields]lead {
+	var all [flow.NumFields]lead
+	for f := range all {
+		l := &all[f]
+		if text := "," + recordFields[f].name + "="; len(text) <= len(l.text) {
+			l.length = uint8(copy(l.text[:], text))
+		}
+	}
+	return &all
+}
+
+// appendLead appends a lead.
+func appendLead(dst []byte, l *lead) []byte {
+	n := len(dst)
+	dst = slices.Grow(dst, len(l.text))
+	*(*[len(l.text)]byte)(dst[n : n+len(l.text)]) = l.text
+	return dst[:n+int(l.length)]
+}
+
+// writeRecordField writes a field of flow.Record that is a number or an address, as
+// recordField does. Others, and where fields become tags, it leaves to that.
+func (b *Builder) writeRecordField(f flow.Field, k kind, r *flow.Record) bool {
+	d := &b.leads[f]
+	if k != kindUint && k != kindIP || d.length == 0 || len(b.tags) > 0 {
+		return false
+	}
+	l := &b.lines
+	from := len(l.text)
+	text := appendLead(l.text, d)
+	if k == kindUint {
+		text = append(line.AppendUint(text, r.Number(f)), 'u')
+	} else {
+		v := address(r.Addr(f))
+		text = b.cache.appendField(text, &v)
+	}
+	l.text = text
+	l.written = append(l.written, writtenField{recordFields[f].name, int32(from), int32(len(text)), -1})
+	b.derived(f, r)
+	return true
+}
+
 // keepTag keeps a field that becomes a tag in b.fields; others it does not.
 func (b *Builder) keepTag(name string, v *value) bool {
 	if !slices.Contains(b.tags, name) {

@@ -13,7 +13,10 @@ func (b *Builder) recordFields(r *flow.Record) {
 	for word, left := range r.Present {
 		for ; left != 0; left &= left - 1 {
 			f := flow.Field(64*word + bits.TrailingZeros64(left))
-			if d := &recordFields[f]; d.kind != kindNone {
+			switch d := &recordFields[f]; {
+			case d.kind == kindNone:
+			case b.lines.open && b.writeRecordField(f, d.kind, r):
+			default:
 				b.recordField(f, d, r)
 			}
 		}

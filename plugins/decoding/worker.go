@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,7 +90,7 @@ func (p *Pool) newWorker(d *collector.Decoder) (*worker, error) {
 	if p.opt.Wants.Flows || p.opt.Wants.Quality || p.opt.Rollups != nil {
 		count = min(runtime.GOMAXPROCS(0), maxLanes)
 	}
-	b := collector.BatchOptions{Joined: w.collect, Panicked: w.panicked}
+	b := collector.BatchOptions{Joined: func() { w.collect(false) }, Panicked: w.panicked}
 	for range count {
 		builder, err := flowmetric.NewBuilder(p.opt.Metrics) // not safe for concurrent use
 		if err != nil {
@@ -216,7 +217,7 @@ func (w *worker) decode(list []collector.Datagram, asLines bool) (metrics []tele
 		w.addDatagram(dg)
 	}
 	w.batch.Run()
-	w.collect()
+	w.collect(true)
 	if flowmetric.ClockRestarts() > 0 && w.pool.clockTold.CompareAndSwap(false, true) {
 		log.Warnf("the clock of this machine was ahead by more than a minute and has been set back: points made " +
 			"meanwhile are in the future, " +
@@ -244,13 +245,19 @@ func (w *worker) held() int {
 
 // collect takes over what the lanes have made. More than mostMetrics, of records of a few
 // bytes, it emits itself: Gather then waits for the outputs, which is better than to run
-// out of memory.
-func (w *worker) collect() {
+// out of memory. Unless it is the last time, lines stay with the first lane while no other
+// has any: there the next ones come behind them, and nothing is copied.
+func (w *worker) collect(last bool) {
 	for _, l := range w.lanes {
 		w.metrics = append(w.metrics, l.metrics...)
 		clear(l.metrics)
 		l.metrics = l.metrics[:0]
-		w.lines.takeLines(&l.lines)
+	}
+	most := len(w.metrics)+w.lines.count+w.lanes[0].lines.count > mostMetrics
+	if last || most || slices.ContainsFunc(w.lanes[1:], func(l *lane) bool { return l.lines.count > 0 }) {
+		for _, l := range w.lanes {
+			w.lines.takeLines(&l.lines)
+		}
 	}
 	if len(w.metrics)+w.lines.count > mostMetrics {
 		w.adding.Wait()

@@ -55,9 +55,12 @@ func EndReload() {
 	}
 }
 
-// StopAll stops all relays of this process.
+// StopAll stops all relays of this process, those that were left, too: their clients'
+// connections are for the next start.
 func StopAll() {
-	EndReload()
+	running.Lock()
+	running.reload = false
+	running.Unlock()
 	for r := claim(anyRelay); r != nil; r = claim(anyRelay) {
 		r.halt(r.park)
 	}

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +37,28 @@ func TestSuccessorOfASlowOwner(t *testing.T) {
 	if _, err := c.ReadLine(); err == nil {
 		t.Error("the connection is open behind the end")
 	}
+}
+
+// A stop behind a reload, which the agent does not tell the end of, keeps connections as any
+// other does.
+func TestStopBehindAReload(t *testing.T) {
+	KeepConnections(os.Args[0], "keep-connections")
+	defer KeepConnections()
+	k := newSink(t, "127.0.0.1:0")
+	opts := testOptions(t, k.addr)
+	opts.KeepConnections = time.Minute
+	old := start(t, opts)
+	c := dial(t, old)
+	c.mail("a@example.com", "ops@example.com", "Subject: 1\r\n\r\n")
+	BeginReload()
+	old.Leave()
+	next := start(t, opts)
+	c.mail("a@example.com", "ops@example.com", "Subject: 2\r\n\r\n")
+	next.Leave()
+	StopAll()
+	start(t, opts)
+	c.mail("a@example.com", "ops@example.com", "Subject: 3\r\n\r\n")
+	k.await(t, 3)
 }
 
 // A relay that nobody takes over is stopped at the end of the reload, and its spool and

@@ -103,6 +103,13 @@ func TestKapacitorNoticesNothing(t *testing.T) {
 			a.restart(t, syscall.SIGTERM)
 		}},
 		{name: "reload", happen: reload},
+		{name: "restart behind a reload", happen: func(t *testing.T, a *agent) {
+			reload(t, a)
+			waitFor(t, 30*time.Second, "the reload", func() bool {
+				return strings.Count(a.out.String(), "Starting flowgraf") == 2
+			})
+			a.restart(t, syscall.SIGTERM)
+		}},
 		{name: "reloads", happen: func(t *testing.T, a *agent) {
 			for i := range 6 {
 				a.configure(t, kapacitorConfig, map[string]string{"Option": fmt.Sprint("  max_connections = ", 50+i)})

@@ -17,6 +17,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+	"github.com/flowgraf/flowgraf/plugins/nffilter"
 	"github.com/flowgraf/flowgraf/plugins/rollup"
 )
 
@@ -47,11 +48,19 @@ func (w *Wants) Parse(list []string) error {
 		case MetricDatagrams:
 			w.Datagrams = true
 		default:
-			return fmt.Errorf("metrics: expected 'flows', 'options', 'exporters', 'quality' or 'datagrams', got %q",
-				name)
+			return fmt.Errorf("metrics: expected 'flows', 'options', 'exporters', 'quality' or 'datagrams', got %q%s", name,
+				suggest(name, MetricFlows, MetricOptions, MetricExporters, MetricQuality, MetricDatagrams))
 		}
 	}
 	return nil
+}
+
+// suggest returns a suggestion to append to an error, "" without a good guess.
+func suggest(word string, candidates ...string) string {
+	if s := nffilter.Similar(word, candidates); s != "" {
+		return fmt.Sprintf("; did you mean %q?", s)
+	}
+	return ""
 }
 
 // ParseMeasurements reads the option measurements, and says whether they are those of the

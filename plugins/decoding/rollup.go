@@ -40,29 +40,27 @@ type RollupOptions struct {
 }
 
 // New checks the options and returns the roll-ups, nil when there are none. The error
-// joins those of all roll-ups.
+// joins all that is wrong.
 func (o *RollupOptions) New() (*rollup.Set, error) {
 	internal, err := networks("internal_networks", o.Internal)
-	if err != nil {
-		return nil, err
-	}
-	rank, err := networks("exporter_rank", o.Rank)
-	if err != nil {
-		return nil, err
-	}
+	rank, rankErr := networks("exporter_rank", o.Rank)
+	errs := []error{err, rankErr}
 	var list []rollup.Definition
-	var errs []error
 	for i := range o.Rollups {
-		d, err := o.Rollups[i].definition()
-		if err != nil {
+		d, wrong := o.Rollups[i].definition()
+		for _, err := range wrong {
 			errs = append(errs, fmt.Errorf("rollup %d (%q): %w", i+1, o.Rollups[i].Name, err))
 		}
 		list = append(list, d)
 	}
-	if len(list) == 0 || len(errs) > 0 {
+	if len(list) == 0 {
 		return nil, errors.Join(errs...)
 	}
-	return rollup.New(list, rollup.Options{Internal: internal, Rank: rank, Text: flowmetric.FieldText()})
+	set, err := rollup.New(list, rollup.Options{Internal: internal, Rank: rank, Text: flowmetric.FieldText()})
+	if err = errors.Join(append(errs, err)...); err != nil {
+		return nil, err
+	}
+	return set, nil
 }
 
 // networks reads an option that is a list of networks.
@@ -78,17 +76,18 @@ func networks(option string, list []string) (all []netip.Prefix, err error) {
 }
 
 // definition checks the words of a roll-up; package rollup checks the rest.
-func (r *Rollup) definition() (d rollup.Definition, err error) {
+func (r *Rollup) definition() (d rollup.Definition, wrong []error) {
 	d = rollup.Definition{Name: r.Name, Tags: r.Tags, Filter: r.Filter, Interval: time.Duration(r.Interval), Top: r.Top,
 		MaxSeries: r.MaxSeries, Spread: time.Duration(r.Spread), IPv4Net: r.IPv4Net, IPv6Net: r.IPv6Net,
 		Distinct: r.Distinct == nil || *r.Distinct}
+	var err error
 	if d.By, err = rollup.ParseWeight(r.TopBy); err != nil {
-		return d, fmt.Errorf("top_by: %w", err)
+		wrong = append(wrong, fmt.Errorf("top_by: %w", err))
 	}
 	if d.Deduplicate, err = rollup.ParseDeduplicate(r.Deduplicate); err != nil {
-		return d, fmt.Errorf("deduplicate: %w", err)
+		wrong = append(wrong, fmt.Errorf("deduplicate: %w", err))
 	}
-	return d, nil
+	return d, wrong
 }
 
 // rollups are a pool's roll-ups while it runs.

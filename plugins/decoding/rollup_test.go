@@ -203,6 +203,19 @@ func TestRollupOptions(t *testing.T) {
 	if _, err := o.New(); err == nil || strings.Count(err.Error(), "did you mean") != 2 {
 		t.Errorf("got %v", err)
 	}
+	o = RollupOptions{Internal: []string{"10.0.0.0/33"}, Rank: []string{"edge"}, Rollups: []Rollup{
+		{Name: "a", Tags: []string{"scr", "dts"}, Filter: "dst prt 80", Spread: config.Duration(2 * time.Hour)},
+		{Name: "a", Tags: []string{"src", "src"}, TopBy: "byte", Interval: config.Duration(time.Millisecond), Top: -1,
+			MaxSeries: -1, IPv4Net: 33, IPv6Net: 129, Deduplicate: "no"},
+	}}
+	_, err = o.New()
+	for _, want := range []string{"internal_networks", "exporter_rank", `rollup 1 ("a"): tags: expected fields`, `"dts"`,
+		"prt", `rollup 1 ("a"): spread`, `rollup 2 ("a"): name: expected another`, `got "src" again`, "top_by", "interval",
+		"top:", "max_series", "ipv4_net", "ipv6_net", "deduplicate"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is not told of in %v", want, err)
+		}
+	}
 	for _, o := range []RollupOptions{{Internal: []string{"10.0.0.0/33"}}, {Rank: []string{"edge"}}} {
 		if _, err := o.New(); err == nil {
 			t.Errorf("%+v is taken", o)

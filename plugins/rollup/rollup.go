@@ -148,8 +148,8 @@ type rollup struct {
 	counts  Counts
 }
 
-// New checks the definitions. The error joins one for each roll-up that is wrong, which
-// says which option, and what was expected.
+// New checks the definitions. The error joins one for each option that is wrong, which
+// says of which roll-up, and what was expected.
 func New(definitions []Definition, o Options) (*Set, error) {
 	s := &Set{text: o.Text, seed: rand.Uint64()}
 	if s.text == nil {
@@ -162,12 +162,14 @@ func New(definitions []Definition, o Options) (*Set, error) {
 	known := newServices()
 	var errs []error
 	for i, d := range definitions {
-		r, err := newRollup(d, internal, known)
-		if err == nil && slices.ContainsFunc(s.rollups, func(b *rollup) bool { return b.Name == d.Name }) {
-			err = fmt.Errorf("name: expected another one than that of a roll-up before it, got %q", d.Name)
+		r, wrong := newRollup(d, internal, known)
+		if slices.ContainsFunc(definitions[:i], func(b Definition) bool { return d.Name != "" && b.Name == d.Name }) {
+			wrong = append(wrong, fmt.Errorf("name: expected another one than that of a roll-up before it, got %q", d.Name))
 		}
-		if err != nil {
+		for _, err := range wrong {
 			errs = append(errs, fmt.Errorf("rollup %d (%q): %w", i+1, d.Name, err))
+		}
+		if wrong != nil {
 			continue
 		}
 		s.rollups, s.distinct = append(s.rollups, r), s.distinct || d.Distinct
@@ -178,19 +180,18 @@ func New(definitions []Definition, o Options) (*Set, error) {
 	return s, errors.Join(errs...)
 }
 
-// newRollup checks a definition.
-func newRollup(d Definition, internal *networks, known *services) (*rollup, error) {
-	r := &rollup{Definition: d}
-	if err := r.defaults(); err != nil {
-		return nil, err
-	}
+// newRollup checks a definition, and returns all that is wrong with it.
+func newRollup(d Definition, internal *networks, known *services) (r *rollup, wrong []error) {
+	r = &rollup{Definition: d}
+	wrong = r.defaults()
 	for i, name := range d.Tags {
 		t, err := parseTag(name)
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("tags: %w", err)
-		case slices.Contains(d.Tags[:i], name):
-			return nil, fmt.Errorf("tags: expected each once, got %q again", name)
+		if err == nil && slices.Contains(d.Tags[:i], name) {
+			err = fmt.Errorf("expected each once, got %q again", name)
+		}
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("tags: %w", err))
+			continue
 		}
 		t.internal, t.known, t.at = internal, known, r.words+1
 		t.bits4, t.bits6 = r.IPv4Net, r.IPv6Net
@@ -201,16 +202,19 @@ func newRollup(d Definition, internal *networks, known *services) (*rollup, erro
 	r.words++ // which of them a flow has
 	if d.Filter != "" {
 		f, err := nffilter.Parse(d.Filter, nffilter.Options{Location: time.UTC})
-		if err != nil {
-			return nil, filterError(d.Filter, err)
-		}
-		if f.NeedsContext() {
-			return nil, fmt.Errorf("filter: expected one that asks for what flows on the wire have, got %q", d.Filter)
+		switch {
+		case err != nil:
+			wrong = append(wrong, filterError(d.Filter, err))
+		case f.NeedsContext():
+			wrong = append(wrong,
+				fmt.Errorf("filter: expected one that asks for what flows on the wire have, got %q", d.Filter))
 		}
 		r.filter = f
 	}
-	r.texts.init(r.MaxSeries * max(1, len(r.tags)))
-	return r, nil
+	if wrong == nil {
+		r.texts.init(r.MaxSeries * max(1, len(r.tags)))
+	}
+	return r, wrong
 }
 
 // filterError returns an error of a filter in one line, as those of the configuration are.
@@ -226,8 +230,9 @@ func filterError(filter string, err error) error {
 	return errors.New(text)
 }
 
-// defaults checks the numbers of a definition, and sets those that are not given.
-func (r *rollup) defaults() error {
+// defaults sets the numbers of a definition that are not given, and returns what is wrong
+// with the others.
+func (r *rollup) defaults() (wrong []error) {
 	set := func(n *int, value int) {
 		if *n == 0 {
 			*n = value
@@ -239,32 +244,31 @@ func (r *rollup) defaults() error {
 	if r.Interval == 0 {
 		r.Interval = DefaultInterval
 	}
-	switch {
-	case r.Name == "":
-		return fmt.Errorf("name: expected that of a measurement, got none")
-	case strings.ContainsFunc(r.Name, func(c rune) bool { return c < ' ' || c == 0x7f }):
-		return fmt.Errorf("name: expected no control characters, got %q", r.Name)
-	case len(r.Tags) > maxTags:
-		return fmt.Errorf("tags: expected at most %d, got %d", maxTags, len(r.Tags))
-	case r.Interval < MinInterval || r.Interval > MaxInterval:
-		return fmt.Errorf("interval: expected %s to %s, got %q", MinInterval, MaxInterval, r.Interval)
-	case r.Interval%time.Second != 0:
-		return fmt.Errorf("interval: expected whole seconds, got %q", r.Interval)
-	case r.Top < 0:
-		return fmt.Errorf("top: expected a number above 0, or 0 for all, got %d", r.Top)
-	case r.MaxSeries < 1 || r.MaxSeries > MostSeries:
-		return fmt.Errorf("max_series: expected 1 to %d, got %d", MostSeries, r.MaxSeries)
-	case r.Top > r.MaxSeries:
-		return fmt.Errorf("top: expected at most max_series, %d, got %d", r.MaxSeries, r.Top)
-	case r.Spread < 0 || r.Spread > (maxOpen-1)*r.Interval:
-		return fmt.Errorf("spread: expected 0s to %s, %d times the interval, got %q", (maxOpen-1)*r.Interval, maxOpen-1,
-			r.Spread)
-	case r.IPv4Net < 1 || r.IPv4Net > 32:
-		return fmt.Errorf("ipv4_net: expected 1 to 32 bits, got %d", r.IPv4Net)
-	case r.IPv6Net < 1 || r.IPv6Net > 128:
-		return fmt.Errorf("ipv6_net: expected 1 to 128 bits, got %d", r.IPv6Net)
+	expect := func(right bool, format string, args ...any) bool {
+		if !right {
+			wrong = append(wrong, fmt.Errorf(format, args...))
+		}
+		return right
 	}
-	return nil
+	control := func(c rune) bool { return c < ' ' || c == 0x7f }
+	expect(r.Name != "", "name: expected that of a measurement, got none")
+	expect(!strings.ContainsFunc(r.Name, control), "name: expected no control characters, got %q", r.Name)
+	expect(len(r.Tags) <= maxTags, "tags: expected at most %d, got %d", maxTags, len(r.Tags))
+	if expect(r.Interval >= MinInterval && r.Interval <= MaxInterval, "interval: expected %s to %s, got %q", MinInterval,
+		MaxInterval, r.Interval) &&
+		expect(r.Interval%time.Second == 0, "interval: expected whole seconds, got %q", r.Interval) {
+		most := (maxOpen - 1) * r.Interval
+		expect(r.Spread >= 0 && r.Spread <= most, "spread: expected 0s to %s, %d times the interval, got %q", most,
+			maxOpen-1, r.Spread)
+	}
+	if expect(r.MaxSeries >= 1 && r.MaxSeries <= MostSeries, "max_series: expected 1 to %d, got %d", MostSeries,
+		r.MaxSeries) {
+		expect(r.Top <= r.MaxSeries, "top: expected at most max_series, %d, got %d", r.MaxSeries, r.Top)
+	}
+	expect(r.Top >= 0, "top: expected a number above 0, or 0 for all, got %d", r.Top)
+	expect(r.IPv4Net >= 1 && r.IPv4Net <= 32, "ipv4_net: expected 1 to 32 bits, got %d", r.IPv4Net)
+	expect(r.IPv6Net >= 1 && r.IPv6Net <= 128, "ipv6_net: expected 1 to 128 bits, got %d", r.IPv6Net)
+	return wrong
 }
 
 // suggest returns a suggestion to append to an error, "" without a good guess.

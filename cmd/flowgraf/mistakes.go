@@ -9,9 +9,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/influxdata/telegraf"
 	"github.com/influxdata/telegraf/config"
+	"github.com/influxdata/telegraf/plugins/inputs"
+	"github.com/influxdata/telegraf/plugins/outputs"
+	"github.com/influxdata/telegraf/plugins/processors"
 	"github.com/influxdata/toml"
 	"github.com/influxdata/toml/ast"
+
+	"github.com/flowgraf/flowgraf/plugins/nffilter"
 )
 
 // maxMistakes bounds how often a file is loaded to find all that is wrong with it.
@@ -142,11 +148,42 @@ func unusedOptions(file string, data []byte, table, names string) (errs []error,
 				!strings.Contains(err.Error(), m[0]) {
 				continue
 			}
-			errs = append(errs, fmt.Errorf("%s:%d: %s: unknown option %q", file, o.line, table, o.name))
+			errs = append(errs, fmt.Errorf("%s:%d: %s: unknown option %q%s", file, o.line, table, o.name,
+				similarOption(table, o.name)))
 			rest = without(rest, o.line)
 		}
 	}
 	return errs, rest
+}
+
+// sampleOption is an option in a sample configuration, mostly behind a comment sign.
+var sampleOption = regexp.MustCompile(`(?m)^[ \t#]*(\w+) = `)
+
+// similarOption suggests the option of a plugin that was probably meant, "" without a good
+// guess. What there is stands in the plugin's sample configuration.
+func similarOption(table, name string) string {
+	kind, plugin, _ := strings.Cut(table, ".")
+	var sample telegraf.PluginDescriber
+	if creator := inputs.Inputs[plugin]; kind == "inputs" && creator != nil {
+		sample = creator()
+	}
+	if creator := outputs.Outputs[plugin]; kind == "outputs" && creator != nil {
+		sample = creator()
+	}
+	if creator := processors.Processors[plugin]; kind == "processors" && creator != nil {
+		sample = creator()
+	}
+	if sample == nil {
+		return ""
+	}
+	var known []string
+	for _, m := range sampleOption.FindAllStringSubmatch(sample.SampleConfig(), -1) {
+		known = append(known, m[1])
+	}
+	if similar := nffilter.Similar(name, known); similar != "" {
+		return fmt.Sprintf("; did you mean %q?", similar)
+	}
+	return ""
 }
 
 // only empties all lines but those of one plugin's tables. Telegraf loads tables in

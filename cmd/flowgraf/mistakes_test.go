@@ -54,9 +54,9 @@ func TestAllMistakes(t *testing.T) {
 	for _, want := range []string{
 		`\nf:3: agent: unknown option "intervall"`, `\nf:6: inputs.netflow: unknown option "servce"`,
 		`\nf:7: error parsing netflow`,
-		`\nf:8: inputs.nosuch is not in flowgraf`, `\nf:15: inputs.netflow: unknown option "nam"`,
+		`\nf:8: inputs.nosuch is not in flowgraf`, `\nf:15: inputs.netflow: unknown option "nam"; did you mean "name"?`,
 		`\nf:17: error parsing basicstats`,
-		`\nf:19: outputs.file: unknown option "fils"`, `\nf:21: error parsing file`,
+		`\nf:19: outputs.file: unknown option "fils"; did you mean "files"?`, `\nf:21: error parsing file`,
 		`\nf:22: outputs.file: unknown option "flls"`,
 		`\nf:29: outputs.smtp_relay: unknown option "frm"`, `\nf:32: error parsing smtp_relay`,
 		`\nf:33: outputs.smtp_relay: unknown option "frm"`,

@@ -87,9 +87,29 @@ func Run(ctx context.Context, c *config.Config, o Options) error {
 	}
 	switch direction {
 	case Input:
-		return runInputs(ctx, c, o)
+		return o.runBounded(ctx, func() error { return runInputs(ctx, c, o) })
 	case Output:
 		return runOutputs(ctx, c, o)
 	}
-	return runProcessors(ctx, c, o)
+	return o.runBounded(ctx, func() error { return runProcessors(ctx, c, o) })
+}
+
+// lastWords is how long, behind Patience, what writes to Stdout may take to say that it
+// could not write all.
+const lastWords = 300 * time.Millisecond
+
+// runBounded runs what writes to Stdout, but no longer than Patience behind the end of ctx:
+// a Telegraf that does not read keeps whoever writes in the write. The caller is to end
+// the process then.
+func (o *Options) runBounded(ctx context.Context, run func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- run() }()
+	patience := newPatience(ctx, o.Patience+lastWords)
+	defer patience.stop()
+	select {
+	case err := <-done:
+		return err
+	case <-patience.over:
+		return fmt.Errorf("standard output was not read for %s: what Telegraf still was to have is lost", o.Patience)
+	}
 }

@@ -378,3 +378,26 @@ and more
 		}
 	}
 }
+
+// A plugin that is to end does so also while Telegraf reads nothing of what it writes.
+func TestEndsWhileNobodyReads(t *testing.T) {
+	for name, table := range map[string]string{
+		"input":     "[[inputs.ticking]]\n  name = \"a\"\n",
+		"processor": "[[processors.rename]]\n",
+	} {
+		ctx, cancel := context.WithCancel(context.Background())
+		r, stdout := io.Pipe()
+		o := Options{BatchInterval: time.Millisecond, Patience: time.Millisecond}
+		stdin, done := start(ctx, load(t, table), stdout, o)
+		go func() { _, _ = io.WriteString(stdin, "m a=1 1\n") }()
+		if _, err := r.Read(make([]byte, 1)); err != nil { // the rest of its first line nobody reads
+			t.Fatal(err)
+		}
+		cancel()
+		if err := wait(t, done); err == nil || !strings.Contains(err.Error(), "was not read") {
+			t.Errorf("%s: it ended with %v", name, err)
+		}
+		stdin.Close()
+		r.Close()
+	}
+}

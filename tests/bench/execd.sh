@@ -54,9 +54,8 @@ written() { awk '$1 == "wchar:" {print $2}' "/proc/$1/io"; }
 
 # through NAME PID SIZE: how many metrics of SIZE bytes a process writes in a second.
 through() {
-	local before after begin end sender start
-	start=$(date +%s.%N)
-	"$work/flowgraf" generate --to "127.0.0.1:$port" --protocol v9 --mix realistic --count "$((push * 7))" --rate "$push" >/dev/null &
+	local before after begin end sender
+	"$work/flowgraf" generate --to "127.0.0.1:$port" --protocol v9 --mix realistic --duration 7s --rate "$push" >"$work/sent" &
 	sender=$!
 	sleep 1
 	before=$(written "$2") begin=$(date +%s.%N)
@@ -64,7 +63,7 @@ through() {
 	after=$(written "$2") end=$(date +%s.%N)
 	awk -v w="$((after - before))" -v s="$3" -v b="$begin" -v e="$end" 'BEGIN {printf "%.0f\n", w / s / (e - b)}' >>"$work/$1.through"
 	wait "$sender"
-	awk -v n="$((push * 7))" -v b="$start" -v e="$(date +%s.%N)" 'BEGIN {printf "%.0f\n", n / (e - b)}' >>"$work/$1.offered"
+	awk '$1 == "flows:" {printf "%.0f\n", $2 / 7}' "$work/sent" >>"$work/$1.offered"
 }
 
 # both NAME PID: measures a plugin, first what a flow costs, then how many go through.

@@ -40,7 +40,7 @@ func (t *Table) IsFull() bool { return t.size+t.spare >= t.bound }
 // may be of other keys afterwards.
 func (t *Table) Displace(key []uint64, weight func(Cell) uint64) (c Cell, least uint64, displaced int) {
 	hash := t.hash(key)
-	p := &t.parts[hash>>(64-partBits)]
+	p := t.partOf(hash)
 	if c := t.find(p, key, hash, p.size); !t.IsRest(c) || p.size+len(p.spare) == 0 {
 		return c, 0, 0
 	}

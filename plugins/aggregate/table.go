@@ -59,6 +59,7 @@ type Table struct {
 	stride int // words of a cell
 	seed   uint64
 	twist  uint64 // a second seed, odd
+	shift  uint   // of a hash, for the number of its part
 	bound  int    // cells at most
 	size   int    // cells in use
 	spare  int    // cells that are kept for keys that displace others
@@ -91,6 +92,10 @@ const (
 	chunkBits  = 8
 	chunkCells = 1 << chunkBits
 
+	// With a bound below it, a Table has one part: of some few rows each part would have
+	// few or none, whatever its keys weigh.
+	fewCells = numParts * chunkCells
+
 	maxCells = 1<<30 - 1 // the index of a part has twice as many, numbered by 32 bits
 )
 
@@ -117,9 +122,12 @@ func (o Options) RowBytes() int { return 8*(cellKey+o.Words+o.Own) + 24 }
 // others go into the rest.
 func New(o Options) *Table {
 	t := &Table{words: o.Words, stride: cellKey + o.Words + o.Own, seed: rand.Uint64(), twist: rand.Uint64() | 1,
-		bound: maxCells, joined: o.Joined}
+		shift: 64 - partBits, bound: maxCells, joined: o.Joined}
 	if o.Bound > 0 {
 		t.bound = min(o.Bound, maxCells)
+	}
+	if t.bound < fewCells {
+		t.shift = 64
 	}
 	for i := range t.parts {
 		p := &t.parts[i]
@@ -299,7 +307,7 @@ func (c Cell) AddReverseFlags(flags uint8) { c[cellMore] |= uint64(flags) << 8 }
 
 // AddReverse adds counters of the reverse direction to a cell, which Locate found for the key.
 func (t *Table) AddReverse(c Cell, key []uint64, packets, bytes uint64) {
-	t.parts[t.hash(key)>>(64-partBits)].addReverse(c, packets, bytes)
+	t.partOf(t.hash(key)).addReverse(c, packets, bytes)
 }
 
 func (p *part) addReverse(c Cell, packets, bytes uint64) {
@@ -322,13 +330,13 @@ func (t *Table) Locate(keys []uint64, cells []Cell) {
 	var touched uint64
 	for i := range cells {
 		h := t.hash(keys[i*t.words : (i+1)*t.words])
-		p := &t.parts[h>>(64-partBits)]
+		p := t.partOf(h)
 		hashes[i] = h
 		touched ^= uint64(p.index[uint32(h)&uint32(len(p.index)-1)])
 	}
 	for i := range cells {
 		h := hashes[i]
-		p := &t.parts[h>>(64-partBits)]
+		p := t.partOf(h)
 		mask := uint32(len(p.index) - 1)
 		slot := uint32(h) & mask
 		for p.index[slot] != 0 && hashAt(p.index[slot]) != uint32(h) {
@@ -345,7 +353,7 @@ func (t *Table) Locate(keys []uint64, cells []Cell) {
 	for i := range cells {
 		key := keys[i*t.words : (i+1)*t.words]
 		if c := cells[i]; c == nil || !c.is(key) {
-			p := &t.parts[hashes[i]>>(64-partBits)]
+			p := t.partOf(hashes[i])
 			before := p.size
 			cells[i] = t.find(p, key, hashes[i], before+t.bound-t.size-t.spare)
 			t.size += p.size - before
@@ -361,6 +369,9 @@ func (t *Table) reserve(n int) {
 		}
 	}
 }
+
+// partOf returns the part of a hash.
+func (t *Table) partOf(hash uint64) *part { return &t.parts[hash>>t.shift&(numParts-1)] }
 
 // hash returns the hash of a key.
 func (t *Table) hash(key []uint64) uint64 {

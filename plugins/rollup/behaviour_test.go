@@ -195,6 +195,25 @@ func TestSpaceSaving(t *testing.T) {
 	}
 }
 
+// However few series are kept, but of a single one, one that has most of the traffic is.
+func TestFewSeriesHaveTheHeavyOne(t *testing.T) {
+	for _, most := range []int{2, 3, 5, 20} {
+		for range 20 {
+			s := setOf(t, Definition{Tags: []string{"src"}, MaxSeries: most}, Options{})
+			f := s.NewFeeder()
+			for i := range 600 {
+				light := tcp("10.0.0.1", "10.0.0.2", 80, 10, 0, time.Second)
+				light.Src = netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)})
+				feed(s, f, light, tcp("192.0.2.1", "10.0.0.2", 80, 1000, 0, time.Second))
+			}
+			list := points(s, day.Add(time.Minute))
+			if !slices.ContainsFunc(list, func(p Point) bool { return p.value("src") == "192.0.2.1" }) {
+				t.Fatalf("max_series = %d: what has nearly all of the traffic is not in %+v", most, list)
+			}
+		}
+	}
+}
+
 // A series that was told of stays until another one is heavier by a quarter.
 func TestTopDoesNotChurn(t *testing.T) {
 	s := setOf(t, Definition{Tags: []string{"in_interface"}, Top: 1}, Options{})

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -206,6 +207,7 @@ func (k *asking) series(r *query.SeriesResult) AnswerSeries {
 		Keys: []string{}, Lines: []AnswerLine{}, Count: r.Keys}
 	g := graph(q.sources, q.Span, q.Points, 0)
 	for i := range g.Sources {
+		k.stretch(q.sources[i], &g.Sources[i])
 		for at, seconds := range g.Sources[i].Seconds {
 			s.Seconds[at] = max(s.Seconds[at], seconds)
 			s.Failures[at] += g.Sources[i].Failures[at]
@@ -227,6 +229,24 @@ func (k *asking) series(r *query.SeriesResult) AnswerSeries {
 		s.Rest = answerLine(&query.Line{}, n)
 	}
 	return s
+}
+
+// stretch gives a line the seconds of files that are being written as they are now: the scan has
+// read what was written since the archive was looked at, and over fewer seconds its rate would
+// be too high.
+func (k *asking) stretch(s *Source, l *GraphLine) {
+	for _, f := range s.in(k.question.Span) {
+		if !f.open || f.err != nil {
+			continue
+		}
+		before := s.covered(&f)
+		if info, err := os.Stat(f.path); err == nil {
+			f.mod = max(f.mod, info.ModTime().UnixNano())
+		} else {
+			f.mod = (f.start + s.Interval) * 1e9 // it is complete, and has got its name
+		}
+		l.Seconds[(f.start-k.question.From)/k.step] += s.covered(&f) - before
+	}
 }
 
 // answerLine puts the sums of a line into their steps.

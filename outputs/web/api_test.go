@@ -216,6 +216,22 @@ func TestFileBeingWritten(t *testing.T) {
 	if n := count(); n != 30 {
 		t.Errorf("%d flows of 30 in nfcapd's", n)
 	}
+	// What a scan reads of it is over the seconds up to now, not up to the last look at the archive;
+	// when it has got its name meanwhile over all of them, and that is no problem.
+	seconds := func(by string, want int64) {
+		t.Helper()
+		a := ask[Answer](t, h, fmt.Sprintf("query?from=%d&to=%d&source=live/edge1&by=%s", tr.to, tr.to+slotSeconds, by))
+		if got := a.Series.Seconds[0]; got != want || len(a.Problems) > 0 {
+			t.Errorf("%d seconds, want %d: %v", got, want, a.Problems)
+		}
+	}
+	seconds("proto", 10)
+	when = time.Unix(tr.to+200, 0)
+	must(t, os.Chtimes(theirs, when, when))
+	seconds("srcip", 200)
+	must(t, os.Rename(theirs, theirs+".away"))
+	seconds("dstip", slotSeconds)
+	must(t, os.Rename(theirs+".away", theirs))
 	must(t, os.Remove(theirs))
 	if n := count(); n != 0 {
 		t.Errorf("%d flows behind", n)

@@ -483,6 +483,9 @@ func (a *Archive) readPart(ctx context.Context, files []slotFile, part []int) {
 			for i := next.Add(1) - 1; int(i) < len(part) && ctx.Err() == nil; i = next.Add(1) - 1 {
 				f := &files[part[i]]
 				f.stat, f.err = statOf(ctx, f.path)
+				if info, err := os.Stat(f.path); f.open && err == nil { // what has been read is as new as that
+					f.mod = info.ModTime().UnixNano()
+				}
 				f.known = ctx.Err() == nil
 				a.reading.Add(-1)
 			}

@@ -50,7 +50,8 @@ func startChromium(path string) {
 		return
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
-		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(dir), chromedp.Env("TMPDIR="+dir), chromedp.WindowSize(1440, 1000),
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(dir), chromedp.Env("TMPDIR="+dir),
+		chromedp.WindowSize(1440, 1000),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"),
@@ -236,7 +237,8 @@ func (b *browser) write(selector string, back int, text string) {
 	b.t.Helper()
 	b.wait(selector, fmt.Sprintf("document.querySelector(%q)", selector))
 	eval[bool](b, fmt.Sprintf(`(e => { e.focus(); if (e.isContentEditable) {
-		getSelection().selectAllChildren(e); getSelection().collapseToEnd(); } for (let i = 0; i < %d; i++) document.execCommand("delete");
+		getSelection().selectAllChildren(e); getSelection().collapseToEnd(); }
+		for (let i = 0; i < %d; i++) document.execCommand("delete");
 		return document.execCommand("insertText", false, %q) })(document.querySelector(%q))`, back, text, selector))
 }
 

@@ -296,7 +296,8 @@ func (s *Server) getPage(w http.ResponseWriter, r *http.Request) {
 	if _, known := s.guard.user(r); known {
 		nav = s.nav()
 	}
-	w.Write([]byte(strings.NewReplacer("{{nonce}}", nonce, "{{nav}}", nav).Replace(string(page)))) // who is gone reads none
+	// Who is gone reads no page.
+	w.Write([]byte(strings.NewReplacer("{{nonce}}", nonce, "{{nav}}", nav).Replace(string(page))))
 }
 
 // nav are the links that stand in the first head, before the script draws them.

@@ -102,7 +102,8 @@ func TestBrowserTimeZones(t *testing.T) {
 		says("a flow", ".rows td", flowTime.In(zone).Format("2006-01-02 15:04:05.000"))
 		says("the foot", "footer", "times in "+zone.String())
 		b.wait("the graph", charts(1))
-		drawn := evalLater[[]string](b, `(async () => { const { echarts } = await import(new URL("assets/echarts.js", location));
+		drawn := evalLater[[]string](b, `(async () => {
+			const { echarts } = await import(new URL("assets/echarts.js", location));
 			const o = echarts.getInstanceByDom(document.querySelector(".result > .chart")).getOption();
 			return o.series[0].data.map(([t, v]) => v === null ? "" : t / 1000 + " " + o.xAxis[0].axisLabel.formatter(t)) })()`)
 		if len(drawn) != 50 {

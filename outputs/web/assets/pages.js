@@ -117,8 +117,8 @@ export function Host({ app }) {
 				<div><dt>flows</dt><dd>${full(answer.matched.flows)}</dd></div><div><dt>packets</dt><dd>${short(answer.matched.packets)}</dd></div>
 				<div><dt>bytes</dt><dd>${short(answer.matched.bytes, "B")}</dd></div></dl>`
 			: answer.done && html`<p class="dim">No flow of this address in ${stamp(span.from)} – ${stamp(span.to)}.</p>`}
-			<${Chart} label="traffic of the host" span=${answer.series} step=${answer.series.step} unit=${u.rate} kind="stacked" failures=${answer.series.failures}
-				lines=${answer.series.lines.map((l, i) => ({ name: protocolName(l.key[0]), colour: palette[i % palette.length], rates: ratesOf(l[u.counter], answer.series.seconds, u.factor) }))} />
+			${answer.matched.flows > 0 && html`<${Chart} label="traffic of the host" span=${answer.series} step=${answer.series.step} unit=${u.rate} kind="stacked" failures=${answer.series.failures}
+				lines=${answer.series.lines.map((l, i) => ({ name: protocolName(l.key[0]), colour: palette[i % palette.length], rates: ratesOf(l[u.counter], answer.series.seconds, u.factor) }))} />`}
 			<p class="legend">${answer.series.lines.map((l, i) => html`<span><svg class="dot" viewBox="0 0 10 10"><rect width="10" height="10" rx="2" fill=${palette[i % palette.length]} /></svg>${protocolName(l.key[0])}</span>`)}</p>
 			<div class="grid cards">${answer.rankings.filter(r => r.rows.some(x => x.key !== "0")).map((r, i) => html`<${Ranking} ranking=${i === 0 ? { ...r, title: "Peers" } : r} app=${app} skip=${i === 0 ? state.address.toLowerCase() : undefined} />`)}</div>
 			<${Copy} text=${answer.command} />`}

@@ -50,6 +50,9 @@ Where nfdump's versions differ, each format is printed as the version does that 
 it better (outputs/report/FORMATS.md says which); --compat 1.7.1 and 1.7.8 print what
 that version prints, byte for byte.
 
+-G names the file with the countries of addresses, a .mmdb in MaxMind's format or a .csv
+with a first line 'prefix,country', for -o gline and glong and the tags %sc, %dc, %gsap.
+
 Where a file has an index (flowgraf index), only the blocks are read that can hold the
 addresses, ports and AS numbers that the filter asks for; what is found is the same.
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +49,48 @@ func dumped(t *testing.T, args ...string) (string, error) {
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	err := cmd.Execute()
 	return out.String(), err
+}
+
+// TestDumpCountries: -G names the file that tells the countries of addresses.
+func TestDumpCountries(t *testing.T) {
+	const src, dst = "2001:db8::1", "2001:db8::2"
+	file := filepath.Join(t.TempDir(), "nfcapd.202611281200")
+	w, err := nffile.Create(file, nffile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := flow.Record{Version: flow.V9, Proto: 6, Packets: 2, Bytes: 100, Src: netip.MustParseAddr(src),
+		Dst: netip.MustParseAddr(dst), IPVersion: 6, Present: flow.SetOf(flow.Src, flow.Dst)}
+	if err := errors.Join(w.Append(&r), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	countries := filepath.Join(t.TempDir(), "countries.csv")
+	if err := os.WriteFile(countries, []byte("prefix,country\n"+src+",CH\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ output, want, without string }{
+		{"fmt:%sc %dc %stz", "CH .. ..", ".. .. .."},
+		{"fmt:%gsa", src + "(CH)", src + "(..)"},
+		{"gline", src + "(CH).", src + "(..)."},
+		{"glong", dst + "(..).", dst + "(..)."},
+		{"csv:%sc,%dc", "CH,..", "..,.."},
+	} {
+		with, err := dumped(t, "-r", file, "-6", "-G", countries, "-o", c.output)
+		without, err2 := dumped(t, "-r", file, "-6", "-G", "none", "-o", c.output)
+		if err != nil || err2 != nil || !strings.Contains(with, c.want) || !strings.Contains(without, c.without) {
+			t.Errorf("-o %s: %v %v\n%s\nexpected %q, and %q without a file:\n%s", c.output, err, err2, with, c.want,
+				c.without, without)
+		}
+	}
+	if out, err := dumped(t, "-r", file, "-G", countries, "-o", "json", "--compat", "1.7.8"); err != nil ||
+		!strings.Contains(out, `"CH"`) {
+		t.Errorf("JSON: %v\n%s", err, out)
+	}
+	for _, bad := range []string{file, filepath.Join(t.TempDir(), "none.mmdb")} {
+		if _, err := dumped(t, "-r", file, "-G", bad); err == nil || !strings.Contains(err.Error(), "-G: ") {
+			t.Errorf("-G %s: %v", bad, err)
+		}
+	}
 }
 
 // TestDumpInflux: every flow is a point of its own, of the measurement of inputs.netflow,

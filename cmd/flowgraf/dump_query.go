@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/outputs/query"
 	"github.com/flowgraf/flowgraf/outputs/report"
+	"github.com/flowgraf/flowgraf/plugins/enrich"
 )
 
 // queryOptions are the flags that say what is made of the flows.
@@ -47,9 +49,8 @@ func (o *dumpOptions) addQueryFlags(cmd *cobra.Command) {
 	f.StringVarP(&o.verify, "verify", "v", "", "only tell whether this `file` is whole: flowgraf verify")
 	f.StringVarP(&o.exporters, "exporters", "E", "", "only list the exporters and samplers of this `file`")
 	f.BoolVarP(&o.report.TagAddrs, "tag", "T", false, "a byte 1 before addresses, for NfSen's links")
-	f.StringVarP(&o.geo, "geo", "G", "", "nfdump's data base of countries: only 'none'")
+	f.StringVarP(&o.geo, "geo", "G", "", "countries for %sc, %gsa, gline and such, from this .mmdb or .csv `file`")
 	f.StringVarP(&o.tor, "tor", "H", "", "nfdump's data base of Tor nodes: only 'none'")
-	f.MarkHidden("geo")
 	f.MarkHidden("tor")
 	cmd.MarkFlagsMutuallyExclusive("aggregate-by", "bidirectional", "client")
 }
@@ -98,9 +99,11 @@ func (n *flowCount) Set(text string) error {
 // prepareQuery reads the flags; n and output say whether -n and -o are among them.
 func (o *dumpOptions) prepareQuery(n, output bool, warnings io.Writer) error {
 	q := &o.query
-	if (o.geo != "" && o.geo != "none") || (o.tor != "" && o.tor != "none") {
-		return errors.New("-G and -H: nfdump's data bases of countries and Tor nodes are not read; what country " +
-			"flows are of [inputs.netflow.enrich] tells in metrics, from an MMDB or CSV file (flowgraf config shows it)")
+	if o.tor != "" && o.tor != "none" {
+		return errors.New("-H: nfdump's data bases of Tor nodes are not read")
+	}
+	if err := o.openCountries(); err != nil {
+		return err
 	}
 	for _, s := range o.stats {
 		stat, err := query.ParseStat(s)
@@ -125,6 +128,20 @@ func (o *dumpOptions) prepareQuery(n, output bool, warnings io.Writer) error {
 		o.output = o.defaultOutput()
 	}
 	return o.checkModes()
+}
+
+// openCountries reads the file of -G.
+func (o *dumpOptions) openCountries() error {
+	if o.geo == "" || o.geo == "none" {
+		return nil
+	}
+	tables, err := enrich.Open([]string{o.geo})
+	if err != nil {
+		return fmt.Errorf("-G: %w (nfdump's own data bases are not read: expected one in MaxMind's format, .mmdb, or "+
+			"a .csv of prefixes and countries)", err)
+	}
+	o.report.Country = func(a netip.Addr) string { return tables.Lookup(a).Country }
+	return nil
 }
 
 // prepareListing reads the flags of aggregations and of sorting.

@@ -168,7 +168,7 @@ func parseKey(word string) (AggregationKey, error) {
 	key := aggregationKey(name)
 	switch {
 	case key == nil && strings.HasSuffix(name, "geo"):
-		return AggregationKey{}, fmt.Errorf("%s needs a geo data base, which flowgraf does not read", name)
+		return AggregationKey{}, fmt.Errorf("%s is no key: -G names countries in lists, as -o gline and %%sc", name)
 	case key == nil:
 		return AggregationKey{}, fmt.Errorf("there is no key %q: expected some of %s", name,
 			strings.Join(AggregationKeys(), " "))

@@ -29,7 +29,7 @@ func TestParseAggregation(t *testing.T) {
 		"proto/3":           "take a length",
 		"srcip,srcip":       "same key",
 		"srcip4/8,srcip":    "same key",
-		"srcgeo":            "geo data base",
+		"srcgeo":            "names countries",
 		"size":              "there is no key",
 		"srcip4/24,dstip/x": "dstip4/x",
 	} {

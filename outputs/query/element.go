@@ -196,7 +196,7 @@ var elements = [numElements]struct {
 
 // refused are elements of nfdump that flowgraf does not know, and why.
 var refused = map[string]string{
-	"geo": "needs a geo data base, which flowgraf does not read",
+	"geo": "is not counted by: -G names countries in lists, as -o gline and %sc",
 	"tz":  "needs a geo data base, which flowgraf does not read",
 	"ja3": "needs the first bytes of connections taken apart, which flowgraf does not do",
 	"ja4": "needs the first bytes of connections taken apart, which flowgraf does not do",

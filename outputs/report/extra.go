@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -110,9 +111,22 @@ func appName(t *Text, b []byte, f row) []byte {
 	return append(b, "<no info>"...)
 }
 
-// Files know nothing of countries, places, organisations and Tor.
+// country is a column of the country of an address.
+func country(field flow.Field) column {
+	return func(t *Text, b []byte, f row) []byte { return t.appendCountry(b, f.Addr(field)) }
+}
 
-func country(_ *Text, b []byte, _ row) []byte { return append(b, ".."...) }
+// appendCountry appends the country of an address, ".." where it is not known.
+func (t *Text) appendCountry(b []byte, a netip.Addr) []byte {
+	if code := t.opt.country(a); code != "" {
+		return append(b, code...)
+	}
+	return append(b, ".."...)
+}
+
+// Nobody knows places, time zones, organisations and Tor.
+
+func zone(_ *Text, b []byte, _ row) []byte { return append(b, ".."...) }
 
 func location(t *Text, b []byte, _ row) []byte {
 	if t.newer {

@@ -263,8 +263,7 @@ func (j *jsonFlows) ports(o *object, f row) {
 	}
 }
 
-// addresses writes the addresses, and in 1.7.8's way their countries, which files do not
-// know.
+// addresses writes the addresses, and in 1.7.8's way their countries.
 func (j *jsonFlows) addresses(o *object, f row) {
 	src, dst, geo := "src4_addr", "dst4_addr", [2]string{"src4_geo", "dst4_geo"}
 	if f.Src.Is6() || f.Dst.Is6() {
@@ -277,7 +276,7 @@ func (j *jsonFlows) addresses(o *object, f row) {
 		o.addr(dst, f.Dst)
 	}
 	if j.newer && f.isFile() && f.Src.IsValid() {
-		o.plain(geo[0], "")
-		o.plain(geo[1], "")
+		o.plain(geo[0], j.opt.country(f.Src))
+		o.plain(geo[1], j.opt.country(f.Dst))
 	}
 }

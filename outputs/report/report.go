@@ -29,6 +29,10 @@ type Options struct {
 	TagAddrs bool           // -T: a byte 1 before addresses in text, for NfSen's links
 	Terminal Terminal       // where a table goes
 
+	// Country returns the country of an address in two letters, "" where it is not known, for
+	// the formats and tags that have countries. nil knows none.
+	Country func(netip.Addr) string
+
 	Extensions []Extension // formats that others print
 
 	partial bool // more follows: no summary
@@ -40,6 +44,17 @@ func (o *Options) location() *time.Location {
 		return time.Local
 	}
 	return o.Location
+}
+
+// country returns the country of an address, two letters or "".
+func (o *Options) country(a netip.Addr) string {
+	if o.Country == nil || !a.IsValid() {
+		return ""
+	}
+	if code := o.Country(a); len(code) == 2 {
+		return code
+	}
+	return ""
 }
 
 // Compat is a version of nfdump whose output is printed, byte for byte.

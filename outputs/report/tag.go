@@ -86,10 +86,10 @@ var tags = [...]tag{
 	{"mpls10", "mplsLabel10", " MPLS lbl 10", "", false, label(9), false},
 	{"mpls", "mplsLabel1-10", "                                               MPLS labels 1-10" +
 		"                                                                   ", "", false, labels, false},
-	{"sc", "srcGeo", "SC", "", false, country, false},
-	{"dc", "dstGeo", "DC", "", false, country, false},
-	{"stz", "srcTz", "STz", "", false, country, true},
-	{"dtz", "dstTz", "DTz", "", false, country, true},
+	{"sc", "srcGeo", "SC", "", false, country(flow.Src), false},
+	{"dc", "dstGeo", "DC", "", false, country(flow.Dst), false},
+	{"stz", "srcTz", "STz", "", false, zone, true},
+	{"dtz", "dstTz", "DTz", "", false, zone, true},
 	{"sloc", "srcLocation", "Src IP location info", "", false, location, false},
 	{"dloc", "dstLocation", "Src IP location info", "Dst IP location info", false, location, false},
 	{"sasn", "srcOrg", "Src AS organisation", "", false, organisation, true},
@@ -219,10 +219,12 @@ func (f row) end(field flow.Field) netip.Addr {
 	return netip.IPv6Unspecified()
 }
 
-// geoAddress is a column of an address with its country, of which files know nothing.
+// geoAddress is a column of an address with its country.
 func geoAddress(field flow.Field) column {
 	return func(t *Text, b []byte, f row) []byte {
-		return append(t.opt.appendAddr(b, f.Addr(field), t.width), "(..)"...)
+		a := f.Addr(field)
+		b = append(t.opt.appendAddr(b, a, t.width), '(')
+		return append(t.appendCountry(b, a), ')')
 	}
 }
 
@@ -232,7 +234,7 @@ func endpoint(addr, port flow.Field, geo bool) column {
 		a := f.end(addr)
 		b = t.opt.appendAddr(b, a, t.width)
 		if geo {
-			b = append(b, "(..)"...)
+			b = append(t.appendCountry(append(b, '('), a), ')')
 		}
 		b = appendSeparator(b, a)
 		n := len(b)

@@ -65,7 +65,7 @@ func (a *lineTaker) AddLines(lines []byte, metrics int) {
 // TestLinesOfAllLanes: templates that come in between, several lanes and the pauses
 // between them change neither which lines are written nor their order.
 func TestLinesOfAllLanes(t *testing.T) {
-	const flows = 20000
+	const flows = 6000
 	parts := realistic(t, "v9", flows)
 	run := func(hot func(part int) bool) []string {
 		n, acc := newPool(t, nil), &lineTaker{}

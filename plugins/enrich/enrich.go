@@ -51,9 +51,10 @@ const maxFile = 1 << 30
 
 // source is a file and what has been read of it.
 type source struct {
-	path  string
-	table atomic.Pointer[table]
-	seen  os.FileInfo // when it was read, or refused
+	path    string
+	table   atomic.Pointer[table]
+	seen    os.FileInfo // when it was read, or refused
+	missing int         // looks in a row that did not find it
 }
 
 // Tables are the files. They are safe for concurrent use.
@@ -113,30 +114,38 @@ func (s *source) readFile() error {
 	return nil
 }
 
-// changed says whether the file is not the one that was read.
-func (s *source) changed() bool {
+// changed says whether the file is not the one that was read. An error says that it cannot
+// be found: once, when that is so for the second time, as who replaces a file may remove it
+// first.
+func (s *source) changed() (bool, error) {
 	info, err := os.Stat(s.path)
 	if err != nil {
-		return false // it is being replaced, or was removed: what was read stays
+		if s.missing++; s.missing == 2 {
+			return false, err
+		}
+		return false, nil
 	}
-	return !os.SameFile(info, s.seen) || info.Size() != s.seen.Size() || !info.ModTime().Equal(s.seen.ModTime())
+	s.missing = 0
+	return !os.SameFile(info, s.seen) || info.Size() != s.seen.Size() || !info.ModTime().Equal(s.seen.ModTime()), nil
 }
 
-// Reload reads the files that have changed since. One that is wrong now, which it returns
-// an error for once, leaves what was read before.
+// Reload reads the files that have changed since. One that is wrong now, or is gone, which
+// it returns an error for once, leaves what was read before.
 func (t *Tables) Reload() (errs []error) {
 	t.looking.Lock()
 	defer t.looking.Unlock()
 	for _, s := range t.sources {
-		if !s.changed() {
-			continue
+		changed, err := s.changed()
+		if changed {
+			err = s.readFile()
 		}
-		if err := s.readFile(); err != nil {
+		switch {
+		case err != nil:
 			t.errors.Add(1)
 			errs = append(errs, fmt.Errorf("%w; what was read before stays", err))
-			continue
+		case changed:
+			t.reloads.Add(1)
 		}
-		t.reloads.Add(1)
 	}
 	return errs
 }

@@ -54,10 +54,12 @@ deb: build
 	$(GO) run $(NFPM) package --config cmd/flowgraf/packaging/nfpm.yaml --packager deb --target build/deb
 	$(GO) run $(NFPM) package --config cmd/flowgraf/packaging/nfpm-mta.yaml --packager deb --target build/deb
 
-# The packages in a fresh root of Debian's, installed, used, removed and purged; needs root,
-# mmdebstrap and a mirror. CI does not call it: it takes minutes.
+# The packages in fresh roots of Debian's, installed, used, removed and purged, and their units
+# under a real systemd; needs root, mmdebstrap and a mirror. CI does not call it: it takes
+# minutes.
 deb-test: deb
 	tests/deb.sh build/deb
+	tests/systemd.sh build/deb
 
 cmd/flowgraf/notices.txt: go.mod cmd/flowgraf/notices/main.go
 	$(GO) generate -run notices ./cmd/flowgraf

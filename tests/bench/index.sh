@@ -17,7 +17,7 @@ for round in $(seq 0 11); do
 	pids=()
 	for i in $(seq 1 $at_once); do
 		mkdir "$work/in$i"
-		nfcapd -w "$work/in$i" -b 127.0.0.1 -p $((29900 + i)) -y -B 8000000 -t 7200 >"$work/nfcapd.log" 2>&1 &
+		nfcapd -w "$work/in$i" -b 127.0.0.1 -p $((29900 + i)) -y -B 8000000 -t 86400 >"$work/nfcapd.log" 2>&1 &
 		pids+=($!)
 	done
 	sleep 1

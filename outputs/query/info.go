@@ -33,7 +33,7 @@ func infoOf(ctx context.Context, path string) (ident string, stat nffile.Stat, e
 		return "", stat, err
 	}
 	defer f.Close()
-	if f.HasStat() {
+	if f.HasStat() && !f.Open() {
 		return f.Ident(), f.Stat(), errors.Join(f.Damage()...)
 	}
 	_, err = Each(ctx, []string{path}, func(r *flow.Record) error {

@@ -180,10 +180,7 @@ func similarOption(table, name string) string {
 	for _, m := range sampleOption.FindAllStringSubmatch(sample.SampleConfig(), -1) {
 		known = append(known, m[1])
 	}
-	if similar := nffilter.Similar(name, known); similar != "" {
-		return fmt.Sprintf("; did you mean %q?", similar)
-	}
-	return ""
+	return nffilter.Suggestion(name, known)
 }
 
 // only empties all lines but those of one plugin's tables. Telegraf loads tables in

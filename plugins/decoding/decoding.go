@@ -48,19 +48,12 @@ func (w *Wants) Parse(list []string) error {
 		case MetricDatagrams:
 			w.Datagrams = true
 		default:
-			return fmt.Errorf("metrics: expected 'flows', 'options', 'exporters', 'quality' or 'datagrams', got %q%s", name,
-				suggest(name, MetricFlows, MetricOptions, MetricExporters, MetricQuality, MetricDatagrams))
+			known := []string{MetricFlows, MetricOptions, MetricExporters, MetricQuality, MetricDatagrams}
+			return fmt.Errorf("metrics: expected 'flows', 'options', 'exporters', 'quality' or 'datagrams', got %q%s",
+				name, nffilter.Suggestion(name, known))
 		}
 	}
 	return nil
-}
-
-// suggest returns a suggestion to append to an error, "" without a good guess.
-func suggest(word string, candidates ...string) string {
-	if s := nffilter.Similar(word, candidates); s != "" {
-		return fmt.Sprintf("; did you mean %q?", s)
-	}
-	return ""
 }
 
 // ParseMeasurements reads the option measurements, and says whether they are those of the

@@ -57,6 +57,14 @@ func at(text string, off, end int, format string, args ...any) *Error {
 	return e
 }
 
+// Suggestion returns what to append to an error about a word, "" without a good guess.
+func Suggestion(word string, candidates []string) string {
+	if s := Similar(word, candidates); s != "" {
+		return fmt.Sprintf("; did you mean %q?", s)
+	}
+	return ""
+}
+
 // Similar returns the candidate that a word was probably meant to be, "" when none is
 // near enough. One that begins with the word is nearest.
 func Similar(word string, candidates []string) string {

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/nffilter"
 )
 
 // Deduplicate says how traffic that was seen at several places is counted once.
@@ -31,7 +32,7 @@ func ParseDeduplicate(name string) (Deduplicate, error) {
 	if i := slices.Index(deduplicates, name); i >= 0 {
 		return Deduplicate(i), nil
 	}
-	return 0, fmt.Errorf("expected 'off', 'ingress' or 'rank', got %q%s", name, suggest(name, deduplicates))
+	return 0, fmt.Errorf("expected 'off', 'ingress' or 'rank', got %q%s", name, nffilter.Suggestion(name, deduplicates))
 }
 
 // drops says whether a flow is left out.

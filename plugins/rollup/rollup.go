@@ -101,7 +101,7 @@ func ParseWeight(name string) (Weight, error) {
 	if i := slices.Index(weights, name); i >= 0 {
 		return Weight(i), nil
 	}
-	return 0, fmt.Errorf("expected 'bytes', 'packets' or 'flows', got %q%s", name, suggest(name, weights))
+	return 0, fmt.Errorf("expected 'bytes', 'packets' or 'flows', got %q%s", name, nffilter.Suggestion(name, weights))
 }
 
 // Options are what the roll-ups of a Set have in common.
@@ -269,14 +269,6 @@ func (r *rollup) defaults() (wrong []error) {
 	expect(r.IPv4Net >= 1 && r.IPv4Net <= 32, "ipv4_net: expected 1 to 32 bits, got %d", r.IPv4Net)
 	expect(r.IPv6Net >= 1 && r.IPv6Net <= 128, "ipv6_net: expected 1 to 128 bits, got %d", r.IPv6Net)
 	return wrong
-}
-
-// suggest returns a suggestion to append to an error, "" without a good guess.
-func suggest(word string, candidates []string) string {
-	if s := nffilter.Similar(word, candidates); s != "" {
-		return fmt.Sprintf("; did you mean %q?", s)
-	}
-	return ""
 }
 
 // Counts are what a roll-up counts of itself, since the start.

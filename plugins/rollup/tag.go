@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
+	"github.com/flowgraf/flowgraf/plugins/nffilter"
 )
 
 // tagKind is how the value of a tag comes out of a flow, and what its words of a key are.
@@ -108,7 +109,7 @@ func parseTag(name string) (tag, error) {
 		}
 	}
 	return tag{}, fmt.Errorf("expected fields of a flow, or what follows from them, got %q%s", name,
-		suggest(name, TagNames()))
+		nffilter.Suggestion(name, TagNames()))
 }
 
 // words returns how many words of a key the tag has.

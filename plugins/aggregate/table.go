@@ -323,18 +323,23 @@ func (p *part) addReverse(c Cell, packets, bytes uint64) {
 // Locate finds the cells of at most Batch keys, which stand one behind the other, and
 // makes those that are not there; with the bound reached it is a cell of the rest. The
 // index is read for all keys, then the cells that it names, and only then are the keys
-// compared: so the processor need not wait for one to ask for the next.
+// compared: so the processor need not wait for one to ask for the next. Loops that only
+// load let it ask for more at once than those that compute the next address as well.
 func (t *Table) Locate(keys []uint64, cells []Cell) {
 	t.reserve(len(cells))
 	var hashes [Batch]uint64
-	var touched uint64
+	var slots [Batch]*place
 	for i := range cells {
 		h := t.hash(keys[i*t.words : (i+1)*t.words])
 		p := t.partOf(h)
-		hashes[i] = h
-		touched ^= uint64(p.index[uint32(h)&uint32(len(p.index)-1)])
+		hashes[i], slots[i] = h, &p.index[uint32(h)&uint32(len(p.index)-1)]
+	}
+	var touched uint64
+	for _, slot := range slots[:len(cells)] {
+		touched ^= *slot
 	}
 	for i := range cells {
+		cells[i] = nil
 		h := hashes[i]
 		p := t.partOf(h)
 		mask := uint32(len(p.index) - 1)
@@ -342,11 +347,13 @@ func (t *Table) Locate(keys []uint64, cells []Cell) {
 		for p.index[slot] != 0 && hashAt(p.index[slot]) != uint32(h) {
 			slot = (slot + 1) & mask
 		}
-		cells[i] = nil
 		if e := p.index[slot]; e != 0 {
-			c := t.cell(p, cellAt(e))
+			cells[i] = t.cell(p, cellAt(e))
+		}
+	}
+	for _, c := range cells {
+		if len(c) > cellKey {
 			touched ^= c[cellKey] ^ c[len(c)-1] // of all lines of the cache but one between them
-			cells[i] = c
 		}
 	}
 	t.parts[0].touched = touched // the loads above must not be optimised away

@@ -246,7 +246,7 @@ func TestCompare(t *testing.T) {
 
 // BenchmarkLocate is the look-up and the sums of a flow, of 200,000 keys in turns.
 func BenchmarkLocate(b *testing.B) {
-	const keys = 200_000
+	const keys = 1_200_000
 	table := New(Options{Words: 2})
 	var batch [2 * Batch]uint64
 	var cells [Batch]Cell

@@ -2,6 +2,7 @@ package nffile
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
@@ -19,6 +20,11 @@ type Sieve struct {
 	timed     bool   // the times are looked at
 	rec       flow.Record
 	match     func(*flow.Record) bool
+
+	// What matches has one of these addresses in one of the columns near, where there are any.
+	needles4 []uint32
+	needles6 []flow.Value
+	near     []int
 }
 
 // sieved are the fields that a Sieve knows: those that are at one place, and mean what is
@@ -33,8 +39,9 @@ var always = flow.SetOf(flow.IPVersion, flow.Packets, flow.Bytes, flow.RevPacket
 	flow.FirstSeen, flow.LastSeen, flow.Proto, flow.TCPFlags)
 
 // NewSieve returns a Sieve for a filter that reads some fields, nil when it does not know
-// one of them.
-func NewSieve(fields flow.Set, match func(*flow.Record) bool) *Sieve {
+// one of them. With needles only flows match whose source or destination, as far as the
+// filter reads them, is one of these addresses: most others are told by a comparison.
+func NewSieve(fields flow.Set, needles []flow.Value, match func(*flow.Record) bool) *Sieve {
 	if fields.Without(sieved) != (flow.Set{}) {
 		return nil
 	}
@@ -54,12 +61,53 @@ func NewSieve(fields flow.Set, match func(*flow.Record) bool) *Sieve {
 	for _, c := range columns {
 		s.addresses = append(s.addresses, c.IsAddr())
 	}
+	s.lookFor(needles)
 	return s
+}
+
+// lookFor makes flows without any of these addresses be told before they are matched; none
+// are all.
+func (s *Sieve) lookFor(needles []flow.Value) {
+	if len(needles) == 0 {
+		return
+	}
+	for i, c := range s.x.columns {
+		if c == Column(flow.Src) || c == Column(flow.Dst) {
+			s.near = append(s.near, i)
+		}
+	}
+	for _, v := range needles {
+		if v.Hi == 0 && v.Lo>>32 == flow.Mapped4>>32 {
+			s.needles4 = append(s.needles4, uint32(v.Lo))
+		}
+		s.needles6 = append(s.needles6, v)
+	}
+}
+
+// hasNeedle says whether the flow in rec, whose columns are at these places, has one of the
+// addresses that are looked for.
+func (s *Sieve) hasNeedle(places []place, rec []byte) bool {
+	for _, i := range s.near {
+		switch p := places[i]; p.width {
+		case addrIPv4:
+			if slices.Contains(s.needles4, le.Uint32(rec[p.off:])) {
+				return true
+			}
+		case addrIPv6:
+			if slices.Contains(s.needles6, p.value(rec, nil)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // matches says whether the flow in rec matches, which fits the outline: its columns are at
 // these places.
 func (s *Sieve) matches(o *outline, places []place, rec []byte) bool {
+	if len(s.near) > 0 && !s.hasNeedle(places, rec) {
+		return false
+	}
 	r := &s.rec
 	if s.timed {
 		first, last := o.times(rec)

@@ -2,6 +2,7 @@ package nffile
 
 import (
 	"bytes"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -17,9 +18,9 @@ func TestSieve(t *testing.T) {
 			return
 		}
 		matches := func(r *flow.Record) bool { return (r.Bytes^uint64(r.SrcPort))&1 == 0 }
-		sieve, all, some := NewSieve(sieved, matches), NewDecoder(), NewDecoder()
+		sieve, all, some := NewSieve(sieved, nil, matches), NewDecoder(), NewDecoder()
 		some.Sift(sieve)
-		before := NewSieve(sieved, matches) // looks through a block before the Decoder does
+		before := NewSieve(sieved, nil, matches) // looks through a block before the Decoder does
 		var block Block
 		nth := 0
 		for f.ReadBlock(&block) == nil && block.Unpack() == nil {
@@ -62,9 +63,77 @@ func TestSieve(t *testing.T) {
 		check(name, content)
 		eachDamage(name, content, func(name string, bad []byte) { check(name, bad) })
 	}
-	if NewSieve(flow.SetOf(flow.Src, flow.MPLS), nil) != nil {
+	if NewSieve(flow.SetOf(flow.Src, flow.MPLS), nil, nil) != nil {
 		t.Error("a Sieve for labels")
 	}
+}
+
+// TestSieveWithNeedles: with addresses that a flow needs, a Sieve keeps what it keeps without,
+// of files that are sound and of those that are not. Each address of the files is looked for,
+// those of both families at once.
+func TestSieveWithNeedles(t *testing.T) {
+	fields := flow.SetOf(flow.Src, flow.Dst)
+	kept := func(content []byte, needles, told []flow.Value) (flows int, passed, stood uint64, err string) {
+		f, failed := newFile("memory", memory{bytes.NewReader(content)}, int64(len(content)))
+		if failed != nil {
+			return 0, 0, 0, failed.Error()
+		}
+		sieve := NewSieve(fields, told, func(r *flow.Record) bool {
+			return slices.Contains(needles, flow.ValueOf(r.Src)) || slices.Contains(needles, flow.ValueOf(r.Dst))
+		})
+		d := NewDecoder()
+		d.Sift(sieve)
+		var b Block
+		for f.ReadBlock(&b) == nil && b.Unpack() == nil {
+			for d.Next(&b) {
+				flows++
+			}
+			if d.Err() != nil {
+				err += d.Err().Error()
+			}
+		}
+		return flows, sieve.Passed, sieve.PassedFlows, err
+	}
+	compare := func(name string, content []byte, needles []flow.Value) int {
+		flows, passed, stood, err := kept(content, needles, nil)
+		flows2, passed2, stood2, err2 := kept(content, needles, needles)
+		if flows != flows2 || passed != passed2 || stood != stood2 || err != err2 {
+			t.Fatalf("%s, %v: %d flows, %d (%d) passed, %q; with needles %d, %d (%d), %q", name, needles, flows, passed,
+				stood, err, flows2, passed2, stood2, err2)
+		}
+		return flows
+	}
+	for name, content := range plainFiles(t) {
+		addresses := addressesIn(t, content)
+		found := 0
+		for i := range addresses {
+			found += compare(name, content, addresses[i:min(i+3, len(addresses))])
+		}
+		if found == 0 {
+			t.Errorf("%s: nothing found", name)
+		}
+		eachDamage(name, content, func(name string, bad []byte) { compare(name, bad, addresses[:1]) })
+	}
+}
+
+// addressesIn returns sources and destinations of a file, a few.
+func addressesIn(t *testing.T, content []byte) (found []flow.Value) {
+	f, err := newFile("memory", memory{bytes.NewReader(content)}, int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b Block
+	d := NewDecoder()
+	for f.ReadBlock(&b) == nil && b.Unpack() == nil {
+		for d.Next(&b) {
+			for _, a := range []netip.Addr{d.Record().Src, d.Record().Dst} {
+				if v := flow.ValueOf(a); a.IsValid() && len(found) < 12 && !slices.Contains(found, v) {
+					found = append(found, v)
+				}
+			}
+		}
+	}
+	return found
 }
 
 // flowsOf returns how many flows a record stands for.

@@ -102,6 +102,26 @@ func (f *Filter) CanMatch(has func(Key) bool) bool {
 // Selective says whether what keys flows have can tell that none matches.
 func (f *Filter) Selective() bool { return !f.CanMatch(func(Key) bool { return false }) }
 
+// mostNeedles bounds the addresses that Needles returns: each is compared with those of
+// every flow.
+const mostNeedles = 4
+
+// Needles returns addresses of which each flow that matches has one, as its source or its
+// destination, in a field that the filter reads. nil is no such addresses, or too many.
+func (f *Filter) Needles() []flow.Value {
+	var needles []flow.Value
+	canDoWithout := f.CanMatch(func(k Key) bool {
+		if k.Kind == KeyAddress && !slices.Contains(needles, k.Value) {
+			needles = append(needles, k.Value)
+		}
+		return k.Kind != KeyAddress || len(needles) > mostNeedles
+	})
+	if canDoWithout {
+		return nil
+	}
+	return needles
+}
+
 // canPass says whether a flow can pass a test.
 func (t *test) canPass(has func(Key) bool) bool {
 	kind, ok := keyKindOf(t.operand)

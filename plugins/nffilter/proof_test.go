@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,7 +112,7 @@ func randomFlow(rng *rand.Rand) flow.Record {
 // filter and whatever they are.
 func TestWhatIsPassedOverHoldsNoMatch(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	passed, matches := 0, 0
+	passed, matches, needles := 0, 0, 0
 	for range 20000 {
 		text := strings.TrimSpace(randomFilter(rng, 3))
 		f, err := Parse(text, Options{})
@@ -134,9 +135,47 @@ func TestWhatIsPassedOverHoldsNoMatch(t *testing.T) {
 			if !can {
 				t.Fatalf("%s matches %+v and is said not to", text, flows[i])
 			}
+			if any := f.Needles(); any != nil {
+				needles++
+				if !hasNeedle(f, any, &flows[i]) {
+					t.Fatalf("%s matches %+v, which has none of %v", text, flows[i], any)
+				}
+			}
 		}
 	}
-	if passed < 1000 || matches < 1000 {
-		t.Errorf("%d times nothing can match, %d flows match: the test shows nothing", passed, matches)
+	if passed < 1000 || matches < 1000 || needles < 100 {
+		t.Errorf("%d times nothing can match, %d flows match, %d with a needle: the test shows nothing", passed, matches,
+			needles)
+	}
+}
+
+// hasNeedle says whether a field that the filter reads, source or destination, is one of the
+// needles.
+func hasNeedle(f *Filter, needles []flow.Value, r *flow.Record) bool {
+	fields := f.Fields()
+	return fields.Has(flow.Src) && slices.Contains(needles, flow.ValueOf(r.Src)) ||
+		fields.Has(flow.Dst) && slices.Contains(needles, flow.ValueOf(r.Dst))
+}
+
+// TestNeedles: which addresses no flow that matches can do without.
+func TestNeedles(t *testing.T) {
+	for text, want := range map[string][]string{
+		"ip 10.0.0.1":                                          {"10.0.0.1"},
+		"src ip 10.0.0.1 and port 80":                          {"10.0.0.1"},
+		"port 80 and dst ip 2001:db8::1":                       {"2001:db8::1"},
+		"ip 10.0.0.1 or ip 10.0.0.2":                           {"10.0.0.1", "10.0.0.2"},
+		"net 10.0.0.4/31 and proto tcp":                        {"10.0.0.4", "10.0.0.5"},
+		"src ip 10.0.0.1 and dst ip 10.0.0.2":                  {"10.0.0.1"},
+		"ip in [10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4 10.0.0.5]": nil, // too many
+		"net 10.0.0.0/8":                                       nil, "not ip 10.0.0.1": nil, "ip 10.0.0.1 or port 80": nil, "any": nil,
+		"router ip 10.0.0.1": nil, "nat ip 10.0.0.1": nil,
+	} {
+		var got []string
+		for _, v := range mustParse(t, text).Needles() {
+			got = append(got, v.Addr().Unmap().String())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, expected %v", text, got, want)
+		}
 	}
 }

@@ -16,7 +16,7 @@ BINARY     ?= ./flowgraf
 # Captured datagrams and nfdump files, with which more tests run.
 export FLOWGRAF_SAMPLES ?= $(abspath ../shared/samples)
 
-.PHONY: build install uninstall deb deb-test test lint vet-windows bench fuzz deps notices engines packages clean
+.PHONY: build install uninstall deb deb-test test package-tests lint vet-windows bench fuzz deps notices engines packages clean
 
 # One static binary, the same from whatever folder it is built in. The licences of what
 # it contains are made first.
@@ -72,20 +72,27 @@ deps:
 
 # All tests, with the real peers. As root on Debian it installs the peers it
 # needs; elsewhere it says which are missing, and their tests are skipped.
-test: packages lint
+# Lint fills what the tests leave of the processors: they wait for peers as often as they work.
+test: packages
+	$(MAKE) --no-print-directory -j 2 lint package-tests
+	$(GO) test -run '^TestOutputsThatAreDownCostNothing$$/^influxdb' ./cmd/flowgraf
+	$(MAKE) fuzz FUZZTIME=3s
+	@tests/skipped.sh build/test.log
+
+# The packages that take longest come first, so that the last of them does not run alone for
+# minutes. Go prints in this order: it is silent until the first is done.
+package-tests: packages
 	@mkdir -p build
-	. tests/peers.env && { $(GO) test -race -v -timeout 40m ./... 2>&1; echo "go test: exit $$?"; } | \
+	. tests/peers.env && { $(GO) test -race -v -timeout 40m ./tests ./outputs/web ./outputs/nffile ./relay ./... 2>&1; \
+		echo "go test: exit $$?"; } | \
 		tee build/test.log | grep --line-buffered -E '^(ok|FAIL|panic|go test:)|^ *--- FAIL'
 	@tail -n 1 build/test.log | grep -q '^go test: exit 0$$' || { tests/failed.sh build/test.log; exit 1; }
-	$(GO) test -run '^TestOutputsThatAreDownCostNothing$$/^influxdb' ./cmd/flowgraf
-	$(MAKE) fuzz FUZZTIME=2s
-	@tests/skipped.sh build/test.log
 
 lint:
 	@unformatted=$$(gofmt -l cmd outputs plugins relay tests); \
 	if [ -n "$$unformatted" ]; then echo "not gofmt'd: $$unformatted"; exit 1; fi
-	$(GO) vet ./...
-	$(GO) run $(STATICCHECK) ./...
+	nice $(GO) vet ./...
+	nice $(GO) run $(STATICCHECK) ./...
 
 # That everything builds for Windows. A cold run takes minutes, so lint does without.
 vet-windows:
@@ -102,7 +109,7 @@ bench:
 	tests/bench/read.sh
 	tests/bench/relay.sh
 
-# Every fuzz target of every package, one after the other, for FUZZTIME each.
+# Every fuzz target of every package, as many at once as there are processors, for FUZZTIME each.
 fuzz:
 	tests/fuzz.sh $(GO) $(FUZZTIME)
 

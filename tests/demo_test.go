@@ -1,10 +1,14 @@
 package tests
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -93,36 +97,28 @@ func TestDemoShowsEverything(t *testing.T) {
 	}
 }
 
-// The demo's page shows its traffic as it comes. Closing the demo's terminal ends the demo,
-// and with it its agent.
-func TestDemoEndsWithItsTerminal(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "demo")
-	demo := start(t, flowgraf, "demo", "--directory", dir, "--rate", "10")
+// demoFlows returns where the agent of a demo takes flows, once it does.
+func demoFlows(t *testing.T, dir string) string {
+	t.Helper()
 	started := regexp.MustCompile(`Listening on .*?127\.0\.0\.1:(\d+)`)
 	var flows string
-	waitFor(t, 30*time.Second, "the demo's agent", func() bool {
+	waitFor(t, 60*time.Second, "the demo's agent", func() bool {
 		log, _ := os.ReadFile(filepath.Join(dir, "agent.log"))
 		if m := started.FindSubmatch(log); m != nil {
 			flows = "127.0.0.1:" + string(m[1])
 		}
-		return flows != "" && strings.Contains(demo.out.String(), "127.0.0.1")
+		return flows != ""
 	})
-	page := regexp.MustCompile(`watch them at (http://127\.0\.0\.1:\d+/)`)
-	waitFor(t, 60*time.Second, "flows on the demo's page", func() bool {
-		m := page.FindStringSubmatch(demo.out.String())
-		if m == nil {
-			return false
-		}
-		res, err := http.Get(m[1] + "api/v1/statistics")
-		if err != nil {
-			return false
-		}
-		defer res.Body.Close()
-		var table struct {
-			Total struct{ Counters []struct{ Flows uint64 } }
-		}
-		return json.NewDecoder(res.Body).Decode(&table) == nil && len(table.Total.Counters) > 0 &&
-			table.Total.Counters[0].Flows > 0
+	return flows
+}
+
+// Closing the demo's terminal ends the demo, and with it its agent.
+func TestDemoEndsWithItsTerminal(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "demo")
+	demo := start(t, flowgraf, "demo", "--directory", dir, "--rate", "10")
+	flows := demoFlows(t, dir)
+	waitFor(t, 60*time.Second, "what it shows", func() bool {
+		return strings.Contains(demo.out.String(), "watch them at")
 	})
 	demo.cmd.Process.Signal(syscall.SIGHUP)
 	<-demo.done
@@ -132,4 +128,74 @@ func TestDemoEndsWithItsTerminal(t *testing.T) {
 	if taken(flows) {
 		t.Error("its agent still runs")
 	}
+}
+
+// The demo's page shows its traffic as it comes. A browser that gives up connections does not end
+// the demo, nor does the end of its terminal below nohup; the end of what reads its output does.
+func TestDemoEndsWithItsReader(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "demo")
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd := exec.Command("nohup", flowgraf, "demo", "--directory", dir, "--rate", "10")
+	cmd.Stdout, cmd.SysProcAttr = in, &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	t.Cleanup(func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	lines := bufio.NewScanner(out)
+	next := func(prefix string) string {
+		t.Helper()
+		for lines.Scan() {
+			if line := strings.TrimSpace(lines.Text()); strings.HasPrefix(line, prefix) {
+				return line
+			}
+		}
+		t.Fatalf("the demo's output ends before %q: %v", prefix, cmd.Wait())
+		return ""
+	}
+	page := strings.TrimPrefix(next("watch them at"), "watch them at ")
+	flows := demoFlows(t, dir)
+	waitFor(t, 60*time.Second, "flows on the demo's page", func() bool { return flowsOfPage(page+"api/v1/") > 0 })
+	for range 50 { // the answer finds nobody
+		conn, err := net.Dial("tcp", strings.Trim(page, "htp:/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+		conn.(*net.TCPConn).SetLinger(0)
+		conn.Close()
+	}
+	cmd.Process.Signal(syscall.SIGHUP)
+	next("running")
+	next("running")
+	if flowsOfPage(page+"api/v1/") == 0 {
+		t.Error("the page is gone")
+	}
+	out.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the demo ended with %v", err)
+	}
+	if taken(flows) {
+		t.Error("its agent still runs")
+	}
+}
+
+// flowsOfPage returns how many flows a page's table has, 0 when it does not answer.
+func flowsOfPage(api string) uint64 {
+	res, err := http.Get(api + "statistics")
+	if err != nil {
+		return 0
+	}
+	defer res.Body.Close()
+	var table struct {
+		Total struct{ Counters []struct{ Flows uint64 } }
+	}
+	if json.NewDecoder(res.Body).Decode(&table) != nil || len(table.Total.Counters) == 0 {
+		return 0
+	}
+	return table.Total.Counters[0].Flows
 }

@@ -83,10 +83,16 @@ func (o *demoOptions) runDemo(ctx context.Context, out io.Writer) error {
 	if o.duration < 0 {
 		return usageError{fmt.Errorf("--duration is %s: expected a time such as 30s, or 0 for no end", o.duration)}
 	}
-	// The end of its terminal, or of what reads its output, is the demo's end, and with it
-	// the agent's.
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGPIPE)
-	defer stop()
+	// The end of its terminal is the demo's end, and with it the agent's, unless nohup says
+	// otherwise. That of what reads its output is too, as writing tells. SIGPIPE itself is also
+	// of connections that a browser gives up.
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
+	if !signal.Ignored(syscall.SIGHUP) {
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP)
+		defer stop()
+	}
 	if o.duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.duration)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/archive"
@@ -113,7 +114,7 @@ func (t *metricsTail) loss() (sum uint64) {
 	return sum
 }
 
-// watch shows what happens until ctx is done or the agent ends.
+// watch shows what happens until ctx is done, nobody reads it any more, or the agent ends.
 func (d *demo) watch(ctx context.Context, out io.Writer) error {
 	screen := &liveLines{out: out, live: isTerminal(out), width: terminalWidth}
 	every := time.Second
@@ -135,7 +136,13 @@ func (d *demo) watch(ctx context.Context, out io.Writer) error {
 		if err := d.metrics.readMetrics(); err != nil {
 			return err
 		}
-		screen.show(d.status(rate.addCount(time.Now(), d.metrics.flows)))
+		err := screen.show(d.status(rate.addCount(time.Now(), d.metrics.flows)))
+		if errors.Is(err, syscall.EPIPE) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("showing what happens: %w", err)
+		}
 	}
 }
 
@@ -263,22 +270,25 @@ type liveLines struct {
 	shown int
 }
 
-func (l *liveLines) show(lines []string) {
+func (l *liveLines) show(lines []string) error {
+	var text strings.Builder
 	if !l.live {
-		fmt.Fprintln(l.out, strings.Join(lines, " | "))
-		return
+		fmt.Fprintln(&text, strings.Join(lines, " | "))
+		lines = nil
 	}
 	if l.shown > 0 {
-		fmt.Fprintf(l.out, "\x1b[%dA", l.shown)
+		fmt.Fprintf(&text, "\x1b[%dA", l.shown)
 	}
 	width := l.width()
 	for _, line := range lines {
 		if r := []rune(line); width > 1 && len(r) > width {
 			line = string(r[:width-1]) + "…"
 		}
-		fmt.Fprintf(l.out, "\r\x1b[K%s\n", line)
+		fmt.Fprintf(&text, "\r\x1b[K%s\n", line)
 	}
 	l.shown = len(lines)
+	_, err := io.WriteString(l.out, text.String())
+	return err
 }
 
 // isTerminal says whether out is a terminal.

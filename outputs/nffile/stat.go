@@ -44,6 +44,11 @@ func (s *Stat) AddRecord(r *flow.Record) {
 	s.addFlow(r.Proto, r.First.Milli(), r.Last.Milli(), r.Packets, r.Bytes, r.RevPackets, r.RevBytes)
 }
 
+// AddBrief counts the record of one flow that was read in brief, likewise.
+func (s *Stat) AddBrief(f *Brief) {
+	s.addFlow(f.Proto, f.First, f.Last, f.Packets, f.Bytes, f.RevPackets, f.RevBytes)
+}
+
 // addFlow counts one flow record.
 func (s *Stat) addFlow(proto uint8, first, last, packets, bytes, outPackets, outBytes uint64) {
 	if s.Flows == 0 || first < s.First {

@@ -136,18 +136,24 @@ func (in Input) newCounter(stats []Stat, r *request, m *matcher, of int) *counte
 		k := &c.kinds[i]
 		c.whole = c.whole || k.sorted != nil || k.groups != nil && k.groups.aggregation.Whole
 	}
-	c.x = nffile.NewExtractor(columns, m.fields())
-	if m != nil {
-		c.x.Keep, c.x.Sieve = m.matches, m.sieve()
-		if m.filter.NeedsContext() {
-			c.x.ReadAll()
-		}
-	}
-	c.x.From, c.x.To, c.x.Within = in.Window.From, in.Window.To, in.Window.Within
+	c.x = in.newExtractor(columns, m)
 	for i := range c.batch.flows {
 		c.batch.flows[i] = c.x.NewBrief()
 	}
 	return c
+}
+
+// newExtractor returns one that passes over what the window and the filter do not want.
+func (in Input) newExtractor(columns []nffile.Column, m *matcher) *nffile.Extractor {
+	x := nffile.NewExtractor(columns, m.fields())
+	if m != nil {
+		x.Keep, x.Sieve = m.matches, m.sieve()
+		if m.filter.NeedsContext() {
+			x.ReadAll()
+		}
+	}
+	x.From, x.To, x.Within = in.Window.From, in.Window.To, in.Window.Within
+	return x
 }
 
 // twin makes the tables of c, which is counter number n, such that o's can be merged with

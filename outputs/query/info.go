@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
-	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
 // Info returns the ident of the first file and the sums of all files' statistics: what
@@ -14,7 +13,7 @@ import (
 func Info(ctx context.Context, files []string) (ident string, sum nffile.Stat, err error) {
 	var problems []error
 	for _, path := range files {
-		name, stat, err := infoOf(ctx, path)
+		name, stat, err := FileStat(ctx, path)
 		if err != nil && len(problems) < maxProblems {
 			problems = append(problems, err)
 		}
@@ -26,8 +25,9 @@ func Info(ctx context.Context, files []string) (ident string, sum nffile.Stat, e
 	return ident, sum, errors.Join(problems...)
 }
 
-// infoOf returns the ident and the statistics of one file.
-func infoOf(ctx context.Context, path string) (ident string, stat nffile.Stat, err error) {
+// FileStat returns the ident and the statistics of one file: those that it keeps, or its records
+// counted where it keeps none, or still writes. The error tells what of it cannot be read.
+func FileStat(ctx context.Context, path string) (ident string, stat nffile.Stat, err error) {
 	f, err := nffile.OpenFile(path)
 	if err != nil {
 		return "", stat, err
@@ -36,9 +36,6 @@ func infoOf(ctx context.Context, path string) (ident string, stat nffile.Stat, e
 	if f.HasStat() && !f.Open() {
 		return f.Ident(), f.Stat(), errors.Join(f.Damage()...)
 	}
-	_, err = Each(ctx, []string{path}, func(r *flow.Record) error {
-		stat.AddRecord(r)
-		return nil
-	})
+	stat, _, err = Input{Files: []string{path}}.Stat(ctx)
 	return f.Ident(), stat, err
 }

@@ -15,10 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/flowgraf/flowgraf/outputs/index"
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/outputs/query"
-	"github.com/flowgraf/flowgraf/plugins/nffilter"
 )
 
 // slotFile is a file of a source, with what its statistics say.
@@ -494,54 +492,14 @@ func (a *Archive) readPart(ctx context.Context, files []slotFile, part []int) {
 	wg.Wait()
 }
 
-// statOf returns the statistics of a file: those that it keeps, or counted where it keeps
-// none, as one that is being written.
+// statOf returns the statistics of a file. It is an error when no flow can be read; of damage
+// behind the first the rest is told by a query.
 func statOf(ctx context.Context, path string) (nffile.Stat, error) {
-	f, err := nffile.OpenFile(path)
-	if err != nil {
-		return nffile.Stat{}, err
+	_, stat, err := query.FileStat(ctx, path)
+	if stat.Flows > 0 {
+		return stat, nil
 	}
-	defer f.Close()
-	if f.HasStat() && !f.Open() {
-		return f.Stat(), nil
-	}
-	return countStat(ctx, path, nil)
-}
-
-// countStat counts the flows of a file that a filter matches; nil is all. It is an error
-// when none can be read; of damage behind the first flow the rest is told by a query.
-func countStat(ctx context.Context, path string, filter *nffilter.Filter) (nffile.Stat, error) {
-	in := query.Input{Files: []string{path}, Filter: filter}
-	if guide := index.NewGuide(filter, 0, 0, nil); guide != nil {
-		in.Omit = guide.Omit
-	}
-	tables, totals, err := in.Top(ctx, []query.Stat{{Element: query.Proto, Orders: []query.Order{query.ByFlows}}}, 0)
-	if len(tables) == 0 || err != nil && totals.Read == 0 {
-		return nffile.Stat{}, err
-	}
-	stat := nffile.Stat{Flows: totals.Records, Packets: totals.Packets, Bytes: totals.Bytes, First: totals.First,
-		Last: totals.Last}
-	for _, r := range tables[0].Rows {
-		proto, _ := r.Proto()
-		class := classOf(proto)
-		stat.ProtoFlows[class] += r.Flows
-		stat.ProtoPackets[class] += r.InPackets
-		stat.ProtoBytes[class] += r.InBytes
-	}
-	return stat, nil
-}
-
-// classOf returns the class of a protocol in files' statistics.
-func classOf(proto uint8) int {
-	switch proto {
-	case 6:
-		return nffile.TCP
-	case 17:
-		return nffile.UDP
-	case 1, 58:
-		return nffile.ICMP
-	}
-	return nffile.Other
+	return stat, err
 }
 
 // keep writes into the store what is known of the directories of some paths.

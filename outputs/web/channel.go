@@ -16,6 +16,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/flowgraf/flowgraf/outputs/index"
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/outputs/query"
 	"github.com/flowgraf/flowgraf/plugins/nffilter"
 )
 
@@ -379,7 +382,7 @@ func (a *Archive) build(ctx context.Context, most time.Duration) bool {
 				t, r := &tasks[i], &results[i]
 				_, r.name = a.split(t.file.path)
 				r.mod, r.size = t.file.mod, t.file.size
-				r.stat, r.err = countStat(ctx, t.file.path, filters[t.id])
+				r.stat, r.err = countFiltered(ctx, t.file.path, filters[t.id])
 				read[i] = true
 			}
 		})
@@ -390,6 +393,20 @@ func (a *Archive) build(ctx context.Context, most time.Duration) bool {
 	}
 	a.keepCounted(tasks, results, read)
 	return true
+}
+
+// countFiltered counts the flows of a file that a filter matches. It is an error when none can be
+// read, as of statOf.
+func countFiltered(ctx context.Context, path string, filter *nffilter.Filter) (nffile.Stat, error) {
+	in := query.Input{Files: []string{path}, Filter: filter}
+	if guide := index.NewGuide(filter, 0, 0, nil); guide != nil {
+		in.Omit = guide.Omit
+	}
+	stat, totals, err := in.Stat(ctx)
+	if totals.Read > 0 {
+		return stat, nil
+	}
+	return stat, err
 }
 
 // keepCounted keeps what has been read, of files that are complete in the store too.

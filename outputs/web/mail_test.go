@@ -24,11 +24,16 @@ import (
 // smarthost does not answer. It returns the spool.
 func startRelay(t testing.TB) string {
 	t.Helper()
+	return startRelayIn(t, t.TempDir(), time.Now().Truncate(time.Minute))
+}
+
+// startRelayIn starts one whose spool is there, and whose rule has fired before a time.
+func startRelayIn(t testing.TB, spool string, now time.Time) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	nobody := l.Addr().String()
 	must(t, l.Close())
-	spool := t.TempDir()
 	r, err := relay.New(relay.Options{Listen: []string{"127.0.0.1:0"}, Hostname: "relay.example.com",
 		RelayNets: []string{"127.0.0.0/8"}, RelayDomains: []string{"example.com"}, Spool: spool,
 		Smarthosts: []string{"smtp://" + nobody}, Delivery: delivery.Options{TLS: delivery.TLSNone},
@@ -41,7 +46,6 @@ func startRelay(t testing.TB) string {
 	must(t, err)
 	must(t, r.Start(t.Context()))
 	t.Cleanup(r.Stop)
-	now := time.Now().Truncate(time.Minute)
 	for i, load := range []float64{1, 2, 3, 5, 6, 9, 7, 9.5} {
 		_, err := r.Apply([]relay.Sample{{Name: "system", Tags: map[string]string{"host": "web1"},
 			Fields: map[string]any{"load": load}, Time: now.Add(time.Duration(i-8) * time.Minute)}})

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+
+	"github.com/flowgraf/flowgraf/relay/monitor"
+	"github.com/flowgraf/flowgraf/relay/queue"
 )
 
 // halfHour is the interval of the files of a day in which clocks change.
@@ -69,6 +72,47 @@ func TestDaysOfOtherLengths(t *testing.T) {
 	}
 }
 
+// relayOfThen starts a relay whose rule fired before a time, and that has a mail of half an hour
+// behind it on hold.
+func relayOfThen(t *testing.T, then time.Time) (spool string) {
+	spool = t.TempDir()
+	q, _, err := queue.Open(spool, monitor.New(nil, nil))
+	must(t, err)
+	e := &queue.Envelope{ID: q.NewID(), From: "cron@example.com", To: []string{"root@example.com"},
+		Received: then.Add(halfHour * time.Second), Origin: queue.OriginSMTP}
+	must(t, q.Add(e, []byte("Subject: then\r\n\r\nText.\r\n")))
+	must(t, q.SetHeld(e.ID, true))
+	must(t, q.Close())
+	return startRelayIn(t, spool, then)
+}
+
+// drawn compares the steps of a graph, and the times on its axis, with what they are in a zone.
+func (b *browser) drawn(what, chart string, steps int, from, step int64, zone *time.Location) {
+	b.t.Helper()
+	drawn := evalLater[[]string](b, fmt.Sprintf(`(async () => {
+		const { echarts } = await import(new URL("assets/echarts.js", location));
+		const o = echarts.getInstanceByDom(document.querySelector(%q)).getOption();
+		return o.series[0].data.map(([t, v]) => v === null ? "" : t / 1000 + " " + o.xAxis[0].axisLabel.formatter(t)) })()`,
+		chart))
+	if len(drawn) != steps {
+		b.t.Errorf("%s: %d steps are drawn: %v", what, len(drawn), drawn)
+	}
+	clock := "15:04"
+	if int64(steps)*step <= 600 {
+		clock += ":05"
+	}
+	for i, got := range drawn {
+		start := time.Unix(from+int64(i)*step, 0).In(zone)
+		label := start.Format(clock)
+		if start.Format("15:04:05") == "00:00:00" {
+			label = start.Format("Jan 02")
+		}
+		if want := fmt.Sprintf("%d %s", start.Unix(), label); got != want {
+			b.t.Errorf("%s: step %d is drawn as %q, want %q", what, i, got, want)
+		}
+	}
+}
+
 // The times of every view are in the zone that is chosen, of a day of 25 hours too, whose hours
 // the graph's axis has each once.
 func TestBrowserTimeZones(t *testing.T) {
@@ -79,13 +123,15 @@ func TestBrowserTimeZones(t *testing.T) {
 	defer a.Close()
 	must(t, a.Refresh(t.Context()))
 	profiles := makeProfiles(t, tree{from: span.From, to: span.To})
-	_, h := serveArchive(t, a, Options{Profiles: profiles})
+	fired := span.From + 3*3600 + 4*60 // in the hour that is there twice, from the first to the second
+	_, h := serveArchive(t, a, Options{Profiles: profiles, Spool: relayOfThen(t, time.Unix(fired, 0))})
 	york, err := time.LoadLocation("America/New_York")
 	must(t, err)
 	b.do(emulation.SetTimezoneOverride(york.String()))
 	first := ask[Page](t, h, fmt.Sprintf("flows?from=%d&to=%d&limit=1&zone=utc", span.From, span.To)).Rows[0][0]
 	flowTime, err := time.ParseInLocation("2006-01-02 15:04:05.000", first, time.UTC)
 	must(t, err)
+	events := ask[AlertList](t, h, "alerts").Alerts[0].Events
 	const minutes = "2006-01-02 15:04"
 	for choice, zone := range map[string]*time.Location{"browser": york, "collector": zone, "utc": time.UTC} {
 		at := func(s int64, form string) string { return time.Unix(s, 0).In(zone).Format(form) }
@@ -102,23 +148,7 @@ func TestBrowserTimeZones(t *testing.T) {
 		says("a flow", ".rows td", flowTime.In(zone).Format("2006-01-02 15:04:05.000"))
 		says("the foot", "footer", "times in "+zone.String())
 		b.wait("the graph", charts(1))
-		drawn := evalLater[[]string](b, `(async () => {
-			const { echarts } = await import(new URL("assets/echarts.js", location));
-			const o = echarts.getInstanceByDom(document.querySelector(".result > .chart")).getOption();
-			return o.series[0].data.map(([t, v]) => v === null ? "" : t / 1000 + " " + o.xAxis[0].axisLabel.formatter(t)) })()`)
-		if len(drawn) != 50 {
-			t.Errorf("%s: %d steps are drawn: %v", choice, len(drawn), drawn)
-		}
-		for i, got := range drawn {
-			start := span.From + int64(i)*halfHour
-			clock := at(start, "15:04")
-			if clock == "00:00" {
-				clock = at(start, "Jan 02")
-			}
-			if want := fmt.Sprintf("%d %s", start, clock); got != want {
-				t.Errorf("%s: step %d is drawn as %q, want %q", choice, i, got, want)
-			}
-		}
+		b.drawn(choice, ".result > .chart", 50, span.From, halfHour, zone)
 		b.click("the last slot", button("last"))
 		says("the slot", ".chosen", "slot "+at(span.To-halfHour, minutes+":05")+" – "+at(span.To, "15:04"))
 		b.open(h.URL+"/#/explorer"+query+"&tab=statistics", "explorer")
@@ -134,6 +164,16 @@ func TestBrowserTimeZones(t *testing.T) {
 		b.open(h.URL+"/#/exporters", "exporters")
 		says("the first file", ".list td", at(span.From, minutes))
 		says("the slot of an exporter", ".list td", at(span.To-halfHour, minutes))
+		b.open(h.URL+"/#/alerts", "alerts")
+		says("since when a rule has fired", "[data-rule=load] .list td", events[len(events)-1].Time.In(zone).Format(
+			minutes+":05"))
+		for _, e := range events {
+			says("an event", "[data-rule=load] .events td", e.Time.In(zone).Format(minutes+":05"))
+		}
+		b.wait("the rule's graph", charts(1))
+		b.drawn(choice+": the rule", "[data-rule=load] .chart", 8, fired-8*60, 60, zone)
+		b.open(h.URL+"/#/mail", "mail")
+		says("when a mail came", ".queue td", at(fired+halfHour, minutes+":05"))
 		b.open(h.URL+"/#/profiles", "profiles")
 		says("when a profile begins", ".profiles .dim", at(span.From, minutes))
 		b.open(h.URL+"/#/overview", "overview")

@@ -115,7 +115,7 @@ function App() {
 	const profileName = state.profile || profileNames.find(p => /(^|\/)live$/.test(p)) || (list[0] && list[0].profile) || "";
 	const profile = (profiles.data?.profiles || []).find(p => nameOf(p) === profileName || profileName.endsWith("/" + nameOf(p)));
 	const app = {
-		state, go, status: last.current, turn, now, zone: zoneLabel(tz, last.current), collectorZone: zoneLabel("collector", last.current), sources: list, asked: !!sources.data, words: words.data, profile, profileName, profileNames, profiles: profiles.data?.profiles || [],
+		state, go, status: last.current, turn, now, zone: zoneLabel(tz, last.current), collectorZone: zoneLabel("collector", last.current), sources: list, asked: !!sources.data, settled: !!sources.data && (!!status?.ready || list.length > 0), words: words.data, profile, profileName, profileNames, profiles: profiles.data?.profiles || [],
 		pending: profiles.data?.pending || 0, refresh, profileProblems: profiles.data?.problems || [], profilesError: profiles.error,
 		interval: Math.max(1, ...list.filter(s => s.profile === profileName).map(s => s.interval)),
 		signs: () => Object.fromEntries((profile?.channels || []).map(c => [(list.find(s => s.profile === profileName && s.name.split("/").pop() === c.name) || {}).name, c.sign])),

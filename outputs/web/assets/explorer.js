@@ -62,7 +62,7 @@ const chartKinds = [["stacked", "stacked"], ["lines", "lines"], ["percent", "100
 
 // Explorer is the page.
 export function Explorer({ app }) {
-	const { state, go, sources, status } = app;
+	const { state, go, sources, settled } = app; // before the files' interval is known nothing is asked: steps begin with it
 	const [draft, setDraft] = useState(state.filter);
 	const [checked, setChecked] = useState({ ok: true });
 	const [turn, setTurn] = useState(0);
@@ -73,27 +73,28 @@ export function Explorer({ app }) {
 	const scope = sel || span;
 	const asked = JSON.stringify({ ...fieldsOf(state, span), from: state.end ? span.from : 0, to: state.end ? span.to : 0, range: state.range });
 	const fields = fieldsOf(state, span);
-	const cost = useGet("cost", fields, 0, !files);
-	const graph = useGet("graph", { from: span.from, to: span.to, profile: state.profile, source: state.source, protocol: state.protocol, points: 500 }, app.turn, files);
+	const cost = useGet("cost", fields, 0, settled && !files);
+	const graph = useGet("graph", { from: span.from, to: span.to, profile: state.profile, source: state.source, protocol: state.protocol, points: 500 }, app.turn, settled && files);
 	const main = useQuestion(fields, files ? 0 : turn);
 	const way = useQuestion({ ...fields, filter: turned(state.filter), by: turned(state.by) }, !files && state.chart === "mirrored" ? turn : 0);
 	const length = span.to - span.from;
 	const earlier = useQuestion({ ...fields, from: Math.max(0, span.from - length), to: span.from, by: "" }, !files && state.previous ? turn : 0);
-	const before = useGet("graph", { from: Math.max(0, span.from - length), to: span.from, profile: state.profile, source: state.source, protocol: state.protocol, points: 500 }, app.turn, files && !!state.previous);
+	const before = useGet("graph", { from: Math.max(0, span.from - length), to: span.from, profile: state.profile, source: state.source, protocol: state.protocol, points: 500 }, app.turn, settled && files && !!state.previous);
 	useEffect(() => setDraft(state.filter), [state.filter]);
 	// What the address asks for is asked at once when it is quick; otherwise after a click.
 	const done = useRef();
 	const slow = !files && cost.data && !cost.stale && cost.data.seconds > 8;
 	useEffect(() => {
-		if (files || (cost.stale && !cost.error) || done.current === asked || slow) return;
+		if (files || !settled || (cost.stale && !cost.error) || done.current === asked || slow) return;
 		done.current = asked;
 		setTurn(t => t + 1);
-	}, [asked, cost.stale, files, slow, cost.error]);
+	}, [asked, cost.stale, files, slow, cost.error, settled]);
 	useEffect(() => { // live: again when there is more, as long as that is quick
 		if (!files && !state.end && main.answer && !main.running && main.answer.elapsed < 1) setTurn(t => t + 1);
 	}, [app.turn]);
 	const run = () => {
 		if (main.running) { main.cancel(); return; }
+		if (!settled) return;
 		if (draft !== state.filter) { go({ filter: draft, offset: "0" }); return; }
 		done.current = asked;
 		setTurn(t => t + 1);

@@ -88,19 +88,19 @@ export function Host({ app }) {
 	const [error, setError] = useState();
 	const [progress, setProgress] = useState();
 	const names = useGet("name", { address: state.address }, 0, !!app.status?.names && valid.test(state.address));
-	const span = spanOf(state, app.now);
+	const span = spanOf(state, app.now, app.interval);
 	useEffect(() => setTyped(state.address), [state.address]);
 	useEffect(() => {
 		set(undefined);
 		setError(undefined);
-		if (!valid.test(state.address)) return undefined;
+		if (!app.settled || !valid.test(state.address)) return undefined;
 		const abort = new AbortController();
 		query({ from: span.from, to: span.to, profile: state.profile, source: state.source, filter: `ip ${state.address}`, by: "proto", lines: 8,
 			stat: ["ip/bytes", "port/bytes", "proto/bytes", "inif/bytes", "outif/bytes", "router/bytes", "vlan/bytes"], top: 12 },
 		(kind, data) => { if (kind === "progress") setProgress(data); else if (kind !== "cost") set(data); }, abort.signal)
 			.catch(e => { if (e.name !== "AbortError") setError(e); }).finally(() => setProgress(undefined));
 		return () => abort.abort();
-	}, [state.address, state.range, state.end, state.profile, String(state.source)]);
+	}, [state.address, state.range, state.end, state.profile, String(state.source), app.settled]);
 	const self = answer?.rankings[0].rows.find(r => r.key === state.address.toLowerCase());
 	const u = units[state.unit] || units.bits;
 	return html`<div class="host">

@@ -102,28 +102,55 @@ export function Rows({ headings, rows, cell, sortable = {}, sort, onSort, height
 
 const classes = ["any", "tcp", "udp", "icmp", "other"];
 
-// Statistics is NfSen's table: sources by protocol, as sums or per second.
+// useFit says whether the table in an element has room as it is, and what to call the element.
+function useFit(...of) {
+	const box = useRef(), need = useRef(0);
+	const [fits, set] = useState(true);
+	useLayoutEffect(() => {
+		const e = box.current;
+		if (!e) return undefined;
+		const look = () => {
+			const width = e.firstElementChild.scrollWidth;
+			if (!fits) { if (e.clientWidth >= need.current) set(true); return; }
+			if (width > e.clientWidth) { need.current = width; set(false); }
+		};
+		look();
+		const watch = new ResizeObserver(look);
+		watch.observe(e);
+		return () => watch.disconnect();
+	}, [fits, ...of]);
+	return [fits, box];
+}
+
+// Statistics is NfSen's table: sources by protocol, as sums or per second. Where that is too wide
+// protocols are rows.
 export function Statistics({ data, how, onHow, off = new Set(), onToggle, colours = {} }) {
 	const [wide, setWide] = useState(true);
+	const [fits, box] = useFit(data, how, wide);
 	if (!data) return html`<p class="dim">…</p>`;
-	const cols = wide ? [0, 1, 2, 3, 4] : [0];
+	const counters = [["flows", how === "sum" ? "" : "/s"], ["packets", how === "sum" ? "" : "/s"], ["bytes", how === "sum" ? "B" : "bit/s"]];
+	const all = wide ? classes.map((_, c) => c) : [0], across = fits ? all : [0], head = fits ? 2 : 1;
 	const value = (row, counter, c) => {
 		const v = row.counters[c][counter];
 		if (!row.seconds) return "–";
-		if (how === "sum") return counter === "bytes" ? short(v, "B") : short(v);
-		return short(v * (counter === "bytes" ? 8 : 1) / row.seconds, counter === "bytes" ? "bit/s" : "/s");
+		return how === "sum" ? short(v) : short(v * (counter === "bytes" ? 8 : 1) / row.seconds);
 	};
-	const row = (r, total) => html`<tr class=${total ? "total" : ""}>
-		<th scope="row">${!total && onToggle ? html`<label><input type="checkbox" checked=${!off.has(r.name)} onChange=${() => onToggle(r.name)} />
-			<svg class="dot" viewBox="0 0 10 10"><rect width="10" height="10" rx="2" fill=${colours[r.name] || "#888"} /></svg>${r.name === "." ? "all" : r.name}</label>` : r.name}</th>
-		${["flows", "packets", "bytes"].map(counter => cols.map(c => html`<td class="n" title=${full(r.counters[c][counter])}>${value(r, counter, c)}</td>`))}
-		<td class="n">${r.failures ? short(r.failures) : "0"}</td><td class="n">${r.files}</td></tr>`;
+	const cells = (r, list) => counters.map(([counter]) => list.map(c => html`<td class="n" title=${full(r.counters[c][counter])}>${value(r, counter, c)}</td>`));
+	const rows = (r, total) => {
+		const below = fits ? [] : all.slice(1), span = below.length + 1;
+		return html`<tr class=${total ? "total" : ""}>
+			<th scope="row" rowspan=${span}>${!total && onToggle ? html`<label><input type="checkbox" checked=${!off.has(r.name)} onChange=${() => onToggle(r.name)} />
+				<svg class="dot" viewBox="0 0 10 10"><rect width="10" height="10" rx="2" fill=${colours[r.name] || "#888"} /></svg>${r.name === "." ? "all" : r.name}</label>` : r.name}</th>
+			${!fits && wide && html`<th scope="row">${classes[0]}</th>`}${cells(r, across)}
+			<td class="n" rowspan=${span}>${r.failures ? short(r.failures) : "0"}</td><td class="n" rowspan=${span}>${full(r.files)}</td></tr>
+			${below.map(c => html`<tr class=${total ? "total" : ""}><th scope="row">${classes[c]}</th>${cells(r, [c])}</tr>`)}`;
+	};
 	return html`<div class="statistics"><p class="bar"><${Choice} label="sum or rate" value=${how} options=${[["sum", "Sum"], ["rate", "Rate"]]} onChange=${onHow} />
-		<button type="button" onClick=${() => setWide(!wide)}>${wide ? "fewer columns" : "by protocol"}</button>
+		<button type="button" onClick=${() => setWide(!wide)}>${wide ? "all protocols together" : "by protocol"}</button>
 		<span class="dim"> ${stamp(data.from)} – ${stamp(data.to)}</span></p>
-		<div class="scroll"><table><thead><tr><th rowspan="2">source</th>${["flows", "packets", "traffic"].map(t => html`<th colspan=${cols.length}>${t}</th>`)}<th rowspan="2">lost</th><th rowspan="2">files</th></tr>
-		<tr>${[0, 1, 2].map(() => cols.map(c => html`<th class="n">${classes[c]}</th>`))}</tr></thead>
-		<tbody>${data.rows.map(r => row(r, false))}${row(data.total, true)}</tbody></table></div></div>`;
+		<div class="scroll" ref=${box}><table data-across=${across.length}><thead><tr><th rowspan=${head}>source</th>${!fits && wide && html`<td></td>`}${counters.map(([counter, unit]) => html`<th colspan=${across.length}>${counter === "bytes" ? "traffic" : counter} <span class="unit">${unit}</span></th>`)}<th rowspan=${head}>lost</th><th rowspan=${head}>files</th></tr>
+		${fits && html`<tr>${counters.map(() => across.map(c => html`<th class="n">${classes[c]}</th>`))}</tr>`}</thead>
+		<tbody>${data.rows.map(r => rows(r, false))}${rows(data.total, true)}</tbody></table></div></div>`;
 }
 
 // CostLine says what a scan costs, or has cost.

@@ -1,0 +1,51 @@
+package web
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+)
+
+// The table of sources by protocol never scrolls sideways: on a phone protocols are rows, from a
+// desk's screen on columns, with the same numbers.
+func TestBrowserStatisticsFit(t *testing.T) {
+	b := newBrowser(t)
+	tr := makeTree(t, 3, 300)
+	for _, name := range []string{"border-router-frankfurt-1", "edge-of-the-campus-network-2"} {
+		writeSlot(t, filepath.Join(tr.dir, "live", name, filepath.Base(tr.slotPath("", tr.from))), tr.from, "198.51.100.9",
+			5000, 1234)
+	}
+	_, h := serve(t, tr.dir, Options{})
+	table := `document.querySelector(".statistics .scroll")`
+	for _, page := range []string{"overview", "explorer"} {
+		b.open(h.URL+"/#/"+page, page)
+		for _, sum := range []string{"rate", "sum"} {
+			b.click(sum, fmt.Sprintf(`document.querySelector(".statistics button[data-value=%s]")`, sum))
+			totals := ""
+			for _, width := range []int64{360, 768, 1024, 1280, 1440, 2560} {
+				b.size(width, 900)
+				name := fmt.Sprintf("%s, %s, %d wide", page, sum, width)
+				b.wait(name+": a table that does not scroll", fmt.Sprintf(`%s?.querySelector("tr.total") &&
+					%[1]s.scrollWidth <= %[1]s.clientWidth && document.documentElement.clientWidth === %d &&
+					document.querySelector(".statistics button[data-value=%s]").ariaPressed === "true"`, table, width, sum))
+				across := eval[int](b, "Number("+table+`.querySelector("table").dataset.across)`)
+				if width != 1024 && width != 1280 && (across == numClasses) != (width >= 1440) {
+					t.Errorf("%s: %d columns of protocols", name, across)
+				}
+				got := eval[string](b, fmt.Sprintf(`[...%s.querySelectorAll("tr.total td[title]")].map(e =>
+					e.title).sort().join()`, table))
+				if totals == "" {
+					totals = got
+				}
+				if got != totals || got == "" {
+					t.Errorf("%s: the totals are %s, on a phone %s", name, got, totals)
+				}
+			}
+		}
+	}
+	b.size(390, 900)
+	b.open(h.URL+"/#/overview", "overview")
+	b.click("together", button("all protocols together"))
+	b.wait("no protocols", `document.querySelectorAll("tr.total").length === 1 && `+button("by protocol"))
+	b.complained()
+}

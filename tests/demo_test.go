@@ -160,12 +160,15 @@ func TestDemoEndsWithItsReader(t *testing.T) {
 	page := strings.TrimPrefix(next("watch them at"), "watch them at ")
 	flows := demoFlows(t, dir)
 	waitFor(t, 60*time.Second, "flows on the demo's page", func() bool { return flowsOfPage(page+"api/v1/") > 0 })
-	for range 50 { // the answer finds nobody
+	for range 50 { // most of the answer finds nobody
 		conn, err := net.Dial("tcp", strings.Trim(page, "htp:/"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+		fmt.Fprintf(conn, "GET /assets/echarts.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			t.Fatalf("the page's answer: %v", err)
+		}
 		conn.(*net.TCPConn).SetLinger(0)
 		conn.Close()
 	}

@@ -31,7 +31,8 @@ func Hostname() (name, problem string) {
 
 // qualify is Hostname for a machine that calls itself short.
 func qualify(short string, canonical func(string) (string, error)) (name, problem string) {
-	const advice = `: servers may refuse mail for it; set hostname = "name.domain" to the name that the DNS has for this machine`
+	const advice = `: servers may refuse mail for it; set hostname = "name.domain" to the name that the DNS has ` +
+		`for this machine`
 	short = strings.ToLower(strings.TrimSuffix(short, "."))
 	full := short
 	if short != "" && !strings.Contains(short, ".") {

@@ -249,7 +249,7 @@ func (s *server) own(t testing.TB, names ...string) {
 }
 
 // run starts the server and waits for its ports.
-func (s *server) run(t testing.TB, env []string, program string, args ...string) {
+func (s *server) runProgram(t testing.TB, env []string, program string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(s.Root, program), args...)
 	cmd.Env = append(os.Environ(), env...)
@@ -312,7 +312,7 @@ func startEximWith(t testing.TB, a *authority, config string) *server {
 	s := newServer(t, a, "exim", "usr/sbin/exim4")
 	s.own(t, "log", "spool", "inbox")
 	s.write(t, "exim.conf", config)
-	s.run(t, nil, "usr/sbin/exim4", "-C", filepath.Join(s.Dir, "exim.conf"), "-bdf", "-q1m",
+	s.runProgram(t, nil, "usr/sbin/exim4", "-C", filepath.Join(s.Dir, "exim.conf"), "-bdf", "-q1m",
 		"-oX", fmt.Sprintf("<; [127.0.0.1]:%s ; [127.0.0.1]:%s ; [127.0.0.1]:%s", s.Plain, s.TLS, s.TLSOn))
 	return s
 }
@@ -334,7 +334,7 @@ func startPostfix(t testing.TB, a *authority) *server {
 	}
 	s.write(t, "etc/main.cf", postfixMain)
 	s.write(t, "etc/master.cf", postfixMaster)
-	s.run(t, []string{"LD_LIBRARY_PATH=" + filepath.Join(s.Root, "usr/lib/postfix")},
+	s.runProgram(t, []string{"LD_LIBRARY_PATH=" + filepath.Join(s.Root, "usr/lib/postfix")},
 		"usr/lib/postfix/sbin/master", "-c", filepath.Join(s.Dir, "etc"), "-d")
 	return s
 }
@@ -407,7 +407,9 @@ func ourSmarthost(t *testing.T, a *authority, s *server) {
 	opts.Listen = []string{"starttls://127.0.0.1:" + s.Relay}
 	opts.TLSCert, opts.TLSKey = filepath.Join(t.TempDir(), "cert"), filepath.Join(t.TempDir(), "key")
 	writePair(t, a.issue(t, "localhost", time.Now().Add(time.Hour)), opts.TLSCert, opts.TLSKey)
-	opts.SMTPD.Users = map[string]smtpd.Verifier{"tim": func(password []byte) bool { return string(password) == "secret" }}
+	opts.SMTPD.Users = map[string]smtpd.Verifier{"tim": func(password []byte) bool {
+		return string(password) == "secret"
+	}}
 	start(t, opts)
 	address := "127.0.0.1:" + s.Plain
 	for range 5 {

@@ -100,8 +100,10 @@ func TestEachStepIsOneLine(t *testing.T) {
 	log.await(t, "^"+env.ID+" completed", 1)
 
 	for _, want := range []string{
-		`^refused RCPT H=client\.example\.com \[127\.0\.0\.1\] F=<cron@example\.com> T=<x@example\.net> C="550 5\.7\.1 `,
-		`^` + id + ` <= cron@example\.com H=.* P=ESMTP S=\d+ for ops@example\.com bad@example\.com later@example\.com C="250 `,
+		`^refused RCPT H=client\.example\.com \[127\.0\.0\.1\] F=<cron@example\.com> T=<x@example\.net> ` +
+			`C="550 5\.7\.1 `,
+		`^` + id + ` <= cron@example\.com H=.* P=ESMTP S=\d+ for ops@example\.com bad@example\.com ` +
+			`later@example\.com C="250 `,
 		`^` + id + ` => ops@example\.com F=<cron@example\.com> H=127\.0\.0\.1 \[`,
 		`^` + id + ` \*\* bad@example\.com F=<cron@example\.com> H=.* C="550 5\.1\.1 no such user"`,
 		`^` + id + ` == later@example\.com F=<cron@example\.com> H=.* C="451 4\.7\.1 greylisted" QT=.* N=\d{4}-`,

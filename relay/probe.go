@@ -111,7 +111,8 @@ func SendTest(ctx context.Context, opts Options, to string) (answer string, err 
 	env := &queue.Envelope{ID: r.NewID(), From: "flowgraf@" + r.opts.Hostname, To: []string{to}, Received: now.UTC(),
 		Origin: queue.OriginAlert, Note: []byte("{}")}
 	text := fmt.Sprintf("From: <%s>\r\nTo: <%s>\r\nSubject: test mail of flowgraf on %s\r\nDate: %s\r\n"+
-		"Message-ID: <%s@%s>\r\nAuto-Submitted: auto-generated\r\n\r\nThis mail was sent by flowgraf check --send-test.\r\n",
+		"Message-ID: <%s@%s>\r\nAuto-Submitted: auto-generated\r\n\r\n"+
+		"This mail was sent by flowgraf check --send-test.\r\n",
 		env.From, to, r.opts.Hostname, message.Date(now), env.ID, r.opts.Hostname)
 	if err := r.Submit(env, []byte(text)); err != nil {
 		return "", err

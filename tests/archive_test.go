@@ -13,7 +13,7 @@ import (
 // themselves, not from the figures in the files' appendix.
 func nfdumpSums(t testing.TB, nfdump, archive string) (flows, packets, bytes uint64) {
 	t.Helper()
-	out := run(t, nfdump, "-q", "-N", "-R", archive, "-o", "fmt:%fl %pkt %byt %opkt %obyt")
+	out := outputOf(t, nfdump, "-q", "-N", "-R", archive, "-o", "fmt:%fl %pkt %byt %opkt %obyt")
 	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
 		var fl, pkt, byt, opkt, obyt uint64
 		if n, _ := fmt.Sscan(line, &fl, &pkt, &byt, &opkt, &obyt); n != 5 {
@@ -31,7 +31,7 @@ func archiveSums(t testing.TB, nfdump, archive string) map[string]uint64 {
 	t.Helper()
 	sums := map[string]uint64{}
 	for _, file := range archiveFiles(t, archive) {
-		for key, value := range keyValues(t, run(t, nfdump, "-I", "-r", file)) {
+		for key, value := range keyValues(t, outputOf(t, nfdump, "-I", "-r", file)) {
 			sums[key] += value
 		}
 	}
@@ -73,7 +73,7 @@ func TestNfdumpCountsEveryGeneratedFlow(t *testing.T) {
 		}
 	}
 	for _, file := range archiveFiles(t, archive) {
-		if out := run(t, nfdump, "-v", file); !strings.Contains(out, "lz4 compressed") {
+		if out := outputOf(t, nfdump, "-v", file); !strings.Contains(out, "lz4 compressed") {
 			t.Errorf("nfdump -v %s does not say LZ4:\n%s", file, out)
 		}
 	}
@@ -101,7 +101,7 @@ func replayed(t *testing.T, nfreplay string, first *agent, want generated) {
 	second := startAgent(t, t.TempDir(), agentConfig, nil)
 	host, port, _ := strings.Cut(second.flows, ":")
 	for _, file := range archiveFiles(t, filepath.Join(first.dir, "archive")) {
-		run(t, nfreplay, "-r", file, "-H", host, "-p", port, "-v", "9", "-d", "200")
+		outputOf(t, nfreplay, "-r", file, "-H", host, "-p", port, "-v", "9", "-d", "200")
 	}
 	waitFor(t, 60*time.Second, "all replayed flows", func() bool {
 		return len(points(t, filepath.Join(second.dir, "metrics"), "netflow")) >= int(want.flows)

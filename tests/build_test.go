@@ -54,7 +54,8 @@ func TestBuildIsStaticAndReproducible(t *testing.T) {
 				t.Errorf("the binary is not static: it needs %v (%v)", libraries, err)
 			}
 		}
-		if list := run(t, binary, "licences", "--list"); !strings.Contains(list, "github.com/influxdata/telegraf v1") {
+		if list := outputOf(t, binary, "licences", "--list"); !strings.Contains(list,
+			"github.com/influxdata/telegraf v1") {
 			t.Errorf("flowgraf licences --list:\n%s", list)
 		}
 	}

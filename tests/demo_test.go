@@ -41,7 +41,7 @@ func agentOfTheDemo(t *testing.T, dir string) {
 // archive, an alert and its recovery, without anything installed.
 func TestDemoShowsEverything(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
-	out := run(t, flowgraf, "demo", "--duration", "32s", "--directory", dir, "--rate", "2000")
+	out := outputOf(t, flowgraf, "demo", "--duration", "32s", "--directory", dir, "--rate", "2000")
 	sums := regexp.MustCompile(`(\d+) flows of [\d.]+ [kMGT]B were sent; (\d+) became metrics, ` +
 		`in (\d+) series; loss (\d+)`).FindStringSubmatch(out)
 	if sums == nil {
@@ -91,7 +91,7 @@ func TestDemoShowsEverything(t *testing.T) {
 	}
 	agentOfTheDemo(t, dir)
 	// What it tells the user to try works.
-	if top := run(t, flowgraf, "dump", "-R", filepath.Join(dir, "archive"), "-s", "srcip", "-n",
+	if top := outputOf(t, flowgraf, "dump", "-R", filepath.Join(dir, "archive"), "-s", "srcip", "-n",
 		"5"); !strings.Contains(top, "Top 5 Src IP Addr ordered by flows") {
 		t.Errorf("flowgraf dump on the archive:\n%s", top)
 	}

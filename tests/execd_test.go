@@ -211,7 +211,7 @@ func TestInStockTelegraf(t *testing.T) {
 			t.Errorf("the first flow has no %s: %s", part, first)
 		}
 	}
-	list := run(t, flowgraf, "queue", "list", "--spool", filepath.Join(s.dir, "spool"))
+	list := outputOf(t, flowgraf, "queue", "list", "--spool", filepath.Join(s.dir, "spool"))
 	if !strings.Contains(list, "noc@example.com") {
 		t.Errorf("no alert is queued:\n%s", list)
 	}

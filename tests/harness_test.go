@@ -194,8 +194,8 @@ func tail(s string, n int) string {
 	return s
 }
 
-// run runs a program to its end and returns its standard output.
-func run(t testing.TB, name string, args ...string) string {
+// outputOf runs a program to its end and returns its standard output.
+func outputOf(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -401,7 +401,7 @@ func generate(t testing.TB, args ...string) generated {
 		"datagrams": &g.datagrams, "flows": &g.flows, "packets": &g.packets, "bytes": &g.bytes,
 		"flows_tcp": &g.tcp, "flows_udp": &g.udp, "flows_icmp": &g.icmp, "flows_ipv6": &g.v6,
 	}
-	found := keyValues(t, run(t, flowgraf, append([]string{"generate"}, args...)...))
+	found := keyValues(t, outputOf(t, flowgraf, append([]string{"generate"}, args...)...))
 	for name, target := range targets {
 		value, ok := found[name]
 		if !ok {

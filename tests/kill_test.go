@@ -58,7 +58,7 @@ func TestKilledManyTimesAndNothingAcknowledgedIsLost(t *testing.T) {
 		t.Errorf("unfinished files are left: %v %v", left, err)
 	}
 	for _, file := range archiveFiles(t, archive) {
-		run(t, nfdump, "-v", file)
+		outputOf(t, nfdump, "-v", file)
 	}
 	flows, _, _ := nfdumpSums(t, nfdump, archive)
 	if twice := flowsTwice(t, archive); twice != 0 {

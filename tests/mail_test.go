@@ -66,7 +66,7 @@ func TestImportedInternetSite(t *testing.T) {
 	if err := os.WriteFile(settings, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	config := run(t, flowgraf, "relay", "import-exim", settings)
+	config := outputOf(t, flowgraf, "relay", "import-exim", settings)
 	if !strings.Contains(config, `smarthosts = ["mx://"]`) {
 		t.Fatalf("imported:\n%s", config)
 	}
@@ -116,7 +116,7 @@ func TestImportedInternetSite(t *testing.T) {
 		}
 		return mean
 	})
-	failed := run(t, flowgraf, "queue", "list", "--failed", "--spool", filepath.Join(dir, "spool"))
+	failed := outputOf(t, flowgraf, "queue", "list", "--failed", "--spool", filepath.Join(dir, "spool"))
 	if !strings.Contains(failed, "null.example") {
 		t.Errorf("the failed mails are:\n%s", failed)
 	}
@@ -198,7 +198,7 @@ func TestQueueOfARunningAgent(t *testing.T) {
 	spool := filepath.Join(dir, "spool")
 	queue := func(args ...string) string {
 		t.Helper()
-		return run(t, flowgraf, append([]string{"queue", args[0], "--spool", spool}, args[1:]...)...)
+		return outputOf(t, flowgraf, append([]string{"queue", args[0], "--spool", spool}, args[1:]...)...)
 	}
 	ids := map[string]string{}
 	for _, name := range []string{"held", "removed", "bounced", "plain"} {

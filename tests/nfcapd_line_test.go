@@ -32,7 +32,7 @@ func TestNfcapdLine(t *testing.T) {
 	pidfile := filepath.Join(dir, "pid")
 	line := []string{"-w", "-D", "-l", files, "-p", port, "-P", pidfile, "-I", "dvswitch"}
 	began := time.Now()
-	run(t, filepath.Join(dir, "nfcapd"), line...)
+	outputOf(t, filepath.Join(dir, "nfcapd"), line...)
 	text := strings.TrimSpace(string(readFile(t, pidfile)))
 	pid, err := strconv.Atoi(text)
 	if err != nil {
@@ -53,19 +53,19 @@ func TestNfcapdLine(t *testing.T) {
 		stat, err := os.ReadFile("/proc/" + text + "/stat")
 		return err != nil || strings.Contains(string(stat), ") Z ")
 	})
-	info := run(t, nfdump, "-R", files, "-I")
+	info := outputOf(t, nfdump, "-R", files, "-I")
 	if got := keyValues(t, info)["flows"]; got != sent.flows || !strings.Contains(info, "Ident: dvswitch") {
 		t.Errorf("nfdump counts %d flows, want %d:\n%s", got, sent.flows, info)
 	}
-	if ours := run(t, filepath.Join(dir, "nfdump"), "-R", files, "-I"); keyValues(t, ours)["flows"] != sent.flows {
+	if ours := outputOf(t, filepath.Join(dir, "nfdump"), "-R", files, "-I"); keyValues(t, ours)["flows"] != sent.flows {
 		t.Errorf("the link nfdump gives\n%s", ours)
 	}
-	printed := run(t, flowgraf, "nfcapd", "-w", files, "-p", port, "--print-config")
+	printed := outputOf(t, flowgraf, "nfcapd", "-w", files, "-p", port, "--print-config")
 	conf := filepath.Join(dir, "telegraf.conf")
 	if err := os.WriteFile(conf, []byte(printed), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	run(t, flowgraf, "check", "--config", conf)
+	outputOf(t, flowgraf, "check", "--config", conf)
 }
 
 // TestNfcapdBecomesAnotherUser: with -u the collector has no rights of root's, and the
@@ -103,7 +103,7 @@ func TestNfcapdBecomesAnotherUser(t *testing.T) {
 	sent := generate(t, "--to", addr, "--protocol", "v5", "--count", "300", "--rate", "1000")
 	time.Sleep(time.Second)
 	p.stop(t)
-	if got := keyValues(t, run(t, flowgraf, "dump", "-R", files, "-I"))["flows"]; got != sent.flows {
+	if got := keyValues(t, outputOf(t, flowgraf, "dump", "-R", files, "-I"))["flows"]; got != sent.flows {
 		t.Errorf("%d flows are written, want %d", got, sent.flows)
 	}
 }

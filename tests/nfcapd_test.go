@@ -18,7 +18,7 @@ import (
 // them apart.
 func flowLines(t testing.TB, nfdump, file string) []string {
 	t.Helper()
-	out := run(t, nfdump, "-q", "-6", "-N", "-r", file, "-o", "fmt:%ts %td %pr %sap %dap %flg %pkt %byt %ra")
+	out := outputOf(t, nfdump, "-q", "-6", "-N", "-r", file, "-o", "fmt:%ts %td %pr %sap %dap %flg %pkt %byt %ra")
 	return slices.Collect(strings.Lines(out))
 }
 
@@ -42,18 +42,18 @@ func TestSalvageOfAFileThatNfcapdWrites(t *testing.T) {
 
 			sent := generate(t, "--to", addr, "--protocol", "v9", "--rate", "25000", "--count", "30000")
 			salvaged := waitForBlocks(t, current, 2)
-			if got := run(t, nfdump, "-I", "-r", current); !strings.Contains(got, "Flows: 0\n") {
+			if got := outputOf(t, nfdump, "-I", "-r", current); !strings.Contains(got, "Flows: 0\n") {
 				t.Errorf("nfdump reads a file that nfcapd is writing, there is nothing to salvage:\n%s", got)
 			}
 			got := flowLines(t, nfdump, salvaged)
-			figures := keyValues(t, run(t, nfdump, "-I", "-r", salvaged))
+			figures := keyValues(t, outputOf(t, nfdump, "-I", "-r", salvaged))
 			if n := uint64(len(got)); n == 0 || n >= sent.flows || figures["flows"] != n {
 				t.Errorf("%d of %d flows are salvaged, nfdump -I counts %d", n, sent.flows, figures["flows"])
 			}
-			if out := run(t, nfdump, "-v", salvaged); !strings.Contains(out, c.name) {
+			if out := outputOf(t, nfdump, "-v", salvaged); !strings.Contains(out, c.name) {
 				t.Errorf("nfdump -v does not say %q:\n%s", c.name, out)
 			}
-			run(t, flowgraf, "verify", salvaged)
+			outputOf(t, flowgraf, "verify", salvaged)
 
 			p.stop(t)
 			files := archiveFiles(t, dir)
@@ -76,7 +76,7 @@ func waitForBlocks(t testing.TB, current string, blocks uint64) string {
 	to := filepath.Join(t.TempDir(), "salvaged")
 	waitFor(t, 30*time.Second, "blocks of nfcapd", func() bool {
 		os.Remove(to)
-		_, text, _ := strings.Cut(run(t, flowgraf, "verify", current), "layout 2, ")
+		_, text, _ := strings.Cut(outputOf(t, flowgraf, "verify", current), "layout 2, ")
 		words := strings.Fields(text)
 		i := slices.Index(words, "blocks,")
 		if i < 1 {
@@ -86,7 +86,7 @@ func waitForBlocks(t testing.TB, current string, blocks uint64) string {
 		if err != nil || n < blocks {
 			return false
 		}
-		run(t, flowgraf, "salvage", current, "-w", to)
+		outputOf(t, flowgraf, "salvage", current, "-w", to)
 		return true
 	})
 	return to
@@ -114,7 +114,7 @@ func nfcapdReads(t testing.TB, program string, datagrams [][]byte) [][]string {
 	}
 	time.Sleep(time.Second) // it ends before it reads what waits
 	p.stop(t)
-	out := run(t, nfdump, "-q", "-6", "-N", "-R", dir, "-o", "fmt:"+nfdumpColumns)
+	out := outputOf(t, nfdump, "-q", "-6", "-N", "-R", dir, "-o", "fmt:"+nfdumpColumns)
 	var lines [][]string
 	for line := range strings.Lines(out) {
 		if words := strings.Split(strings.TrimSpace(line), ","); len(words) == strings.Count(nfdumpColumns, ",")+1 {

@@ -232,8 +232,8 @@ type wireTimes struct {
 	relative    bool
 }
 
-// read takes a field for a time, and says whether it is one.
-func (w *wireTimes) read(packet, f *dissected) bool {
+// readTime takes a field for a time, and says whether it is one.
+func (w *wireTimes) readTime(packet, f *dissected) bool {
 	to := &w.first
 	switch f.Name {
 	case "cflow.timeend", "cflow.abstimeend":
@@ -307,7 +307,7 @@ func compareFlow(t *testing.T, packet, theirs *dissected, r *flow.Record) (names
 		switch {
 		case name == "cflow.padding" || name == "cflow.reserved":
 		case name == "cflow.flags": // version 7's: which fields are valid
-		case times.read(packet, f):
+		case times.readTime(packet, f):
 			taken(f.raw()) // relative ones ride along as well
 		case known && same(value(r), f.raw()):
 		case !taken(f.raw()):
@@ -466,7 +466,7 @@ func sixFlows(t testing.TB) (pcap string) {
 
 // softflowd lets softflowd export a capture.
 func softflowd(t testing.TB, pcap, version, addr string) {
-	run(t, peer(t, "softflowd"), "-r", pcap, "-n", addr, "-v", version, "-d", "-c", "none", "-p",
+	outputOf(t, peer(t, "softflowd"), "-r", pcap, "-n", addr, "-v", version, "-d", "-c", "none", "-p",
 		filepath.Join(t.TempDir(), "pid"))
 }
 

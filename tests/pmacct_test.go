@@ -92,7 +92,8 @@ func TestPmacctAsSFlow(t *testing.T) {
 		s := got[p.str("src")]
 		got[p.str("src")] = sums{s.packets + p.uint("in_packets"), s.bytes + p.uint("in_bytes")}
 	}
-	for _, line := range strings.Split(run(t, nfdump, "-q", "-6", "-N", "-R", filepath.Join(a.dir, "archive"), "-o",
+	for _, line := range strings.Split(outputOf(t, nfdump, "-q", "-6", "-N", "-R",
+		filepath.Join(a.dir, "archive"), "-o",
 		"fmt:%sa %pkt %byt"), "\n") {
 		var src string
 		var s sums

@@ -14,7 +14,7 @@ func TestSampleConfigurationIsCurrentAndLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(committed) != run(t, flowgraf, "config") {
+	if string(committed) != outputOf(t, flowgraf, "config") {
 		t.Error("telegraf.conf.sample is not what flowgraf config prints: run go generate ./cmd/flowgraf")
 	}
 	out := checkElsewhere(t, string(committed))
@@ -39,7 +39,7 @@ func checkElsewhere(t *testing.T, config string) string {
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return run(t, flowgraf, "check", "--config", file)
+	return outputOf(t, flowgraf, "check", "--config", file)
 }
 
 // The configurations in the README are valid.

@@ -204,7 +204,7 @@ func near(ms uint64, at time.Time) bool {
 
 func checkFiles(t *testing.T, nfdump, archive string, want []conversation) {
 	t.Helper()
-	out := run(t, nfdump, "-q", "-6", "-R", archive, "-o", "fmt:%sa %da %sp %dp %pr %pkt %byt %ts %te")
+	out := outputOf(t, nfdump, "-q", "-6", "-R", archive, "-o", "fmt:%sa %da %sp %dp %pr %pkt %byt %ts %te")
 	lines := map[string][]string{}
 	for _, line := range strings.Split(out, "\n") {
 		if words := strings.Fields(line); len(words) == 11 {

@@ -126,7 +126,8 @@ func TestBufferOnDisk(t *testing.T) {
 	if code := a.ended(t); code != 0 {
 		t.Errorf("the exit code is %d, want 0: nothing is lost", code)
 	}
-	if told := regexp.MustCompile(`\[outputs\.http\] 600 metrics are not written yet .* kept in buffer_directory`); !told.MatchString(a.out.String()) {
+	kept := regexp.MustCompile(`\[outputs\.http\] 600 metrics are not written yet .* kept in buffer_directory`)
+	if !kept.MatchString(a.out.String()) {
 		t.Error("the log does not tell how much is kept")
 	}
 	archived(600)

@@ -96,13 +96,14 @@ func certificates(t *testing.T, openssl string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
-	run(t, openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+	outputOf(t, openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
 		"-subj", "/CN=authority", "-keyout", file("ca.key"), "-out", file("ca.pem"))
 	for _, name := range []string{"server", "exporter"} {
-		run(t, openssl, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN="+name,
+		outputOf(t, openssl, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+			"-subj", "/CN="+name,
 			"-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", file(name+".key"), "-out",
 			file(name+".csr"))
-		run(t, openssl, "x509", "-req", "-days", "2", "-in", file(name+".csr"), "-CA", file("ca.pem"), "-CAkey",
+		outputOf(t, openssl, "x509", "-req", "-days", "2", "-in", file(name+".csr"), "-CA", file("ca.pem"), "-CAkey",
 			file("ca.key"),
 			"-CAcreateserial", "-copy_extensions", "copy", "-out", file(name+".pem"))
 	}

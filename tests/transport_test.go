@@ -173,7 +173,7 @@ func archived(t *testing.T, dirs ...string) map[string]int {
 	t.Helper()
 	flows := map[string]int{}
 	for _, dir := range dirs {
-		list := run(t, flowgraf, "dump", "-q", "-R", filepath.Join(dir, "archive"), "--current", "-o",
+		list := outputOf(t, flowgraf, "dump", "-q", "-R", filepath.Join(dir, "archive"), "--current", "-o",
 			"fmt:%tsr %ter %ra %sa %sp %da %dp %pr %ipkt %ibyt", "-6", "-N")
 		for line := range strings.Lines(list) {
 			flows[strings.Join(strings.Fields(line), " ")]++

@@ -99,7 +99,8 @@ func TestVictoriaLogsCluster(t *testing.T) {
 	sent := generate(t, "--to", a.flows, "--protocol", "v9", "--mix", "realistic", "--count", "20000", "--rate",
 		"10000")
 	a.stop(t)
-	list := strings.SplitAfter(run(t, flowgraf, "dump", "-q", "-R", filepath.Join(a.dir, "archive"), "-o", "ndjson"),
+	list := strings.SplitAfter(outputOf(t, flowgraf, "dump", "-q", "-R", filepath.Join(a.dir, "archive"),
+		"-o", "ndjson"),
 		"\n")
 	half := len(list) / 2
 

@@ -86,8 +86,8 @@ func outletOf(t *testing.T, s *sink, id string, before []*outlet) *outlet {
 	return outlets[0]
 }
 
-// add gives an outlet's output metrics, as the agent does.
-func add(o *outlet, list []int64) {
+// addNumbers gives an outlet's output metrics, as the agent does.
+func addNumbers(o *outlet, list []int64) {
 	for _, n := range list {
 		o.running.AddMetric(metric.New("m", nil, map[string]any{"n": n}, time.Unix(n, 0)))
 	}
@@ -103,12 +103,12 @@ func TestReloadHandsOverWhatIsNotWritten(t *testing.T) {
 		if err := o.running.Connect(); err != nil {
 			t.Fatal(err)
 		}
-		add(o, numbers(1, 5))
+		addNumbers(o, numbers(1, 5))
 		if err := o.running.Write(); err != nil {
 			t.Fatal(err)
 		}
 		old.set(nil, hang)
-		add(o, numbers(6, 25))
+		addNumbers(o, numbers(6, 25))
 		writing := make(chan error)
 		go func() { writing <- o.running.Write() }()
 		synctest.Wait()
@@ -117,7 +117,7 @@ func TestReloadHandsOverWhatIsNotWritten(t *testing.T) {
 		if err := <-writing; err != nil {
 			t.Errorf("the write that hangs: %v", err)
 		}
-		add(o, numbers(26, 30))
+		addNumbers(o, numbers(26, 30))
 		if err := o.running.Write(); err != nil {
 			t.Error(err)
 		}
@@ -130,7 +130,7 @@ func TestReloadHandsOverWhatIsNotWritten(t *testing.T) {
 		if err := heir.running.Connect(); err != nil {
 			t.Errorf("an output that cannot be opened ends the reload: %v", err)
 		}
-		add(heir, numbers(31, 32))
+		addNumbers(heir, numbers(31, 32))
 		if err := heir.running.Write(); err == nil || !strings.Contains(err.Error(), "the place is taken") {
 			t.Errorf("the error of opening is %v", err)
 		}
@@ -177,7 +177,7 @@ func TestStopTellsWhatIsNotWritten(t *testing.T) {
 					hang = make(chan struct{})
 				}
 				s.set(c.fails, hang)
-				add(o, numbers(1, 20))
+				addNumbers(o, numbers(1, 20))
 				start := time.Now()
 				o.leave(outletStopping, stopPatience)
 				_ = o.running.Write()

@@ -166,7 +166,7 @@ func fuzzLayout(f *testing.F, seeds ...[]byte) {
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		s := sweeper{dec: NewDecoder()}
-		s.read(content)
+		s.readFile(content)
 	})
 }
 

@@ -219,8 +219,8 @@ type sweeper struct {
 	dec   *Decoder
 }
 
-// read returns how many flows could be read and what ended that.
-func (s *sweeper) read(content []byte) (flows int, err error) {
+// readFile returns how many flows could be read and what ended that.
+func (s *sweeper) readFile(content []byte) (flows int, err error) {
 	f, err := newFile("memory", memory{bytes.NewReader(content)}, int64(len(content)))
 	if err != nil {
 		return 0, err
@@ -249,12 +249,12 @@ func (s *sweeper) read(content []byte) (flows int, err error) {
 // error is one of the format's, and no flow comes twice.
 func (s *sweeper) sweep(t *testing.T, name string, content []byte) {
 	t.Helper()
-	whole, err := s.read(content)
+	whole, err := s.readFile(content)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
 	check := func(what string, i int, bad []byte) {
-		n, err := s.read(bad)
+		n, err := s.readFile(bad)
 		var format *FormatError
 		if err != nil && !errors.As(err, &format) {
 			t.Fatalf("%s: %s %d: %v", name, what, i, err)

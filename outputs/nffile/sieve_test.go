@@ -50,7 +50,8 @@ func TestSieve(t *testing.T) {
 					got++
 				}
 			}
-			if (all.Err() == nil) != (some.Err() == nil) || all.Err() != nil && all.Err().Error() != some.Err().Error() {
+			if (all.Err() == nil) != (some.Err() == nil) ||
+				all.Err() != nil && all.Err().Error() != some.Err().Error() {
 				t.Fatalf("%s: %v, with a sieve %v", name, all.Err(), some.Err())
 			}
 			if got != kept || gotFlows+sieve.Passed != flows || gotStood+sieve.PassedFlows != stood {

@@ -107,9 +107,9 @@ func write(t *testing.T, flows []stored) string {
 	return path
 }
 
-// read returns what is in a file, a text of all fields for each flow but those of its
+// readFlows returns what is in a file, a text of all fields for each flow but those of its
 // receipt, sorted.
-func read(t *testing.T, path string, without ...string) (texts []string) {
+func readFlows(t *testing.T, path string, without ...string) (texts []string) {
 	t.Helper()
 	_, err := query.Input{Files: []string{path}}.List(context.Background(), func(f *query.Flow) error {
 		texts = append(texts, text(reflect.ValueOf(*f.Record), append(without, "Received"))+
@@ -236,7 +236,7 @@ func TestArchiveReplayArchive(t *testing.T) {
 	conn := listen(t, "127.0.0.1:0")
 	got := receive(t, conn, len(flows))
 	totals := send(t, path, Options{To: conn.LocalAddr().(*net.UDPAddr).AddrPort()})
-	compare(t, read(t, <-got), read(t, path))
+	compare(t, readFlows(t, <-got), readFlows(t, path))
 	if int(totals.Flows) != len(flows) || totals.Exporters != 3 || len(totals.Lost) > 0 || totals.Dropped > 0 {
 		t.Errorf("%+v", totals)
 	}
@@ -434,7 +434,8 @@ func TestNfreplayIntoOurs(t *testing.T) {
 	if err != nil {
 		t.Fatalf("nfreplay: %v\n%s", err, out)
 	}
-	compare(t, read(t, <-got, "Present", "EngineType", "EngineID"), read(t, path, "Present", "EngineType", "EngineID"))
+	compare(t, readFlows(t, <-got, "Present", "EngineType", "EngineID"),
+		readFlows(t, path, "Present", "EngineType", "EngineID"))
 }
 
 // peer returns where a program of nfdump's is. Without it the test is skipped.

@@ -31,8 +31,8 @@ func flowsOf(b []byte) (flows []flowOf) {
 	return flows
 }
 
-// add adds flows to a table, in batches of that many.
-func add(t *Table, flows []flowOf, batch int) {
+// addFlows adds flows to a table, in batches of that many.
+func addFlows(t *Table, flows []flowOf, batch int) {
 	for len(flows) > 0 {
 		n := min(batch, len(flows))
 		keys, cells := make([]uint64, 0, n*words), make([]Cell, n)
@@ -133,14 +133,14 @@ func FuzzSums(f *testing.F) {
 		size, most := 1+int(batch)%Batch, max(1, int(bound))
 		flows := flowsOf(b)
 		table := New(Options{Words: words, Bound: most})
-		add(table, flows, size)
+		addFlows(table, flows, size)
 		check(t, table, flows, most, true)
 
 		half := len(flows) / 2
 		one := New(Options{Words: words, Bound: most})
 		two := one.Twin()
-		add(one, flows[:half], size)
-		add(two, flows[half:], size)
+		addFlows(one, flows[:half], size)
+		addFlows(two, flows[half:], size)
 		_, some := one.Rest()
 		_, more := two.Rest()
 		one.Merge(two)
@@ -175,7 +175,7 @@ func TestManyKeys(t *testing.T) {
 	flows := manyFlows(keys)
 	for _, bound := range []int{0, 1, 5000, keys} {
 		table := New(Options{Words: words, Bound: bound})
-		add(table, flows, Batch)
+		addFlows(table, flows, Batch)
 		most := bound
 		if bound == 0 {
 			most = keys
@@ -201,8 +201,8 @@ func TestJoined(t *testing.T) {
 		}
 	}})
 	two := one.Twin()
-	add(one, manyFlows(keys), Batch)
-	add(two, manyFlows(2*keys), Batch)
+	addFlows(one, manyFlows(keys), Batch)
+	addFlows(two, manyFlows(2*keys), Batch)
 	for i, table := range []*Table{one, two} {
 		for ref := range table.Rows() {
 			r := table.Row(ref)

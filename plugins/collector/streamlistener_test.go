@@ -26,7 +26,7 @@ func listenStream(t *testing.T, o StreamOptions) (*StreamListener, *streamed) {
 func startStream(t *testing.T, l *StreamListener) *streamed {
 	t.Helper()
 	s := &streamed{d: NewDecoder(Options{})}
-	if err := l.Start(s.take); err != nil {
+	if err := l.Start(s.takeDatagrams); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Stop)
@@ -50,7 +50,7 @@ type streamed struct {
 	ends  int
 }
 
-func (s *streamed) take(list []Datagram) {
+func (s *streamed) takeDatagrams(list []Datagram) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, dg := range list {
@@ -315,7 +315,7 @@ func TestStopHandsOverWhatAConnectionHolds(t *testing.T) {
 	hold, held := make(chan struct{}), make(chan struct{}, 100)
 	s := &streamed{d: NewDecoder(Options{})}
 	l := NewStreamListener(StreamOptions{Address: "tcp://127.0.0.1:0"})
-	if err := l.Start(func(list []Datagram) { held <- struct{}{}; <-hold; s.take(list) }); err != nil {
+	if err := l.Start(func(list []Datagram) { held <- struct{}{}; <-hold; s.takeDatagrams(list) }); err != nil {
 		t.Fatal(err)
 	}
 	conn := connect(t, l)

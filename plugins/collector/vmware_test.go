@@ -42,8 +42,8 @@ func TestVMware(t *testing.T) {
 			"1 12:17:42.000 12:17:42.000 attr 1>2",
 		"172.18.65.91:138 > 172.18.65.255:138 proto 17 flags 0x0 bytes 229 packets 1 if 3>11 dir 1 seg 0 ttl 128 end " +
 			"1 12:17:42.000 12:17:42.000 attr 1>2",
-		"172.18.65.21:61329 > 224.0.0.252:5355 proto 17 flags 0x0 bytes 104 packets 2 if 3>11 dir 1 seg 0 ttl 1 end 1 " +
-			"12:25:49.000 12:25:49.000 attr 1>2",
+		"172.18.65.21:61329 > 224.0.0.252:5355 proto 17 flags 0x0 bytes 104 packets 2 if 3>11 dir 1 seg 0 ttl 1 " +
+			"end 1 12:25:49.000 12:25:49.000 attr 1>2",
 		"fe80::5187:5cd8:d750:cdc9:61329 > ff02::1:3:5355 proto 17 flags 0x0 bytes 144 packets 2 if 3>11 dir 1 seg 0 " +
 			"ttl 1 end 1 12:25:49.000 12:25:49.000 attr 1>2",
 	}

@@ -36,8 +36,8 @@ func observe(t *testing.T, change func(*Options)) *observed {
 	return &observed{p, t, time.Unix(1767323045, 0)}
 }
 
-// take decodes datagrams of an exporter that come now.
-func (o *observed) take(exporter string, payloads ...[]byte) {
+// takePayloads decodes datagrams of an exporter that come now.
+func (o *observed) takePayloads(exporter string, payloads ...[]byte) {
 	for _, b := range payloads {
 		o.Decode([]collector.Datagram{{Exporter: netip.AddrPortFrom(netip.MustParseAddr(exporter), 2055),
 			Received: o.now, Payload: b}})
@@ -76,10 +76,10 @@ func TestExporterGoesQuiet(t *testing.T) {
 	o := observe(t, nil)
 	for i := range 60 {
 		if i < 40 {
-			o.take("192.0.2.1", v5(o.now, uint32(i), decodingtest.Flows(i, 1)...))
+			o.takePayloads("192.0.2.1", v5(o.now, uint32(i), decodingtest.Flows(i, 1)...))
 		}
 		if i%10 == 0 {
-			o.take("192.0.2.2", v5(o.now, uint32(i/10), decodingtest.Flows(i, 1)...))
+			o.takePayloads("192.0.2.2", v5(o.now, uint32(i/10), decodingtest.Flows(i, 1)...))
 		}
 		got := o.look(10*time.Second, 0)
 		silence := 10 * (i - 38) // seconds
@@ -102,9 +102,9 @@ func TestQualityOfFlows(t *testing.T) {
 	}
 	list[0].First, list[0].Last = flow.TimeOf(o.now.Add(-time.Hour)), flow.TimeOf(o.now)
 	for at := 0; at < len(list); at += 20 {
-		o.take("192.0.2.1", v5(o.now.Add(-5*time.Second), uint32(at), list[at:at+20]...))
+		o.takePayloads("192.0.2.1", v5(o.now.Add(-5*time.Second), uint32(at), list[at:at+20]...))
 		if at < 1000 {
-			o.take("192.0.2.2", v5(o.now.Add(-5*time.Second), uint32(at), list[at:at+20]...))
+			o.takePayloads("192.0.2.2", v5(o.now.Add(-5*time.Second), uint32(at), list[at:at+20]...))
 		}
 	}
 	got := o.look(10*time.Second, 0)
@@ -127,7 +127,7 @@ func TestQualityOfTemplatesAndLoss(t *testing.T) {
 	acc := &decodingtest.Accumulator{}
 	o.Start(acc)
 	list := decodingtest.Datagrams(t, 100)
-	o.take("192.0.2.1", list[1], list[0], list[2], list[4])
+	o.takePayloads("192.0.2.1", list[1], list[0], list[2], list[4])
 	o.rollups.set.Finish(time.Now(), o.addPoint)
 	got := o.look(10*time.Second, 1)["192.0.2.1"]
 	if got["sets_without_template"] != uint64(1) || got["loss_kernel"] != 0.2 {
@@ -168,7 +168,7 @@ func TestReconciliation(t *testing.T) {
 				list[j].Bytes, list[j].First, list[j].Last = 100000, 0, 0
 				counted += 512 * list[j].Bytes
 			}
-			o.take("192.0.2.1", v5(o.now, uint32(20*i), list...), countersOf(o.now, counted))
+			o.takePayloads("192.0.2.1", v5(o.now, uint32(20*i), list...), countersOf(o.now, counted))
 			got = o.look(10*time.Second, 0)["192.0.2.1"]
 		}
 		ratio, _ := got["flow_counter_ratio"].(float64)
@@ -193,7 +193,7 @@ func TestInterfaceOfOneDirection(t *testing.T) {
 		for j := range list {
 			list[j].Bytes = 100000
 		}
-		o.take("192.0.2.1", v5(o.now, uint32(20*i), list...), countersOf(o.now, i*2e6))
+		o.takePayloads("192.0.2.1", v5(o.now, uint32(20*i), list...), countersOf(o.now, i*2e6))
 		for _, index := range []uint32{2, 3, 4} { // sFlow does not count 2
 			o.Interface(netip.MustParseAddr("192.0.2.1"), index, i*1e9, 0, false, o.now)
 		}

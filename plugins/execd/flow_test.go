@@ -230,7 +230,8 @@ func anyTemplate(dice *rand.Rand) (fields []ipfix.FieldSpec) {
 
 // A flow all of whose fields are tags has no line, as it has none as a metric.
 func TestFlowOfTagsAlone(t *testing.T) {
-	b := newTwin(t, flowmetric.Options{FlowTags: []string{"flow_start", "flow_end", "sampling_rate", "sampling_source"}})
+	b := newTwin(t, flowmetric.Options{FlowTags: []string{
+		"flow_start", "flow_end", "sampling_rate", "sampling_source"}})
 	if b.compare(t, "no field", &flow.Record{}); len(b.got) > 0 {
 		t.Errorf("got %s", b.got)
 	}

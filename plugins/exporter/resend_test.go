@@ -204,7 +204,8 @@ func TestResendYearsApartAsV5(t *testing.T) {
 	for i, before := range []flow.Time{1000 * day, 0, 999 * day, 30 * day, 60 * day, 60 * day, 100 * day, 0} {
 		at := sentAt - before
 		r := flow.Record{First: at - 9e9, Last: at - 2e9, Received: at, Src: netip.MustParseAddr("10.1.2.3"),
-			Dst: netip.MustParseAddr("192.0.2.10"), SrcPort: uint16(i), DstPort: 443, Proto: 6, IPVersion: 4, Packets: 10,
+			Dst: netip.MustParseAddr("192.0.2.10"), SrcPort: uint16(i), DstPort: 443, Proto: 6,
+			IPVersion: 4, Packets: 10,
 			Bytes: 1000}
 		present(&r)
 		recs = append(recs, r)

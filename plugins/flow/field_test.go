@@ -60,8 +60,8 @@ func fill(r *Record, f Field) any {
 	return n
 }
 
-// read returns what fill has set.
-func read(r *Record, f Field) any {
+// valueOf returns what fill has set.
+func valueOf(r *Record, f Field) any {
 	switch f.Describe().Kind {
 	case KindMark:
 		return nil
@@ -85,7 +85,7 @@ func TestEveryFieldIsReadAndSet(t *testing.T) {
 		}
 	}
 	for f := range Field(NumFields) {
-		if got := read(&r, f); got != want[f] {
+		if got := valueOf(&r, f); got != want[f] {
 			t.Errorf("%s: got %v, want %v", f, got, want[f])
 		}
 		wantValue := Value{}
@@ -102,7 +102,7 @@ func TestEveryFieldIsReadAndSet(t *testing.T) {
 	r.Turn()
 	for f := range Field(NumFields) {
 		pair := f.Describe().Pair
-		if got := read(&r, f); got != want[pair] {
+		if got := valueOf(&r, f); got != want[pair] {
 			t.Errorf("%s after a turn: got %v, want %v of %s", f, got, want[pair], pair)
 		}
 		if got := r.Has(f); got != (f > pair) {

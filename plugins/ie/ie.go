@@ -146,7 +146,8 @@ func ByName(s string) (Element, error) {
 	if before, after, ok := strings.Cut(s, "/"); ok {
 		n, err := strconv.ParseUint(before, 10, 32)
 		if err != nil {
-			return Element{}, fmt.Errorf("information element %q: expected a private enterprise number before the slash", s)
+			return Element{}, fmt.Errorf("information element %q: expected a private enterprise number before the "+
+				"slash", s)
 		}
 		pen, name = uint32(n), after
 	}

@@ -17,7 +17,7 @@ import (
 func newClient(t *testing.T, s *vcentertest.Site, o Options) (*Client, *log) {
 	t.Helper()
 	l := &log{}
-	o.URL, o.Log = s.URL, l.add
+	o.URL, o.Log = s.URL, l.addLine
 	if o.Login == nil {
 		o.Login = func() (string, string, error) { return vcentertest.Name, vcentertest.Password, nil }
 	}
@@ -37,7 +37,7 @@ type log struct {
 	lines []string
 }
 
-func (l *log) add(format string, args ...any) {
+func (l *log) addLine(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lines = append(l.lines, fmt.Sprintf(format, args...))

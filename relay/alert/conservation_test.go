@@ -78,7 +78,7 @@ func (s *storm) mailed() map[string]int {
 			}
 			continue
 		}
-		subject, _ := read(s.t, m)
+		subject, _ := textOf(s.t, m)
 		subject, err := new(mime.WordDecoder).DecodeHeader(subject)
 		n := 0
 		if _, scanErr := fmt.Sscanf(subject, "Digest of %d alert", &n); err != nil || scanErr != nil || len(m.To) != 1 {

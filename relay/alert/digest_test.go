@@ -38,7 +38,7 @@ func (d *desk) digests() (out []*Mail) {
 // plain gives a mail's body as one line without the folding of quoted-printable.
 func plain(t testing.TB, m *Mail) string {
 	t.Helper()
-	_, body := read(t, m)
+	_, body := textOf(t, m)
 	body = strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(body)
 	body, _, _ = strings.Cut(body, "text/html")
 	return body
@@ -59,7 +59,7 @@ func TestFloodBecomesADigest(t *testing.T) {
 		if len(d.mails) != 11 || len(digests) != 1 || d.freed != 11 {
 			t.Fatalf("%d mails and %d digests, %d released", len(d.mails), len(digests), d.freed)
 		}
-		if title, _ := read(t, digests[0]); title != "Digest of 2990 alerts: 2990 CRITICAL" {
+		if title, _ := textOf(t, digests[0]); title != "Digest of 2990 alerts: 2990 CRITICAL" {
 			t.Errorf("subject %q", title)
 		}
 		body := plain(t, digests[0])
@@ -83,7 +83,8 @@ func TestFloodBecomesADigest(t *testing.T) {
 		if digests = d.digests(); len(d.mails) != 11 || len(digests) != 1 {
 			t.Fatalf("%d mails for the recoveries, %d digests", len(d.mails), len(digests))
 		}
-		if title, _ := read(t, digests[0]); title != "Digest of 2990 alerts: 2990 OK" || digests[0].Change.Level != OK {
+		if title, _ := textOf(t, digests[0]); title != "Digest of 2990 alerts: 2990 OK" ||
+			digests[0].Change.Level != OK {
 			t.Errorf("subject %q", title)
 		}
 		if told := d.mon.Total("alert_held"); told != 5980 {
@@ -114,7 +115,7 @@ func TestFloodGoesOn(t *testing.T) {
 				sum++
 				continue
 			}
-			title, _ := read(t, m)
+			title, _ := textOf(t, m)
 			n := 0
 			if _, err := fmt.Sscanf(title, "Digest of %d alert", &n); err != nil {
 				t.Fatalf("%q: %v", title, err)
@@ -152,7 +153,7 @@ func TestRecipientsAreApart(t *testing.T) {
 		if len(digests) != 1 || strings.Join(digests[0].To, ",") != "t@example.com" {
 			t.Fatalf("digests %v", digests)
 		}
-		if title, _ := read(t, digests[0]); title != "Digest of 11 alerts: 11 CRITICAL" {
+		if title, _ := textOf(t, digests[0]); title != "Digest of 11 alerts: 11 CRITICAL" {
 			t.Errorf("subject %q", title)
 		}
 	})
@@ -186,7 +187,7 @@ func TestDigestSurvives(t *testing.T) {
 			}
 			d.tick(10 * time.Minute)
 			for _, m := range d.digests() {
-				title, _ := read(t, m)
+				title, _ := textOf(t, m)
 				titles = append(titles, m.To[0]+" "+title)
 			}
 			return titles
@@ -245,7 +246,7 @@ func TestDigestWhileTheSpoolIsFull(t *testing.T) {
 		}
 		d.fail = nil
 		d.tick(time.Second)
-		if title, _ := read(t, d.digests()[0]); title != "Digest of 2 alerts: 2 CRITICAL" {
+		if title, _ := textOf(t, d.digests()[0]); title != "Digest of 2 alerts: 2 CRITICAL" {
 			t.Errorf("subject %q", title)
 		}
 	})

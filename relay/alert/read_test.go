@@ -92,7 +92,8 @@ func TestReadRefuses(t *testing.T) {
 		"parts without plain": {"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/html\n\n" +
 			table +
 			"--b--\n", false},
-		"nested": {"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/alternative; boundary=c\n\n" +
+		"nested": {"Content-Type: multipart/mixed; boundary=b\n\n--b\n" +
+			"Content-Type: multipart/alternative; boundary=c\n\n" +
 			"--c\nContent-Type: text/plain\n\n" + table + "--c--\n--b--\n", true},
 		"the last table counts": {"Subject: x\n\nalert: first\ntime: 2026-11-22T12:00:00Z\nmeasurement: m\n\n" +
 			table, true},

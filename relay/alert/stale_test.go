@@ -72,7 +72,7 @@ func TestSilenceEndsAnAlert(t *testing.T) {
 				if got := d.words(); got != "CRITICAL STALE" || d.freed != 2 {
 					t.Fatalf("after %s: %q, %d released", tt.silent+2*time.Second, got, d.freed)
 				}
-				title, body := read(t, d.mails[1])
+				title, body := textOf(t, d.mails[1])
 				if !strings.HasPrefix(title, "m:host=a is STALE at ") ||
 					!strings.HasSuffix(title, " B on a, was CRITICAL, true") {
 					t.Errorf("subject %q", title)
@@ -131,7 +131,7 @@ func TestSilenceOverARestart(t *testing.T) {
 		if got := d.words(); got != "STALE" {
 			t.Fatalf("eleven minutes after the start: %q", got)
 		}
-		if title, _ := read(t, d.mails[0]); title != "a of m: STALE" {
+		if title, _ := textOf(t, d.mails[0]); title != "a of m: STALE" {
 			t.Errorf("subject %q", title)
 		}
 		d = newDesk(t, state, rule)

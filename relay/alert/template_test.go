@@ -26,16 +26,17 @@ func TestTemplateIsBounded(t *testing.T) {
 		"a definition":         `{{ define "x" }}{{ range 2000000000 }}{{ end }}{{ end }}{{ template "x" }}`,
 		"a block":              `{{ block "x" . }}{{ range 2000000000 }}{{ end }}{{ end }}`,
 		"itself":               `{{ define "x" }}{{ template "x" }}{{ template "x" }}{{ end }}{{ template "x" }}`,
-		"two in turns":         `{{ define "x" }}{{ template "y" }}{{ end }}{{ define "y" }}{{ template "x" }}{{ end }}{{ template "x" }}`,
-		"its own name":         `{{ template "message" . }}`,
-		"much text":            "{{ range 9000 }}123456789012345{{ end }}",
-		"a wide number":        `{{ printf "%1000000d" 1 }}`,
-		"a precise number":     `{{ printf "%.1000000f" 1.0 }}`,
-		"many wide numbers":    `{{ printf "` + strings.Repeat("%[1]999d", 2000) + `" 1 }}`,
-		"doubling":             doubling,
-		"doubling by printf":   strings.ReplaceAll(doubling, "print $a $a", `printf "%s%[1]s" $a`),
-		"doubling by html":     strings.ReplaceAll(doubling, "print $a $a", `print $a $a | html`),
-		"its own size":         strings.Repeat("x", maxTemplateSize+1),
+		"two in turns": `{{ define "x" }}{{ template "y" }}{{ end }}` +
+			`{{ define "y" }}{{ template "x" }}{{ end }}{{ template "x" }}`,
+		"its own name":       `{{ template "message" . }}`,
+		"much text":          "{{ range 9000 }}123456789012345{{ end }}",
+		"a wide number":      `{{ printf "%1000000d" 1 }}`,
+		"a precise number":   `{{ printf "%.1000000f" 1.0 }}`,
+		"many wide numbers":  `{{ printf "` + strings.Repeat("%[1]999d", 2000) + `" 1 }}`,
+		"doubling":           doubling,
+		"doubling by printf": strings.ReplaceAll(doubling, "print $a $a", `printf "%s%[1]s" $a`),
+		"doubling by html":   strings.ReplaceAll(doubling, "print $a $a", `print $a $a | html`),
+		"its own size":       strings.Repeat("x", maxTemplateSize+1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			begin := time.Now()
@@ -78,20 +79,20 @@ func TestTemplateEndsAtRunTime(t *testing.T) {
 
 func TestFunctionsForPeople(t *testing.T) {
 	d := newDesk(t, "", testRule(func(r *Rule) {
-		r.Message = "{{ .Tags.host }} sent {{ bytes .Value }}, {{ si .Value \"B/s\" }}, for {{ duration .Duration }}, " +
-			"limit {{ bytes .Fields.limit }}"
+		r.Message = "{{ .Tags.host }} sent {{ bytes .Value }}, {{ si .Value \"B/s\" }}, for " +
+			"{{ duration .Duration }}, limit {{ bytes .Fields.limit }}"
 	}))
 	d.apply(sample(1, int64(110_688_421)), sample(201, 1.0))
 	for i, want := range []string{"a sent 110.7 MB, 110.7 MB/s, for 0 ms, limit -",
 		"a sent 1 B, 1 B/s, for 3 min 20 s, limit -"} {
-		if got, _ := read(t, d.mails[i]); got != want {
+		if got, _ := textOf(t, d.mails[i]); got != want {
 			t.Errorf("subject %q, want %q", got, want)
 		}
 	}
 }
 
-// read gives a mail's subject as mail programs show it, and its whole body.
-func read(t testing.TB, m *Mail) (subject, body string) {
+// textOf gives a mail's subject as mail programs show it, and its whole body.
+func textOf(t testing.TB, m *Mail) (subject, body string) {
 	t.Helper()
 	parsed, err := mail.ReadMessage(strings.NewReader(string(m.Message)))
 	if err != nil {
@@ -119,7 +120,7 @@ func TestEncodedWordsStay(t *testing.T) {
 		s := sample(1, 90.0)
 		s.Tags = map[string]string{"host": tag}
 		d.apply(s)
-		if got, _ := read(t, d.mails[0]); got != tag {
+		if got, _ := textOf(t, d.mails[0]); got != tag {
 			t.Errorf("tag %q is shown as %q", tag, got)
 		}
 		for line := range strings.SplitSeq(string(d.mails[0].Message), "\r\n") {

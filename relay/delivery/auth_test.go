@@ -58,7 +58,7 @@ func TestAuthMechanisms(t *testing.T) {
 				b.servers[0].set("EHLO", tt.offers)
 				b.servers[0].set("AUTH", tt.first)
 				b.start()
-				b.add("x\r\n", "x@example.com")
+				b.addMail("x\r\n", "x@example.com")
 				time.Sleep(time.Second)
 				synctest.Wait()
 				b.want(tt.want, 1)
@@ -86,7 +86,7 @@ func TestLoginDialogue(t *testing.T) {
 		b.servers[0].set(encode("tim"), "334 UGFzc3dvcmQ6")
 		b.servers[0].set(encode("tanstaaftanstaaf"), "235 ok")
 		b.start()
-		b.add("x\r\n", "x@example.com")
+		b.addMail("x\r\n", "x@example.com")
 		synctest.Wait()
 		b.want(1, 1)
 	})
@@ -104,7 +104,7 @@ func TestNoPasswordInClear(t *testing.T) {
 	}, func(b *bench) {
 		b.servers[0].set("EHLO", "250-sink\r\n250 AUTH PLAIN CRAM-MD5")
 		b.start()
-		b.add("x\r\n", "x@example.com")
+		b.addMail("x\r\n", "x@example.com")
 		time.Sleep(time.Second)
 		synctest.Wait()
 		b.want(0, 1)
@@ -125,7 +125,7 @@ func TestCredentialsFail(t *testing.T) {
 		}
 	}, func(b *bench) {
 		b.start()
-		b.add("x\r\n", "x@example.com")
+		b.addMail("x\r\n", "x@example.com")
 		time.Sleep(time.Second)
 		synctest.Wait()
 		b.want(0, 1)

@@ -131,8 +131,8 @@ func TestLongAnswers(t *testing.T) {
 			bubble(t, 1, nil, func(b *bench) {
 				b.servers[0].set(verb, answer)
 				b.start()
-				b.add("x\r\n", "x@example.com")
-				b.add("y\r\n", "x@example.com")
+				b.addMail("x\r\n", "x@example.com")
+				b.addMail("y\r\n", "x@example.com")
 				time.Sleep(time.Second)
 				synctest.Wait()
 				b.want(2, 1)
@@ -151,7 +151,7 @@ func TestNewConnectionAfterMails(t *testing.T) {
 		b.servers[0].mailsPerConn = 3
 		b.start()
 		for range 20 {
-			b.add("x\r\n", "x@example.com")
+			b.addMail("x\r\n", "x@example.com")
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -172,11 +172,11 @@ func TestRefusalOnAnOldConnection(t *testing.T) {
 	} {
 		bubble(t, 1, nil, func(b *bench) {
 			b.start()
-			b.add("x\r\n", "a@example.com")
+			b.addMail("x\r\n", "a@example.com")
 			time.Sleep(time.Second)
 			b.want(1, 1)
 			b.servers[0].set(verb, answer)
-			b.add("x\r\n", "b@example.com")
+			b.addMail("x\r\n", "b@example.com")
 			time.Sleep(time.Second)
 			synctest.Wait()
 			if n := b.servers[0].count("MAIL"); n != 3 { // one that was taken, and two

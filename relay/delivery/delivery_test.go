@@ -331,7 +331,7 @@ func (b *bench) stop() {
 	b.queue.Close()
 }
 
-func (b *bench) add(body string, to ...string) string {
+func (b *bench) addMail(body string, to ...string) string {
 	b.t.Helper()
 	return b.submit(&queue.Envelope{From: "a@example.com", To: to}, body)
 }
@@ -368,7 +368,7 @@ func TestDeliver(t *testing.T) {
 	bubble(t, 1, nil, func(b *bench) {
 		b.start()
 		const body = "Subject: x\r\n\r\n.\r\n..a\r\nlast"
-		b.add(body, "x@example.com")
+		b.addMail(body, "x@example.com")
 		synctest.Wait()
 		b.want(1, 1)
 		if got := b.servers[0].got()[0]; got != "Subject: x\r\n\r\n..\r\n...a\r\nlast\r\n" {
@@ -387,7 +387,7 @@ func TestDownAndBack(t *testing.T) {
 		b.servers[0].down = true
 		b.start()
 		for range 50 {
-			b.add("x\r\n", "x@example.com")
+			b.addMail("x\r\n", "x@example.com")
 		}
 		begin := time.Now()
 		time.Sleep(30 * time.Minute)
@@ -437,7 +437,7 @@ func TestSecondHost(t *testing.T) {
 			bubble(t, 2, nil, func(b *bench) {
 				b.servers[0].set(tt.verb, tt.answer)
 				b.start()
-				b.add("x\r\n", "x@example.com")
+				b.addMail("x\r\n", "x@example.com")
 				time.Sleep(time.Second)
 				synctest.Wait()
 				b.want(0, 1)
@@ -457,8 +457,8 @@ func TestRecipients(t *testing.T) {
 		b.servers[0].set("RCPT <bad@example.com>", "550 5.1.1 no such user")
 		b.servers[0].set("RCPT <later@example.com>", "450 4.2.0 greylisted")
 		b.start()
-		id := b.add("one\r\n", "x@example.com", "bad@example.com", "later@example.com")
-		b.add("two\r\n", "x@example.com")
+		id := b.addMail("one\r\n", "x@example.com", "bad@example.com", "later@example.com")
+		b.addMail("two\r\n", "x@example.com")
 		time.Sleep(time.Second)
 		synctest.Wait()
 		b.want(2, 1)
@@ -497,7 +497,7 @@ func TestAnswersToTheMail(t *testing.T) {
 			bubble(t, 1, nil, func(b *bench) {
 				b.servers[0].set(tt.verb, tt.answer)
 				b.start()
-				b.add("x\r\n", "x@example.com")
+				b.addMail("x\r\n", "x@example.com")
 				time.Sleep(time.Second)
 				synctest.Wait()
 				if len(b.failed()) != tt.failed || b.sender.Waiting() != tt.waits {
@@ -516,12 +516,12 @@ func TestAnswersToTheMail(t *testing.T) {
 func TestStaleConnection(t *testing.T) {
 	bubble(t, 1, func(o *Options) { o.HostConnections = 1 }, func(b *bench) {
 		b.start()
-		b.add("one\r\n", "x@example.com")
+		b.addMail("one\r\n", "x@example.com")
 		synctest.Wait()
 		b.servers[0].once = true
 		b.servers[0].set("MAIL", "")
 		time.Sleep(time.Second)
-		b.add("two\r\n", "x@example.com")
+		b.addMail("two\r\n", "x@example.com")
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		b.want(2, 1)
@@ -533,7 +533,7 @@ func TestExpiry(t *testing.T) {
 	bubble(t, 1, func(o *Options) { o.ExpireAfter = time.Hour }, func(b *bench) {
 		b.servers[0].down = true
 		b.start()
-		id := b.add("x\r\n", "x@example.com")
+		id := b.addMail("x\r\n", "x@example.com")
 		time.Sleep(4*time.Hour - time.Minute)
 		synctest.Wait()
 		if len(b.failed()) != 0 {
@@ -558,7 +558,7 @@ func TestRecheck(t *testing.T) {
 		}
 	}, func(b *bench) {
 		b.start()
-		b.add("x\r\n", "x@example.com>\r\nRCPT TO:<y@example.com", "x@example.net", "good@example.com")
+		b.addMail("x\r\n", "x@example.com>\r\nRCPT TO:<y@example.com", "x@example.net", "good@example.com")
 		synctest.Wait()
 		b.want(1, 1)
 		if b.servers[0].count("RCPT") != 1 || len(b.failed()) != 1 {
@@ -590,7 +590,7 @@ func TestSilence(t *testing.T) {
 			return client, nil
 		}
 		b.start()
-		b.add("x\r\n", "x@example.com")
+		b.addMail("x\r\n", "x@example.com")
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		b.want(1, 2)
@@ -618,7 +618,7 @@ func TestSickSmarthost(t *testing.T) {
 					b.start()
 					const mails = 3
 					for range mails {
-						b.add("x\r\n", "x@example.com", "y@example.com")
+						b.addMail("x\r\n", "x@example.com", "y@example.com")
 					}
 					time.Sleep(30 * time.Minute)
 					final := strings.HasPrefix(answer, "5") && (verb == "RCPT" || verb == "DATA" || verb == "dot")
@@ -679,7 +679,7 @@ func TestDrain(t *testing.T) {
 		b.servers[0].down = true
 		b.start()
 		for range mails {
-			b.add("x\r\n", "x@example.com")
+			b.addMail("x\r\n", "x@example.com")
 		}
 		time.Sleep(30 * time.Minute)
 		b.servers[0].clear()
@@ -703,7 +703,7 @@ func TestRestart(t *testing.T) {
 	bubble(t, 1, nil, func(b *bench) {
 		b.servers[0].down = true
 		b.start()
-		b.add("x\r\n", "x@example.com")
+		b.addMail("x\r\n", "x@example.com")
 		time.Sleep(time.Minute)
 		b.sender.Stop()
 		b.sender.Stop()
@@ -728,7 +728,7 @@ func TestBareLineEnds(t *testing.T) {
 	for _, body := range []string{"a\nb\r\n", "a\rb\r\n", "a\r\n.\n", "a\r\r\n"} {
 		bubble(t, 1, nil, func(b *bench) {
 			b.start()
-			b.add(body, "x@example.com")
+			b.addMail(body, "x@example.com")
 			synctest.Wait()
 			b.want(0, 1)
 			if b.servers[0].conns != 0 || len(b.failed()) != 1 {

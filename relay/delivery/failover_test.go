@@ -83,7 +83,7 @@ func TestFailOver(t *testing.T) {
 					defer b.stop()
 					b.makeSick(1, tt.verb, tt.answer)
 					b.start()
-					b.add("x\r\n", "x@example.com")
+					b.addMail("x\r\n", "x@example.com")
 					time.Sleep(tt.within)
 					synctest.Wait()
 					b.want(0, 1)
@@ -121,7 +121,7 @@ func TestFailOverOfSome(t *testing.T) {
 		b.servers[0].set("RCPT <later@example.com>", "450 4.2.0 greylisted")
 		b.servers[0].set("RCPT <bad@example.com>", "550 5.1.1 no such user")
 		b.start()
-		b.add("x\r\n", "good@example.com", "later@example.com", "bad@example.com")
+		b.addMail("x\r\n", "good@example.com", "later@example.com", "bad@example.com")
 		time.Sleep(time.Second)
 		synctest.Wait()
 		b.want(1, 1)
@@ -138,7 +138,7 @@ func TestNames(t *testing.T) {
 	bubble(t, 1, nil, func(b *bench) {
 		b.dns = &net.DNSError{Err: "server misbehaving", IsTemporary: true}
 		b.start()
-		b.add("one\r\n", "x@example.com")
+		b.addMail("one\r\n", "x@example.com")
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		b.want(0, 1)
@@ -157,7 +157,7 @@ func TestNames(t *testing.T) {
 		b.dns = &net.DNSError{Err: "server misbehaving", IsTemporary: true}
 		b.mu.Unlock()
 		for range 20 {
-			b.add("x\r\n", "x@example.com")
+			b.addMail("x\r\n", "x@example.com")
 			time.Sleep(time.Minute)
 		}
 		synctest.Wait()
@@ -169,7 +169,7 @@ func TestNames(t *testing.T) {
 func TestAddressesChange(t *testing.T) {
 	bubble(t, 2, func(o *Options) { o.Smarthosts = o.Smarthosts[:1] }, func(b *bench) {
 		b.start()
-		b.add("x\r\n", "x@example.com")
+		b.addMail("x\r\n", "x@example.com")
 		time.Sleep(time.Second)
 		b.mu.Lock()
 		b.names = map[string][]netip.Addr{"h1": {netip.MustParseAddr("192.0.2.2")}}
@@ -177,7 +177,7 @@ func TestAddressesChange(t *testing.T) {
 		b.servers[0].goDown()
 		time.Sleep(2 * time.Minute)
 		for range 2 {
-			b.add("y\r\n", "x@example.com")
+			b.addMail("y\r\n", "x@example.com")
 			time.Sleep(time.Minute)
 		}
 		synctest.Wait()
@@ -192,7 +192,7 @@ func TestBouncesAtOnce(t *testing.T) {
 		b.servers[0].set("RCPT <bad@example.com>", "550-5.1.1 no such user\r\n550 5.1.1 ask the postmaster")
 		b.servers[0].set("RCPT <slow@example.com>", "450 4.2.0 greylisted")
 		b.start()
-		id := b.add("x\r\n", "bad@example.com", "slow@example.com")
+		id := b.addMail("x\r\n", "bad@example.com", "slow@example.com")
 		time.Sleep(time.Second)
 		synctest.Wait()
 		bounced := b.failures()
@@ -233,7 +233,7 @@ func TestFewerRecipients(t *testing.T) {
 				for c := 'a'; c < 'a'+10; c++ {
 					to = append(to, string(c)+"@example.com")
 				}
-				b.add("x\r\n", to...)
+				b.addMail("x\r\n", to...)
 				time.Sleep(time.Second)
 				synctest.Wait()
 				b.want(4, 1)

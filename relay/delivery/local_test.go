@@ -145,7 +145,7 @@ func TestMailboxAsTheLastPlace(t *testing.T) {
 	b.servers[0].down = true
 	b.start()
 	for range 10 {
-		b.add("Subject: x\r\n\r\n", "x@example.com")
+		b.addMail("Subject: x\r\n\r\n", "x@example.com")
 	}
 	for b.sender.Waiting() > 0 {
 		time.Sleep(time.Millisecond)

@@ -35,7 +35,7 @@ func TestSuccessIsTold(t *testing.T) {
 			b.servers[0].set("EHLO", "250-sink\r\n250 "+extension)
 			b.start()
 			b.submit(asking("x@example.com", "y@example.com"), "x\r\n")
-			b.add("x\r\n", "z@example.com") // nobody has asked
+			b.addMail("x\r\n", "z@example.com") // nobody has asked
 			time.Sleep(time.Second)
 			synctest.Wait()
 			b.want(2, 1)

@@ -25,12 +25,12 @@ func TestSlowServer(t *testing.T) {
 				b.servers[0].set(strings.Replace(verb, "late", "dot", 1), slow+tt.delay+" "+tt.answer)
 				b.start()
 				for range 3 {
-					b.add("slow\r\n", "x@example.com")
+					b.addMail("slow\r\n", "x@example.com")
 				}
 				time.Sleep(time.Minute)
 				b.servers[0].clear()
 				if verb != "banner" && verb != "EHLO" {
-					b.add("quick\r\n", "x@example.com")
+					b.addMail("quick\r\n", "x@example.com")
 					time.Sleep(time.Second)
 					synctest.Wait()
 					if got := b.servers[0].got(); len(got) == 0 || got[len(got)-1] != "quick\r\n" {
@@ -61,7 +61,7 @@ func TestAgeAloneExpiresNothing(t *testing.T) {
 			b.servers[0].goDown()
 			b.start()
 			for range 20 {
-				b.add("x\r\n", "x@example.com")
+				b.addMail("x\r\n", "x@example.com")
 			}
 			time.Sleep(3 * time.Hour)
 			synctest.Wait()
@@ -117,7 +117,7 @@ func TestRetryBehindAnAttempt(t *testing.T) {
 	bubble(t, 1, nil, func(b *bench) {
 		b.servers[0].set("RCPT", "slow 5s 450 4.2.0 greylisted")
 		b.start()
-		id := b.add("x\r\n", "x@example.com")
+		id := b.addMail("x\r\n", "x@example.com")
 		time.Sleep(time.Second)
 		synctest.Wait()
 		b.servers[0].set("RCPT", "250 ok")
@@ -135,7 +135,7 @@ func TestRetryTries(t *testing.T) {
 	bubble(t, 1, func(o *Options) { o.ExpireAfter = time.Hour }, func(b *bench) {
 		b.servers[0].goDown()
 		b.start()
-		id := b.add("x\r\n", "x@example.com")
+		id := b.addMail("x\r\n", "x@example.com")
 		time.Sleep(3 * time.Hour)
 		b.servers[0].clear()
 		if err := b.sender.Retry(id); err != nil {
@@ -152,7 +152,7 @@ func TestRetryMakesNoPauseLonger(t *testing.T) {
 	bubble(t, 1, nil, func(b *bench) {
 		b.servers[0].goDown()
 		b.start()
-		id := b.add("x\r\n", "x@example.com")
+		id := b.addMail("x\r\n", "x@example.com")
 		synctest.Wait()
 		for range 10 {
 			if err := b.sender.Retry(id); err != nil {
@@ -187,7 +187,7 @@ func TestRetryLooksUpAgain(t *testing.T) {
 	bubble(t, 1, nil, func(b *bench) {
 		setDNS(b, noAnswer)
 		b.start()
-		id := b.add("x\r\n", "x@example.com")
+		id := b.addMail("x\r\n", "x@example.com")
 		time.Sleep(3 * time.Hour)
 		setDNS(b, nil)
 		retry(b, id)
@@ -196,7 +196,7 @@ func TestRetryLooksUpAgain(t *testing.T) {
 	bubble(t, 1, nil, func(b *bench) {
 		setDNS(b, noAnswer)
 		b.start()
-		id := b.add("x\r\n", "x@example.com")
+		id := b.addMail("x\r\n", "x@example.com")
 		synctest.Wait()
 		for range 10 {
 			retry(b, id)
@@ -214,7 +214,7 @@ func TestUnreachedIsTold(t *testing.T) {
 	bubble(t, 1, func(o *Options) { o.ExpireAfter = time.Hour }, func(b *bench) {
 		b.servers[0].set("RCPT", "451 4.3.0 later")
 		b.start()
-		b.add("x\r\n", "x@example.com")
+		b.addMail("x\r\n", "x@example.com")
 		time.Sleep(time.Minute)
 		b.servers[0].clear()
 		b.servers[0].goDown()
@@ -235,7 +235,7 @@ func TestReloadDuringTheDot(t *testing.T) {
 	bubble(t, 1, nil, func(b *bench) {
 		b.servers[0].set("dot", "slow 10s 250 taken")
 		b.start()
-		b.add("x\r\n", "x@example.com")
+		b.addMail("x\r\n", "x@example.com")
 		time.Sleep(time.Second)
 		b.reopen()
 		time.Sleep(time.Hour)

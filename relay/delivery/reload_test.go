@@ -69,7 +69,7 @@ func TestReloads(t *testing.T) {
 		for reload := range 50 {
 			for _, to := range []string{"now@example.com", "soon@example.com", "later@example.com",
 				"never@example.com"} {
-				id := b.add(fmt.Sprintf("number %d.\r\n", n), to)
+				id := b.addMail(fmt.Sprintf("number %d.\r\n", n), to)
 				if n++; strings.HasPrefix(to, "never") {
 					removed[id] = true
 				}

@@ -23,16 +23,16 @@ type record struct {
 	lines []string
 }
 
-func (r *record) add(level, format string, args []any) {
+func (r *record) addLine(level, format string, args []any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lines = append(r.lines, level+" "+fmt.Sprintf(format, args...))
 }
 
-func (r *record) Errorf(format string, args ...any) { r.add("E", format, args) }
-func (r *record) Warnf(format string, args ...any)  { r.add("W", format, args) }
-func (r *record) Infof(format string, args ...any)  { r.add("I", format, args) }
-func (r *record) Debugf(format string, args ...any) { r.add("D", format, args) }
+func (r *record) Errorf(format string, args ...any) { r.addLine("E", format, args) }
+func (r *record) Warnf(format string, args ...any)  { r.addLine("W", format, args) }
+func (r *record) Infof(format string, args ...any)  { r.addLine("I", format, args) }
+func (r *record) Debugf(format string, args ...any) { r.addLine("D", format, args) }
 
 func (r *record) all() string {
 	r.mu.Lock()
@@ -66,7 +66,7 @@ func TestSecretsEchoed(t *testing.T) {
 					b.servers[0].set("EHLO", "250-sink\r\n250 AUTH PLAIN")
 					b.servers[0].set("AUTH", "235 ok")
 					b.start()
-					b.add("x\r\n", "x@example.com") // the server learns the secret
+					b.addMail("x\r\n", "x@example.com") // the server learns the secret
 					time.Sleep(time.Second)
 					answer := "550-5.7.8 you said " + echo + "\r\n550 5.7.8 (" + echo + ")"
 					if step == "no code" {
@@ -75,7 +75,7 @@ func TestSecretsEchoed(t *testing.T) {
 						b.servers[0].set(step, answer)
 					}
 					time.Sleep(time.Minute)
-					b.add("x\r\n", "x@example.com")
+					b.addMail("x\r\n", "x@example.com")
 					time.Sleep(time.Second)
 					synctest.Wait()
 					list := fmt.Sprintf("%+v", b.sender.List())

@@ -98,7 +98,8 @@ var (
 		`|must (first )?authenticate|not authenticated|log ?in first`)
 	// mailWords name what is of one mail.
 	mailWords = words(`(?i)sender|from|recipient|user|mailbox|address|account|list|group|member|post` +
-		`|content|message|e-?mail|spam|virus|malware|attachment|dmarc|spf|dkim|policy|quota|size|header|subject|url|domain`)
+		`|content|message|e-?mail|spam|virus|malware|attachment|dmarc|spf|dkim|policy|quota|size|header|subject|` +
+		`url|domain`)
 )
 
 // aboutRelay tells whether a 5xx to RCPT, DATA or the message is about this relay. The

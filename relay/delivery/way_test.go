@@ -23,16 +23,16 @@ func hubs(o *Options) {
 func TestRoutes(t *testing.T) {
 	bubble(t, 2, hubs, func(b *bench) {
 		b.start()
-		b.add("x\r\n", "a@example.com")
-		b.add("x\r\n", "a@hub.example.com")
+		b.addMail("x\r\n", "a@example.com")
+		b.addMail("x\r\n", "a@hub.example.com")
 		time.Sleep(time.Second)
 		b.want(1, 1)
 		b.want(1, 2)
 		b.servers[1].goDown()
-		time.Sleep(time.Minute)                              // connections at hand are closed
-		b.add("x\r\n", "a@example.com", "b@hub.example.com") // the second one waits
-		b.add("x\r\n", "c@hub.example.com")
-		b.add("x\r\n", "c@example.com")
+		time.Sleep(time.Minute)                                  // connections at hand are closed
+		b.addMail("x\r\n", "a@example.com", "b@hub.example.com") // the second one waits
+		b.addMail("x\r\n", "c@hub.example.com")
+		b.addMail("x\r\n", "c@example.com")
 		time.Sleep(time.Second)
 		synctest.Wait()
 		b.want(3, 1)
@@ -62,8 +62,8 @@ func TestRouteRefuses(t *testing.T) {
 	}, func(b *bench) {
 		b.servers[1].set("RCPT <b@hub.example.com>", "550 5.1.1 unknown")
 		b.start()
-		b.add("x\r\n", "a@hub.example.com", "b@hub.example.com")
-		b.add("x\r\n", "a@example.com") // the first server has no TLS
+		b.addMail("x\r\n", "a@hub.example.com", "b@hub.example.com")
+		b.addMail("x\r\n", "a@example.com") // the first server has no TLS
 		time.Sleep(time.Second)
 		synctest.Wait()
 		b.want(0, 1)

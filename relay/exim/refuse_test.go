@@ -39,7 +39,8 @@ func TestOpensNothing(t *testing.T) {
 			}
 		})
 	}
-	s, err := Read(strings.NewReader("dc_eximconfig_configtype='satellite'\ndc_relay_nets='!::1'\ndc_other_hostnames='_'"))
+	s, err := Read(strings.NewReader("dc_eximconfig_configtype='satellite'\ndc_relay_nets='!::1'\n" +
+		"dc_other_hostnames='_'"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,9 +41,11 @@ func TestLines(t *testing.T) {
 	Bounced(mon, &Bounce{ID: "0a-2", About: "0a-1", To: []string{"a@example.com"}, Size: 900})
 	Completed(mon, "0a-1", 2*time.Second)
 	want := []string{
-		`0a-1 <= a@example.com H=db1 [192.0.2.1] P=ESMTPSA A="k" S=42 for b@example.com c@example.com C="250 2.0.0 OK" T=0.004s`,
+		`0a-1 <= a@example.com H=db1 [192.0.2.1] P=ESMTPSA A="k" S=42 for b@example.com c@example.com ` +
+			`C="250 2.0.0 OK" T=0.004s`,
 		`refused RCPT H=db1 [192.0.2.1] F=<a@example.com> T=<d@example.net> C="550 5.7.1 no"`,
-		`0a-1 => b@example.com F=<a@example.com> H=mx.example.com [192.0.2.25:25] X=TLS1.3 S=42 C="250 2.0.0 queued" QT=1.200s DT=0.300s`,
+		`0a-1 => b@example.com F=<a@example.com> H=mx.example.com [192.0.2.25:25] X=TLS1.3 S=42 ` +
+			`C="250 2.0.0 queued" QT=1.200s DT=0.300s`,
 		`0a-1 == c@example.com F=<a@example.com> H=mx.example.com [192.0.2.25:25] C="451 later" N=2026-05-04T03:02:01Z`,
 		`0a-1 ** c@example.com F=<> H=mx.example.com [192.0.2.25:25] C="550 no \"c\"\r\nhere"`,
 		`0a-2 <= <> R=0a-1 S=900 for a@example.com`,

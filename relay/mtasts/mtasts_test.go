@@ -186,7 +186,8 @@ func TestDamagedFile(t *testing.T) {
 	s, dir := newSite(), t.TempDir()
 	s.down = true
 	for _, text := range []string{"", "{",
-		`{"domain":"example.net","id":"1","fetched":"2099-01-01T00:00:00Z","policy":{"mode":"enforce","mx":["x.example"],"max_age":1}}`,
+		`{"domain":"example.net","id":"1","fetched":"2099-01-01T00:00:00Z","policy":{"mode":"enforce",` +
+			`"mx":["x.example"],"max_age":1}}`,
 		`{"domain":"example.com","id":"1","policy":{"mode":"enforce"}}`,
 		`{"domain":"example.com","id":"1","policy":{"mode":"x","mx":["a"]}}`} {
 		if err := os.WriteFile(filepath.Join(dir, "example.com.json"), []byte(text), 0o600); err != nil {

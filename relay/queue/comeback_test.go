@@ -29,7 +29,7 @@ func TestNoComeback(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				dir := t.TempDir()
 				q, _ := open(t, dir)
-				leaves, stays := add(t, q, "leaves"), add(t, q, "stays")
+				leaves, stays := addMail(t, q, "leaves"), addMail(t, q, "stays")
 				if err := q.Record(leaves.ID, []Result{{State: Deferred, Time: time.Now(), Code: 451}}); err != nil {
 					t.Fatal(err)
 				}
@@ -58,7 +58,7 @@ func TestNoComeback(t *testing.T) {
 func TestNoComebackOfFailed(t *testing.T) {
 	dir := t.TempDir()
 	q, _ := open(t, dir)
-	env, stays := add(t, q, "fails"), add(t, q, "stays")
+	env, stays := addMail(t, q, "fails"), addMail(t, q, "stays")
 	if err := q.Record(env.ID, []Result{{State: Undeliverable, Time: time.Now(), Code: 550}}); err != nil {
 		t.Fatal(err)
 	}

@@ -157,7 +157,7 @@ func (l *life) note(err error) bool {
 	return err == nil
 }
 
-func (l *life) add() (id string, ok bool) {
+func (l *life) addMail() (id string, ok bool) {
 	l.n++
 	body := strings.Repeat(fmt.Sprintf("mail %d\r\n", l.n), 50)
 	env := Envelope{ID: l.queue.NewID(), From: "a@b", To: []string{"c@d", "e@f"}, Received: time.Now()}
@@ -172,16 +172,16 @@ func (l *life) add() (id string, ok bool) {
 func (l *life) live() {
 	q := l.queue
 	for range 2 {
-		l.add()
-		if id, ok := l.add(); ok {
+		l.addMail()
+		if id, ok := l.addMail(); ok {
 			l.note(q.Record(id, []Result{{Recipient: 0, State: Deferred}}))
 			l.note(q.Record(id, []Result{{Recipient: 1, State: Delivered}}))
 		}
-		if id, ok := l.add(); ok {
+		if id, ok := l.addMail(); ok {
 			delete(l.want, id) // an error means that a crash may bring it back
 			l.gone[id] = l.note(q.Remove(id))
 		}
-		if id, ok := l.add(); ok {
+		if id, ok := l.addMail(); ok {
 			l.either[id] = true // also after an error
 			if l.gone[id] = l.note(q.Fail(id)); l.gone[id] {
 				l.aside[id] = l.want[id]
@@ -189,7 +189,7 @@ func (l *life) live() {
 				delete(l.either, id)
 			}
 		}
-		if id, ok := l.add(); ok {
+		if id, ok := l.addMail(); ok {
 			if l.note(q.SetHeld(id, true)) && !q.IsHeld(id) {
 				l.errs = append(l.errs, errors.New("it is not on hold"))
 			}
@@ -201,7 +201,7 @@ func (l *life) live() {
 		q.journal.mu.Unlock()
 		q.journal.sealing.Wait()
 	}
-	l.add()
+	l.addMail()
 }
 
 // check opens the spool and looks for what must be there and what must not.
@@ -331,7 +331,7 @@ func TestEveryCallFails(t *testing.T) {
 					}
 				}
 				l.errs = nil
-				if _, ok := l.add(); !ok {
+				if _, ok := l.addMail(); !ok {
 					t.Errorf("%v at call %d (%s): no mail is taken afterwards: %v", failure, at, sick.calls[at-1],
 						l.errs)
 				}
@@ -528,7 +528,7 @@ func TestPowerCut(t *testing.T) {
 		}
 	}
 	for round := range 12 {
-		id, _ := l.add()
+		id, _ := l.addMail()
 		check()
 		l.note(q.Record(id, []Result{{Recipient: 0, State: Deferred}}))
 		check()
@@ -543,7 +543,7 @@ func TestPowerCut(t *testing.T) {
 			check()
 		}
 		if round%4 == 1 {
-			failing, _ := l.add()
+			failing, _ := l.addMail()
 			delete(l.want, failing)
 			l.note(q.Fail(failing))
 			check()

@@ -158,7 +158,8 @@ func BenchmarkAdd(b *testing.B) {
 	for _, sessions := range []int{1, 8, 50} {
 		b.Run(fmt.Sprintf("sessions=%d", sessions), func(b *testing.B) {
 			q, _ := open(b, b.TempDir())
-			body := []byte(strings.Repeat("0123456789012345678901234567890123456789012345678901234567890123456789012345\r\n", 40))
+			body := []byte(strings.Repeat(
+				"0123456789012345678901234567890123456789012345678901234567890123456789012345\r\n", 40))
 			work := make(chan struct{}, sessions)
 			var wg sync.WaitGroup
 			for range sessions {

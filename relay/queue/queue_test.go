@@ -25,7 +25,7 @@ func open(t testing.TB, dir string) (*Queue, []Envelope) {
 	return q, waiting
 }
 
-func add(t testing.TB, q *Queue, body string) Envelope {
+func addMail(t testing.TB, q *Queue, body string) Envelope {
 	t.Helper()
 	env := Envelope{ID: q.NewID(), From: "a@example.com", To: []string{"b@example.com", "c@example.com"},
 		Received: time.Now().UTC(), Origin: OriginSMTP}
@@ -50,7 +50,7 @@ func TestLife(t *testing.T) {
 	if len(waiting) != 0 {
 		t.Fatalf("a new spool has %v", waiting)
 	}
-	first, second, third := add(t, q, "1"), add(t, q, "2"), add(t, q, "3")
+	first, second, third := addMail(t, q, "1"), addMail(t, q, "2"), addMail(t, q, "3")
 	m, err := q.Load(second.ID)
 	if err != nil || string(m.Body) != "2" || m.From != "a@example.com" || len(m.To) != 2 {
 		t.Fatalf("loaded %+v, %v", m, err)
@@ -133,7 +133,7 @@ func TestJournalRestores(t *testing.T) {
 			bodies := map[string]string{}
 			for i := range 20 {
 				body := strings.Repeat("x", i*100) + fmt.Sprint(i)
-				env := add(t, q, body)
+				env := addMail(t, q, body)
 				if i%3 == 0 {
 					if err := q.Remove(env.ID); err != nil {
 						t.Fatal(err)
@@ -189,7 +189,7 @@ func TestCorruptFiles(t *testing.T) {
 	}
 	dir := t.TempDir()
 	q, _ := open(t, dir)
-	good := add(t, q, "good")
+	good := addMail(t, q, "good")
 	q.Close()
 	for i, b := range harmed {
 		if err := os.WriteFile(filepath.Join(dir, queueDir, fmt.Sprintf("0-%x%s", i, mailSuffix)), b,
@@ -223,7 +223,7 @@ func TestCutJournal(t *testing.T) {
 	var sizes []int64
 	var names []string
 	for i := range 4 {
-		names = append(names, add(t, q, fmt.Sprint("mail ", i)).ID)
+		names = append(names, addMail(t, q, fmt.Sprint("mail ", i)).ID)
 		info, err := q.journal.current.file.Stat()
 		if err != nil {
 			t.Fatal(err)
@@ -252,7 +252,7 @@ func TestCutJournal(t *testing.T) {
 func TestTornResult(t *testing.T) {
 	dir := t.TempDir()
 	q, _ := open(t, dir)
-	env := add(t, q, "x")
+	env := addMail(t, q, "x")
 	if err := q.spill(env.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestRotation(t *testing.T) {
 	body := strings.Repeat("x", 1<<20)
 	var want []string
 	for i := range 100 {
-		env := add(t, q, body)
+		env := addMail(t, q, body)
 		if i%10 == 0 {
 			want = append(want, env.ID)
 			continue
@@ -342,7 +342,7 @@ func TestConcurrent(t *testing.T) {
 func TestErrors(t *testing.T) {
 	dir := t.TempDir()
 	q, _ := open(t, dir)
-	kept := add(t, q, "kept")
+	kept := addMail(t, q, "kept")
 	q.journal.mu.Lock()
 	q.journal.current.file.Close() // the next write and sync fail
 	q.journal.mu.Unlock()
@@ -350,7 +350,7 @@ func TestErrors(t *testing.T) {
 	if err := q.Add(&env, []byte("x")); err == nil {
 		t.Fatal("no error although the journal cannot be written")
 	}
-	after := add(t, q, "after")
+	after := addMail(t, q, "after")
 	q.Close()
 	if err := q.Add(&env, []byte("x")); err == nil {
 		t.Fatal("no error after Close")
@@ -389,7 +389,7 @@ func TestClockSetBack(t *testing.T) {
 		dir := t.TempDir()
 		q, _ := open(t, dir)
 		q.lastID = time.Now().Add(24 * time.Hour).UnixNano()
-		future := add(t, q, "from tomorrow")
+		future := addMail(t, q, "from tomorrow")
 		if err := keep(q, future.ID); err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,7 @@ func TestMarkWithoutSpace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone, stays := add(t, q, "gone"), add(t, q, "stays")
+	gone, stays := addMail(t, q, "gone"), addMail(t, q, "stays")
 	d.mu.Lock()
 	d.at, d.last = len(d.calls)+1, len(d.calls)+1
 	d.mu.Unlock()

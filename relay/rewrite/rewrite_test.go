@@ -164,8 +164,10 @@ func FuzzMessage(f *testing.F) {
 func TestSenders(t *testing.T) {
 	for visible, want := range map[string]string{
 		"": "From: Tim <tim@provider.example>, x@localhost\r\nSender: tim@provider.example (Cron Daemon)\r\n" +
-			"Reply-To: \"tim\"@localhost, tim@other.example, tim@provider.example\r\nTo: tim@localhost\r\n\r\nFrom: tim@localhost\r\n",
-		"example.com": "From: Tim <tim@provider.example>, x@example.com\r\nSender: tim@provider.example (Cron Daemon)\r\n" +
+			"Reply-To: \"tim\"@localhost, tim@other.example, tim@provider.example\r\nTo: tim@localhost\r\n\r\n" +
+			"From: tim@localhost\r\n",
+		"example.com": "From: Tim <tim@provider.example>, x@example.com\r\n" +
+			"Sender: tim@provider.example (Cron Daemon)\r\n" +
 			"Reply-To: \"tim\"@example.com, tim@other.example, tim@provider.example\r\nTo: tim@localhost\r\n\r\n" +
 			"From: tim@localhost\r\n",
 	} {
@@ -175,7 +177,8 @@ func TestSenders(t *testing.T) {
 			t.Fatal(err)
 		}
 		in := "From: Tim <TIM@db1.internal>, x@localhost\r\nSender: tim (Cron Daemon)\r\n" +
-			"Reply-To: \"tim\"@localhost, tim@other.example, tim@localhost\r\nTo: tim@localhost\r\n\r\nFrom: tim@localhost\r\n"
+			"Reply-To: \"tim\"@localhost, tim@other.example, tim@localhost\r\nTo: tim@localhost\r\n\r\n" +
+			"From: tim@localhost\r\n"
 		got := r.Message([]byte(in))
 		if string(got) != want {
 			t.Errorf("visible %q: got\n%s\nwant\n%s", visible, got, want)
@@ -199,7 +202,8 @@ func TestSenders(t *testing.T) {
 
 // The file is exim's /etc/email-addresses.
 func TestReadSenders(t *testing.T) {
-	got, err := ReadSenders(strings.NewReader("# comment\n\nTim: tim@provider.example\nroot:ops@example.com\nroot: second@example.com\n"))
+	got, err := ReadSenders(strings.NewReader("# comment\n\nTim: tim@provider.example\nroot:ops@example.com\n" +
+		"root: second@example.com\n"))
 	if err != nil || len(got) != 2 || got["tim"] != "tim@provider.example" || got["root"] != "ops@example.com" {
 		t.Errorf("%v, %v", got, err)
 	}

@@ -16,7 +16,8 @@ var testTrace = traceInfo{
 	id: "0a0b0c0d-1", instance: "0a0b0c0d", now: time.Date(2006, 1, 2, 15, 4, 5, 0, time.UTC),
 }
 
-const testReceived = "Received: from client.example.org ([192.0.2.7])\r\n\tby relay.example.com (flowgraf) with ESMTP " +
+const testReceived = "Received: from client.example.org ([192.0.2.7])\r\n" +
+	"\tby relay.example.com (flowgraf) with ESMTP " +
 	"id 0a0b0c0d-1;\r\n\tMon, 02 Jan 2006 15:04:05 +0000\r\n"
 
 const testAdded = "Date: Mon, 02 Jan 2006 15:04:05 +0000\r\nMessage-ID: <0a0b0c0d-1@relay.example.com>\r\n"

@@ -51,9 +51,11 @@ func TestArrivalsAndRefusalsAreLogged(t *testing.T) {
 	p.send(strings.Repeat("y", 999) + "\r\n.\r\n")
 	p.expect("554 5.6.0")
 	want := []string{
-		`refused RCPT H=db1 [127.0.0.1] F=<a@example.com> T=<b@example.net> C="550 5.7.1 relay.example.com takes no mail for example.net: not in its relay_domains"`,
+		`refused RCPT H=db1 [127.0.0.1] F=<a@example.com> T=<b@example.net> ` +
+			`C="550 5.7.1 relay.example.com takes no mail for example.net: not in its relay_domains"`,
 		`refused RCPT H=db1 [127.0.0.1] F=<a@example.com> T=<a%b@example.com> C="553 5.1.3 .*"`,
-		`0a0b0c0d-1 <= a@example.com H=db1 [127.0.0.1] P=ESMTP S=14 for c@example.com C="250 2.0.0 OK id=0a0b0c0d-1" T=0.\d\d\ds`,
+		`0a0b0c0d-1 <= a@example.com H=db1 [127.0.0.1] P=ESMTP S=14 for c@example.com ` +
+			`C="250 2.0.0 OK id=0a0b0c0d-1" T=0.\d\d\ds`,
 		`refused DATA H=db1 [127.0.0.1] F=<a@example.com> C="554 5.6.0 message has a line over 998 octets"`,
 	}
 	for i, line := range strings.Split(log.text(), "\n") {

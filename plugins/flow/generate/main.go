@@ -449,7 +449,8 @@ func items(out *bytes.Buffer, fields []field) {
 				f.member)
 		}
 	}
-	out.WriteString("}\nreturn 0\n}\n\n// SetItem sets an item of such a field. Those beyond its length are dropped.\n" +
+	out.WriteString("}\nreturn 0\n}\n\n" +
+		"// SetItem sets an item of such a field. Those beyond its length are dropped.\n" +
 		"func (r *Record) SetItem(f Field, i uint8, v uint64) {\nswitch {\n")
 	for i := range fields {
 		if f := &fields[i]; f.kind == "Label" || f.kind == "List" {

@@ -63,10 +63,12 @@ func (s *Site) furnish(registry *simulator.Registry) {
 	config := sw.Config.(*types.VMwareDVSConfigInfo)
 	config.SwitchIpAddress = SwitchIP
 	config.IpfixConfig = &types.VMwareIpfixConfig{SamplingRate: Sampling, ObservationDomainId: Domain}
-	config.Host = []types.DistributedVirtualSwitchHostMember{{Config: types.DistributedVirtualSwitchHostMemberConfigInfo{Host: &host.Self}}}
+	config.Host = []types.DistributedVirtualSwitchHostMember{{
+		Config: types.DistributedVirtualSwitchHostMemberConfigInfo{Host: &host.Self}}}
 	host.Config.Network.Vnic = []types.HostVirtualNic{
 		{Spec: types.HostVirtualNicSpec{Ip: &types.HostIpConfig{IpAddress: HostIP,
-			IpV6Config: &types.HostIpConfigIpV6AddressConfiguration{IpV6Address: []types.HostIpConfigIpV6Address{{IpAddress: HostIPv6}}}}}},
+			IpV6Config: &types.HostIpConfigIpV6AddressConfiguration{
+				IpV6Address: []types.HostIpConfigIpV6Address{{IpAddress: HostIPv6}}}}}},
 		{Spec: types.HostVirtualNicSpec{Ip: &types.HostIpConfig{IpAddress: "127.0.0.1"}}},
 	}
 	port := func(key int, entity types.ManagedObjectReference) types.DistributedVirtualPort {

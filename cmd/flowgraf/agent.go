@@ -57,7 +57,7 @@ Without --config it looks where Telegraf does: $TELEGRAF_CONFIG_PATH,
   flowgraf agent --config telegraf.conf --config-directory telegraf.d
   flowgraf agent --config telegraf.conf --test --test-wait 30   # metrics to stdout, no outputs
   flowgraf agent --config telegraf.conf --once --test-wait 30   # collect once, write, end`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.runUntilStopped(cmd.Context()) },
 	}
 	o.addFlags(cmd)

@@ -42,7 +42,7 @@ index; its compression stays. Files that are being written are left alone.`,
 		Example: `  flowgraf anonymise --key-file secret -r nfcapd.202611221200 -w to-give-away.nf
   flowgraf anonymise -K 0x$(xxd -l 32 -p -c 64 /dev/urandom) -r nfcapd.202611221200 -w x.nf
   flowgraf anonymise --key-file secret --keep as,mac -r /srv/copy-of-flows`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.anonymise(cmd) },
 	}
 	f := cmd.Flags()

@@ -47,7 +47,7 @@ configuration is wrong. Run it as the user that the agent runs as, and while the
 agent is stopped: a running agent holds its ports, spool and archive.`,
 		Example: `  flowgraf check --config telegraf.conf
   flowgraf check --config telegraf.conf --send-test noc@example.com`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.check(cmd.Context(), cmd.OutOrStdout())
 		},

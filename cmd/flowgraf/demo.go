@@ -48,7 +48,7 @@ exporter sends a surge of traffic: the rule fires, and recovers.
 It ends on Ctrl-C or after --duration, and leaves its files for you to look at.`,
 		Example: `  flowgraf demo
   flowgraf demo --duration 30s`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.runDemo(cmd.Context(), cmd.OutOrStdout())
 		},

@@ -62,15 +62,12 @@ func newDumpCommand() *cobra.Command {
 			if o.verify != "" {
 				return verify(cmd, append([]string{o.verify}, args...), false)
 			}
-			n, output := cmd.Flags().Changed("top"), cmd.Flags().Changed("output")
-			return o.dump(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args, n, output)
+			return o.dump(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args, cmd.Flags())
 		},
 	}
 	o.addFlags(cmd.Flags())
 	o.addQueryFlags(cmd)
-	o.habits.addFlags(cmd)
-	cmd.MarkFlagsMutuallyExclusive("read", "tree")
-	cmd.MarkFlagsMutuallyExclusive("info", "write", "stat")
+	o.habits.addFlags(cmd, &o.query.order)
 	return cmd
 }
 
@@ -123,8 +120,8 @@ func wrap(text string, width int) string {
 	return b.String()
 }
 
-// dump does what the flags say; n and output say whether -n and -o are among them.
-func (o *dumpOptions) dump(ctx context.Context, out, warnings io.Writer, args []string, n, output bool) error {
+// dump does what the flags say.
+func (o *dumpOptions) dump(ctx context.Context, out, warnings io.Writer, args []string, flags *pflag.FlagSet) error {
 	collectLate(dumpGCPercent)
 	switch {
 	case o.output == "help":
@@ -137,6 +134,7 @@ func (o *dumpOptions) dump(ctx context.Context, out, warnings io.Writer, args []
 	if err := o.checkFiles(args); err != nil {
 		return err
 	}
+	n, output := flags.Changed("top"), flags.Changed("output")
 	if err := errors.Join(o.prepareQuery(n, output, warnings), o.prepareOutput(out)); err != nil {
 		return err
 	}
@@ -146,7 +144,7 @@ func (o *dumpOptions) dump(ctx context.Context, out, warnings io.Writer, args []
 	}
 	compression, level, err := nffile.ParseCompression(o.compression)
 	if err != nil {
-		return err
+		return fmt.Errorf("-z: %w", err)
 	}
 	found, err := o.selected(warnings)
 	if err != nil {
@@ -158,17 +156,21 @@ func (o *dumpOptions) dump(ctx context.Context, out, warnings io.Writer, args []
 	in := query.Input{Files: found.Files, Filter: filter}
 	if o.window != "" {
 		if in.Window, err = query.ParseWindow(o.window, in.Files, o.location()); err != nil {
-			return err
+			return fmt.Errorf("-t: %w", err)
 		}
 		in.Window.Within = o.within
 	}
 	if !o.noIndex && o.write == "" {
 		useIndexes(&in, warnings)
 	}
+	o.noteUnheeded(filter != nil, warnings)
 	unread := errors.Join(found.Unreadable...)
-	if o.info {
-		ident, stat, readErr := query.Info(ctx, in.Files)
+	switch {
+	case o.info:
+		ident, stat, readErr := query.Info(ctx, in.Window.Files(in.Files))
 		return errors.Join(report.Info(out, ident, &stat, o.output, o.report), readErr, unread)
+	case o.habits.gnuplot:
+		return errors.Join(plot(ctx, out, in.Window.Files(in.Files)), unread)
 	}
 	return errors.Join(o.runQuery(ctx, out, warnings, in, nffile.Options{Compression: compression, Level: level}),
 		unread)

@@ -23,10 +23,10 @@ import (
 // dumpHabits are options of nfdump that scripts have, beside the newer way to say the
 // same.
 type dumpHabits struct {
-	version, gnuplot, sorted bool
-	lz4, bz2                 bool
-	ident, recompress        string
-	packets, bytes           string // -l -L
+	version, gnuplot  bool
+	lz4, bz2          bool
+	ident, recompress string
+	packets, bytes    string // -l -L
 }
 
 // refusedHabits are options of nfdump that are not here, and what to do instead.
@@ -37,7 +37,7 @@ var refusedHabits = map[string]string{
 }
 
 // addFlags adds the options. They are short and hidden, as --help shows the newer ones.
-func (h *dumpHabits) addFlags(cmd *cobra.Command) {
+func (h *dumpHabits) addFlags(cmd *cobra.Command, order *string) {
 	f := cmd.Flags()
 	f.BoolVarP(&h.version, "version", "V", false, "the version, and nothing else")
 	f.BoolVarP(&h.gnuplot, "gnuplot", "g", false, "the sums of each file on a line, for gnuplot")
@@ -46,7 +46,10 @@ func (h *dumpHabits) addFlags(cmd *cobra.Command) {
 		"compress the files anew where they are, by `method`: 0 none, 1 lzo, 2 bz2, 3 lz4, 4 zstd, or its name")
 	f.StringVarP(&h.packets, "packet-limit", "l", "", "of a ranking, rows of more packets, or -`number` for less")
 	f.StringVarP(&h.bytes, "byte-limit", "L", "", "of a ranking, rows of more bytes, or -`number` for less")
-	f.BoolVarP(&h.sorted, "sorted", "m", false, "as -O tstart")
+	f.BoolFuncP("sorted", "m", "as -O tstart", func(string) error { // of -m and -O nfdump heeds the last
+		*order = "tstart"
+		return nil
+	})
 	f.BoolVarP(&h.lz4, "lz4", "y", false, "as -z lz4")
 	f.BoolVarP(&h.bz2, "bz2", "j", false, "as -z bz2")
 	for letter := range refusedHabits {
@@ -58,9 +61,6 @@ func (h *dumpHabits) addFlags(cmd *cobra.Command) {
 		f.MarkHidden(name)
 	}
 	f.Lookup("compression").NoOptDefVal = "lzo" // what a bare -z is in nfdump
-	cmd.MarkFlagsMutuallyExclusive("compression", "lz4", "bz2")
-	cmd.MarkFlagsMutuallyExclusive("order", "sorted")
-	cmd.MarkFlagsMutuallyExclusive("ident", "recompress", "write", "gnuplot", "info", "stat")
 }
 
 // apply sets what the options are short for, and returns the words that are not the value
@@ -75,6 +75,9 @@ func (h *dumpHabits) apply(o *dumpOptions, flags *pflag.FlagSet, args []string) 
 	if refused != nil {
 		return args, refused
 	}
+	if err := errors.Join(checkExclusive(flags), o.checkPrinted(flags)); err != nil {
+		return args, err
+	}
 	if flags.Changed("aggregate-by") && o.query.keys == "" {
 		return args, errors.New("-A: expected keys, as in -A srcip4/24,dstport, or -a for connections")
 	}
@@ -88,9 +91,6 @@ func (h *dumpHabits) apply(o *dumpOptions, flags *pflag.FlagSet, args []string) 
 			o.compression = args[at]
 			args = slices.Delete(slices.Clone(args), at, at+1)
 		}
-	}
-	if h.sorted {
-		o.query.order = "tstart"
 	}
 	return args, nil
 }
@@ -156,13 +156,11 @@ func compressionIn(words []string) int {
 	return -1
 }
 
-// runAction does what takes the place of a list, and says whether there was something.
+// runAction changes files where they are, and says whether it had to.
 func (h *dumpHabits) runAction(
 	ctx context.Context, out io.Writer, o *dumpOptions, files []string,
 ) (done bool, err error) {
 	switch {
-	case h.gnuplot:
-		return true, plot(ctx, out, files)
 	case h.ident != "" || h.recompress != "":
 		return true, h.rewrite(ctx, out, o, files)
 	}

@@ -36,8 +36,9 @@ metrics (in_snmp 5), and vm, portgroup, app, user and 'if name' with a name. A f
 that is wrong ends with exit code 254.
 
 -w writes the flows into a new file that nfdump 1.7 reads, whatever the layout of
-those read; -I prints the sums that the files keep of themselves, -g those of each file
-on a line. -i gives a file another ident, and -J compresses files anew, where they are:
+those read; -I prints the sums that the files keep of themselves, also with -o json,
+ndjson or csv, -g those of each file on a line; with -t both are of the files that may
+have flows of then. -i gives a file another ident, and -J compresses files anew, where they are:
 nothing else of them changes, but that files of other layouts become those of 1.7.
 
 -s takes element[:p][/order...], as in srcip, dstport/bytes or ip:p/packets.

@@ -52,7 +52,6 @@ func (o *dumpOptions) addQueryFlags(cmd *cobra.Command) {
 	f.StringVarP(&o.geo, "geo", "G", "", "countries for %sc, %gsa, gline and such, from this .mmdb or .csv `file`")
 	f.StringVarP(&o.tor, "tor", "H", "", "nfdump's data base of Tor nodes: only 'none'")
 	f.MarkHidden("tor")
-	cmd.MarkFlagsMutuallyExclusive("aggregate-by", "bidirectional", "client")
 }
 
 // memorySize is a flag for bytes.
@@ -108,7 +107,7 @@ func (o *dumpOptions) prepareQuery(n, output bool, warnings io.Writer) error {
 	for _, s := range o.stats {
 		stat, err := query.ParseStat(s)
 		if err != nil {
-			return err
+			return fmt.Errorf("-s: %w", err)
 		}
 		q.stats = append(q.stats, stat)
 	}
@@ -152,7 +151,7 @@ func (o *dumpOptions) prepareListing(warnings io.Writer) error {
 	switch {
 	case q.keys != "":
 		if l.Aggregation, err = query.ParseAggregation(q.keys); err != nil {
-			return err
+			return fmt.Errorf("-A: %w", err)
 		}
 		l.Aggregation.Mapped = o.report.Compat == report.Nfdump171
 	case q.connections || q.both || q.client:
@@ -208,14 +207,13 @@ func (o *dumpOptions) checkModes() error {
 	switch {
 	case records > 0 && tables > 1 && !report.ForPeople(o.output):
 		return fmt.Errorf("-s record with -o %s: expected one order, and no other statistic beside it", o.output)
-	case ranked && q.order != "":
-		return errors.New("-s has its orders behind a '/', as in -s record/bytes: -O is for lists and rows")
+	case records > 0 && q.order != "":
+		return errors.New("-O with -s record: expected no -O, as nfdump does: the orders of -s stand behind a '/', as in " +
+			"-s record/bytes")
 	case ranked && q.post != "":
 		return errors.New("-P filters rows of -a, -A, -b, -B and -O: there are none with -s")
 	case q.post != "" && !q.rows():
 		return errors.New("-P filters rows of -a, -A, -b, -B and -O: a list is filtered by the filter behind the options")
-	case ranked && records == 0 && len(q.listing.Aggregation.Keys) > 0:
-		return errors.New("-a, -A, -b and -B are for lists and -s record: other statistics count flows as they are")
 	}
 	return nil
 }

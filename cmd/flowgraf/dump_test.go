@@ -68,10 +68,10 @@ func TestDumpSaysHowFilesAreNamed(t *testing.T) {
 // A value that is no number is told in words, for every command.
 func TestFlagsSayWhatTheyExpect(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
-		{"dump -r a -n x", `--top is "x": expected a whole number`},
-		{"dump -r a -n 99999999999999999999", `--top is "99999999999999999999": expected a whole number, not so large`},
-		{"replay -r a -p -1", `--port is "-1": expected a whole number from 0`},
-		{"replay -r a -z fast", `--speed is "fast": expected a number`},
+		{"dump -r a -n x", `-n is "x": expected a whole number`},
+		{"dump -r a -n 99999999999999999999", `-n is "99999999999999999999": expected a whole number, not so large`},
+		{"replay -r a -p -1", `-p is "-1": expected a whole number from 0`},
+		{"replay -r a -z fast", `-z is "fast": expected a number`},
 		{"dump -r a --current=perhaps", `--current is "perhaps": expected true or false`},
 		{"dump -r a --aggregate-by=", "-A: expected keys"},
 	} {

@@ -39,7 +39,7 @@ Limits that are not given are those that the directory has, which -u sets: in th
 		Example: `  flowgraf expire -e /var/lib/flowgraf/flows -s 200G -t 90d
   flowgraf expire -l /var/cache/nfdump
   flowgraf expire -u /var/cache/nfdump -s 50G -w 90 && flowgraf expire -e /var/cache/nfdump`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.expireFlows(cmd.OutOrStdout(), time.Now()) },
 	}
 	f := cmd.Flags()

@@ -50,7 +50,7 @@ domain, engine or sub-agent of its own.`,
   flowgraf generate --to [::1]:2055 --protocol ipfix --rate 0 --count 1000000
   flowgraf generate --to 127.0.0.1:2055 --protocol v9 --mix realistic --count 500000
   flowgraf generate --to 127.0.0.1:2055 --source 127.0.0.9 --duration 1m --json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.to == "" {
 				return usageError{errors.New("expected --to HOST:PORT, the collector")}

@@ -23,7 +23,7 @@ func newLicencesCommand() *cobra.Command {
 licences, and the texts of these. flowgraf's own licence is in its LICENSE file.`,
 		Example: `  flowgraf licences --list
   flowgraf licences | less`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text := notices
 			if list {

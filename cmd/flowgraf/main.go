@@ -12,12 +12,10 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/flowgraf/flowgraf/cmd/flowgraf/startup"
 	"github.com/flowgraf/flowgraf/relay/sendmail"
@@ -57,7 +55,7 @@ func runCommand() int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "flowgraf:", err)
+	fmt.Fprintln(os.Stderr, "flowgraf:", asTyped(cmd.Flags(), args, err.Error()))
 	if !started {
 		fmt.Fprintf(os.Stderr, "Try '%s --help'\n", cmd.CommandPath())
 	}
@@ -133,7 +131,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`,
 			return agent.runUntilStopped(cmd.Context())
 		},
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return wrongValue(err) })
+	root.SetFlagErrorFunc(wrongOption)
 	agent.addFlags(root)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
@@ -162,6 +160,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`,
 		newVersionCommand(),
 		newWebCommand(),
 	)
+	eachCommand(root, func(c *cobra.Command) { c.PreRunE = checkFlags })
 	return root
 }
 
@@ -191,7 +190,7 @@ func newVersionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version, and that of Telegraf in it",
 		Example: `  flowgraf version`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "flowgraf version %s, with Telegraf %s\n", versionString(),
 				telegrafVersion())
@@ -222,27 +221,4 @@ func versionString() string {
 		return info.Main.Version
 	}
 	return "(devel)"
-}
-
-// wrongValue says of a flag's value that is no number what was expected, where the library
-// only says how it has tried to read it.
-func wrongValue(err error) error {
-	var wrong *pflag.InvalidValueError
-	var number *strconv.NumError
-	if !errors.As(err, &wrong) || !errors.As(err, &number) {
-		return err
-	}
-	flag, expected := wrong.GetFlag(), "a number"
-	switch kind := flag.Value.Type(); {
-	case kind == "bool":
-		expected = "true or false"
-	case strings.HasPrefix(kind, "uint"):
-		expected = "a whole number from 0"
-	case strings.HasPrefix(kind, "int"):
-		expected = "a whole number"
-	}
-	if errors.Is(err, strconv.ErrRange) {
-		expected += ", not so large"
-	}
-	return fmt.Errorf("--%s is %q: expected %s", flag.Name, wrong.GetValue(), expected)
 }

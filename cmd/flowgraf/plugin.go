@@ -60,7 +60,7 @@ wrong command line or configuration.`,
     data_format = "influx"
     influx_uint_support = true
     use_batch_format = true`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.runPlugins(cmd.Context()) },
 	}
 	f := cmd.Flags()

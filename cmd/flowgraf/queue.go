@@ -39,7 +39,7 @@ instead.`,
   flowgraf queue show 5c0ffee5-187a2b3c4d5e6f70
   flowgraf queue retry --all
   flowgraf queue list --failed --spool /var/spool/flowgraf`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{errors.New("expected queue list, show, retry, hold, release, remove, bounce, log or " +
 				"stats")}
@@ -51,7 +51,7 @@ instead.`,
 		Short: "List the mails that wait, oldest first",
 		Example: `  flowgraf queue list
   flowgraf queue list --failed --json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.ask(cmd.OutOrStdout(), control.Request{Command: control.List, Failed: o.failed})
 		},

@@ -18,7 +18,7 @@ func newRelayCommand() *cobra.Command {
 		Use:     "relay import-exim FILE",
 		Short:   "Make a configuration of the mail relay from that of Debian's exim4",
 		Example: `  flowgraf relay import-exim /etc/exim4/update-exim4.conf.conf`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			return usageError{errors.New("expected relay import-exim FILE")}
 		},
@@ -43,7 +43,7 @@ it is executed.`,
 		Short:  "Keep the mail relay's connections until the next agent starts",
 		Long:   `The agent starts this when it stops; it is for its own use.`,
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   noArguments,
 		RunE:   func(cmd *cobra.Command, _ []string) error { return keeper.Run(cmd.InOrStdin()) },
 	})
 	return cmd

@@ -27,7 +27,7 @@ into an InfluxDB on this machine, the raw records into an nfdump archive, and th
 mail relay. It is assembled from the sample configurations of the plugins, with
 every option explained.`,
 		Example: `  flowgraf config >telegraf.conf`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return writeSample(cmd.OutOrStdout())
 		},

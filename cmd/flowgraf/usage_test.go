@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -21,7 +22,8 @@ func runnable(fn func(path []string, c *cobra.Command)) {
 	})
 }
 
-// tryCommand runs a command line, and tells whether the command itself has begun.
+// tryCommand runs a command line, and tells whether the command itself has begun; the error
+// is what users see.
 func tryCommand(args ...string) (out string, started bool, err error) {
 	root := newRootCommand()
 	noteStart(root, &started)
@@ -29,7 +31,10 @@ func tryCommand(args ...string) (out string, started bool, err error) {
 	root.SetOut(&b)
 	root.SetErr(io.Discard)
 	root.SetArgs(args)
-	err = root.Execute()
+	cmd, err := root.ExecuteC()
+	if err != nil {
+		err = errors.New(asTyped(cmd.Flags(), args, err.Error()))
+	}
 	return b.String(), started, err
 }
 
@@ -50,20 +55,66 @@ func TestImpossibleValuesAreTold(t *testing.T) {
 	runnable(func(path []string, c *cobra.Command) {
 		c.Flags().VisitAll(func(f *pflag.Flag) {
 			switch f.Value.Type() {
-			case "int", "uint", "uint16", "uint32", "uint64", "int64", "float64", "duration", "bool":
+			case "int", "uint", "uint16", "uint32", "uint64", "int64", "float64", "duration", "bool", "number":
 			default:
 				return
 			}
 			tried++
-			_, started, err := tryCommand(append(slices.Clone(path), "--"+f.Name+"=seven")...)
-			if err == nil || started || !strings.Contains(err.Error(), "--"+f.Name) ||
-				!strings.Contains(err.Error(), "seven") || strings.Contains(err.Error(), "strconv") {
-				t.Errorf("%s --%s=seven: begun: %v; the error is %v", path, f.Name, started, err)
+			names := []string{"--" + f.Name}
+			if f.Shorthand != "" {
+				names = append(names, "-"+f.Shorthand)
+			}
+			for _, name := range names { // as it is written
+				_, started, err := tryCommand(append(slices.Clone(path), name+"=seven")...)
+				if want := name + ` is "seven": expected `; err == nil || started || !strings.HasPrefix(err.Error(), want) {
+					t.Errorf("%s %s=seven: begun: %v; the error is %v, want %s", path, name, started, err, want)
+				}
 			}
 		})
 	})
 	if tried < 50 {
 		t.Errorf("%d options were tried", tried)
+	}
+}
+
+// What is wrong with a command line is told with the names of the options that are on it,
+// and what to do, in no words of the library's.
+func TestOptionsAreNamedAsTyped(t *testing.T) {
+	for line, want := range map[string]string{
+		"dump -n x":                         `-n is "x": expected a whole number`,
+		"dump --top x":                      `--top is "x": expected a whole number`,
+		"dump --top=x":                      `--top is "x": expected a whole number`,
+		"dump -qnx":                         `-n is "x": expected a whole number`,
+		"dump -c 1.5":                       `-c is "1.5": expected a number of flows, or 0 for all`,
+		"dump --count 1.5":                  `--count is "1.5": expected a number of flows, or 0 for all`,
+		"dump -r x -n -1":                   "-n is -1: expected",
+		"dump -r x --top -1":                "--top is -1: expected",
+		"dump -r x --order up":              `--order: unknown order "up"`,
+		"dump -r x -O up":                   `-O: unknown order "up"`,
+		"dump -r x --stat ip/up":            `--stat: statistic "ip/up": unknown order`,
+		"dump -r x -A srcip/24":             `-A: aggregation "srcip/24": srcip/24: whose bits?`,
+		"dump -r x --aggregate-by srcip/24": `--aggregate-by: aggregation "srcip/24": srcip/24: whose bits?`,
+		"dump -r x -s ip --write y":         "-s with --write: ",
+		"dump --read x --tree y":            "--read with --tree: ",
+		"dump -n":                           "-n: expected a value behind it: ",
+		"dump --top":                        "--top: expected a value behind it: ",
+		"dump --topp 3":                     `--topp: flowgraf dump has no such option; did you mean "--top"?`,
+		"dump -k":                           "-k: flowgraf dump has no such option",
+		"replay --read x --tree y":          "--read and --tree exclude each other: expected one of them",
+		"replay -r x -R y":                  "-r and -R exclude each other: expected one of them",
+		"replay -r x --speed -1":            "--speed is -1: expected",
+		"replay -r x -z -1":                 "-z is -1: expected",
+		"expire -s 5G":                      "expected one of -e, -l, -r, -u",
+		"expire x":                          `expected options alone, got "x"`,
+		"web":                               "expected --archive DIR",
+		"web --archive x --tls-cert y":      "--tls-cert: expected --tls-key too",
+		"agent --once --test":               "--once and --test exclude each other: expected one of them",
+		"anonymise --key a --key-file b":    "exclude each other: expected one of them",
+	} {
+		_, _, err := tryCommand(strings.Fields(line)...)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "flag") {
+			t.Errorf("%s: the error is %v, want %s", line, err, want)
+		}
 	}
 }
 

@@ -66,7 +66,7 @@ api/v1/openapi.json. Nothing that a user types becomes a command or the name of 
   flowgraf web user alice >>/etc/flowgraf/users
   flowgraf web --archive /var/cache/nfdump --listen 192.0.2.1:8443 --users /etc/flowgraf/users \
     --tls-cert web.pem --tls-key web.key`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	o.addFlags(cmd)
 	var cert, key string

@@ -39,6 +39,25 @@ func (w Window) overlaps(f *nffile.File) bool {
 	return s.Last >= w.From && (w.To == 0 || s.First <= w.To)
 }
 
+// Files returns those of the files that may hold flows in the window, by what they keep of
+// themselves, and those that cannot be opened.
+func (w Window) Files(files []string) []string {
+	if w.isZero() {
+		return files
+	}
+	var list []string
+	for _, path := range files {
+		f, err := nffile.OpenFile(path)
+		if err != nil || w.overlaps(f) {
+			list = append(list, path)
+		}
+		if err == nil {
+			f.Close()
+		}
+	}
+	return list
+}
+
 // windowForms are nfdump's forms of a time, which may be shortened from the right.
 var windowForms = []string{"2006/01/02.15:04:05", "2006/01/02.15:04", "2006/01/02.15", "2006/01/02", "2006/01", "2006"}
 

@@ -304,7 +304,7 @@ func (o *agentOptions) refuse(c *config.Config, files []string) error {
 		return fmt.Errorf("%s: [agent] flush_interval is %s: expected a time above zero", names,
 			time.Duration(c.Agent.FlushInterval))
 	}
-	return nil
+	return oneName(c)
 }
 
 // idle is an input without metrics. Telegraf's agent ends when it has no input;

@@ -118,6 +118,8 @@ type runningPlugin struct {
 	init   func() error
 	plugin any
 	wrong  bool // its options are refused
+
+	nameOverride string // of an input's metrics
 }
 
 // label returns the name by which logs call the plugin.
@@ -135,11 +137,13 @@ func runningPlugins(c *config.Config) []runningPlugin {
 	count := map[string]int{}
 	add := func(kind, name, alias, source string, init func() error, plugin any) {
 		key := kind + "\x00" + name + "\x00" + source
-		list = append(list, runningPlugin{kind, name, alias, source, count[key], init, plugin, false})
+		list = append(list, runningPlugin{kind: kind, name: name, alias: alias, source: source, nth: count[key],
+			init: init, plugin: plugin})
 		count[key]++
 	}
 	for _, p := range c.Inputs {
 		add("inputs", p.Config.Name, p.Config.Alias, p.Config.Source, p.Init, p.Input)
+		list[len(list)-1].nameOverride = p.Config.NameOverride
 	}
 	// AggProcessors are the same processors again, for the aggregators' metrics.
 	for _, p := range c.Processors {
@@ -202,7 +206,9 @@ var (
 	// A string, in either of TOML's quotes.
 	stringValue = regexp.MustCompile(`["']([^"']+)["']`)
 	quotedName  = regexp.MustCompile(`"([\w.-]+)"`)
-	inPlugin    = regexp.MustCompile(`(?:plugin |parsing |requested )(?:\w+: )?([\w.-]+)`)
+	// A table inside a plugin's, by its number.
+	numberedTable = regexp.MustCompile(`: (\w+) (\d+) \("`)
+	inPlugin      = regexp.MustCompile(`(?:plugin |parsing |requested )(?:\w+: )?([\w.-]+)`)
 )
 
 // locate puts file and line in front of an error of the configuration.
@@ -239,6 +245,10 @@ func place(data []byte, table string, nth int, err error) (line int, text string
 			table = m[1]
 		}
 	}
+	if m := numberedTable.FindStringSubmatch(text); m != nil && nth >= 0 {
+		inner, _ := strconv.Atoi(m[2])
+		data = onlyInner(data, table, nth, m[1], inner-1)
+	}
 	if line = findLine(data, table, nth, text, names); line > 0 {
 		if fields {
 			text = errorLine.ReplaceAllString(text, "")
@@ -268,6 +278,32 @@ func namesBoth(text, name string, line []byte) bool {
 	number := bytes.TrimSpace(value)
 	return strings.Contains(text, name+": ") && (quotesValue(text, line) ||
 		len(number) > 0 && strings.HasSuffix(text, "got "+string(number)))
+}
+
+// onlyInner empties all lines of the nth table of a plugin but its first and those of the
+// inner-th of the tables of a name inside it.
+func onlyInner(data []byte, table string, nth int, name string, inner int) []byte {
+	lines := bytes.Split(data, []byte("\n"))
+	seen, seenInner, inside := -1, -1, false
+	for i, line := range lines {
+		if m := tableLine.FindSubmatch(line); m != nil {
+			inside = false
+			switch string(m[1]) {
+			case table:
+				seen++
+				continue
+			case table + "." + name:
+				if seen == nth {
+					seenInner++
+					inside = seenInner == inner
+				}
+			}
+		}
+		if seen == nth && !inside {
+			lines[i] = nil
+		}
+	}
+	return bytes.Join(lines, []byte("\n"))
 }
 
 // findLine returns the line of the first option in the nth table (any when nth

@@ -52,6 +52,8 @@ func TestLocate(t *testing.T) {
 		{"table only", "outputs.file", 0, "outputs.file: no", "f:20: outputs.file: no"},
 		{"option and value", "inputs.netflow", 1, `tags: got "dts"; did you mean "dst"?`, "f:17: tags: got"},
 		{"option and number", "inputs.netflow", 1, `top: expected at most 5, got 20`, "f:18: top: "},
+		{"second table inside", "inputs.netflow", 1, `inputs.netflow: rollup 2 ("a"): tags: expected each once`, "f:17: "},
+		{"first table inside", "inputs.netflow", 1, `inputs.netflow: rollup 1 ("a"): tags: expected each once`, "f:14: "},
 		{"unknown option of the agent", "", 0,
 			`line 1: configuration specified the fields ["interval"], but they were not used`,
 			`f:2: configuration specified the fields ["interval"], but they were not used`},

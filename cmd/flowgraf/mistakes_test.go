@@ -185,6 +185,40 @@ func TestConflicts(t *testing.T) {
 	}
 }
 
+// A name for all metrics of an input is refused where they are several sums of the same
+// flows.
+func TestOneName(t *testing.T) {
+	const rollup = "  [[inputs.netflow.rollup]]\n    name = \"a\"\n"
+	for _, c := range []struct {
+		options string
+		refused bool
+	}{
+		{"", false},
+		{rollup, true},
+		{"  metrics = []\n" + rollup, false},
+		{"  metrics = [\"exporters\"]\n" + rollup, false},
+		{"  metrics = [\"flows\"]\n" + rollup, true},
+		{"  metrics = []\n" + rollup + rollup, true},
+	} {
+		for _, override := range []bool{false, true} {
+			text := "[[outputs.file]]\n[[inputs.netflow]]\n" + c.options
+			if override {
+				text = strings.Replace(text, "netflow]]\n", "netflow]]\n  name_override = \"b\"\n", 1)
+			}
+			file := filepath.Join(t.TempDir(), "a.conf")
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := (&agentOptions{config: []string{file}}).load()
+			want := file + ":3: inputs.netflow: name_override: expected none"
+			if refused := err != nil && strings.HasPrefix(err.Error(), want); refused != (c.refused && override) ||
+				err != nil && !refused {
+				t.Errorf("%s\ngot %v", text, err)
+			}
+		}
+	}
+}
+
 func TestEach(t *testing.T) {
 	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
 	got := each(errors.Join(a, errors.Join(b, nil, c)))

@@ -37,6 +37,7 @@ type RollupOptions struct {
 	Rollups  []Rollup
 	Internal []string // networks
 	Rank     []string // addresses and networks of exporters, the best first
+	Flows    bool     // there is a metric per flow besides
 }
 
 // New checks the options and returns the roll-ups, nil when there are none. The error
@@ -47,7 +48,7 @@ func (o *RollupOptions) New() (*rollup.Set, error) {
 	errs := []error{err, rankErr}
 	var list []rollup.Definition
 	for i := range o.Rollups {
-		d, wrong := o.Rollups[i].definition()
+		d, wrong := o.Rollups[i].definition(o.Flows)
 		for _, err := range wrong {
 			errs = append(errs, fmt.Errorf("rollup %d (%q): %w", i+1, o.Rollups[i].Name, err))
 		}
@@ -76,10 +77,13 @@ func networks(option string, list []string) (all []netip.Prefix, err error) {
 }
 
 // definition checks the words of a roll-up; package rollup checks the rest.
-func (r *Rollup) definition() (d rollup.Definition, wrong []error) {
+func (r *Rollup) definition(flows bool) (d rollup.Definition, wrong []error) {
 	d = rollup.Definition{Name: r.Name, Tags: r.Tags, Filter: r.Filter, Interval: time.Duration(r.Interval), Top: r.Top,
 		MaxSeries: r.MaxSeries, Spread: time.Duration(r.Spread), IPv4Net: r.IPv4Net, IPv6Net: r.IPv6Net,
 		Distinct: r.Distinct == nil || *r.Distinct}
+	if err := r.measurement(flows); err != nil {
+		wrong = append(wrong, err)
+	}
 	var err error
 	if d.By, err = rollup.ParseWeight(r.TopBy); err != nil {
 		wrong = append(wrong, fmt.Errorf("top_by: %w", err))
@@ -88,6 +92,35 @@ func (r *Rollup) definition() (d rollup.Definition, wrong []error) {
 		wrong = append(wrong, fmt.Errorf("deduplicate: %w", err))
 	}
 	return d, wrong
+}
+
+// taken says of the measurements that there are already what their points are.
+var taken = map[string]string{
+	flowmetric.Measurement:         "a metric per flow, so that sums over it would have each flow twice",
+	flowmetric.EventMeasurement:    "a metric per event",
+	flowmetric.CounterMeasurement:  "the counters of sFlow's interfaces",
+	flowmetric.OptionsMeasurement:  "what exporters tell in options",
+	flowmetric.ExporterMeasurement: "the health of exporters",
+	flowmetric.QualityMeasurement:  "the quality of what exporters send",
+	flowmetric.DatagramMeasurement: "the datagrams themselves",
+}
+
+// measurement refuses a name that another measurement has. Where there is no metric per
+// flow, netflow is free: who has had one goes on under its name.
+func (r *Rollup) measurement(flows bool) error {
+	of, ok := taken[r.Name]
+	if !ok || r.Name == flowmetric.Measurement && !flows {
+		return nil
+	}
+	better, also := "netflow_total", ""
+	if len(r.Tags) > 0 {
+		better = "netflow_by_" + r.Tags[0]
+	}
+	if r.Name == flowmetric.Measurement {
+		also = `, or leave "flows" out of metrics`
+	}
+	return fmt.Errorf("name: expected one that no other measurement has, got %q, which has %s; take one as %q%s", r.Name,
+		of, better, also)
 }
 
 // rollups are a pool's roll-ups while it runs.

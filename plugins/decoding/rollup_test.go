@@ -1,6 +1,7 @@
 package decoding
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -223,6 +224,29 @@ func TestRollupOptions(t *testing.T) {
 	}
 	if s, err := (&RollupOptions{}).New(); s != nil || err != nil {
 		t.Errorf("without roll-ups: %v, %v", s, err)
+	}
+}
+
+// TestRollupNames: a roll-up cannot have the measurement of something else, as sums over it
+// would be wrong; that of flows it can have in their place.
+func TestRollupNames(t *testing.T) {
+	named := func(name string, flows bool, tags ...string) error {
+		o := RollupOptions{Rollups: []Rollup{{Name: name, Tags: tags}}, Flows: flows}
+		_, err := o.New()
+		return err
+	}
+	for name, of := range taken {
+		want := fmt.Sprintf(`rollup 1 (%q): name: expected one that no other measurement has, got %q, which has %s; `+
+			`take one as "netflow_by_service"`, name, name, of)
+		if err := named(name, true, "service"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if err := named(name, false); (err == nil) != (name == flowmetric.Measurement) {
+			t.Errorf("%s, without a metric per flow: %v", name, err)
+		}
+	}
+	if err := named("netflow_by_service", true); err != nil {
+		t.Error(err)
 	}
 }
 

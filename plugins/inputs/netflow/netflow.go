@@ -102,7 +102,7 @@ func (n *NetFlow) Init() error {
 	stock, err := decoding.ParseMeasurements(n.Measurements)
 	errs = append(errs, err, n.listenerOptions())
 	o.Decoder.Log, o.Decoder.SplitBiflows, o.Wants = n.Log.Warnf, !stock, n.wants
-	rollups := decoding.RollupOptions{Rollups: n.Rollups, Internal: n.Internal, Rank: n.Rank}
+	rollups := decoding.RollupOptions{Rollups: n.Rollups, Internal: n.Internal, Rank: n.Rank, Flows: n.wants.Flows}
 	o.Rollups, err = rollups.New()
 	errs = append(errs, err)
 	n.stats.Register(n.Statistics, n.Rollups)

@@ -91,7 +91,6 @@ func (n *NetFlow) Init() error {
 		Relayed: true, Log: n.Log}
 	table := decoding.ExporterOptions{Protocol: n.Protocol, Exporters: n.Exporters, Unknown: n.Unknown,
 		MaxExporters: n.MaxExporters, TunnelView: n.TunnelView, MaxRate: n.MaxRate}
-	rollups := decoding.RollupOptions{Rollups: n.Rollups, Internal: n.Internal, Rank: n.Rank}
 	list := n.Metrics
 	if list == nil {
 		list = []string{decoding.MetricFlows, decoding.MetricOptions, decoding.MetricExporters}
@@ -105,6 +104,7 @@ func (n *NetFlow) Init() error {
 	}
 	o.Decoder.Log, o.Decoder.SplitBiflows, o.Wants = n.Log.Warnf, !stock, n.wants
 	o.Metrics = flowmetric.Options{FlowTags: n.FlowTags, PEN: pen, Stock: stock, ExtraFields: n.ExtraFields}
+	rollups := decoding.RollupOptions{Rollups: n.Rollups, Internal: n.Internal, Rank: n.Rank, Flows: n.wants.Flows}
 	o.Rollups, err = rollups.New()
 	pool, poolErr := decoding.New(o)
 	if err = errors.Join(append(errs, err, poolErr)...); err != nil {

@@ -109,7 +109,7 @@ func (o *demoOptions) runDemo(ctx context.Context, out io.Writer) error {
 	if err := d.generate(ctx, o.rate); err != nil {
 		return err
 	}
-	if d.page, err = startPage(filepath.Join(d.dir, "archive")); err != nil {
+	if d.page, err = startPage(filepath.Join(d.dir, "archive"), filepath.Join(d.dir, "netflow.state")); err != nil {
 		return err
 	}
 	d.printStart(out)

@@ -18,8 +18,8 @@ type demoPage struct {
 	running  sync.WaitGroup
 }
 
-// startPage serves an archive on a free port of loopback.
-func startPage(dir string) (*demoPage, error) {
+// startPage serves an archive on a free port of loopback, with what the agent's state tells.
+func startPage(dir, state string) (*demoPage, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -27,7 +27,7 @@ func startPage(dir string) (*demoPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := web.New(archive, web.Options{Version: versionString()})
+	server, err := web.New(archive, web.Options{Version: versionString(), State: state})
 	if err != nil {
 		return nil, err
 	}

@@ -59,6 +59,14 @@ the user that the agent runs as. All may look; what mails say, and changing the 
 for users with the right to it, as --grant alice=mail. So are profiles that are made
 in the page: --grant alice=mail+profiles.
 
+What exporters do not tell is in a file of your own, --inventory FILE, which is read again
+when it has changed:
+
+  # a name for an address, as of a virtual machine
+  host 192.0.2.10 web1
+  # a speed (- where it is not known) and a name for an interface of an exporter
+  interface 198.51.100.1 3 10G uplink
+
 The API is described at
 api/v1/openapi.json. Nothing that a user types becomes a command or the name of a file.`,
 		Example: `  flowgraf web --archive /var/lib/flowgraf/flows
@@ -99,6 +107,10 @@ func (o *webOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.web.Spool, "spool", "", "show alerts and mails of the relay that has this `directory`")
 	f.StringSliceVar(&o.grants, "grant", nil,
 		"what users may do besides looking, as `user=right`: mail, profiles, or mail+profiles")
+	f.StringVar(&o.web.State, "state", "", "show templates and names of interfaces from the state_file of the agent's "+
+		"inputs.netflow, this `file`")
+	f.StringVar(&o.web.Inventory, "inventory", "", "names of hosts, as virtual machines, and names and speeds of "+
+		"interfaces, in this `file`")
 	f.BoolVar(&o.web.Names, "names", false, "look names of addresses up in the DNS when a user opens one")
 	f.IntVar(&o.web.Scans, "scans", 2, "how many scans of flows run at once")
 	f.DurationVar(&o.web.Timeout, "timeout", 5*time.Minute, "the longest that a scan may take")
@@ -177,6 +189,11 @@ func (o *webOptions) prepare() error {
 		}
 	}
 	o.web.Grants = grants
+	if o.web.Inventory != "" {
+		if _, err := web.ReadInventory(o.web.Inventory); err != nil {
+			return fmt.Errorf("--inventory: %w", err)
+		}
+	}
 	if o.web.Profiles != "" {
 		if err := directory(o.web.Profiles); err != nil {
 			return fmt.Errorf("--profiles: %w: expected NfSen's directory profiles-stat", err)

@@ -116,6 +116,7 @@ const (
 // guard knows who has logged in.
 type guard struct {
 	access Access
+	nobody []byte // a hash of no password
 	logf   func(string, ...any)
 
 	mu       sync.Mutex
@@ -126,7 +127,7 @@ type guard struct {
 }
 
 func newGuard(a Access, logf func(string, ...any)) *guard {
-	return &guard{access: a, logf: logf, sessions: map[string]session{}, tried: map[string]tries{}}
+	return &guard{access: a, nobody: noHash(a.Users), logf: logf, sessions: map[string]session{}, tried: map[string]tries{}}
 }
 
 // peer returns the address of the other side.
@@ -232,8 +233,16 @@ func (s *Server) postLogout(w http.ResponseWriter, r *http.Request) error {
 	return give(w, struct{}{})
 }
 
-// noHash is compared with where there is no such user, which takes as long.
-var noHash = []byte("$2a$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW")
+// noHash is compared with where there is no such user, which takes as long as the slowest of users.
+func noHash(users map[string][]byte) []byte {
+	slowest := bcrypt.MinCost
+	for _, hash := range users {
+		if cost, err := bcrypt.Cost(hash); err == nil {
+			slowest = max(slowest, cost)
+		}
+	}
+	return fmt.Appendf(nil, "$2a$%02d$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW", slowest)
+}
 
 // check says whether name and password are right.
 func (g *guard) check(l login) bool {
@@ -241,7 +250,7 @@ func (g *guard) check(l login) bool {
 	defer g.hashing.Unlock()
 	hash, ok := g.access.Users[l.Name]
 	if !ok {
-		hash = noHash
+		hash = g.nobody
 	}
 	return bcrypt.CompareHashAndPassword(hash, []byte(l.Password)) == nil && ok
 }

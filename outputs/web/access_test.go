@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,9 +20,14 @@ import (
 // secret is the password of the users of tests.
 const secret = "correct horse"
 
-// users returns a user whose hash is quickly made.
+// quickHash is a hash of it that is quickly made and compared.
+var quickHash = sync.OnceValues(func() ([]byte, error) {
+	return bcrypt.GenerateFromPassword([]byte(secret), bcrypt.MinCost)
+})
+
+// users returns a user of tests.
 func users(t testing.TB, name string) map[string][]byte {
-	hash, err := bcrypt.GenerateFromPassword([]byte(secret), bcrypt.MinCost)
+	hash, err := quickHash()
 	must(t, err)
 	return map[string][]byte{name: hash}
 }
@@ -175,11 +181,20 @@ func TestWithoutUsers(t *testing.T) {
 
 // The file of users says which of its lines is wrong.
 func TestReadUsers(t *testing.T) {
-	line, err := HashPassword("alice", secret)
+	line, err := HashPassword("alice", secret) // once: that takes long, on purpose
 	must(t, err)
 	path := filepath.Join(t.TempDir(), "users")
 	must(t, os.WriteFile(path, []byte("# who may look\n\n"+line+"\n"), 0o600))
 	all, err := ReadUsers(path)
+	must(t, err)
+	if cost, err := bcrypt.Cost(all["alice"]); err != nil || cost != bcryptCost {
+		t.Errorf("a hash of cost %d: %v", cost, err)
+	}
+	if cost, err := bcrypt.Cost(newGuard(Access{Users: all}, t.Logf).nobody); err != nil || cost != bcryptCost {
+		t.Errorf("who is nobody is told after another time, of cost %d: %v", cost, err)
+	}
+	must(t, os.WriteFile(path, []byte("alice:"+string(users(t, "alice")["alice"])+"\n"), 0o600))
+	all, err = ReadUsers(path)
 	must(t, err)
 	g := newGuard(Access{Users: all}, t.Logf)
 	if !g.check(login{"alice", secret}) || g.check(login{"alice", "wrong horse"}) || g.check(login{"bob", secret}) {

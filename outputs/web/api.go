@@ -49,7 +49,7 @@ type Status struct {
 	Serial   uint64  `json:"serial"`  // of changes of the archive
 	Problem  string  `json:"problem"` // what of the archive cannot be read
 	Unread   int     `json:"unread"`  // complete files that cannot be read
-	Names    bool    `json:"names"`   // names of addresses can be asked for
+	Names    bool    `json:"names"`   // names of addresses can be asked for, of the inventory or the DNS
 	Profiles bool    `json:"profiles"`
 	Relay    bool    `json:"relay"`  // alerts and mails of a relay are shown
 	Rights   []Right `json:"rights"` // of this user, besides looking
@@ -68,7 +68,7 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 	_, st.Offset = now.In(a.zone).Zone()
 	st.Ready, st.Reading, st.Serial = a.ready.Load(), a.reading.Load(), a.serial.Load()
 	st.Found, st.ToRead = a.found.Load(), a.toRead.Load()
-	st.Names, st.Profiles = s.opt.Names, s.opt.Profiles != ""
+	st.Names, st.Profiles = s.opt.Names || s.opt.Inventory != "", s.opt.Profiles != ""
 	st.Relay = s.opt.Spool != ""
 	st.Problem, st.Unread = a.problems()
 	return give(w, st)
@@ -450,7 +450,8 @@ func (s *Server) getExporters(w http.ResponseWriter, r *http.Request) error {
 	defer s.scans.leave()
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.opt.Timeout))
 	list, problems := s.archive.exporters(r.Context(), &s.exporters, sources)
-	return give(w, Exporters{list, problems})
+	list, more := s.tellMore(list)
+	return give(w, Exporters{list, append(problems, more...)})
 }
 
 // beatEvery is how often a stream without news says that it lives.

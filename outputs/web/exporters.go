@@ -25,12 +25,18 @@ type ExporterInfo struct {
 	Rates     []uint64   `json:"rates"`    // of sampling, 1 in so many
 	Doubled   float64    `json:"doubled"`  // share of its flows that are there twice
 	Inputs    []InUse    `json:"interfaces"`
+
+	// Lag is the least time between the end of a flow and its receipt, seconds: below 0 the exporter's
+	// clock is ahead. nil where the file does not tell.
+	Lag       *float64       `json:"lag,omitempty"`
+	Templates []TemplateInfo `json:"templates"` // where the agent's state is read
 }
 
 // InUse is an interface, with what went through it in the file.
 type InUse struct {
 	Index uint32   `json:"index"`
 	Name  string   `json:"name"`
+	Speed uint64   `json:"speed"` // bits a second, by the inventory; 0 is not known
 	In    Counters `json:"in"`
 	Out   Counters `json:"out"`
 }
@@ -100,7 +106,7 @@ func readExporters(ctx context.Context, path string) ([]ExporterInfo, error) {
 	defer f.Close()
 	d := nffile.NewDecoder()
 	use := map[uint32]map[uint32]*InUse{} // by exporter and index
-	twice := twins{}
+	twice, late := twins{}, lags{}
 	var b nffile.Block
 	for ctx.Err() == nil {
 		if err = f.ReadBlock(&b); err != nil {
@@ -112,6 +118,7 @@ func readExporters(ctx context.Context, path string) ([]ExporterInfo, error) {
 		for d.Next(&b) {
 			countInterfaces(use, d)
 			twice.addFlow(d)
+			late.addFlow(d)
 		}
 	}
 	names := d.Names()
@@ -132,10 +139,36 @@ func readExporters(ctx context.Context, path string) ([]ExporterInfo, error) {
 			}
 		}
 		info.Doubled = twice.share(uint32(i) + 1)
+		info.Lag = late.of(uint32(i) + 1)
 		info.Inputs = interfaces(use[uint32(i)+1], names)
 		list = append(list, info)
 	}
 	return list, nil
+}
+
+// lags are the least milliseconds between the end of flows and their receipt, by exporter.
+type lags map[uint32]int64
+
+// addFlow looks at a flow.
+func (l lags) addFlow(d *nffile.Decoder) {
+	r := d.Record()
+	if r.Received.Milli() == 0 || r.Last.Milli() == 0 {
+		return
+	}
+	lag := int64(r.Received.Milli()) - int64(r.Last.Milli())
+	if least, ok := l[d.SysID()]; !ok || lag < least {
+		l[d.SysID()] = lag
+	}
+}
+
+// of returns that of an exporter in seconds, nil where none is known.
+func (l lags) of(exporter uint32) *float64 {
+	least, ok := l[exporter]
+	if !ok {
+		return nil
+	}
+	seconds := float64(least) / 1000
+	return &seconds
 }
 
 // maxInterfaces bounds the interfaces of one exporter.

@@ -30,28 +30,45 @@ type AddressNames struct {
 	Names   []string   `json:"names"`
 }
 
-// getName looks the names of an address up in the DNS: only where that is switched on, since
-// it tells others which addresses somebody looks at.
+// getName tells the names of an address: that of the inventory, and those of the DNS, which is
+// asked only where that is switched on, since it tells others which addresses somebody looks at.
 func (s *Server) getName(w http.ResponseWriter, r *http.Request) error {
-	if !s.opt.Names {
-		return &statusError{http.StatusForbidden, errors.New("names are not looked up: flowgraf web --names allows it")}
+	if !s.opt.Names && s.opt.Inventory == "" {
+		return &statusError{http.StatusForbidden, errors.New("names are not looked up: flowgraf web --names allows it, " +
+			"--inventory has some")}
 	}
 	text := r.URL.Query().Get("address")
 	addr, err := netip.ParseAddr(text)
 	if err != nil {
 		return &Mistake{"address", fmt.Errorf("%q: expected an address, as 192.0.2.1", text)}
 	}
+	known := []string{}
+	if inv, _ := s.inventory.get(); inv.host(addr) != "" {
+		known = append(known, inv.host(addr))
+	}
+	if !s.opt.Names {
+		return give(w, AddressNames{addr, known})
+	}
+	names, err := s.lookUp(r.Context(), addr)
+	if err != nil && len(known) == 0 {
+		return &statusError{http.StatusBadGateway, fmt.Errorf("the name of %s: %w", addr, err)}
+	}
+	return give(w, AddressNames{addr, append(known, names...)})
+}
+
+// lookUp returns the names that the DNS has of an address.
+func (s *Server) lookUp(ctx context.Context, addr netip.Addr) ([]string, error) {
 	c := &s.names
 	c.mu.Lock()
 	names, ok := c.kept[addr]
 	c.mu.Unlock()
 	if !ok {
-		ctx, cancel := context.WithTimeout(r.Context(), nameTimeout)
+		ctx, cancel := context.WithTimeout(ctx, nameTimeout)
 		defer cancel()
 		found, err := net.DefaultResolver.LookupAddr(ctx, addr.String())
 		var none *net.DNSError
 		if err != nil && (!errors.As(err, &none) || !none.IsNotFound) {
-			return &statusError{http.StatusBadGateway, fmt.Errorf("the name of %s: %w", addr, err)}
+			return nil, err
 		}
 		names = []string{}
 		for _, name := range found {
@@ -64,5 +81,5 @@ func (s *Server) getName(w http.ResponseWriter, r *http.Request) error {
 		c.kept[addr] = names
 		c.mu.Unlock()
 	}
-	return give(w, AddressNames{addr, names})
+	return names, nil
 }

@@ -6,9 +6,12 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // document is what of the API's document answers are compared with.
@@ -94,7 +97,12 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	must(t, json.Unmarshal(data, &doc))
 	tr := makeTree(t, 3, 40)
 	profiles := makeProfiles(t, tr)
-	_, h := serve(t, tr.dir, Options{Spool: startRelay(t), Profiles: profiles, Access: Access{Users: users(t, "alice")},
+	inventory := filepath.Join(t.TempDir(), "inventory")
+	must(t, os.WriteFile(inventory, []byte("host 10.0.0.1 web1\n"), 0o644))
+	told := filepath.Join(tr.dir, "live", "told")
+	must(t, os.Mkdir(told, 0o755))
+	state := tellFile(t, told, "198.51.100.3", time.Second)
+	_, h := serve(t, tr.dir, Options{Spool: startRelay(t), Profiles: profiles, State: state, Inventory: inventory, Access: Access{Users: users(t, "alice")},
 		Grants: Grants{"alice": {RightMail, RightProfiles}}})
 	alice := loggedIn(t, h, "alice")
 	id := mailOf(t, fetch[MailList](t, alice, h, "mails"), "cron@example.com").ID
@@ -153,6 +161,7 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	ok("complete", "filter=proto+")
 	ok("words", "")
 	ok("exporters", "")
+	ok("name", "address=10.0.0.1")
 	ok("alerts", "")
 	ok("mails", "")
 	ok("mail", "id="+id)
@@ -170,8 +179,8 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	check("POST", "login", "", fmt.Sprintf(`{"name":"alice","password":%q}`, secret), http.StatusOK)
 	check("POST", "logout", "", "{}", http.StatusOK)
 	check("GET", "graph", "", "", http.StatusUnauthorized)
-	// These are no JSON, or want a name server; the document of the API is one itself.
-	elsewhere := map[string]bool{"GET /api/v1/download": true, "GET /api/v1/events": true, "GET /api/v1/name": true,
+	// These are no JSON; the document of the API is one itself.
+	elsewhere := map[string]bool{"GET /api/v1/download": true, "GET /api/v1/events": true,
 		"GET /api/v1/openapi.json": true}
 	for path, methods := range doc.Paths {
 		for method := range methods {

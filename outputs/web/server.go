@@ -26,16 +26,18 @@ var embedded embed.FS
 
 // Options say what is served, and to whom. The zero value of each is safe.
 type Options struct {
-	Base     string        // path below which the page is, as /flows/; "" is /
-	Scans    int           // how many run at once; 0 is 2
-	Timeout  time.Duration // of a scan; 0 is 5 minutes
-	Memory   int64         // that the rows of a scan may take, bytes; 0 is 1 GB
-	Profiles string        // NfSen's directory profiles-stat; "" is none
-	Spool    string        // of a relay whose alerts and mails are shown; "" is none
-	Grants   Grants        // what users may do besides looking
-	Names    bool          // names of addresses are looked up in the DNS when somebody asks
-	Version  string        // of the program
-	Access   Access
+	Base      string        // path below which the page is, as /flows/; "" is /
+	Scans     int           // how many run at once; 0 is 2
+	Timeout   time.Duration // of a scan; 0 is 5 minutes
+	Memory    int64         // that the rows of a scan may take, bytes; 0 is 1 GB
+	Profiles  string        // NfSen's directory profiles-stat; "" is none
+	Spool     string        // of a relay whose alerts and mails are shown; "" is none
+	Grants    Grants        // what users may do besides looking
+	State     string        // state_file of the agent's inputs.netflow, for templates and names; "" is none
+	Inventory string        // file of names and speeds, see ParseInventory; "" is none
+	Names     bool          // names of addresses are looked up in the DNS when somebody asks
+	Version   string        // of the program
+	Access    Access
 
 	Logf func(format string, args ...any) // nil is none
 }
@@ -49,6 +51,8 @@ type Server struct {
 	exporters exporterCache
 	profiles  profileCache
 	names     nameCache
+	state     watchedFile[*agentState]
+	inventory watchedFile[*Inventory]
 	asking    chan struct{} // a place for each who asks the relay
 	files     fs.FS
 	packed    sync.Map // name to []byte, compressed
@@ -84,7 +88,9 @@ func New(a *Archive, opt Options) (*Server, error) {
 		return nil, err
 	}
 	return &Server{archive: a, opt: opt, scans: newScans(opt.Scans, opt.Timeout), guard: newGuard(opt.Access, opt.Logf),
-		asking: make(chan struct{}, maxAsked), files: files}, nil
+		state:     watchedFile[*agentState]{path: opt.State, read: readState},
+		inventory: watchedFile[*Inventory]{path: opt.Inventory, read: ReadInventory},
+		asking:    make(chan struct{}, maxAsked), files: files}, nil
 }
 
 // The limits of requests.

@@ -128,6 +128,20 @@ export function Host({ app }) {
 
 const versions = { 1: "NetFlow v1", 5: "NetFlow v5", 7: "NetFlow v7", 9: "NetFlow v9", 10: "IPFIX" };
 
+// Clock says how an exporter's clock goes: the flows that came soonest had ended lag seconds before.
+const Clock = ({ lag }) => lag === undefined ? html`<span class="dim">–</span>` : lag < -1 ? html`<span class="badge warn" title="flows end after they came">ahead ${duration(-lag)}</span>`
+	: lag > 300 ? html`<span class="badge warn" title="no flow came sooner after its end: the clock is behind, or the exporter tells late">behind ${duration(lag)}</span>`
+	: html`<span title=${`the flows that came soonest had ended ${duration(Math.max(0, lag))} before`}>right</span>`;
+
+// speedText writes bits a second as the explorer reads them: 10G.
+export function speedText(bits) {
+	const [by, prefix] = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""]].find(([n]) => bits >= n) || [1, ""];
+	return Number((bits / by).toFixed(3)) + prefix;
+}
+
+// Use is what goes through an interface, with its share of the line's speed.
+const Use = ({ bits, speed }) => html`${short(bits, "bit/s")}${speed > 0 && html` <span class="dim">${(100 * bits / speed).toFixed(1)} %</span>`}`;
+
 export function Exporters({ app }) {
 	const [open, setOpen] = useState();
 	const { data, error } = useGet("exporters", { profile: app.state.profile, source: app.state.source }, app.turn);
@@ -138,16 +152,19 @@ export function Exporters({ app }) {
 			<td class="n">${s.failures ? html`<span class="badge loss">${short(s.failures)}</span>` : "0"}</td></tr>`; })}</tbody></table></div></section>
 		<section><h2>Exporters <small class="dim">as the newest complete file of each source has them</small></h2><${Problem} error=${error} />
 		${data?.problems.map(p => html`<${Problem} error=${p} />`)}
-		<div class="scroll"><table class="list"><thead><tr><th>address</th><th>protocol</th><th>domain</th><th>source</th><th>slot</th><th class="n">flows/s</th><th class="n">datagrams/s</th><th class="n">lost</th><th>sampling</th><th>interfaces</th></tr></thead>
+		<div class="scroll"><table class="list"><thead><tr><th>address</th><th>protocol</th><th>domain</th><th>source</th><th>slot</th><th class="n">flows/s</th><th class="n">datagrams/s</th><th class="n">lost</th><th>clock</th><th>sampling</th><th>interfaces</th><th>templates</th></tr></thead>
 		<tbody>${data?.exporters.map(e => { const id = `${e.source} ${e.address} ${e.domain}`; return html`<tr><td><${Address} text=${e.address} state=${app.state} status=${app.status} /></td><td>${versions[e.version] || (e.version ? "v" + e.version : "sFlow")}</td><td>${e.domain}</td><td>${e.source === "." ? "all" : e.source}</td><td>${stamp(e.start)}</td>
 			<td class="n">${short(e.flows / e.interval)}</td><td class="n">${short(e.datagrams / e.interval)}</td><td class="n">${e.failures ? html`<span class="badge loss">${short(e.failures)}</span>` : "0"}</td>
-			<td>${e.rates.length ? e.rates.map(r => `1 in ${full(r)}`).join(", ") : html`<span class="dim" title="the exporter has told no rate: counters are taken as they are">not told</span>`}
+			<td><${Clock} lag=${e.lag} /></td><td>${e.rates.length ? e.rates.map(r => `1 in ${full(r)}`).join(", ") : html`<span class="dim" title="the exporter has told no rate: counters are taken as they are">not told</span>`}
 				${e.rates.length > 1 && html` <span class="badge warn" title="several rates in one file">differs</span>`}${e.doubled > 0.2 && html` <span class="badge warn" title=${`${Math.round(100 * e.doubled)} % of its flows are there twice, as ingress and egress or from another exporter`}>doubled</span>`}</td>
-			<td>${e.interfaces.length ? html`<button type="button" aria-expanded=${open === id} onClick=${() => setOpen(open === id ? undefined : id)}>${e.interfaces.length}</button>` : "–"}</td></tr>
-			${open === id && html`<tr class="sub"><td colspan="10"><table class="list"><thead><tr><th>index</th><th>name</th><th class="n">in</th><th class="n">out</th><th></th></tr></thead><tbody>
-				${e.interfaces.map(i => html`<tr><td>${i.index}</td><td>${i.name || "–"}</td><td class="n">${short(i.in.bytes * 8 / e.interval, "bit/s")}</td><td class="n">${short(i.out.bytes * 8 / e.interval, "bit/s")}</td>
-				<td><${Link} page="explorer" state=${app.state} change=${{ filter: `router ip ${e.address} and if ${i.index}`, by: "proto" }}>explore</${Link}></td></tr>`)}</tbody></table></td></tr>`}`; })}
-		${data && !data.exporters.length && html`<tr><td colspan="10" class="dim">The files tell of no exporter.</td></tr>`}</tbody></table></div></section></div>`;
+			<td>${e.interfaces.length ? html`<button type="button" aria-expanded=${open === id} onClick=${() => setOpen(open === id ? undefined : id)}>${e.interfaces.length}</button>` : "–"}</td>
+			<td>${e.templates.length ? html`<button type="button" aria-expanded=${open === id + " t"} onClick=${() => setOpen(open === id + " t" ? undefined : id + " t")}>${e.templates.length}</button>` : html`<span class="dim" title="the state_file of the agent's inputs.netflow has them: flowgraf web --state FILE">–</span>`}</td></tr>
+			${open === id + " t" && html`<tr class="sub"><td colspan="12"><table class="list templates"><thead><tr><th>template</th><th>of</th><th class="n">fields</th><th>used last</th></tr></thead><tbody>
+				${e.templates.map(t => html`<tr><td>${t.id}</td><td>${t.options ? "options" : "flows"}</td><td class="n">${t.fields}</td><td>${t.used ? exact(t.used) : "–"}</td></tr>`)}</tbody></table></td></tr>`}
+			${open === id && html`<tr class="sub"><td colspan="12"><table class="list interfaces"><thead><tr><th>index</th><th>name</th><th class="n">speed</th><th class="n">in</th><th class="n">out</th><th></th></tr></thead><tbody>
+				${e.interfaces.map(i => html`<tr><td>${i.index}</td><td>${i.name || "–"}</td><td class="n">${i.speed ? short(i.speed, "bit/s") : "–"}</td><td class="n"><${Use} bits=${i.in.bytes * 8 / e.interval} speed=${i.speed} /></td><td class="n"><${Use} bits=${i.out.bytes * 8 / e.interval} speed=${i.speed} /></td>
+				<td><${Link} page="explorer" state=${app.state} change=${{ filter: `router ip ${e.address} and if ${i.index}`, by: "proto", ...(i.speed ? { unit: "speed", speed: speedText(i.speed) } : {}) }}>explore</${Link}></td></tr>`)}</tbody></table></td></tr>`}`; })}
+		${data && !data.exporters.length && html`<tr><td colspan="12" class="dim">The files tell of no exporter.</td></tr>`}</tbody></table></div></section></div>`;
 }
 
 export function Profiles({ app }) {

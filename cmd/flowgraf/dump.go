@@ -135,7 +135,10 @@ func (o *dumpOptions) dump(ctx context.Context, out, warnings io.Writer, args []
 		return err
 	}
 	n, output := flags.Changed("top"), flags.Changed("output")
-	if err := errors.Join(o.prepareQuery(n, output, warnings), o.prepareOutput(out)); err != nil {
+	if err := o.prepareReport(out); err != nil {
+		return err
+	}
+	if err := errors.Join(o.prepareQuery(n, output, warnings), o.checkOutput(out)); err != nil {
 		return err
 	}
 	filter, err := readFilter(args, o.filterFile, o.report.Location, warnings)

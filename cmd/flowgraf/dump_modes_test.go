@@ -3,12 +3,17 @@ package main
 import (
 	"encoding/csv"
 	"encoding/json"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
@@ -145,6 +150,47 @@ func TestDumpInfoOfAWindow(t *testing.T) {
 		out, err := dumped(t, "--tz", "UTC", "-r", file, "-g", "-t", window)
 		if lines := strings.Count(out, "\n"); err != nil || (lines == 2) != (want == "Flows: 7\n") {
 			t.Errorf("%s: %v: %s", window, err, out)
+		}
+	}
+}
+
+// TestDumpCompatOfAggregations: with --compat 1.7.1 addresses of the family that a key does
+// not name are cut as the real nfdump cuts them; the time zone of --tz is that of -P too.
+func TestDumpCompatOfAggregations(t *testing.T) {
+	t.Setenv("TZ", "UTC")
+	file := filepath.Join(t.TempDir(), "nfcapd.202611281200")
+	w, err := nffile.Create(file, nffile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := flow.TimeOf(time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC))
+	for _, a := range []string{"2001:db8::1:2:3:4", "192.0.2.5", "198.51.100.7"} {
+		r := flow.Record{Version: flow.V9, First: at, Last: at, Received: at, Proto: 6, Packets: 1, Bytes: 40,
+			Src: netip.MustParseAddr(a), Dst: netip.MustParseAddr(a)}
+		if err := w.Append(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sorted := func(text string) string {
+		lines := strings.Split(strings.Trim(text, "\n"), "\n")
+		slices.Sort(lines)
+		return strings.Join(lines, "\n")
+	}
+	for _, keys := range []string{"dstip4/16", "srcip4/24,dstip4/8"} {
+		args := []string{"-r", file, "-q", "-6", "-A", keys, "-o", "fmt:%da %pkt %byt %fl"}
+		want := sorted(peers.Run(t, "nfdump", args...))
+		if out, err := dumped(t, append(args, "--compat", "1.7.1")...); err != nil || sorted(out) != want {
+			t.Errorf("-A %s: %v: printed\n%s\nnfdump prints\n%s", keys, err, out, want)
+		}
+	}
+	for zone, want := range map[string]int{"UTC": 3, "Asia/Tokyo": 0} {
+		out, err := dumped(t, "-r", file, "-q", "-O", "bytes", "--tz", zone, "-o", "ndjson", "-P",
+			"first seen 2026-11-28T12")
+		if err != nil || strings.Count(out, "\n") != want {
+			t.Errorf("%s: %v: %s", zone, err, out)
 		}
 	}
 }

@@ -20,9 +20,9 @@ var formatsOfDump = []report.Extension{
 		Open: openInflux},
 }
 
-// prepareOutput reads the options of the output, and checks the format before any file is
-// read.
-func (o *dumpOptions) prepareOutput(out io.Writer) error {
+// prepareReport reads the options of how everything is printed, of which those of the query
+// make use too.
+func (o *dumpOptions) prepareReport(out io.Writer) error {
 	compat, err := report.ParseCompat(o.compat)
 	if err != nil {
 		return err
@@ -35,6 +35,11 @@ func (o *dumpOptions) prepareOutput(out io.Writer) error {
 		}
 		o.report.Location = zone
 	}
+	return nil
+}
+
+// checkOutput checks the format before any file is read.
+func (o *dumpOptions) checkOutput(out io.Writer) error {
 	if a := &o.query.listing.Aggregation; o.output == "table" && o.query.keys != "" {
 		o.output = "table:" + a.Format()
 	}
@@ -44,7 +49,7 @@ func (o *dumpOptions) prepareOutput(out io.Writer) error {
 	if len(o.stats) > 0 {
 		return report.CheckTables(o.output, o.report)
 	}
-	_, err = report.Open(io.Discard, o.output, o.report)
+	_, err := report.Open(io.Discard, o.output, o.report)
 	return err
 }
 

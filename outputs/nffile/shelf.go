@@ -95,8 +95,8 @@ func (s *Shelf) putCopy(d *Decoder, b *Block) uint64 {
 	if s.full.block != b || s.full.blockOff != b.off || s.full.file != b.file {
 		s.full.useBlock(b)
 	}
-	s.full.exporters = d.exporters
-	s.full.flow(b.rec) // it has been read before
+	s.full.exporters, s.full.maps = d.exporters, d.maps // those that the block has before the record too
+	s.full.flow(b.rec)                                  // it has been read before
 	c := copied{rec: s.full.rec, extra: s.full.extra, origin: Origin{Ident: d.Ident(), SysID: s.full.SysID()}}
 	for _, p := range []*[]byte{&c.rec.User, &c.rec.AppID, &c.extra.Label, &c.extra.InPayload, &c.extra.OutPayload,
 		&c.extra.Frame, &c.extra.PF.Interface, &c.extra.NokiaText} {

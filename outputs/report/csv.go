@@ -60,7 +60,11 @@ func (c *csvFlows) row(b []byte, f row) []byte {
 	b = append(strconv.AppendUint(b, uint64(f.SrcPort), 10), ',')
 	b = append(strconv.AppendUint(b, uint64(f.DstPort), 10), ',')
 	n := len(b)
-	b = c.opt.appendProtoName(b, f.Proto)
+	if c.older { // which has the name with -N too
+		b = append(b, protoText(f.Proto)...)
+	} else {
+		b = c.opt.appendProtoName(b, f.Proto)
+	}
 	if c.older && f.Proto > lastProto {
 		b = appendLeftFrom(b, n, 5)
 	}
@@ -119,7 +123,7 @@ func (c *csvFlows) rest(b []byte, f row) []byte {
 // End prints the summary of nfdump 1.7.1.
 func (c *csvFlows) End(t *query.Totals, _ Usage) error {
 	if c.older && t.Records == 0 {
-		c.w.WriteString("No matching flows\n")
+		c.w.WriteString(noMatch)
 	}
 	if c.older && !c.opt.Quiet {
 		csvSummary(c.w, t)

@@ -112,7 +112,6 @@ func openPredefined(w io.Writer, name, tags string, opt Options) (Printer, error
 	if err != nil {
 		return nil, err
 	}
-	t.none = true
 	return t, nil
 }
 

@@ -170,7 +170,8 @@ func checkHostile(t *testing.T, what string, out []byte, compat Compat) {
 func TestNoMatchingFlows(t *testing.T) {
 	for format, want := range map[string]string{
 		"json": "[\n]\n", "ndjson": "", "pipe": "No matching flows\n", "csv-fast": "",
-		"line": "No matching flows\n", "null": "No matching flows\n",
+		"line": "No matching flows\n", "null": "No matching flows\n", "fmt:%sa": "No matching flows\n", "csv:%sa": "",
+		"csv": "",
 	} {
 		var out bytes.Buffer
 		p, err := Open(&out, format, Options{Quiet: true})
@@ -181,6 +182,46 @@ func TestNoMatchingFlows(t *testing.T) {
 		p.End(&query.Totals{Read: 9}, Usage{})
 		if out.String() != want {
 			t.Errorf("%s: %q, want %q", format, out.String(), want)
+		}
+	}
+}
+
+// TestNoMatchingStatistics: where nfdump begins statistics of nothing with saying so, so is
+// it here.
+func TestNoMatchingStatistics(t *testing.T) {
+	for _, c := range []struct {
+		format string
+		compat Compat
+		want   string
+	}{
+		{"line", Best, "No matching flows\n\n"}, {"fmt:%sa", Best, "No matching flows\n\n"},
+		{"pipe", Best, "No matching flows\n"}, {"json", Best, "[\n\n]\n"}, {"ndjson", Best, ""},
+		{"csv", Nfdump171, "No matching flows\n" + "ts,te,td,pr,val,fl,flP,ipkt,ipktP,ibyt,ibytP,ipps,ibps,ibpp\n\n"},
+		{"csv", Best, ""},
+	} {
+		var out bytes.Buffer
+		tables := []query.Table{{Stat: query.Stat{Element: query.IP}}}
+		err := Tables(&out, tables, &query.Totals{Read: 9}, Usage{}, c.format, Options{Quiet: true, Compat: c.compat})
+		if err != nil || out.String() != c.want {
+			t.Errorf("%s, %s: %v: %q, want %q", c.format, c.compat, err, out.String(), c.want)
+		}
+	}
+}
+
+// TestProtocolsOfCSV: nfdump 1.7.1's csv of flows has names of protocols with -N too, that
+// of statistics numbers, five wide.
+func TestProtocolsOfCSV(t *testing.T) {
+	f := query.Flow{Record: &flow.Record{Proto: 6}, Extra: &noExtra}
+	for compat, want := range map[Compat]string{Nfdump171: ",TCP,", Best: ",6,"} {
+		var out bytes.Buffer
+		p, err := Open(&out, "csv", Options{Quiet: true, Plain: true, Compat: compat})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Flow(&f)
+		p.End(&query.Totals{Records: 1}, Usage{})
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %s", compat, out.String())
 		}
 	}
 }

@@ -27,6 +27,9 @@ func (o *output) write(b []byte) error {
 	return err
 }
 
+// noMatch is what nfdump prints when no flow has matched.
+const noMatch = "No matching flows\n"
+
 // none prints no flows.
 type none struct{ output }
 
@@ -48,8 +51,8 @@ func (o *output) summary(t *query.Totals, u Usage) error {
 	if o.opt.partial {
 		return o.w.Flush()
 	}
-	if t.Records == 0 {
-		o.w.WriteString("No matching flows\n")
+	if t.Records == 0 && !o.opt.saidNone {
+		o.w.WriteString(noMatch)
 	}
 	if !o.opt.Quiet {
 		if err := Summary(o.w, t, u, o.opt); err != nil {

@@ -50,7 +50,7 @@ func (p *pipe) row(b []byte, f row) []byte {
 // End writes out what is buffered.
 func (p *pipe) End(t *query.Totals, _ Usage) error {
 	if t.Records == 0 {
-		p.w.WriteString("No matching flows\n")
+		p.w.WriteString(noMatch)
 	}
 	return p.w.Flush()
 }

@@ -35,7 +35,8 @@ type Options struct {
 
 	Extensions []Extension // formats that others print
 
-	partial bool // more follows: no summary
+	partial  bool // more follows: no summary
+	saidNone bool // it is printed already that no flow has matched
 }
 
 // location returns the location of times.

@@ -16,6 +16,10 @@ import (
 // totals. Formats of flows that are text print tables of text.
 func Tables(w io.Writer, tables []query.Table, t *query.Totals, u Usage, format string, opt Options) error {
 	out := bufio.NewWriterSize(w, bufferSize) // which all that is opened below uses
+	if t.Records == 0 && len(tables) > 0 && tables[0].Stat.Element != query.Record && noneFirst(format, &opt) {
+		out.WriteString(noMatch)
+		opt.saidNone = true
+	}
 	p, err := openTables(out, format, opt)
 	if err != nil {
 		return err
@@ -32,6 +36,12 @@ func Tables(w io.Writer, tables []query.Table, t *query.Totals, u Usage, format 
 		}
 	}
 	return p.end(t, u)
+}
+
+// noneFirst says whether nfdump begins statistics of nothing with saying so.
+func noneFirst(format string, opt *Options) bool {
+	return opt.Compat != Nfdump178 && (ForPeople(format) || format == "pipe") ||
+		opt.Compat == Nfdump171 && format == "csv"
 }
 
 // CheckTables says whether statistics can be printed in a format.
@@ -225,7 +235,7 @@ func (o *Options) appendAny(b []byte, r *query.Row) []byte {
 	}
 	n := len(b)
 	b = o.appendProtoName(b, proto)
-	if o.Compat == Nfdump171 && proto > lastProto {
+	if o.Compat == Nfdump171 && (proto > lastProto || o.Plain) {
 		b = appendLeftFrom(b, n, 5)
 	}
 	return b

@@ -188,7 +188,6 @@ func (t *table) End(totals *query.Totals, u Usage) error {
 			return err
 		}
 	}
-	t.none = true
 	return t.Text.End(totals, u)
 }
 

@@ -27,7 +27,6 @@ type Text struct {
 	w      *bufio.Writer
 	buf    []byte
 	tunnel query.Flow
-	none   bool // says that no flow has matched
 }
 
 // piece is a part of a format: a tag, or a text.
@@ -205,8 +204,8 @@ func (t *Text) End(totals *query.Totals, u Usage) error {
 	if t.opt.partial {
 		return t.w.Flush()
 	}
-	if totals.Records == 0 && t.none {
-		t.w.WriteString("No matching flows\n")
+	if totals.Records == 0 {
+		t.w.WriteString(noMatch)
 	}
 	if !t.opt.Quiet {
 		if err := Summary(t.w, totals, u, t.opt); err != nil {

@@ -78,11 +78,11 @@ func Parse(text string) (*Policy, error) {
 	if first["version"] != "STSv1" {
 		return nil, fmt.Errorf("policy version %q, expected STSv1", clip(first["version"]))
 	}
-	seconds, err := strconv.ParseUint(first["max_age"], 10, 32)
+	seconds, err := strconv.ParseUint(first["max_age"], 10, 64) // up to ten digits, section 3.2
 	if err != nil {
 		return nil, fmt.Errorf("policy max_age %q, expected seconds", clip(first["max_age"]))
 	}
-	p.MaxAge = min(time.Duration(seconds)*time.Second, maxMaxAge)
+	p.MaxAge = time.Duration(min(seconds, uint64(maxMaxAge/time.Second))) * time.Second
 	p.Mode = Mode(first["mode"])
 	switch p.Mode {
 	case None:
@@ -147,8 +147,8 @@ func ParseRecord(records []string) (id string, ok bool) {
 		return "", false
 	}
 	for i := 0; i < len(id); i++ {
-		c := id[i] | 0x20
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') {
+		c := id[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
 			return "", false
 		}
 	}

@@ -175,7 +175,8 @@ func TestFailuresAreBounded(t *testing.T) {
 	for i := range maxFailures {
 		c.fetchFailed(fmt.Sprint("d", i), now)
 	}
-	if len(c.failed) != maxFailures || c.mayFetch("d0", now.Add(retryAfter-1)) || !c.mayFetch("d0", now.Add(retryAfter)) {
+	if len(c.failed) != maxFailures || c.mayFetch("d0", now.Add(retryAfter-1)) ||
+		!c.mayFetch("d0", now.Add(retryAfter)) {
 		t.Errorf("%d are known", len(c.failed))
 	}
 	if c.fetchFailed("another", now); len(c.failed) != 1 || !c.mayFetch("d0", now) || c.mayFetch("another", now) {
@@ -185,8 +186,9 @@ func TestFailuresAreBounded(t *testing.T) {
 
 // What is quoted of a peer is printable and short.
 func TestClip(t *testing.T) {
-	for in, want := range map[string]string{"a b~": "a b~", "\x1b[0m\x7f\n": "?[0m??", strings.Repeat("x", 80): strings.Repeat("x", 80),
-		strings.Repeat("x", 81): strings.Repeat("x", 80), "é": "?"} {
+	for in, want := range map[string]string{"a b~": "a b~", "\x1b[0m\x7f\n": "?[0m??",
+		strings.Repeat("x", 80): strings.Repeat("x", 80), strings.Repeat("x", 81): strings.Repeat("x", 80),
+		"é": "?"} {
 		if got := clip(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}

@@ -94,6 +94,9 @@ func TestWhatAFileGives(t *testing.T) {
 			"exim asks these lists of clients outside", "!denied_senders"}},
 		"senders": {Files{SenderBlacklist: "a@example.com\n*@example.org\n*.example.net\nexample.edu\n"}, []string{
 			`denied_senders = ["a@example.com", "example.org", ".example.net", "example.edu"]`, "!denied_nets"}},
+		"one host": {Files{HostBlacklist: "192.0.2.7"}, []string{`denied_nets = ["192.0.2.7"]`,
+			"exim asks these"}},
+		"one sender":     {Files{SenderBlacklist: "b.c"}, []string{`denied_senders = ["b.c"]`, "exim asks these"}},
 		"comments alone": {Files{HostBlacklist: "# none\n", SenderBlacklist: "\n"}, []string{"!denied", "!exim asks"}},
 		"white lists": {Files{"sender_local_deny_exceptions": "a@b.c\n", "host_local_deny_exceptions": "h\n",
 			"local_sender_whitelist": "x\n", "local_host_whitelist": "#\n"}, []string{
@@ -118,11 +121,13 @@ func TestWhatAFileGives(t *testing.T) {
     smarthosts = ["smtp://a.example.org:25"]
 `}},
 		"a certificate with its key": {Files{LocalMacros: "REMOTE_SMTP_SMARTHOST_TLS_CERTIFICATE = /c\n" +
-			"REMOTE_SMTP_SMARTHOST_PRIVATEKEY=/k\n"}, []string{`smarthost_tls_cert = "/c"`, `smarthost_tls_key = "/k"`}},
+			"REMOTE_SMTP_SMARTHOST_PRIVATEKEY=/k\n"}, []string{`smarthost_tls_cert = "/c"`,
+			`smarthost_tls_key = "/k"`}},
 		"a certificate that has its key": {Files{LocalMacros: "REMOTE_SMTP_SMARTHOST_TLS_CERTIFICATE = /c\n"},
 			[]string{`smarthost_tls_cert = "/c"`, `smarthost_tls_key = "/c"`}},
 		"a key alone": {Files{LocalMacros: "REMOTE_SMTP_SMARTHOST_PRIVATEKEY = /k\n"}, []string{"!smarthost_tls_key"}},
-		"a macro":     {Files{LocalMacros: "IGNORE_SMTP_LINE_LENGTH_LIMIT = 1\n"}, []string{`localmacros: "IGNORE_SMTP`}},
+		"a macro": {Files{LocalMacros: "IGNORE_SMTP_LINE_LENGTH_LIMIT = 1\n"},
+			[]string{`localmacros: "IGNORE_SMTP`}},
 	} {
 		out := configured(t, viaHost, tt.files)
 		for _, line := range tt.want {
@@ -137,8 +142,10 @@ func TestWhatAFileGives(t *testing.T) {
 // A value is one quoted text or one word, as the shell has it where nothing is expanded.
 func TestUnquote(t *testing.T) {
 	for in, want := range map[string]string{
-		"": "", "''": "", `""`: "", "a": "a", "'a b'": "a b", `"a b"`: "a b", `"a'b"`: "a'b", "'a' # b": "a", "'a'#b": "a",
-		"'a'b": "!", "'a": "!", "'": "!", `"`: "!", "a'b": "!", "a;b": "!", "a|b": "!", "a&b": "!", "a<b": "!", "a>b": "!",
+		"": "", "''": "", `""`: "", "a": "a", "'a b'": "a b", `"a b"`: "a b", `"a'b"`: "a'b", "'a' # b": "a",
+		"'a'#b": "a",
+		"'a'b":  "!", "'a": "!", "'": "!", `"`: "!", "a'b": "!", "a;b": "!", "a|b": "!", "a&b": "!", "a<b": "!",
+		"a>b": "!",
 		"(a)": "!", "'$a'": "!", "'`a`'": "!", `'a\b'`: "!", "'\x1f'": "!", "'\x7f'": "!", "'~'": "~", "'é'": "é",
 	} {
 		got, err := unquote(in)
@@ -146,7 +153,8 @@ func TestUnquote(t *testing.T) {
 			t.Errorf("%q: %q, %v, want %q", in, got, err, want)
 		}
 	}
-	for in, want := range map[string]bool{"a": true, "A_z9": true, "": false, "a-b": false, "@": false, "[": false,
+	for in, want := range map[string]bool{"a": true, "A_z9": true, "0aZ": true, "": false, "a-b": false, "@": false,
+		"[": false,
 		"`": false, "{": false, "/": false, ":": false, "é": false} {
 		if isName(in) != want {
 			t.Errorf("%q is a name: %v", in, !want)
@@ -162,8 +170,9 @@ func TestMacrosAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for line, want := range map[string]bool{"acl_x = 1": false, "X_ACL = 1": true, "CHECK_X = 1": true, "X_CHECK_ = 1": false,
-		".ifdef X": true, "X": true, "X=": false} {
+	for line, want := range map[string]bool{"acl_x = 1": false, "X_ACL = 1": true, "CHECK_X = 1": true,
+		"X_CHECK_ = 1": false,
+		".ifdef X":     true, "X": true, "X=": false} {
 		s := Settings{"dc_eximconfig_configtype": "internet"}
 		if _, err := s.TOML(Files{LocalMacros: line + "\n"}); (err != nil) != want {
 			t.Errorf("%s: %v", line, err)
@@ -173,10 +182,14 @@ func TestMacrosAreRefused(t *testing.T) {
 
 // Lines of hubbed_hosts and items of the blacklists that are none.
 func TestItemsRefused(t *testing.T) {
-	for _, line := range []string{"", ":", ": a", " a", "a", "a:", "a: byname", "a_b: c", "*.: c", "a: b_c", "a: h.example::0"} {
+	for _, line := range []string{"", ":", ": a", " a", "a", "a:", "a: byname", "a_b: c", "*.: c", "a: b_c",
+		"a: h.example::0"} {
 		if h, err := readHub(line); err == nil {
 			t.Errorf("hub %q: %+v", line, h)
 		}
+	}
+	if h, err := readHub("a: b"); err != nil || h.domains[0] != "a" || h.hosts[0] != "smtp://b:25" {
+		t.Errorf("names of one letter: %+v, %v", h, err)
 	}
 	for item, want := range map[string]string{
 		"a@b.c": "a@b.c", "A@B.C": "A@b.c", "b.c": "b.c", "*@b.c": "b.c", "*.b.c": ".b.c", "*@*.b.c": ".b.c",
@@ -192,7 +205,8 @@ func TestItemsRefused(t *testing.T) {
 			t.Errorf("network %q: %q, %v, want %q", item, got, ok, want)
 		}
 	}
-	for port, want := range map[string]bool{"1": true, "65535": true, "0": false, "65536": false, "": false, "-1": false, "x": false} {
+	for port, want := range map[string]bool{"1": true, "65535": true, "0": false, "65536": false, "": false,
+		"-1": false, "x": false} {
 		if validPort(port) != want {
 			t.Errorf("port %q: %v", port, !want)
 		}

@@ -14,11 +14,10 @@ type scanner struct {
 	field []byte
 	at    int
 
-	begin   int  // of the last atom
-	words   int  // atoms and quoted strings of the address so far
-	last    int  // end of the last one, when it was an atom
-	has     bool // it has a domain, or brackets that are read already
-	bracket bool // inside of <>
+	begin int  // of the last atom
+	words int  // atoms and quoted strings of the address so far
+	last  int  // end of the last one, when it was an atom
+	has   bool // it has a domain, or brackets that are read already
 }
 
 // next gives the next place, nil at the end.
@@ -35,19 +34,19 @@ func (s *scanner) next() *place {
 			return s.domain()
 		case c == '<':
 			s.at++
-			s.words, s.last, s.has, s.bracket = 0, 0, false, true
+			s.words, s.last, s.has = 0, 0, false
 		case c == '>':
 			if p := s.missing(); p != nil {
 				return p
 			}
 			s.at++
-			s.has, s.bracket = true, false
+			s.has = true
 		case c == ',' || c == ';':
 			if p := s.missing(); p != nil {
 				return p
 			}
 			s.at++
-			s.words, s.last, s.has, s.bracket = 0, 0, false, false
+			s.words, s.last, s.has = 0, 0, false
 		case c == ':': // what stands before is the name of a group
 			s.at++
 			s.words, s.last = 0, 0

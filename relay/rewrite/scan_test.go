@@ -104,8 +104,9 @@ func TestOwnDomainsAlone(t *testing.T) {
 			}
 		}
 	}
-	for in, want := range map[string]string{"tim@db1.internal": "tim@example.net", "TIM@DB1.INTERNAL": "tim@example.net",
-		"a@db1.internal": "a@example.com", "a@example.com": "a@example.com", "tim@example.com": "tim@example.com",
+	for in, want := range map[string]string{"tim@db1.internal": "tim@example.net",
+		"TIM@DB1.INTERNAL": "tim@example.net",
+		"a@db1.internal":   "a@example.com", "a@example.com": "a@example.com", "tim@example.com": "tim@example.com",
 		"tim": "tim", "<tim@db1.internal>": "<tim@db1.internal>"} {
 		if got := r.Sender(in); got != want {
 			t.Errorf("sender %q became %q, want %q", in, got, want)
@@ -200,8 +201,9 @@ func TestFilesAsPeopleWriteThem(t *testing.T) {
 			t.Errorf("%q: %v, %v, want %s", text, got, err, want)
 		}
 	}
-	for text, want := range map[string]string{"a: b@c\n\na b: c": "line 3", "a: \"b\"@c": "line 1", "a,d: b@c": "line 1",
-		"a: b\tc": "line 1", strings.Repeat("x", 1<<17): "too long"} {
+	for text, want := range map[string]string{"a: b@c\n\na b: c": "line 3", "a: \"b\"@c": "line 1",
+		"a,d: b@c": "line 1",
+		"a: b\tc":  "line 1", strings.Repeat("x", 1<<17): "too long"} {
 		if got, err := ReadSenders(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: %v, %v, want %q", text, got, err, want)
 		}

@@ -50,7 +50,7 @@ type Origin struct {
 
 // Read reads a message and makes a mail of it. The error is an *Error.
 func (o *Options) Read(in io.Reader, origin *Origin) (*Mail, error) {
-	text, err := readText(in, o.KeepDots)
+	text, err := readText(in, o.KeepDots, maxMessage)
 	if err != nil {
 		return nil, err
 	}
@@ -68,16 +68,18 @@ func (o *Options) Read(in io.Reader, origin *Origin) (*Mail, error) {
 
 // readText reads lines with whatever end, CRLF, LF or CR, up to a line with a dot alone
 // unless those are kept, and gives them with CRLF. NUL, which no server takes, is left out.
-func readText(in io.Reader, keepDots bool) ([]byte, error) {
-	r := bufio.NewReaderSize(io.LimitReader(in, maxMessage+1), 64<<10)
+// Neither what is read nor what is given has more than limit octets.
+func readText(in io.Reader, keepDots bool, limit int) ([]byte, error) {
+	bounded := &io.LimitedReader{R: in, N: int64(limit) + 1}
+	r := bufio.NewReaderSize(bounded, 64<<10)
 	var out []byte
 	for begin := 0; ; {
 		c, err := r.ReadByte()
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, failure(IOErr, "reading the message: %w", err)
 		}
-		if len(out) > maxMessage {
-			return nil, failure(DataErr, "the message has more than %d MiB, the most that is read", maxMessage>>20)
+		if len(out) > limit || err != nil && bounded.N == 0 {
+			return nil, failure(DataErr, "the message has more than %d octets, the most that is read", limit)
 		}
 		switch {
 		case err != nil && begin == len(out):

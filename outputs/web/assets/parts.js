@@ -136,20 +136,18 @@ export function Statistics({ data, how, onHow, off = new Set(), onToggle, colour
 		return how === "sum" ? short(v) : short(v * (counter === "bytes" ? 8 : 1) / row.seconds);
 	};
 	const cells = (r, list) => counters.map(([counter]) => list.map(c => html`<td class="n" title=${full(r.counters[c][counter])}>${value(r, counter, c)}</td>`));
-	const rows = (r, total) => {
-		const below = fits ? [] : all.slice(1), span = below.length + 1;
-		return html`<tr class=${total ? "total" : ""}>
-			<th scope="row" rowspan=${span}>${!total && onToggle ? html`<label><input type="checkbox" checked=${!off.has(r.name)} onChange=${() => onToggle(r.name)} />
-				<svg class="dot" viewBox="0 0 10 10"><rect width="10" height="10" rx="2" fill=${colours[r.name] || "#888"} /></svg>${r.name === "." ? "all" : r.name}</label>` : r.name}</th>
-			${!fits && wide && html`<th scope="row">${classes[0]}</th>`}${cells(r, across)}
-			<td class="n" rowspan=${span}>${r.failures ? short(r.failures) : "0"}</td><td class="n" rowspan=${span}>${full(r.files)}</td></tr>
-			${below.map(c => html`<tr class=${total ? "total" : ""}><th scope="row">${classes[c]}</th>${cells(r, [c])}</tr>`)}`;
-	};
+	const name = (r, total) => !total && onToggle ? html`<label><input type="checkbox" checked=${!off.has(r.name)} onChange=${() => onToggle(r.name)} />
+		<svg class="dot" viewBox="0 0 10 10"><rect width="10" height="10" rx="2" fill=${colours[r.name] || "#888"} /></svg>${r.name === "." ? "all" : r.name}</label>` : r.name;
+	const kind = total => total ? "total" : "";
+	const rows = (r, total) => fits ? html`<tr class=${kind(total)}><th scope="row">${name(r, total)}</th>${cells(r, all)}<td class="n">${short(r.failures)}</td><td class="n">${full(r.files)}</td></tr>`
+		: html`<tr class="group ${kind(total)}"><th scope="rowgroup" colspan="4">${name(r, total)} <span class="dim">${r.failures ? `lost ${short(r.failures)}, ` : ""}${full(r.files)} ${r.files === 1 ? "file" : "files"}</span></th></tr>
+			${all.map(c => html`<tr class=${kind(total)}><th scope="row">${classes[c]}</th>${cells(r, [c])}</tr>`)}`;
 	return html`<div class="statistics"><p class="bar"><${Choice} label="sum or rate" value=${how} options=${[["sum", "Sum"], ["rate", "Rate"]]} onChange=${onHow} />
 		<button type="button" onClick=${() => setWide(!wide)}>${wide ? "all protocols together" : "by protocol"}</button>
 		<span class="dim"> ${stamp(data.from)} – ${stamp(data.to)}</span></p>
-		<div class="scroll" ref=${box}><table data-across=${across.length}><thead><tr><th rowspan=${head}>source</th>${!fits && wide && html`<td></td>`}${counters.map(([counter, unit]) => html`<th colspan=${across.length}>${counter === "bytes" ? "traffic" : counter} <span class="unit">${unit}</span></th>`)}<th rowspan=${head}>lost</th><th rowspan=${head}>files</th></tr>
-		${fits && html`<tr>${counters.map(() => across.map(c => html`<th class="n">${classes[c]}</th>`))}</tr>`}</thead>
+		<div class="scroll" ref=${box}><table data-across=${across.length}><thead><tr><th rowspan=${head}>${fits ? "source" : ""}</th>${counters.map(([counter, unit]) => html`<th class=${fits ? "" : "n"} colspan=${across.length}>${counter === "bytes" ? "traffic" : counter} <span class="unit">${unit}</span></th>`)}
+			${fits && html`<th rowspan="2">lost</th><th rowspan="2">files</th>`}</tr>
+			${fits && html`<tr>${counters.map(() => across.map(c => html`<th class="n">${classes[c]}</th>`))}</tr>`}</thead>
 		<tbody>${data.rows.map(r => rows(r, false))}${rows(data.total, true)}</tbody></table></div></div>`;
 }
 

@@ -2,6 +2,8 @@ package tests
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -253,7 +255,7 @@ func TestKilledStockTelegrafLeavesNothing(t *testing.T) {
 }
 
 // An output that stands still holds Telegraf back: what it has waits there, and is
-// written when the output goes on.
+// written when the output goes on. When Telegraf itself stands still, the input waits.
 func TestSlowOutputHoldsStockTelegrafBack(t *testing.T) {
 	s := startStock(t, stockConfig)
 	pid := s.child(t, "archive.conf")
@@ -266,9 +268,68 @@ func TestSlowOutputHoldsStockTelegrafBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, 30*time.Second, "all flows in the archive", func() bool { return s.archived(t) >= sent })
+
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	sent += s.send(t, 10000) // some megabytes of lines: more than a pipe holds
+	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, 30*time.Second, "all flows in Telegraf's output", func() bool { return s.metrics(t) >= sent })
+	waitFor(t, 30*time.Second, "all flows in the archive", func() bool { return s.archived(t) >= sent })
 	s.stop(t)
+	if n := s.metrics(t); n != sent {
+		t.Errorf("Telegraf wrote %d flows, want %d", n, sent)
+	}
 	if n := s.archived(t); n != sent {
 		t.Errorf("the archive has %d flows, want %d", n, sent)
+	}
+}
+
+// secretConfig takes the token of its output from a secret store, and its address and
+// organisation from the environment.
+const secretConfig = `
+[[secretstores.docker]]
+  id = "kept"
+  path = "${SECRETS}"
+[[outputs.influxdb_v2]]
+  urls = ["${SERVER}"]
+  organization = "${ORGANISATION:-example}"
+  bucket = "flows"
+  token = "@{kept:token}"
+`
+
+// Behind execd plugins have secrets and variables of the environment as in Telegraf.
+func TestSecretsBehindExecd(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"token": "from the store", "plugin.conf": secretConfig} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	requests := make(chan *http.Request, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests <- r
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer server.Close()
+	cmd := exec.Command(flowgraf, "plugin", "--config", filepath.Join(dir, "plugin.conf"))
+	cmd.Env = append(os.Environ(), "SECRETS="+dir, "SERVER="+server.URL)
+	cmd.Stdin = strings.NewReader("netflow,source=192.0.2.1 in_bytes=10u 1700000000000000000\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	select {
+	case r := <-requests:
+		if got, want := r.Header.Get("Authorization"), "Token from the store"; got != want {
+			t.Errorf("authorized by %q, want %q", got, want)
+		}
+		if got := r.URL.Query().Get("org"); got != "example" {
+			t.Errorf("organisation %q, want example", got)
+		}
+	default:
+		t.Error("nothing was written")
 	}
 }
 

@@ -239,6 +239,7 @@ func newDecoder(o Options, shared *registry) *Decoder {
 func (d *Decoder) Exporters(fn func(*ExporterStats)) {
 	d.clearSeats()
 	now := d.shared.clock()
+	d.expire(now) // also where no datagram comes any more
 	for _, dom := range d.domains {
 		if dom.unlisted {
 			dom.unlisted = !d.list(dom, now)

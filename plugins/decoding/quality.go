@@ -31,6 +31,8 @@ type exporterQuality struct {
 	rate     float64 // datagrams a second, as usual
 	rounds   int     // in which it has sent something
 	ports    map[uint32]*reconciled
+	explains uint64 // the sampling rate that would explain the interfaces' counters
+	steady   int    // how many of their steps in a row have said so, but for a factor of two
 	proposed uint64 // the sampling rate that the log proposes
 }
 
@@ -51,6 +53,10 @@ const (
 
 // usualRounds is how often an exporter has to have been looked at before it has a habit.
 const usualRounds = 3
+
+// steadySteps is how many steps of the counters have to say the same before a sampling rate
+// is proposed: flows come late, and an agent of SNMP may tell counters of some time ago.
+const steadySteps = 3
 
 // fade is how much of older sums stays with each look at an interface's counters.
 const fade = 0.9
@@ -215,6 +221,7 @@ func (e *exporterQuality) habit(s *collector.ExporterStats, now time.Time, passe
 // reconcile compares the bytes of flows with the counters of the interfaces.
 func (e *exporterQuality) reconcile(s *collector.ExporterStats, t *tally, fields map[string]any, log telegraf.Logger) {
 	var flows, counters float64
+	step := false
 	for index, p := range t.ports {
 		c, seen := p.counted, p.in
 		if !c.inOnly {
@@ -231,6 +238,7 @@ func (e *exporterQuality) reconcile(s *collector.ExporterStats, t *tally, fields
 		case c.at > r.counted.at && c.bytes >= r.counted.bytes:
 			r.counters = fade*r.counters + float64(c.bytes-r.counted.bytes)
 			r.known = fade*r.known + float64(seen-min(r.flows, seen))
+			step = step || c.bytes > r.counted.bytes
 		}
 		if c.at > r.counted.at {
 			r.counted, r.flows = c, seen
@@ -246,12 +254,27 @@ func (e *exporterQuality) reconcile(s *collector.ExporterStats, t *tally, fields
 	if flows == 0 || counters < least || s.SamplingRate > 1 || ratio > 0.5 {
 		return
 	}
-	rate := uint64(math.Round(1 / ratio))
+	e.propose(uint64(math.Round(1/ratio)), step, fields, log)
+}
+
+// propose tells of the sampling rate that would explain the interfaces' counters, once
+// several steps of them have said so.
+func (e *exporterQuality) propose(rate uint64, step bool, fields map[string]any, log telegraf.Logger) {
+	apart := func(other uint64) bool { return rate > 2*other || other > 2*rate }
+	if apart(e.explains) {
+		e.explains, e.steady = rate, 0
+	}
+	if step {
+		e.steady++
+	}
+	if e.steady < steadySteps {
+		return
+	}
 	fields["sampling_rate_proposed"] = rate
-	if log != nil && (rate > 2*e.proposed || e.proposed > 2*rate) {
+	if log != nil && apart(e.proposed) {
 		e.proposed = rate
-		log.Warnf("%s: its interfaces have counted %.0f times the bytes of its flows, and no sampling rate is known: "+
-			"if it samples, set sampling_rate = %d for it in a table [[inputs.netflow.exporter]]", s.Exporter, 1/ratio,
+		log.Warnf("%s: its interfaces have counted %d times the bytes of its flows, and no sampling rate is known: "+
+			"if it samples, set sampling_rate = %d for it in a table [[inputs.netflow.exporter]]", e.stats.Exporter, rate,
 			rate)
 	}
 }

@@ -170,9 +170,12 @@ func TestReconciliation(t *testing.T) {
 			}
 			o.takePayloads("192.0.2.1", v5(o.now, uint32(20*i), list...), countersOf(o.now, counted))
 			got = o.look(10*time.Second, 0)["192.0.2.1"]
+			if i < steadySteps && (got["sampling_rate_proposed"] != nil || len(log.list) > 0) {
+				t.Errorf("after %d steps: %v, warned %v", i, got, log.list)
+			}
 		}
 		ratio, _ := got["flow_counter_ratio"].(float64)
-		warned := strings.Contains(strings.Join(log.list, "\n"), "set sampling_rate = 512")
+		warned := strings.Count(strings.Join(log.list, "\n"), "set sampling_rate = 512") == 1
 		switch {
 		case configured == 0 && (math.Abs(ratio*512-1) > 0.01 || !warned ||
 			got["sampling_rate_proposed"] != uint64(512)):
@@ -205,14 +208,39 @@ func TestInterfaceOfOneDirection(t *testing.T) {
 	}
 }
 
+// TestUnknownCounters: an agent that does not count what goes out, or nothing, says so with
+// all bits set. Flows are compared with what is counted.
+func TestUnknownCounters(t *testing.T) {
+	const unknown = ^uint64(0)
+	o := observe(t, nil)
+	var got map[string]any
+	for i := range uint64(4) {
+		list := decodingtest.Flows(int(i)*10, 10)
+		for j := range list {
+			list[j].Bytes, list[j].Input, list[j].Output = 200000, 3, 3
+		}
+		o.takePayloads("192.0.2.1", v5(o.now, uint32(10*i), list...),
+			interfaceCounters(o.now, map[uint32][2]uint64{3: {i * 2e6, unknown}, 4: {unknown, unknown}}))
+		got = o.look(10*time.Second, 0)["192.0.2.1"]
+	}
+	if got["flow_counter_ratio"] != 1.0 {
+		t.Errorf("got %v", got)
+	}
+}
+
 // countersOf returns a datagram of sFlow with counters of interfaces 3, where flows of
 // decodingtest come in, and 4, where they go out.
 func countersOf(at time.Time, bytes uint64) []byte {
+	return interfaceCounters(at, map[uint32][2]uint64{3: {bytes, 0}, 4: {0, bytes}})
+}
+
+// interfaceCounters returns a datagram of sFlow with the bytes of interfaces, in and out.
+func interfaceCounters(at time.Time, bytes map[uint32][2]uint64) []byte {
 	e := sflow.Encoder{Agent: netip.MustParseAddr("192.0.2.1"), Boot: decodingtest.Exported - 1e12}
 	e.Begin(nil, flow.TimeOf(at))
-	for index, column := range map[uint32]int{3: 5, 4: 12} { // in_bytes and out_bytes, as they lie in the record
+	for index, both := range bytes {
 		list := make([]flow.Counter, 19)
-		list[0].Value, list[column].Value = uint64(index), bytes
+		list[0].Value, list[5].Value, list[12].Value = uint64(index), both[0], both[1] // as they lie in the record
 		e.Counters(index, flow.CounterRecord{Kind: "interface", Counters: list})
 	}
 	return e.End()

@@ -124,11 +124,22 @@ func (t *tallies) counter(o *flow.CounterRecord) {
 	if o.Kind != "interface" {
 		return
 	}
-	c := counted{at: o.Received}
+	const unknown = ^uint64(0) // what an agent tells that has no such counter: SFL_UNDEF_COUNTER of InMon's
+	in, out := unknown, unknown
 	for i := range o.Counters {
-		if v := &o.Counters[i]; v.Name == "in_bytes" || v.Name == "out_bytes" {
-			c.bytes += v.Value
+		switch v := &o.Counters[i]; v.Name {
+		case "in_bytes":
+			in = v.Value
+		case "out_bytes":
+			out = v.Value
 		}
+	}
+	if in == unknown {
+		return
+	}
+	c := counted{bytes: in, at: o.Received, inOnly: out == unknown}
+	if !c.inOnly {
+		c.bytes += out
 	}
 	t.interfaceCounted(o.Exporter, o.Source, c)
 }

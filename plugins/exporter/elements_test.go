@@ -340,6 +340,7 @@ func TestSFlowCountersAndSamplesAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	octets, packets := map[uint64]uint64{}, map[uint64]uint64{}
+	outOctets, outPackets := map[uint64]uint64{}, map[uint64]uint64{}
 	dec := collector.NewDecoder(collector.Options{})
 	decode := func(b []byte, h collector.Handler) {
 		err := dec.Decode(collector.Datagram{Exporter: netip.MustParseAddrPort("192.0.2.1:6343"), Received: now,
@@ -360,6 +361,8 @@ func TestSFlowCountersAndSamplesAgree(t *testing.T) {
 		decode(b, collector.Handler{Flow: func(r *flow.Record) {
 			octets[uint64(r.Input)] += r.Bytes * uint64(r.SamplingRate)
 			packets[uint64(r.Input)] += r.Packets * uint64(r.SamplingRate)
+			outOctets[uint64(r.Output)] += r.Bytes * uint64(r.SamplingRate)
+			outPackets[uint64(r.Output)] += r.Packets * uint64(r.SamplingRate)
 			smallest, largest = min(smallest, r.Bytes), max(largest, r.Bytes)
 		}})
 		recs = recs[n:]
@@ -383,7 +386,11 @@ func TestSFlowCountersAndSamplesAgree(t *testing.T) {
 			t.Errorf("interface %d counts %d bytes in %d packets, the samples say %d in %d", i, number("in_bytes"),
 				number("in_unicast_packets_total"), octets[i], packets[i])
 		}
-		if octets[i] > 0 {
+		if number("out_bytes") != outOctets[i] || number("out_unicast_packets_total") != outPackets[i] {
+			t.Errorf("interface %d counts %d bytes in %d packets out, the samples say %d in %d", i, number("out_bytes"),
+				number("out_unicast_packets_total"), outOctets[i], outPackets[i])
+		}
+		if octets[i] > 0 && outOctets[i] > 0 {
 			checked++
 		}
 	}})

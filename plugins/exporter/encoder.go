@@ -103,8 +103,17 @@ const sflowInterfaces = 7
 // interfaces as often as others send templates.
 type sflowEncoder struct {
 	sflow.Encoder
-	octets, packets [sflowInterfaces + 1]uint64 // in, by interface
-	head            []byte
+	in, out [sflowInterfaces + 1]sflowCounts // by interface
+	head    []byte
+}
+
+// sflowCounts are what an interface counts of one direction.
+type sflowCounts struct{ octets, packets uint64 }
+
+// count counts a packet of the traffic that a sample stands for, and all others of it.
+func (c *sflowCounts) count(size uint64) {
+	c.octets += size * sflowRate
+	c.packets += sflowRate
 }
 
 // templates writes the counters of the interfaces.
@@ -112,11 +121,13 @@ func (e *sflowEncoder) templates(dst []byte, now time.Time) []byte {
 	e.Begin(dst, flow.TimeOf(now))
 	for i := uint32(1); i <= sflowInterfaces; i++ {
 		number := func(name string, v uint64) flow.Counter { return flow.Counter{Name: name, Value: v} }
-		e.Counters(i, flow.CounterRecord{Kind: "interface", Counters: []flow.Counter{
+		list := []flow.Counter{ // as they lie in the record: multicast, broadcast, drops and errors are between
 			number("interface", uint64(i)), number("interface_type", 6), number("speed", 10e9),
 			number("interface_direction", 1), number("interface_status", 3),
-			number("in_bytes", e.octets[i]), number("in_unicast_packets_total", e.packets[i]),
-		}})
+			number("in_bytes", e.in[i].octets), number("in_unicast_packets_total", e.in[i].packets),
+			12: number("out_bytes", e.out[i].octets), 13: number("out_unicast_packets_total", e.out[i].packets),
+		}
+		e.Counters(i, flow.CounterRecord{Kind: "interface", Counters: list})
 	}
 	return e.End()
 }
@@ -132,8 +143,10 @@ func (e *sflowEncoder) data(dst []byte, now time.Time, recs []flow.Record) ([]by
 		r.Bytes += frameLen
 		e.Flow(r, packet.ProtocolEthernet, e.head, uint32(r.Bytes))
 		if r.Input <= sflowInterfaces {
-			e.octets[r.Input] += r.Bytes * sflowRate
-			e.packets[r.Input] += sflowRate
+			e.in[r.Input].count(r.Bytes)
+		}
+		if r.Output <= sflowInterfaces {
+			e.out[r.Output].count(r.Bytes)
 		}
 	}
 	return e.End(), n

@@ -141,7 +141,8 @@ func (o *dumpOptions) dump(ctx context.Context, out, warnings io.Writer, args []
 	if err := errors.Join(o.prepareQuery(n, output, warnings), o.checkOutput(out)); err != nil {
 		return err
 	}
-	filter, err := readFilter(args, o.filterFile, o.report.Location, warnings)
+	filter, err := readFilter(args, o.filterFile, o.report.Location, o.report.Country != nil || o.checkFilter,
+		warnings)
 	if err != nil || o.checkFilter {
 		return err
 	}
@@ -156,7 +157,7 @@ func (o *dumpOptions) dump(ctx context.Context, out, warnings io.Writer, args []
 	if done, err := o.habits.runAction(ctx, out, o, found.Files); done {
 		return errors.Join(append(found.Unreadable, err)...)
 	}
-	in := query.Input{Files: found.Files, Filter: filter}
+	in := query.Input{Files: found.Files, Filter: filter, Country: o.report.Country}
 	if o.window != "" {
 		if in.Window, err = query.ParseWindow(o.window, in.Files, o.location()); err != nil {
 			return fmt.Errorf("-t: %w", err)

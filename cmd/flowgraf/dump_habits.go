@@ -142,7 +142,7 @@ func compressionIn(words []string) int {
 		return err == nil
 	})
 	isFilter := func(words []string) bool {
-		_, err := nffilter.Parse(strings.Join(words, " "), nffilter.Options{})
+		_, err := nffilter.Parse(strings.Join(words, " "), nffilter.Options{Countries: true})
 		return len(words) == 0 || err == nil
 	}
 	if named >= 0 || isFilter(words) {

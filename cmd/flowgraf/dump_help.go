@@ -52,7 +52,9 @@ it better (outputs/report/FORMATS.md says which); --compat 1.7.1 and 1.7.8 print
 that version prints, byte for byte.
 
 -G names the file with the countries of addresses, a .mmdb in MaxMind's format or a .csv
-with a first line 'prefix,country', for -o gline and glong and the tags %sc, %dc, %gsap.
+with a first line 'prefix,country': for -o gline, glong, json and parquet, the tags %sc,
+%dc, %gsap, 'src geo DE' or 'country DE' in filters, and the elements and keys srcgeo,
+dstgeo and geo of -s and -A.
 
 Where a file has an index (flowgraf index), only the blocks are read that can hold the
 addresses, ports and AS numbers that the filter asks for; what is found is the same.

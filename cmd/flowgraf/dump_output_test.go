@@ -86,6 +86,27 @@ func TestDumpCountries(t *testing.T) {
 		!strings.Contains(out, `"CH"`) {
 		t.Errorf("JSON: %v\n%s", err, out)
 	}
+	for _, c := range []struct{ line, want string }{
+		{"-s srcgeo -o csv", ",any,CH,1,"}, {"-s dstgeo -o csv", ",any,..,1,"}, {"-s geo -n 0 -o csv", ",any,CH,1,"},
+		{"-s srcgeo:p/bytes -o ndjson", `"srcgeo":"CH"`}, {"-s srcgeo", "CH        1(100.0)"},
+		{"-A srcgeo,dstgeo", "CH ..         2      100"}, {"-A srcgeo,srcip -o fmt:%sc%sa", "CH     2001:db8::1"},
+		{"-A srcgeo -o json", `"src_geo" : "CH"`}, {"-A dstgeo -O bytes -o fmt:(%dc)", "(..)"},
+		{"-s record -A srcgeo -o fmt:(%sc)", "(CH)"}, {"src geo CH", "2001:db8::1.0"}, {"country ch", "2001:db8::1.0"},
+		{"geo = 'CH' and proto tcp", "2001:db8::1.0"}, {"dst geo CH", "No matching flows"},
+		{"not geo CH", "No matching flows"}, {"geo != CH", "No matching flows"}, {"dst country CH", "No matching"},
+	} {
+		args := []string{c.line}
+		if c.line[0] == '-' {
+			args = strings.Fields(c.line)
+		}
+		out, err := dumped(t, append(args, "-r", file, "-G", countries)...)
+		if err != nil || !strings.Contains(out, c.want) {
+			t.Errorf("%s: %v: %s\nexpected %s", c.line, err, out, c.want)
+		}
+		if _, err := dumped(t, append(args, "-r", file)...); err == nil || !strings.Contains(err.Error(), "-G") {
+			t.Errorf("%s without a file: %v", c.line, err)
+		}
+	}
 	for _, bad := range []string{file, filepath.Join(t.TempDir(), "none.mmdb")} {
 		if _, err := dumped(t, "-r", file, "-G", bad); err == nil || !strings.Contains(err.Error(), "-G: ") {
 			t.Errorf("-G %s: %v", bad, err)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -170,7 +171,7 @@ func (o *dumpOptions) prepareListing(warnings io.Writer) error {
 	}
 	l.N = o.top
 	if q.post != "" {
-		if l.Post, err = readFilter([]string{q.post}, "", o.report.Location, warnings); err != nil {
+		if l.Post, err = readFilter([]string{q.post}, "", o.report.Location, false, warnings); err != nil {
 			return fmt.Errorf("-P: %w", err)
 		}
 	}
@@ -204,6 +205,9 @@ func (o *dumpOptions) checkModes() error {
 			records++
 		}
 	}
+	if option := q.needsCountries(); option != "" && o.report.Country == nil {
+		return fmt.Errorf("%s: expected -G with a file of the countries of addresses, for srcgeo, dstgeo and geo", option)
+	}
 	switch {
 	case records > 0 && tables > 1 && !report.ForPeople(o.output):
 		return fmt.Errorf("-s record with -o %s: expected one order, and no other statistic beside it", o.output)
@@ -216,6 +220,17 @@ func (o *dumpOptions) checkModes() error {
 		return errors.New("-P filters rows of -a, -A, -b, -B and -O: a list is filtered by the filter behind the options")
 	}
 	return nil
+}
+
+// needsCountries returns the option that asks for countries, "" when none does.
+func (q *queryOptions) needsCountries() string {
+	switch {
+	case q.listing.Aggregation.NeedsCountries():
+		return "-A"
+	case slices.ContainsFunc(q.stats, func(s query.Stat) bool { return s.Element.Kind() == query.KindCountry }):
+		return "-s"
+	}
+	return ""
 }
 
 // showProgress makes a query that takes long show on warnings, when that is a terminal, how
@@ -371,7 +386,7 @@ func samplerID(id int64) string {
 
 // explainFilter prints how the filter was understood.
 func explainFilter(out io.Writer, words []string, file string, warnings io.Writer) error {
-	f, err := readFilter(words, file, nil, warnings)
+	f, err := readFilter(words, file, nil, true, warnings)
 	if err != nil {
 		return err
 	}

@@ -31,9 +31,10 @@ const maxFilter = 1 << 20
 
 // readFilter returns the filter of the command line, which may be several words, or of a
 // file; nil when there is none. Of both that of the command line counts, as for nfdump.
-// Times are of a zone, nil is the local one. What a user of nfdump should know of the
-// filter is printed on warnings.
-func readFilter(words []string, file string, zone *time.Location, warnings io.Writer) (*nffilter.Filter, error) {
+// Times are of a zone, nil is the local one; countries says that those of addresses are
+// known. What a user of nfdump should know of the filter is printed on warnings.
+func readFilter(words []string, file string, zone *time.Location, countries bool,
+	warnings io.Writer) (*nffilter.Filter, error) {
 	text := strings.Join(words, " ")
 	switch {
 	case file != "" && text != "":
@@ -48,7 +49,7 @@ func readFilter(words []string, file string, zone *time.Location, warnings io.Wr
 	}
 	dir := filepath.Dir(file)
 	f, err := nffilter.Parse(text, nffilter.Options{
-		Location: zone,
+		Location: zone, Countries: countries,
 		Lookup: func(name string) ([]netip.Addr, error) {
 			ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 			defer cancel()

@@ -147,7 +147,7 @@ func (o *replayOptions) replay(cmd *cobra.Command, words []string) error {
 	}
 	r := replaying{replayOptions: o, warnings: cmd.ErrOrStderr()}
 	var err error
-	if r.filter, err = readFilter(words, o.filterFile, nil, r.warnings); err != nil {
+	if r.filter, err = readFilter(words, o.filterFile, nil, false, r.warnings); err != nil {
 		return err
 	}
 	if o.key != "" {

@@ -279,7 +279,7 @@ func (a *tracedAlert) filter() string {
 		if strings.ContainsAny(t.value, " \t") {
 			test = words + ` "` + strings.ReplaceAll(t.value, `"`, "") + `"`
 		}
-		if _, err := nffilter.Parse(test, nffilter.Options{}); err == nil {
+		if _, err := nffilter.Parse(test, nffilter.Options{Countries: true}); err == nil {
 			tests = append(tests, test)
 		}
 	}

@@ -41,6 +41,8 @@ type AggregationKey struct {
 	Family uint8         // 4 or 6: of addresses of the other one all are the same; 0 is both
 	Bits   uint8         // of an address that count, where Family is not 0
 	Net    bool          // as many bits of the address count as the flow says
+
+	Country bool // that of the address counts, which Input.Country tells
 }
 
 // aggregationKeys are all there are: the names of 1.7.1, 1.7.8 and 1.8, and "ivrf" and
@@ -55,6 +57,8 @@ var aggregationKeys = []AggregationKey{
 	{Name: "dstip6", Column: nffile.Column(flow.Dst), Tag: "%da", Family: 6},
 	{Name: "srcnet", Column: nffile.Column(flow.Src), Tag: "%sn", Net: true},
 	{Name: "dstnet", Column: nffile.Column(flow.Dst), Tag: "%dn", Net: true},
+	{Name: "srcgeo", Column: nffile.Column(flow.Src), Tag: "%sc", Country: true},
+	{Name: "dstgeo", Column: nffile.Column(flow.Dst), Tag: "%dc", Country: true},
 	{Name: "srcport", Column: nffile.Column(flow.SrcPort), Tag: "%sp"},
 	{Name: "dstport", Column: nffile.Column(flow.DstPort), Tag: "%dp"},
 	{Name: "srcmask", Column: nffile.Column(flow.SrcMask), Tag: "%smk"},
@@ -148,7 +152,7 @@ func ParseAggregation(text string) (Aggregation, error) {
 			return Aggregation{}, fmt.Errorf("aggregation %q: %w", text, err)
 		}
 		for i := range a.Keys {
-			if o := &a.Keys[i]; o.Column == k.Column && (o.Family == k.Family || o.Family == 0 || k.Family == 0) {
+			if o := &a.Keys[i]; o.Column == k.Column && o.Country == k.Country && (o.Family == k.Family || o.Family == 0 || k.Family == 0) {
 				return Aggregation{}, fmt.Errorf("aggregation %q: %s and %s are the same key", text, o.Name, k.Name)
 			}
 		}
@@ -167,8 +171,6 @@ func parseKey(word string) (AggregationKey, error) {
 	name, length, hasLength := strings.Cut(word, "/")
 	key := aggregationKey(name)
 	switch {
-	case key == nil && strings.HasSuffix(name, "geo"):
-		return AggregationKey{}, fmt.Errorf("%s is no key: -G names countries in lists, as -o gline and %%sc", name)
 	case key == nil:
 		return AggregationKey{}, fmt.Errorf("there is no key %q: expected some of %s", name,
 			strings.Join(AggregationKeys(), " "))
@@ -192,6 +194,11 @@ func parseKey(word string) (AggregationKey, error) {
 	}
 	k.Bits = uint8(bits)
 	return k, nil
+}
+
+// NeedsCountries says whether a key is the country of an address.
+func (a *Aggregation) NeedsCountries() bool {
+	return slices.ContainsFunc(a.Keys, func(k AggregationKey) bool { return k.Country })
 }
 
 // Format returns the format in which nfdump prints the rows of -A where -o does not say

@@ -29,7 +29,8 @@ func TestParseAggregation(t *testing.T) {
 		"proto/3":           "take a length",
 		"srcip,srcip":       "same key",
 		"srcip4/8,srcip":    "same key",
-		"srcgeo":            "names countries",
+		"srcgeo/24":         "take a length",
+		"srcgeo,srcgeo":     "same key",
 		"size":              "there is no key",
 		"srcip4/24,dstip/x": "dstip4/x",
 	} {

@@ -115,10 +115,10 @@ func (in Input) newCounter(stats []Stat, r *request, m *matcher, of int) *counte
 			if len(a.Keys) == 0 {
 				a = Connections()
 			}
-			c.kinds = append(c.kinds, kind{groups: newGroups(&a, &columns, memory)})
+			c.kinds = append(c.kinds, kind{groups: newGroups(&a, &columns, memory, in.Country)})
 			continue
 		}
-		c.kinds = append(c.kinds, kind{values: newValues(&stats[i], &columns, memory)})
+		c.kinds = append(c.kinds, kind{values: newValues(&stats[i], &columns, memory, in.Country)})
 	}
 	switch {
 	case r == nil:
@@ -127,7 +127,7 @@ func (in Input) newCounter(stats []Stat, r *request, m *matcher, of int) *counte
 			c.kinds = append(c.kinds, kind{groups: newSeries(&r.series[i], &columns, memory).groups})
 		}
 	case len(r.aggregation.Keys) > 0:
-		c.kinds = append(c.kinds, kind{groups: newGroups(&r.aggregation, &columns, memory)})
+		c.kinds = append(c.kinds, kind{groups: newGroups(&r.aggregation, &columns, memory, in.Country)})
 	default:
 		c.list = newSorted(r, memory)
 		c.kinds = append(c.kinds, kind{sorted: c.list})

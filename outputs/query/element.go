@@ -92,6 +92,9 @@ const (
 	EtherType
 	MinTTL
 	MaxTTL
+	SrcCountry
+	DstCountry
+	Country
 	Record
 	numElements
 )
@@ -191,12 +194,14 @@ var elements = [numElements]struct {
 	EtherType:         {[]string{"ethertype"}, "Ether Type", []nffile.Column{nffile.EtherType}},
 	MinTTL:            {[]string{"minttl"}, "Min TTL", columns(flow.MinTTL)},
 	MaxTTL:            {[]string{"maxttl"}, "Max TTL", columns(flow.MaxTTL)},
+	SrcCountry:        {[]string{"srcgeo"}, "Src Geo", columns(flow.Src)},
+	DstCountry:        {[]string{"dstgeo"}, "Dst Geo", columns(flow.Dst)},
+	Country:           {[]string{"geo"}, "Geo", columns(flow.Src, flow.Dst)},
 	Record:            {[]string{"record"}, "flows", nil},
 }
 
 // refused are elements of nfdump that flowgraf does not know, and why.
 var refused = map[string]string{
-	"geo": "is not counted by: -G names countries in lists, as -o gline and %sc",
 	"tz":  "needs a geo data base, which flowgraf does not read",
 	"ja3": "needs the first bytes of connections taken apart, which flowgraf does not do",
 	"ja4": "needs the first bytes of connections taken apart, which flowgraf does not do",
@@ -401,6 +406,7 @@ const (
 	KindHex           // a number whose digits somebody has chosen
 	KindEvent         // of a firewall
 	KindNATEvent      // of a translator of addresses
+	KindCountry       // two letters
 )
 
 // Kind returns how the values of e are written.
@@ -426,6 +432,8 @@ func (e Element) Kind() Kind {
 		return KindEvent
 	case NATEvent:
 		return KindNATEvent
+	case SrcCountry, DstCountry, Country:
+		return KindCountry
 	}
 	if columns := elements[e].columns; len(columns) > 0 && columns[0].IsAddr() {
 		return KindAddress

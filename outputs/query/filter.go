@@ -14,6 +14,9 @@ type matcher struct {
 	filter  *nffilter.Filter
 	count   *atomic.Uint64 // flows of the query so far
 	context nffilter.Context
+
+	countries *countries // where the filter asks for them
+	names     flow.Names
 }
 
 // newMatcher returns what asks the filter of the input, nil without one.
@@ -21,7 +24,11 @@ func (in Input) newMatcher(count *atomic.Uint64) *matcher {
 	if in.Filter == nil {
 		return nil
 	}
-	return &matcher{filter: in.Filter, count: count}
+	m := &matcher{filter: in.Filter, count: count}
+	if in.Filter.NeedsCountries() {
+		m.countries = newCountries(in.Country)
+	}
+	return m
 }
 
 // fields returns the fields that the filter reads.
@@ -35,7 +42,7 @@ func (m *matcher) fields() flow.Set {
 // sieve returns what asks the filter before a flow is decoded; nil where that cannot be, and
 // without a filter.
 func (m *matcher) sieve() *nffile.Sieve {
-	if m == nil || m.filter.NeedsContext() || m.filter.NeedsRecord() {
+	if m == nil || m.countries != nil || m.filter.NeedsContext() || m.filter.NeedsRecord() {
 		return nil
 	}
 	return nffile.NewSieve(m.filter.Fields(), m.filter.Needles(), func(r *flow.Record) bool { return m.filter.Match(r, nil) })
@@ -45,6 +52,12 @@ func (m *matcher) sieve() *nffile.Sieve {
 func (m *matcher) matches(d *nffile.Decoder) bool {
 	if d == nil {
 		return false
+	}
+	if m.countries != nil {
+		r := d.Record()
+		m.names.SrcCountry, m.names.DstCountry = m.countries.name(r.Src), m.countries.name(r.Dst)
+		defer func(names *flow.Names) { r.Names = names }(r.Names)
+		r.Names = &m.names
 	}
 	if !m.filter.NeedsContext() {
 		return m.filter.Match(d.Record(), nil)

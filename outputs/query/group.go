@@ -3,6 +3,7 @@ package query
 import (
 	"cmp"
 	"iter"
+	"net/netip"
 	"slices"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
@@ -31,6 +32,7 @@ type groups struct {
 	numbers     int // the first of them that has numbers
 	nets        bool
 	masks       [2]int // columns of the bits of networks
+	country     *countries
 
 	shelves
 	series *series // the sums are by slots too; nil without
@@ -48,6 +50,7 @@ type keyPlan struct {
 	value   int // of the batch
 	word    int
 	address bool
+	country bool // the number is that of the address's country
 	shift   uint // of a number in its word
 
 	// Of an address: what of it counts.
@@ -57,16 +60,25 @@ type keyPlan struct {
 	net          bool
 }
 
+// bitsOf are the bits of a number.
+func (p *keyPlan) bitsOf() int {
+	if p.country {
+		return countryBits
+	}
+	return p.column.Bits()
+}
+
 // newGroups prepares for an aggregation, whose columns it adds to those that are read.
-func newGroups(a *Aggregation, columns *[]nffile.Column, memory int) *groups {
+func newGroups(a *Aggregation, columns *[]nffile.Column, memory int, country func(netip.Addr) string) *groups {
 	g := planGroups(a, columns)
+	g.country.of = country
 	g.makeTable(memory)
 	return g
 }
 
 // planGroups says where the keys of an aggregation are, and adds its columns.
 func planGroups(a *Aggregation, columns *[]nffile.Column) *groups {
-	g := &groups{aggregation: a}
+	g := &groups{aggregation: a, country: newCountries(nil)}
 	for i := range a.Keys {
 		g.planKey(&a.Keys[i], columns)
 	}
@@ -85,11 +97,11 @@ func planGroups(a *Aggregation, columns *[]nffile.Column) *groups {
 		if p.address {
 			continue
 		}
-		if used+p.column.Bits() > 64 {
+		if used+p.bitsOf() > 64 {
 			g.words, used = g.words+1, 0
 		}
 		p.word, p.shift = g.words-1, uint(used)
-		used += p.column.Bits()
+		used += p.bitsOf()
 	}
 	if g.nets {
 		g.masks = [2]int{columnIn(columns, nffile.Column(flow.SrcMask)), columnIn(columns, nffile.Column(flow.DstMask))}
@@ -121,10 +133,11 @@ const flowSize = 200
 
 // planKey adds a key, or to that of the same column the length for the other family.
 func (g *groups) planKey(k *AggregationKey, columns *[]nffile.Column) {
-	i := slices.IndexFunc(g.plan, func(p keyPlan) bool { return p.column == k.Column })
+	i := slices.IndexFunc(g.plan, func(p keyPlan) bool { return p.column == k.Column && p.country == k.Country })
 	if i < 0 {
 		i = len(g.plan)
-		p := keyPlan{column: k.Column, value: columnIn(columns, k.Column), address: k.Column.IsAddr(), net: k.Net}
+		p := keyPlan{column: k.Column, value: columnIn(columns, k.Column), country: k.Country, net: k.Net,
+			address: k.Column.IsAddr() && !k.Country}
 		p.mask4, p.mask6 = flow.Mask4(32), flow.Mask6(128)
 		p.fold4, p.fold6 = k.Family == 6, k.Family == 4
 		g.plan = append(g.plan, p)
@@ -164,6 +177,9 @@ func (g *groups) key(f *nffile.Brief, key []uint64) {
 	for i := range g.plan {
 		p := &g.plan[i]
 		v := f.Values[p.value]
+		if p.country {
+			v.Lo = g.country.number(v)
+		}
 		if !p.address {
 			key[p.word] |= v.Lo << p.shift
 			continue
@@ -368,9 +384,16 @@ func portKind(port uint16) int {
 func (g *groups) setKeys(key []uint64, f *Flow) {
 	for i := range g.plan {
 		p := &g.plan[i]
-		v := flow.Value{Lo: key[p.word] >> p.shift & (1<<p.column.Bits() - 1)}
-		if p.address {
+		v := flow.Value{Lo: key[p.word] >> p.shift & (1<<p.bitsOf() - 1)}
+		switch {
+		case p.address:
 			v = flow.Value{Hi: key[p.word], Lo: key[p.word+1]}
+		case p.country && p.column == nffile.Column(flow.Src):
+			f.SrcCountry = countryOf(v.Lo)
+			continue
+		case p.country:
+			f.DstCountry = countryOf(v.Lo)
+			continue
 		}
 		p.column.Set(f.Record, f.Extra, v)
 	}

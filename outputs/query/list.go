@@ -18,6 +18,9 @@ type Flow struct {
 	SysID  uint32        // the number of the exporter in the file, 0 without
 	Number uint64        // of the record among those read, from 1: those that do not match count; 0 of a row
 
+	// Of rows with the keys srcgeo and dstgeo: two letters, "" where it is not known.
+	SrcCountry, DstCountry string
+
 	// Of flows that files have; rows have none.
 	File     int           // which file of those that are read, from 0
 	Names    []nffile.Name // that the file has of interfaces, VRFs and applications

@@ -14,6 +14,7 @@ package query
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"runtime"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
@@ -125,6 +126,11 @@ type Input struct {
 	// Omit tells which blocks of a file hold no flow that matches, how many flow records
 	// they have, and how many flows these stand for. They are not read. nil is none.
 	Omit func(*nffile.File) (places []nffile.Place, records, flows uint64)
+
+	// Country returns the country of an address in two letters, "" where it is not known, for
+	// the filter and what counts by countries. nil knows none. It is called by several
+	// goroutines.
+	Country func(netip.Addr) string
 
 	// Progress is called with the bytes that are read, of so many, from time to time and by
 	// one goroutine at a time. nil does nothing.

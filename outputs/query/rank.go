@@ -12,9 +12,10 @@ import (
 // values counts flows by the values of an element.
 type values struct {
 	table   *aggregate.Table
-	columns []int // of the batch, that have the values
-	address bool  // the values are addresses: two words of a key
-	proto   bool  // the protocol is a part of the key, behind it
+	columns []int      // of the batch, that have the values
+	address bool       // the values are addresses: two words of a key
+	country *countries // the values are those of the addresses; nil of other elements
+	proto   bool       // the protocol is a part of the key, behind it
 	words   int
 	stat    *Stat
 
@@ -23,13 +24,16 @@ type values struct {
 }
 
 // newValues prepares for a statistic, whose columns it adds to those that are read.
-func newValues(s *Stat, columns *[]nffile.Column, memory int) *values {
+func newValues(s *Stat, columns *[]nffile.Column, memory int, country func(netip.Addr) string) *values {
 	v := &values{address: s.Element.IsAddr(), proto: s.ByProto || s.Element == Proto, words: 1, stat: s}
 	for _, c := range elements[s.Element].columns {
 		v.columns = append(v.columns, columnIn(columns, c))
 	}
 	if v.address {
 		v.words++
+	}
+	if s.Element.Kind() == KindCountry {
+		v.country = newCountries(country)
 	}
 	if v.proto {
 		v.words++
@@ -51,7 +55,10 @@ func (v *values) addBatch(b *batch) {
 			if v.address {
 				key[0], key = f.Values[column].Hi, key[1:]
 			}
-			if key[0] = f.Values[column].Lo; v.proto {
+			if key[0] = f.Values[column].Lo; v.country != nil {
+				key[0] = v.country.number(f.Values[column])
+			}
+			if v.proto {
 				key[1] = uint64(f.Proto)
 			}
 		}
@@ -132,6 +139,9 @@ func (k Key) Proto() (uint8, bool) { return k.proto, k.Known }
 
 // Number returns the value of an element that is a number.
 func (k Key) Number() uint64 { return k.value.Lo }
+
+// Country returns the value of an element that is a country, "" where it is not known.
+func (k Key) Country() string { return countryOf(k.value.Lo) }
 
 // Addr returns the value of an element that is an address.
 func (k Key) Addr() netip.Addr { return k.value.Addr() }

@@ -113,15 +113,29 @@ func appName(t *Text, b []byte, f row) []byte {
 
 // country is a column of the country of an address.
 func country(field flow.Field) column {
-	return func(t *Text, b []byte, f row) []byte { return t.appendCountry(b, f.Addr(field)) }
+	return func(t *Text, b []byte, f row) []byte {
+		code := f.SrcCountry
+		if field == flow.Dst {
+			code = f.DstCountry
+		}
+		if code != "" { // of a row
+			return append(b, code...)
+		}
+		return t.appendCountry(b, f.Addr(field))
+	}
+}
+
+// appendCountry appends the two letters of a country, ".." where it is not known.
+func appendCountry(b []byte, code string) []byte {
+	if code == "" || code[0] == 0 {
+		return append(b, ".."...)
+	}
+	return append(b, code...)
 }
 
 // appendCountry appends the country of an address, ".." where it is not known.
 func (t *Text) appendCountry(b []byte, a netip.Addr) []byte {
-	if code := t.opt.country(a); code != "" {
-		return append(b, code...)
-	}
-	return append(b, ".."...)
+	return appendCountry(b, t.opt.country(a))
 }
 
 // Nobody knows places, time zones, organisations and Tor.

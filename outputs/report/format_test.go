@@ -195,9 +195,9 @@ func TestNoMatchingStatistics(t *testing.T) {
 		want   string
 	}{
 		{"line", Best, "No matching flows\n\n"}, {"fmt:%sa", Best, "No matching flows\n\n"},
-		{"pipe", Best, "No matching flows\n"}, {"json", Best, "[\n\n]\n"}, {"ndjson", Best, ""},
+		{"pipe", Best, "No matching flows\n\n"}, {"json", Best, "[\n]\n"}, {"ndjson", Best, ""},
 		{"csv", Nfdump171, "No matching flows\n" + "ts,te,td,pr,val,fl,flP,ipkt,ipktP,ibyt,ibytP,ipps,ibps,ibpp\n\n"},
-		{"csv", Best, ""},
+		{"csv", Best, "ts,te,td,pr,val,fl,flP,ipkt,ipktP,ibyt,ibytP,ipps,ibps,ibpp\n"},
 	} {
 		var out bytes.Buffer
 		tables := []query.Table{{Stat: query.Stat{Element: query.IP}}}

@@ -275,8 +275,12 @@ func (j *jsonFlows) addresses(o *object, f row) {
 	if f.Dst.IsValid() {
 		o.addr(dst, f.Dst)
 	}
-	if j.newer && f.isFile() && f.Src.IsValid() {
+	switch {
+	case j.newer && f.isFile() && f.Src.IsValid():
 		o.plain(geo[0], j.opt.country(f.Src))
 		o.plain(geo[1], j.opt.country(f.Dst))
+	case f.SrcCountry != "" || f.DstCountry != "": // of a row
+		o.plain("src_geo", f.SrcCountry)
+		o.plain("dst_geo", f.DstCountry)
 	}
 }

@@ -100,6 +100,53 @@ var parquetColumns = []parquetColumn{
 		}
 		return p.text(f.Extra.Label)
 	}),
+	countryColumn("src_country", flow.Src), countryColumn("dst_country", flow.Dst),
+	numberColumn(flow.EngineType, 8), numberColumn(flow.EngineID, 8),
+	optional("exporter_sysid", parquet.Uint(32), func(_ *parquetFile, f row) parquet.Value {
+		if f.SysID == 0 {
+			return parquet.NullValue()
+		}
+		return parquet.Int32Value(int32(f.SysID))
+	}),
+	optional("app_name", dictionary, func(p *parquetFile, f row) parquet.Value {
+		if len(f.AppID) == 0 {
+			return parquet.NullValue()
+		}
+		return p.text([]byte(p.names.app(f)))
+	}),
+	nameColumn("in_interface", nffile.InterfaceName, flow.Input),
+	nameColumn("out_interface", nffile.InterfaceName, flow.Output),
+	nameColumn("in_vrf_name", nffile.VRFName, flow.IngressVRF), nameColumn("out_vrf_name", nffile.VRFName, flow.EgressVRF),
+	optional("ethertype", parquet.Uint(16), func(_ *parquetFile, f row) parquet.Value {
+		if f.Extra.Has&nffile.HasLayer2 == 0 || f.Extra.Layer2.EtherType == 0 {
+			return parquet.NullValue()
+		}
+		return parquet.Int32Value(int32(f.Extra.Layer2.EtherType))
+	}),
+}
+
+// nameColumn is a column of what a file calls a number.
+func nameColumn(name string, kind nffile.NameKind, field flow.Field) parquetColumn {
+	return optional(name, dictionary, func(p *parquetFile, f row) parquet.Value {
+		if !f.Has(field) {
+			return parquet.NullValue()
+		}
+		return p.text([]byte(p.names.of(f, kind, uint32(f.Record.Number(field)))))
+	})
+}
+
+// countryColumn is a column of the country of an address.
+func countryColumn(name string, field flow.Field) parquetColumn {
+	return optional(name, dictionary, func(p *parquetFile, f row) parquet.Value {
+		code := f.SrcCountry
+		if field == flow.Dst {
+			code = f.DstCountry
+		}
+		if code == "" {
+			code = p.opt.country(f.Addr(field))
+		}
+		return p.text([]byte(code))
+	})
 }
 
 // dictionary is a text that many flows have.
@@ -184,11 +231,13 @@ type parquetFile struct {
 	rows  []parquet.Row
 	n     int    // rows in use
 	bytes []byte // of the texts in them
+	opt   Options
+	names names
 }
 
 func openParquet(w io.Writer, opt Options) (Printer, error) {
 	out := bufio.NewWriterSize(w, 1<<20)
-	p := &parquetFile{out: out, rows: make([]parquet.Row, parquetBatch)}
+	p := &parquetFile{out: out, rows: make([]parquet.Row, parquetBatch), opt: opt}
 	p.w = parquet.NewGenericWriter[any](out, parquetSchema(), parquet.Compression(&parquet.Zstd), parquet.DataPageVersion(1),
 		parquet.MaxRowsPerRowGroup(parquetGroup), parquet.CreatedBy("flowgraf", "1", ""))
 	for i := range p.rows {

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +19,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
 	"github.com/flowgraf/flowgraf/outputs/query"
+	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
 // writeParquet writes the flows of a file as Parquet and returns its path.
@@ -112,6 +116,46 @@ func TestParquetHostile(t *testing.T) {
 	rows, err := parquet.Read[named](bytes.NewReader(out.Bytes()), int64(out.Len()))
 	if err != nil || len(rows) != 3 || rows[2].User != "a\"b\\c\n\x00\ufffd\ufffd,\x1b[2J\u2028é" {
 		t.Errorf("%q %v", rows, err)
+	}
+}
+
+// TestParquetNames: countries are those of -G, and names those of the file.
+func TestParquetNames(t *testing.T) {
+	country := func(a netip.Addr) string {
+		if a.Is4() {
+			return "DE"
+		}
+		return ""
+	}
+	var out bytes.Buffer
+	p, err := Open(&out, "parquet", Options{Country: country})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := flow.Record{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("2001:db8::1"), Input: 7, EngineID: 3,
+		AppID: []byte{13, 0, 1, 2}, Present: flow.SetOf(flow.Src, flow.Dst, flow.Input, flow.Output, flow.EngineID)}
+	names := []nffile.Name{{Kind: nffile.InterfaceName, ID: 7, Name: "eth7"}, {Kind: nffile.AppName, App: string(r.AppID),
+		Name: "ssh"}}
+	f := query.Flow{Record: &r, Extra: &nffile.Extra{Has: nffile.HasLayer2, Layer2: nffile.Layer2{EtherType: 0x86dd}},
+		SysID: 5, Names: names}
+	row := query.Flow{Record: &flow.Record{}, Extra: &noExtra, SrcCountry: "FR", DstCountry: "CH"}
+	if err := errors.Join(p.Flow(&f), p.Flow(&row), p.End(&query.Totals{}, Usage{})); err != nil {
+		t.Fatal(err)
+	}
+	type named struct {
+		Src    string `parquet:"src_country,optional"`
+		Dst    string `parquet:"dst_country,optional"`
+		In     string `parquet:"in_interface,optional"`
+		Out    string `parquet:"out_interface,optional"`
+		App    string `parquet:"app_name,optional"`
+		Ether  uint16 `parquet:"ethertype,optional"`
+		Engine uint8  `parquet:"engine_id,optional"`
+		SysID  uint32 `parquet:"exporter_sysid,optional"`
+	}
+	rows, err := parquet.Read[named](bytes.NewReader(out.Bytes()), int64(out.Len()))
+	want := []named{{Src: "DE", In: "eth7", App: "ssh", Ether: 0x86dd, Engine: 3, SysID: 5}, {Src: "FR", Dst: "CH"}}
+	if err != nil || !slices.Equal(rows, want) {
+		t.Errorf("%v: %+v, want %+v", err, rows, want)
 	}
 }
 

@@ -21,6 +21,8 @@ func appendNumber(b []byte, e query.Element, v uint64) []byte {
 		return appendDigits(append(strconv.AppendUint(b, v/1000, 10), '.'), v%1000, 3)
 	case query.KindNBAR:
 		return strconv.AppendUint(append(strconv.AppendUint(b, v>>24, 10), ".."...), v&0xffffff, 10)
+	case query.KindCountry:
+		return appendCountry(b, string([]byte{byte(v >> 8), byte(v)}))
 	case query.KindHex:
 		return strconv.AppendUint(append(b, "0x"...), v, 16)
 	case query.KindEvent:

@@ -427,7 +427,9 @@ type Words struct {
 
 // getWords lists what questions can be made of.
 func (s *Server) getWords(w http.ResponseWriter, _ *http.Request) error {
-	return give(w, Words{query.AggregationKeys(), query.Elements(), report.Tags(), usualColumns})
+	ofCountries := func(name string) bool { return strings.HasSuffix(name, "geo") } // see errNoCountries
+	return give(w, Words{slices.DeleteFunc(query.AggregationKeys(), ofCountries),
+		slices.DeleteFunc(query.Elements(), ofCountries), report.Tags(), usualColumns})
 }
 
 // Exporters is what the newest files tell of exporters.

@@ -67,7 +67,7 @@ func (a *Archive) list(form url.Values, now time.Time) (*List, error) {
 		l.listing.Aggregation = query.Connections()
 		l.listing.Aggregation.Bidirectional = true
 	case l.By != "":
-		l.listing.Aggregation, err = query.ParseAggregation(l.By)
+		l.listing.Aggregation, err = aggregationOf(l.By)
 		v.fail("by", err)
 	}
 	if l.Sort != "" {

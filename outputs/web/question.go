@@ -163,7 +163,7 @@ func (a *Archive) question(form url.Values, now time.Time) (*Question, error) {
 	q.filter, err = a.filterOf(q.Filter)
 	v.fail("filter", err)
 	if q.By != "" {
-		q.aggregation, err = query.ParseAggregation(q.By)
+		q.aggregation, err = aggregationOf(q.By)
 		v.fail("by", err)
 	}
 	if len(q.Stats) > maxStats {
@@ -174,10 +174,25 @@ func (a *Archive) question(form url.Values, now time.Time) (*Question, error) {
 		if err == nil && stat.Element == query.Record {
 			err = errors.New("record is asked for by the list of flows, with keys")
 		}
+		if err == nil && stat.Element.Kind() == query.KindCountry {
+			err = errNoCountries
+		}
 		v.fail("stat", err)
 		q.stats = append(q.stats, stat)
 	}
 	return q, v.err
+}
+
+// errNoCountries refuses what would be counted by countries.
+var errNoCountries = errors.New("the countries of addresses are not known here: expected another key")
+
+// aggregationOf reads the keys of rows.
+func aggregationOf(text string) (query.Aggregation, error) {
+	a, err := query.ParseAggregation(text)
+	if err == nil && a.NeedsCountries() {
+		err = errNoCountries
+	}
+	return a, err
 }
 
 // files returns the files of the question, in the order of their slots, and their size.

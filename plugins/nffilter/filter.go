@@ -42,6 +42,10 @@ type Options struct {
 	// refused.
 	Include func(name string) (string, error)
 
+	// Countries says that flows have the countries of their addresses in Record.Names.
+	// Without it "geo" and "country" are refused: they would match nothing.
+	Countries bool
+
 	// Location is the time zone of times; nil is time.Local.
 	Location *time.Location
 }
@@ -97,6 +101,12 @@ func (f *Filter) NeedsRecord() bool { return f.beyond }
 
 // NeedsContext says whether the filter asks for what is in Context.
 func (f *Filter) NeedsContext() bool { return f.needs }
+
+// NeedsCountries says whether the filter asks for the countries of addresses, which
+// Record.Names have.
+func (f *Filter) NeedsCountries() bool {
+	return slices.ContainsFunc(f.tests, func(t test) bool { return t.operand == opSrcCountry || t.operand == opDstCountry })
+}
 
 // NeedsOrder says whether the filter asks for the number of a flow in what is read.
 func (f *Filter) NeedsOrder() bool {

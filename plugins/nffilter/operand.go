@@ -56,6 +56,8 @@ const (
 	opESXiHost
 	opAppName
 	opUserName
+	opSrcCountry
+	opDstCountry
 
 	opCount // from here on they are of Context
 	opSysID
@@ -242,6 +244,10 @@ func text(o operand, r *flow.Record, c *Context) string {
 		return n.App
 	case opUserName:
 		return n.User
+	case opSrcCountry:
+		return n.SrcCountry
+	case opDstCountry:
+		return n.DstCountry
 	}
 	return ""
 }

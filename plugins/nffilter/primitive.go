@@ -45,6 +45,7 @@ const (
 	aNetwork        // with a length or a mask
 	aMAC            // aa:bb:cc:dd:ee:ff
 	aText           // a word, or text in quotes
+	aCountry        // two letters
 	aTime           // ISO 8601
 	someFlags       // letters, or a number
 	aPattern        // of a payload: text
@@ -129,6 +130,9 @@ var addresses = []primitive{
 		{in | dst, operand(flow.InDstMAC), 0}, {out | src, operand(flow.OutSrcMAC), 0}}},
 }
 
+// countries are those of the addresses, which Record.Names tell.
+var countries = []choice{{src, opSrcCountry, 0}, {dst, opDstCountry, 0}}
+
 var numbers = []primitive{
 	{words: "any", form: nothing},
 	{words: "ipv4", form: nothing, choices: field(flow.IPVersion), max: 4},
@@ -153,7 +157,8 @@ var numbers = []primitive{
 	{words: "min ttl", choices: field(flow.MinTTL), max: max8, compare: true},
 	{words: "max ttl", choices: field(flow.MaxTTL), max: max8, compare: true},
 	{words: "ethertype", choices: derived(opEtherType), max: max16},
-	{words: "geo", form: absent, choices: sides(flow.Src, flow.Dst)},
+	{words: "geo", form: aCountry, choices: countries},
+	{words: "country", form: aCountry, choices: countries},
 	{words: "flowlabel", choices: derived(opFlowLabel), max: max20},
 }
 

@@ -205,7 +205,7 @@ var operandFields = map[operand][]flow.Field{
 	opPortBlockStep: {flow.PortBlock}, opPortBlockSize: {flow.PortBlock},
 	opIngressACL: {flow.IngressACL}, opEgressACL: {flow.EgressACL},
 	opMPLSLabel: {flow.MPLS}, opMPLSExp: {flow.MPLS}, opMPLSBottom: {flow.MPLS},
-	opDomain: {flow.ObservationPoint},
+	opDomain: {flow.ObservationPoint}, opSrcCountry: {flow.Src}, opDstCountry: {flow.Dst},
 }
 
 // readValue notes what a test reads.

@@ -33,6 +33,8 @@ func (p *parser) value(kind *primitive, chosen []choice, every bool) (*node, *Er
 		return p.macValue(chosen, every)
 	case aText:
 		return p.textValue(kind, chosen, every)
+	case aCountry:
+		return p.countryValue(kind, chosen, every)
 	case aTime:
 		return p.timeValue(kind, chosen, every)
 	case aPattern, anExpr:
@@ -401,6 +403,31 @@ func (p *parser) textValue(kind *primitive, chosen []choice, every bool) (*node,
 	}
 	return n, nil
 }
+
+// countryValue reads the two letters of a country.
+func (p *parser) countryValue(kind *primitive, chosen []choice, every bool) (*node, *Error) {
+	word := p.tokens[p.pos-1]
+	if !p.opt.Countries {
+		return nil, p.errorf(word, "'%s' needs a file with the countries of addresses: name it with -G", kind.words)
+	}
+	c, err := p.comparison(kind)
+	if err != nil {
+		return nil, err
+	}
+	t := p.takeToken()
+	code := strings.ToUpper(t.text)
+	if t.kind != wordToken && t.kind != quotedToken || len(code) != 2 || strings.Trim(code, letters) != "" {
+		return nil, p.expected(t, "a country of two letters, like DE,")
+	}
+	n := each(chosen, every, test{op: opText, text: []byte(code)})
+	if c == unequal {
+		n = negate(n)
+	}
+	return n, nil
+}
+
+// letters are those of the codes of countries.
+const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 // payloadValue reads what the first bytes of a flow are searched for. Without a side
 // only those of the flow itself are.

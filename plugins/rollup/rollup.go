@@ -201,7 +201,7 @@ func newRollup(d Definition, internal *networks, known *services) (r *rollup, wr
 	}
 	r.words++ // which of them a flow has
 	if d.Filter != "" {
-		f, err := nffilter.Parse(d.Filter, nffilter.Options{Location: time.UTC})
+		f, err := nffilter.Parse(d.Filter, nffilter.Options{Location: time.UTC, Countries: true})
 		switch {
 		case err != nil:
 			wrong = append(wrong, filterError(d.Filter, err))

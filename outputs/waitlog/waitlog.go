@@ -202,7 +202,7 @@ func (l *Log) readFile() ([]archive.Position, error) {
 				undo = append(undo, p)
 			}
 		case h[8] == 'T' && h[9] == 1:
-			l.takeDatagram(body, off-size)
+			l.applyTransaction(body, off-size)
 			undo, l.end = nil, off
 		}
 	}
@@ -210,8 +210,8 @@ func (l *Log) readFile() ([]archive.Position, error) {
 	return undo, nil
 }
 
-// takeDatagram applies a committed transaction whose body begins at base.
-func (l *Log) takeDatagram(body []byte, base int64) {
+// applyTransaction applies a committed transaction whose body begins at base.
+func (l *Log) applyTransaction(body []byte, base int64) {
 	r := varints{rest: body}
 	gone := map[uint64]bool{}
 	for range r.uint() {

@@ -38,7 +38,10 @@ some of them. Ports, times, counters, VLANs and interface numbers stay.
 
 With -w all flows go into one new file. Without it each file is replaced, once it has
 been read to its end without damage: what was in it is gone then, and so is its
-index; its compression stays. Files that are being written are left alone.`,
+index; its compression stays. Files that are being written are left alone.
+
+The exit code is 1 when a file could not be read to its end: it is named, stays what it
+was, and there is no new file. It is 2 when the command line is wrong.`,
 		Example: `  flowgraf anonymise --key-file secret -r nfcapd.202611221200 -w to-give-away.nf
   flowgraf anonymise -K 0x$(xxd -l 32 -p -c 64 /dev/urandom) -r nfcapd.202611221200 -w x.nf
   flowgraf anonymise --key-file secret --keep as,mac -r /srv/copy-of-flows`,
@@ -110,7 +113,11 @@ func (o *anonymiseOptions) readKey() (key [anonymise.KeySize]byte, err error) {
 			"hexadecimal digits")}
 	}
 	if key, err = anonymise.ParseKey(text); err != nil {
-		return key, usageError{err}
+		option := "-K"
+		if o.keyFile != "" {
+			option = "--key-file"
+		}
+		return key, usageError{fmt.Errorf("%s: %w", option, err)}
 	}
 	return key, nil
 }
@@ -121,7 +128,7 @@ func (o *anonymiseOptions) together(ctx context.Context, out io.Writer, paths []
 	var opt nffile.Options
 	var err error
 	if opt.Compression, opt.Level, err = nffile.ParseCompression(o.compression); err != nil {
-		return usageError{err}
+		return usageError{fmt.Errorf("-z: %w", err)}
 	}
 	if opt.Ident, err = anonymise.IdentOf(paths[0]); err != nil {
 		return err

@@ -172,6 +172,9 @@ func (o *dumpOptions) dump(ctx context.Context, out, warnings io.Writer, args []
 	switch {
 	case o.info:
 		ident, stat, readErr := query.Info(ctx, in.Window.Files(in.Files))
+		if readErr != nil && stat == (nffile.Stat{}) { // there are no figures to print
+			return errors.Join(readErr, unread)
+		}
 		return errors.Join(report.Info(out, ident, &stat, o.output, o.report), readErr, unread)
 	case o.habits.gnuplot:
 		return errors.Join(plot(ctx, out, in.Window.Files(in.Files)), unread)

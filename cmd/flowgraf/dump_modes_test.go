@@ -139,6 +139,24 @@ func TestDumpInfoFormats(t *testing.T) {
 	}
 }
 
+// TestDumpInfoOfDamage: no figures are printed of files that cannot be read, and those of
+// others are, with an error.
+func TestDumpInfoOfDamage(t *testing.T) {
+	file := flowFile(t, 7)
+	bad := filepath.Join(filepath.Dir(file), "nfcapd.202611281205")
+	if err := os.WriteFile(bad, []byte("no flows"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"line", "json", "csv"} {
+		if out, err := dumped(t, "-r", bad, "-I", "-o", format); err == nil || out != "" {
+			t.Errorf("-o %s: %v: %q", format, err, out)
+		}
+		if out, err := dumped(t, "-R", filepath.Dir(file), "-I", "-o", format); err == nil || !strings.Contains(out, "7") {
+			t.Errorf("-R -o %s: %v: %q", format, err, out)
+		}
+	}
+}
+
 // TestDumpInfoOfAWindow: with -t, -I and -g are of the files that may have flows of then.
 func TestDumpInfoOfAWindow(t *testing.T) {
 	file := flowFile(t, 7)

@@ -35,7 +35,10 @@ Lifetimes are since the time in a file's name, with w, d, H or M behind them wee
 days, hours or minutes; hours without.
 
 Limits that are not given are those that the directory has, which -u sets: in the file
-.nfstat, as nfexpire and nfcapd -e have it, and which is kept right here too.`,
+.nfstat, as nfexpire and nfcapd -e have it, and which is kept right here too.
+
+The exit code is 1 when the limits do not hold afterwards, as files could not be removed
+or the directory not be read, and 2 when the command line is wrong.`,
 		Example: `  flowgraf expire -e /var/lib/flowgraf/flows -s 200G -t 90d
   flowgraf expire -l /var/cache/nfdump
   flowgraf expire -u /var/cache/nfdump -s 50G -w 90 && flowgraf expire -e /var/cache/nfdump`,

@@ -39,7 +39,10 @@ the queue no more: then the file tells the most. ALERT is the name of a rule, or
 of an alert, that is not OK now.
 
 Tags make a filter as far as flows have what they say: addresses, ports, protocol,
-interfaces, AS numbers, VLANs, and the exporter.`,
+interfaces, AS numbers, VLANs, and the exporter.
+
+The exit code is 1 when there is no such mail or alert, it cannot be read, or with -c the
+flows cannot be, and 2 when the command line is wrong.`,
 		Example: `  flowgraf trace alert.eml
   flowgraf trace 5c0ffee5-187a2b3c4d5e6f70 --log /var/log/flowgraf.log
   flowgraf trace traffic-of-a-host -c 20 --before 30m

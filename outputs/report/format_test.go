@@ -208,6 +208,23 @@ func TestNoMatchingStatistics(t *testing.T) {
 	}
 }
 
+// TestCompatOfSums: nfdump 1.7.1 has no bytes a packet of what has taken no time, and with -6
+// the heading of addresses in a statistic one too far on the left.
+func TestCompatOfSums(t *testing.T) {
+	totals := query.Totals{Records: 1, Flows: 1, Packets: 2, Bytes: 140, First: 5000, Last: 5000}
+	tables := []query.Table{{Stat: query.Stat{Element: query.SrcIP}, N: 1}}
+	for compat, want := range map[Compat][2]string{
+		Nfdump171: {"avg bpp: 0\n", " Proto" + strings.Repeat(" ", 29) + "Src IP Addr "},
+		Best:      {"avg bpp: 70\n", " Proto" + strings.Repeat(" ", 30) + "Src IP Addr "},
+	} {
+		var out bytes.Buffer
+		err := Tables(&out, tables, &totals, Usage{}, "line6", Options{Compat: compat})
+		if err != nil || !strings.Contains(out.String(), want[0]) || !strings.Contains(out.String(), want[1]) {
+			t.Errorf("%s: %v: %s", compat, err, out.String())
+		}
+	}
+}
+
 // TestProtocolsOfCSV: nfdump 1.7.1's csv of flows has names of protocols with -N too, that
 // of statistics numbers, five wide.
 func TestProtocolsOfCSV(t *testing.T) {

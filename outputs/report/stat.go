@@ -108,8 +108,12 @@ func (p *textTables) table(t *query.Table, totals *query.Totals) error {
 		if p.opt.Compat == Nfdump178 {
 			dates = "Date first seen             Duration     Proto"
 		}
+		heading := width
+		if p.opt.Compat == Nfdump171 && width > 17 {
+			heading-- // than the values below it
+		}
 		fmt.Fprintf(p.w, "%s %*s    Flows(%%)     Packets(%%)       Bytes(%%)         pps      bps   bpp\n", dates,
-			width, title)
+			heading, title)
 	}
 	for i := range t.Rows {
 		if err := p.write(p.row(p.buf, t, &t.Rows[i], totals, width)); err != nil {

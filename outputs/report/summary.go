@@ -17,13 +17,18 @@ type Usage struct {
 }
 
 // averages returns the bits and packets a second, and the bytes a packet, of totals.
-// nfdump 1.7.1 counts an event, which has no beginning, as one of 1970.
+// nfdump 1.7.1 counts an event, which has no beginning, as one of 1970, and has no bytes a
+// packet of what has taken no time.
 func averages(t *query.Totals, c Compat) (bps, pps, bpp uint64) {
 	first := t.First
 	if c == Nfdump178 {
 		first = t.FirstTraffic
 	}
-	if seconds := float64(t.Last-min(first, t.Last)) / 1000; seconds > 0 {
+	seconds := float64(t.Last-min(first, t.Last)) / 1000
+	if seconds == 0 && c == Nfdump171 {
+		return 0, 0, 0
+	}
+	if seconds > 0 {
 		bps = clampUint(float64(t.Bytes) * 8 / seconds)
 		pps = clampUint(float64(t.Packets) / seconds)
 	}

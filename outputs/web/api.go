@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/query"
@@ -19,16 +20,19 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/nffilter"
 )
 
+// packed are the assets that have been asked for, compressed: of all servers, as the assets are.
+var packed sync.Map // name to []byte
+
 // pack compresses an asset, once.
-func (s *Server) pack(name string, data []byte) []byte {
-	if p, ok := s.packed.Load(name); ok {
+func pack(name string, data []byte) []byte {
+	if p, ok := packed.Load(name); ok {
 		return p.([]byte)
 	}
 	var b bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is one
 	w.Write(data)                                         // a buffer takes all
 	w.Close()
-	s.packed.Store(name, b.Bytes())
+	packed.Store(name, b.Bytes())
 	return b.Bytes()
 }
 

@@ -285,6 +285,7 @@ func charts(n int) string {
 // The relay's pages: rules with their state and a graph, the queue with what the server
 // answered; a user with the right to it holds a mail, one without sees no buttons.
 func TestBrowserRelay(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	tr := makeTree(t, 1, 5)
 	access := users(t, "alice")
@@ -335,6 +336,7 @@ func TestBrowserRelay(t *testing.T) {
 // A user with the right to it makes a profile, with a mistake at first, and sees its channels;
 // he changes it, and removes it again.
 func TestBrowserProfile(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	tr := makeTree(t, 3, 20)
 	s, h := serve(t, tr.dir, Options{Access: Access{Users: users(t, "alice")},
@@ -385,6 +387,7 @@ func TestBrowserProfile(t *testing.T) {
 
 // Until the archive is known the page says how far that is.
 func TestBrowserStart(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	tr := makeTree(t, 2, 5)
 	a, err := OpenArchive(tr.dir, "", time.UTC, t.Logf)
@@ -401,6 +404,7 @@ func TestBrowserStart(t *testing.T) {
 // Every page, light and dark, wide and narrow, shows what the archive has, and nothing that
 // the page's policy forbids.
 func TestBrowserPages(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	tr := makeTree(t, 300, 120)
 	profiles := makeProfiles(t, tr)
@@ -462,6 +466,7 @@ func makeProfiles(t testing.TB, tr tree) string {
 // peak, a window that is drawn, kinds of graphs, flows and their columns; all of it is in the
 // address, so that back, reload and another tab show the same.
 func TestBrowserExplorer(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	tr := makeTree(t, 60, 200)
 	_, h := serve(t, tr.dir, Options{})
@@ -586,6 +591,7 @@ func (b *browser) drag(selector string, from, to float64) {
 // A new file is seen without a reload, and what is being typed stays; ten thousand rows are
 // shown; a server that has gone, and a wrong address, are told.
 func TestBrowserLiveAndErrors(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	tr := makeTree(t, 6, 2500)
 	s, h := serve(t, tr.dir, Options{})
@@ -626,6 +632,7 @@ func TestBrowserLiveAndErrors(t *testing.T) {
 
 // With users the page asks who one is, says when that is wrong, and forgets it again.
 func TestBrowserLogin(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	tr := makeTree(t, 3, 20)
 	_, h := serve(t, tr.dir, Options{Base: "/flows/", Access: Access{Users: users(t, "alice")}})

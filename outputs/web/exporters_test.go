@@ -197,6 +197,7 @@ func FuzzInventory(f *testing.F) {
 
 // The exporters' page shows all of that; an interface leads to the explorer in percent of its speed.
 func TestBrowserExportersTell(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	dir := t.TempDir()
 	state := tellFile(t, dir, "198.51.100.1", -7*time.Second)

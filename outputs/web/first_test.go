@@ -11,6 +11,7 @@ import (
 // What is opened directly asks its first question when the interval of the files is known: steps
 // begin with the files from the first picture on.
 func TestBrowserFirstQuestion(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	tr := makeTree(t, 4, 200)
 	s, _ := serve(t, tr.dir, Options{})

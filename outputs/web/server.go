@@ -15,7 +15,6 @@ import (
 	"net/netip"
 	"path"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -55,7 +54,6 @@ type Server struct {
 	inventory watchedFile[*Inventory]
 	asking    chan struct{} // a place for each who asks the relay
 	files     fs.FS
-	packed    sync.Map // name to []byte, compressed
 }
 
 // The defaults of Options.
@@ -340,7 +338,7 @@ func (s *Server) getAsset(w http.ResponseWriter, r *http.Request) {
 	}
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		w.Header().Set("Content-Encoding", "gzip")
-		data = s.pack(name, data)
+		data = pack(name, data)
 	}
 	w.Write(data) // who is gone reads nothing
 }

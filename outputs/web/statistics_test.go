@@ -9,6 +9,7 @@ import (
 // The table of sources by protocol never scrolls sideways: on a phone protocols are rows, from a
 // desk's screen on columns, with the same numbers.
 func TestBrowserStatisticsFit(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	tr := makeTree(t, 3, 300)
 	for _, name := range []string{"border-router-frankfurt-1", "edge-of-the-campus-network-2"} {

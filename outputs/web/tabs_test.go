@@ -22,6 +22,7 @@ func savedFilters(n int) string {
 // A filter is saved, asked again by its name, put behind another one without being asked before
 // it has been checked, and forgotten; who gets the link sees it, and has no saved ones.
 func TestBrowserSavedFilters(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	tr := makeTree(t, 3, 40)
 	_, h := serve(t, tr.dir, Options{})
@@ -61,6 +62,7 @@ func TestBrowserSavedFilters(t *testing.T) {
 
 // Of a long span one step of the graph is a slot, wherever the page names it.
 func TestBrowserLongSlot(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	tr := makeTree(t, 3, 20)
 	_, h := serve(t, tr.dir, Options{})
@@ -81,6 +83,7 @@ func TestBrowserLongSlot(t *testing.T) {
 // Two windows of a user that ask the same share a scan: one cancels it, the other has its answer;
 // one logs out, and the other, which still has what was typed, asks who one is.
 func TestBrowserTwoTabs(t *testing.T) {
+	t.Parallel()
 	one := newBrowser(t)
 	two := newWindow(t, one.apart)
 	tr := makeTree(t, 3, 40)

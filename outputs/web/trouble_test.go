@@ -24,6 +24,7 @@ func navigate(url string) chromedp.Action {
 // A server that is stopped is told; when it runs again the page goes on by itself, with what was
 // typed; where the session has ended meanwhile it asks who one is, and goes on then.
 func TestBrowserServerComesBack(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	tr := makeTree(t, 3, 20)
 	a, err := OpenArchive(tr.dir, "", time.UTC, t.Logf)
@@ -69,6 +70,7 @@ func TestBrowserServerComesBack(t *testing.T) {
 // An archive that cannot be read any more is told, and what is known of it stays, also for the
 // next start; when it is back the page says so. The log has it once.
 func TestBrowserArchiveGone(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	tr := makeTree(t, 3, 20)
 	var log bytes.Buffer
@@ -104,6 +106,7 @@ func TestBrowserArchiveGone(t *testing.T) {
 // A file that is damaged in its middle fails the scan there: the page says which it is, and
 // shows what the others have.
 func TestBrowserScanFails(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	tr := makeTree(t, 4, 2000)
 	_, h := serve(t, tr.dir, Options{})
@@ -126,6 +129,7 @@ func TestBrowserScanFails(t *testing.T) {
 // Badges tell of sources without new data, and of exporters with several sampling rates; of
 // others they do not.
 func TestBrowserBadges(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	tr := makeTree(t, 3, 20)
 	for start := tr.from; start < tr.to; start += slotSeconds {

@@ -116,6 +116,7 @@ func (b *browser) drawn(what, chart string, steps int, from, step int64, zone *t
 // The times of every view are in the zone that is chosen, of a day of 25 hours too, whose hours
 // the graph's axis has each once.
 func TestBrowserTimeZones(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	dir, zone, span := dayTree(t, 2025, 10, 26)
 	a, err := OpenArchive(dir, "", zone, t.Logf)

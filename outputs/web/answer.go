@@ -19,6 +19,7 @@ import (
 // Cost is what a scan is expected to cost.
 type Cost struct {
 	Files   int     `json:"files"`
+	Expired int     `json:"expired"` // files of the span that are gone: their flows cannot be read
 	Bytes   int64   `json:"bytes"`
 	Seconds float64 `json:"seconds"` // by the speed of earlier scans
 	Command string  `json:"command"` // the equal flowgraf dump
@@ -96,7 +97,7 @@ type asking struct {
 func (a *Archive) newAsking(q *Question, speed float64, memory int64) *asking {
 	k := &asking{question: q, zone: a.zone, memory: memory, step: stepOf(q.sources, q.Span, q.Points)}
 	k.files, k.cost.Bytes = q.files()
-	k.cost.Files = len(k.files)
+	k.cost.Files, k.cost.Expired = len(k.files), q.expired
 	k.cost.Seconds = float64(k.cost.Bytes) / speed
 	k.cost.Command = a.command(q.sources, k.files, q.tail())
 	return k

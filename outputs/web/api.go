@@ -114,6 +114,7 @@ type SourceInfo struct {
 	Channel  bool   `json:"channel"` // of a profile that was made in the page: its files are those of others
 	Interval int64  `json:"interval"`
 	Files    int    `json:"files"`
+	Expired  int    `json:"expired"` // files that are gone, whose statistics are kept
 	Bytes    int64  `json:"bytes"`
 	First    int64  `json:"first"`   // start of the first file
 	Last     int64  `json:"last"`    // start of the newest file
@@ -126,17 +127,24 @@ type SourceInfo struct {
 func (s *Server) getSources(w http.ResponseWriter, _ *http.Request) error {
 	list := []SourceInfo{}
 	for _, src := range slices.Concat(*s.archive.sources.Load(), *s.archive.kept.channels.Load()) {
-		info := SourceInfo{Name: src.Name, Profile: profileOf(src.Name), Interval: src.Interval, Files: len(src.files),
+		info := SourceInfo{Name: src.Name, Profile: profileOf(src.Name), Interval: src.Interval,
 			Channel: src.channel != nil}
 		for i := range src.files {
 			f := &src.files[i]
+			if f.gone {
+				info.Expired++
+				continue
+			}
+			if info.Files++; info.Files == 1 {
+				info.First = f.start
+			}
 			info.Bytes += f.size
 			info.Flows += f.stat.Flows
 			info.Failures += f.stat.SequenceFailures
 			info.Changed = max(info.Changed, f.mod/1e9)
 		}
 		if len(src.files) > 0 { // else none of a channel has been read yet
-			info.First, info.Last = src.files[0].start, src.files[len(src.files)-1].start
+			info.Last = src.files[len(src.files)-1].start
 		}
 		list = append(list, info)
 	}

@@ -264,7 +264,7 @@ func TestStoreIsRebuilt(t *testing.T) {
 	if before, after := known(); before != 0 || after != 11 {
 		t.Errorf("first: %d, %d files", before, after)
 	}
-	must(t, os.Remove(tr.slotPath("edge1", tr.from)))
+	must(t, os.Remove(tr.slotPath("edge1", tr.from+slotSeconds)))
 	if before, after := known(); before != 11 || after != 10 {
 		t.Errorf("second: %d, %d files", before, after)
 	}

@@ -25,6 +25,7 @@ type slotFile struct {
 	stat  nffile.Stat
 	known bool  // stat has been read
 	err   error // why it cannot be: of its time nothing is known
+	gone  bool  // it has expired: what its statistics said is kept, its flows are not there any more
 }
 
 // Source is a source of an archive: an exporter, a channel of a profile, or all there is.
@@ -379,10 +380,12 @@ func (a *Archive) Refresh(ctx context.Context) error {
 	had := len(gone)
 	files := make([]slotFile, 0, had+had/64)
 	var fresh []int
+	back := false // one that was gone is there again
 	err := walkTree(a.root, a.zone, func(f foundFile) {
 		old := gone[f.path]
 		if old != nil && old.known && old.size == f.size && old.mod == f.mod && (old.err == nil || !again) {
-			files = append(roomier(files), slotFile{f, old.stat, true, old.err})
+			files = append(roomier(files), slotFile{foundFile: f, stat: old.stat, known: true, err: old.err})
+			back = back || old.gone
 		} else {
 			fresh = append(fresh, len(files))
 			files = append(roomier(files), slotFile{foundFile: f})
@@ -395,7 +398,12 @@ func (a *Archive) Refresh(ctx context.Context) error {
 	a.setProblem(err)
 	a.found.Store(int64(len(files)))
 	defer a.ready.Store(true)
-	if len(fresh) == 0 && len(gone) == 0 && (had > 0 || len(files) == 0) {
+	old, news := outlived(gone, files)
+	files = append(old, files...)
+	for i := range fresh {
+		fresh[i] += len(old)
+	}
+	if len(fresh) == 0 && len(gone) == 0 && !news && !back && (had > 0 || len(files) == 0) {
 		return err
 	}
 	removed := make([]string, 0, len(gone))
@@ -403,6 +411,36 @@ func (a *Archive) Refresh(ctx context.Context) error {
 		removed = append(removed, path)
 	}
 	return errors.Join(err, a.keep(files, removed), a.readAll(ctx, files, fresh))
+}
+
+// historyDays is how long statistics outlive their files: the year before this one is shown too.
+const historyDays = 800
+
+// outlived returns what is kept of files that are gone, in order, and takes them out of these:
+// those that are older than all that their source has, as expiry leaves them, and that can still be
+// of use. News says whether one of them was there at the last look.
+func outlived(gone map[string]*slotFile, files []slotFile) (list []slotFile, news bool) {
+	oldest := map[string]int64{}
+	for i := range files {
+		f := &files[i]
+		if first, ok := oldest[f.source]; !f.open && (!ok || f.start < first) {
+			oldest[f.source] = f.start
+		}
+	}
+	least := time.Now().AddDate(0, 0, -historyDays).Unix()
+	for path, f := range gone {
+		first, ok := oldest[f.source]
+		if !ok || f.start >= first || f.start < least || !f.known || f.open || f.err != nil {
+			continue
+		}
+		news = news || !f.gone
+		f := *f
+		f.gone = true
+		list = append(list, f)
+		delete(gone, path)
+	}
+	slices.SortFunc(list, func(a, b slotFile) int { return cmp.Or(cmp.Compare(a.source, b.source), byStart(a, b)) })
+	return list, news
 }
 
 // readable says why a directory cannot be read.

@@ -212,16 +212,49 @@ func (a *Archive) dropProfile(name string, rebuild bool) error {
 		used := slices.ContainsFunc(k.list(), func(o *Profile) bool {
 			return slices.ContainsFunc(o.Channels, func(c Channel) bool { return filterID(c.Filter) == id })
 		})
-		if rebuild || !used {
-			delete(k.counted, id)
-			if err := a.store.dropCounted(id); err != nil {
-				return err
+		if !rebuild && used {
+			continue
+		}
+		history := a.historyOf(k.of(id))
+		delete(k.counted, id)
+		if err := a.store.dropCounted(id); err != nil {
+			return err
+		}
+		if !rebuild {
+			continue
+		}
+		again := map[string][]stored{}
+		for dir, records := range history {
+			for _, r := range records {
+				k.of(id).put(dir, r)
 			}
+			again[countedKey(id, dir)] = records
+		}
+		if err := a.store.putRecords(countedBucket, again); err != nil {
+			return err
 		}
 	}
 	a.plan()
 	k.more()
 	return nil
+}
+
+// historyOf returns what of files that have expired was counted, by directory: it cannot be counted
+// again.
+func (a *Archive) historyOf(c *counted) map[string][]stored {
+	history := map[string][]stored{}
+	for _, s := range *a.sources.Load() {
+		for i := range s.files {
+			if !s.files[i].gone {
+				continue
+			}
+			dir, name := a.split(s.files[i].path)
+			if r, ok := c.dirs[dir][name]; ok {
+				history[dir] = append(history[dir], r)
+			}
+		}
+	}
+	return history
 }
 
 // more wakes who builds.
@@ -337,6 +370,7 @@ func (a *Archive) channelFiles(p *Profile, s *Source, real *Source, asked map[st
 		case ok && r.mod == f.mod && r.size == f.size:
 			f.stat, f.err = r.stat, r.err
 			s.files = append(s.files, f)
+		case f.gone: // before it was counted
 		default:
 			if key := id + f.path; !asked[key] {
 				asked[key] = true

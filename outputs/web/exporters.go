@@ -58,7 +58,7 @@ func (a *Archive) exporters(ctx context.Context, cache *exporterCache, sources [
 		tries := 0
 		for i := len(s.files) - 1; i >= 0 && tries < maxTries && ctx.Err() == nil; i-- {
 			f := &s.files[i]
-			if f.open {
+			if f.open || f.gone {
 				continue
 			}
 			infos, err := a.exportersOf(ctx, cache, s, f)

@@ -161,7 +161,9 @@ func statistics(sources []*Source, span Span) Table {
 			if f.err != nil {
 				continue
 			}
-			r.Files++
+			if !f.gone {
+				r.Files++
+			}
 			r.Failures += f.stat.SequenceFailures
 			if f.start != covered {
 				covered = f.start

@@ -17,6 +17,7 @@ import (
 type Question struct {
 	Span
 	sources []*Source
+	expired int // files of the span that are gone
 	filter  *nffilter.Filter
 	Filter  string   // as it was typed
 	By      string   // keys of the lines of the graph, as in srcip,dstport; "" is one line
@@ -159,6 +160,7 @@ func (a *Archive) question(form url.Values, now time.Time) (*Question, error) {
 	_, err = a.filterOf(q.Filter) // its mistakes are where the user has typed them
 	v.fail("filter", err)
 	q.sources, q.Filter, err = a.behind(q.sources, q.Filter)
+	q.sources, q.expired = present(q.sources, q.Span)
 	v.fail("source", err)
 	q.filter, err = a.filterOf(q.Filter)
 	v.fail("filter", err)
@@ -193,6 +195,25 @@ func aggregationOf(text string) (query.Aggregation, error) {
 		err = errNoCountries
 	}
 	return a, err
+}
+
+// present returns sources without the files that have expired, and how many of these are of a span:
+// the flows of those that are there can be read.
+func present(sources []*Source, span Span) (list []*Source, expired int) {
+	for _, s := range sources {
+		if slices.ContainsFunc(s.files, func(f slotFile) bool { return f.gone }) {
+			for _, f := range s.in(span) {
+				if f.gone {
+					expired++
+				}
+			}
+			rest := *s
+			rest.files = slices.DeleteFunc(slices.Clone(s.files), func(f slotFile) bool { return f.gone })
+			s = &rest
+		}
+		list = append(list, s)
+	}
+	return list, expired
 }
 
 // files returns the files of the question, in the order of their slots, and their size.

@@ -147,7 +147,7 @@ export function Exporters({ app }) {
 	const { data, error } = useGet("exporters", { profile: app.state.profile, source: app.state.source }, app.turn);
 	const now = app.now;
 	return html`<div class="exporters"><section><h2>Sources</h2><div class="scroll"><table class="list"><thead><tr><th>source</th><th>files every</th><th class="n">files</th><th class="n">size</th><th>from</th><th>newest data</th><th class="n">flows</th><th class="n">lost</th></tr></thead>
-		<tbody>${app.sources.filter(s => !s.channel).map(s => { const silent = now - s.changed > 2.4 * s.interval; return html`<tr><td>${s.name === "." ? "all" : s.name}</td><td>${duration(s.interval)}</td><td class="n">${full(s.files)}</td><td class="n">${size(s.bytes)}</td>
+		<tbody>${app.sources.filter(s => !s.channel).map(s => { const silent = now - s.changed > 2.4 * s.interval; return html`<tr><td>${s.name === "." ? "all" : s.name}</td><td>${duration(s.interval)}</td><td class="n">${full(s.files)}${s.expired > 0 && html`<span class="dim" title="files that have expired: what their statistics said is kept"> + ${full(s.expired)}</span>`}</td><td class="n">${size(s.bytes)}</td>
 			<td>${stamp(s.first)}</td><td>${duration(Math.max(0, now - s.changed))} ago ${silent && html`<span class="badge warn">silent</span>`}</td><td class="n">${short(s.flows)}</td>
 			<td class="n">${s.failures ? html`<span class="badge loss">${short(s.failures)}</span>` : "0"}</td></tr>`; })}</tbody></table></div></section>
 		<section><h2>Exporters <small class="dim">as the newest complete file of each source has them</small></h2><${Problem} error=${error} />

@@ -152,4 +152,4 @@ export function Statistics({ data, how, onHow, off = new Set(), onToggle, colour
 }
 
 // CostLine says what a scan costs, or has cost.
-export const CostLine = ({ cost }) => cost ? html`<span class="cost">${full(cost.files)} files, ${size(cost.bytes)}, about ${duration(cost.seconds)}</span>` : null;
+export const CostLine = ({ cost }) => cost ? html`<span class="cost">${full(cost.files)} files, ${size(cost.bytes)}, about ${duration(cost.seconds)}${cost.expired > 0 && html` <span class="badge warn" title="of their time sums are known, but no flows: they are gaps here">${full(cost.expired)} files have expired</span>`}</span>` : null;

@@ -30,6 +30,10 @@ type ExporterInfo struct {
 	// clock is ahead. nil where the file does not tell.
 	Lag       *float64       `json:"lag,omitempty"`
 	Templates []TemplateInfo `json:"templates"` // where the agent's state is read
+
+	// Silent says that neither the newest complete file nor the one before has anything of it: what
+	// is told is of the newest file that has.
+	Silent bool `json:"silent"`
 }
 
 // InUse is an interface, with what went through it in the file.
@@ -48,33 +52,84 @@ type exporterCache struct {
 }
 
 // exporters returns what the newest complete file of each source tells that can be read, at
-// most of maxExporterFiles, and what is wrong with the newest.
+// most of maxExporterFiles, and what is wrong with the newest. Those that have fallen silent since
+// are told of too.
 func (a *Archive) exporters(ctx context.Context, cache *exporterCache, sources []*Source) ([]ExporterInfo, []string) {
 	cache.mu.Lock()
 	defer cache.mu.Unlock()
 	list, wrong := []ExporterInfo{}, []string{}
 	kept := map[string][]ExporterInfo{}
 	for _, s := range sources[:min(len(sources), maxExporterFiles)] {
-		tries := 0
-		for i := len(s.files) - 1; i >= 0 && tries < maxTries && ctx.Err() == nil; i-- {
-			f := &s.files[i]
-			if f.open || f.gone {
-				continue
-			}
+		files, err := s.newest(silentFiles)
+		if err != nil {
+			wrong = append(wrong, err.Error())
+		}
+		read := func(f *slotFile) []ExporterInfo {
 			infos, err := a.exportersOf(ctx, cache, s, f)
-			if err == nil {
-				kept[f.path] = infos
-				list = append(list, infos...)
-				break
-			}
-			if tries++; tries == 1 {
+			if err != nil {
 				wrong = append(wrong, err.Error())
+			} else if ctx.Err() == nil {
+				kept[f.path] = infos
+			}
+			return infos
+		}
+		begin := len(list)
+		look := func(files []*slotFile, silent bool) {
+			for _, f := range files {
+				for _, info := range missing(read(f), list[begin:]) {
+					info.Silent = silent
+					list = append(list, info)
+				}
 			}
 		}
+		recent := min(2, len(files))
+		look(files[:recent], false)
+		older := files[recent:]
+		if len(older) > 0 && len(missing(read(older[len(older)-1]), list[begin:])) == 0 {
+			older = slices.DeleteFunc(older, func(f *slotFile) bool { return cache.kept[f.path] == nil })
+		}
+		look(older, true)
 	}
 	cache.kept = kept
 	return list, wrong
 }
+
+// newest returns the newest complete files that can be read, the newest first, and what is wrong with
+// the newest when that cannot.
+func (s *Source) newest(most int) (files []*slotFile, err error) {
+	tries := 0
+	for i := len(s.files) - 1; i >= 0 && tries < maxTries && len(files) < most; i-- {
+		switch f := &s.files[i]; {
+		case f.open || f.gone:
+		case f.err != nil:
+			if tries++; len(files) == 0 && err == nil {
+				err = f.err
+			}
+		default:
+			files = append(files, f)
+		}
+	}
+	return files, err
+}
+
+// missing returns the exporters that a list does not have.
+func missing(infos, list []ExporterInfo) (others []ExporterInfo) {
+	for _, info := range infos {
+		if !slices.ContainsFunc(list, info.isSame) {
+			others = append(others, info)
+		}
+	}
+	return others
+}
+
+// isSame says whether two are one exporter's domain.
+func (e *ExporterInfo) isSame(o ExporterInfo) bool {
+	return e.Address == o.Address && e.Domain == o.Domain && e.Version == o.Version
+}
+
+// silentFiles is how many of the newest complete files of a source tell which exporters there are:
+// an hour of them.
+const silentFiles = 13
 
 // maxExporterFiles bounds the files that are read, and maxTries those of a source that are
 // tried.
@@ -86,8 +141,8 @@ const (
 // exportersOf returns what a file tells, from the cache where it is there.
 func (a *Archive) exportersOf(ctx context.Context, cache *exporterCache, s *Source, f *slotFile) ([]ExporterInfo,
 	error) {
-	if infos, ok := cache.kept[f.path]; ok || f.err != nil {
-		return infos, f.err
+	if infos, ok := cache.kept[f.path]; ok {
+		return infos, nil
 	}
 	infos, err := readExporters(ctx, f.path)
 	for i := range infos {

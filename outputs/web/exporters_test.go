@@ -1,6 +1,7 @@
 package web
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net/netip"
@@ -219,4 +220,55 @@ func TestBrowserExportersTell(t *testing.T) {
 	b.open(h.URL+"/#/host?v=1&address=10.0.0.1", "host")
 	b.wait("the name of the host", `document.querySelector("h2 small")?.textContent === "web1"`)
 	b.complained()
+}
+
+// An exporter that is not in the newest two files of a source is told of as silent, with what the
+// newest file had that has it; one that misses one file only is not.
+func TestExporterFallsSilent(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Now().Unix() / slotSeconds * slotSeconds
+	slot := func(n int64, exporters ...string) {
+		start := now - n*slotSeconds
+		w, err := nffile.Create(filepath.Join(dir, "nfcapd."+time.Unix(start, 0).UTC().Format("200601021504")),
+			nffile.Options{})
+		must(t, err)
+		rnd := rand.New(rand.NewPCG(uint64(n), 1))
+		for _, exporter := range exporters {
+			for range n {
+				var r flow.Record
+				fixtureFlow(rnd, start, exporter, &r)
+				must(t, w.Append(&r))
+			}
+			w.Datagrams(nffile.Exporter{Addr: netip.MustParseAddr(exporter), Version: flow.IPFIX}, 1, 0)
+		}
+		must(t, w.Close())
+	}
+	const stays, ends, pauses, old = "198.51.100.1", "198.51.100.2", "198.51.100.3", "198.51.100.4"
+	slot(20, stays, old)
+	for n := int64(14); n > 4; n-- {
+		slot(n, stays, ends, pauses)
+	}
+	slot(4, stays, pauses)
+	slot(3, stays, pauses)
+	slot(2, stays, pauses)
+	s, h := serve(t, dir, Options{})
+	check := func(what string, silent map[string]int64) {
+		t.Helper()
+		got := map[string]int64{}
+		for _, e := range ask[Exporters](t, h, "exporters").Exporters {
+			if got[e.Address.String()] = 0; e.Silent {
+				got[e.Address.String()] = e.Start
+			}
+		}
+		if !maps.Equal(got, silent) {
+			t.Errorf("%s: %v, want %v", what, got, silent)
+		}
+	}
+	check("at first", map[string]int64{stays: 0, pauses: 0, ends: now - 5*slotSeconds})
+	slot(1, stays)
+	must(t, s.archive.Refresh(t.Context()))
+	check("one file without it", map[string]int64{stays: 0, pauses: 0, ends: now - 5*slotSeconds})
+	slot(0, stays)
+	must(t, s.archive.Refresh(t.Context()))
+	check("two files without it", map[string]int64{stays: 0, pauses: now - 2*slotSeconds, ends: now - 5*slotSeconds})
 }

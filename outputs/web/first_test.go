@@ -24,7 +24,7 @@ func TestBrowserFirstQuestion(t *testing.T) {
 	}))
 	defer h.Close()
 	defer h.CloseClientConnections()
-	for _, at := range []string{"explorer?v=1&by=proto", "explorer?v=1", "explorer?v=1&by=proto&chart=mirrored&previous=1",
+	for _, at := range []string{"explorer?v=1", "explorer?v=1&by=proto&chart=mirrored&previous=1",
 		"host?v=1&address=10.0.1.5"} {
 		name, _, _ := strings.Cut(at, "?")
 		b.open(h.URL+"/#/"+at, name)

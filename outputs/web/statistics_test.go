@@ -24,6 +24,9 @@ func TestBrowserStatisticsFit(t *testing.T) {
 			b.click(sum, fmt.Sprintf(`document.querySelector(".statistics button[data-value=%s]")`, sum))
 			totals := ""
 			for _, width := range []int64{360, 1024, 1440, 2560} {
+				if page == "overview" && width != 360 && width != 1440 { // its graphs take time
+					continue
+				}
 				b.size(width, 900)
 				name := fmt.Sprintf("%s, %s, %d wide", page, sum, width)
 				b.wait(name+": a table that does not scroll", fmt.Sprintf(`%s?.querySelector("tr.total") &&

@@ -166,12 +166,13 @@ function Badges({ app }) {
 	const { state, sources, now } = app;
 	const chosen = sources.filter(s => s.profile === app.profileName && (!state.source.length || state.source.includes(s.name)));
 	const { data } = useGet("exporters", { profile: state.profile, source: state.source }, app.turn, !!app.status?.ready);
-	const list = data?.exporters || [];
+	const all = data?.exporters || [], list = all.filter(e => !e.silent), quiet = all.filter(e => e.silent);
 	const badge = (kind, text, title) => html` <span class="badge ${kind}" title=${title}>${text}</span>`;
 	const names = l => l.map(e => e.address || e.name).slice(0, 20).join(", ");
 	const silent = chosen.filter(s => now - s.changed > 2.4 * s.interval);
 	const untold = list.filter(e => !e.rates.length), several = list.filter(e => e.rates.length > 1), doubled = list.filter(e => e.doubled > 0.2);
 	return html`<span class="badges">${silent.length > 0 && badge("warn", `silent: ${silent.length === 1 ? silent[0].name : silent.length + " sources"}`, `no new data for more than two intervals: ${names(silent)}`)}
+		${quiet.length > 0 && badge("warn", `silent: ${quiet.length === 1 ? quiet[0].address : quiet.length + " exporters"}`, `nothing of them for two files: ${quiet.map(e => `${e.address} since ${stamp(e.start + e.interval)}`).slice(0, 20).join(", ")}`)}
 		${doubled.length > 0 && badge("warn", `doubled flows: ${doubled.length === 1 ? doubled[0].address : doubled.length + " exporters"}`, `the newest file has the same flows twice, as ingress and egress or from another exporter: ${doubled.map(e => `${e.address} ${Math.round(100 * e.doubled)} %`).join(", ")}`)}
 		${several.length > 0 && badge("warn", "sampling differs", `several sampling rates in one file: ${several.map(e => `${e.address} 1 in ${e.rates.join(", ")}`).join("; ")}`)}
 		${untold.length > 0 && badge("", "sampling not told", `these exporters have told no rate, their counters are taken as they are: ${names(untold)}`)}</span>`;

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -140,25 +141,63 @@ func count(is bool) int {
 	return 0
 }
 
+// records returns what a store has, one text for each record, and whether it has been set aside.
+func (d *damageFixture) records(t testing.TB, path string) (have map[string]bool, aside bool) {
+	t.Helper()
+	s, err := openStore(path, d.tree.dir, func(string, ...any) { aside = true })
+	must(t, err)
+	have = map[string]bool{}
+	part := map[string]bool{}
+	begin := func() { part = map[string]bool{} }
+	note := func(format string, args ...any) { part[fmt.Sprintf(format, args...)] = true }
+	join := func(err error) {
+		t.Helper()
+		must(t, err)
+		maps.Copy(have, part)
+		begin()
+	}
+	join(s.each(begin, func(dir string, r *stored) { note("%s %+v", dir, *r) }))
+	join(s.eachCounted(begin, func(id, dir string, r *stored) { note("%s %s %+v", id, dir, *r) }))
+	join(s.all(profileBucket, begin, func(name string, text []byte) { note("%s %s", name, text) }))
+	must(t, s.close())
+	return have, aside
+}
+
 // The changes of a fuzz target are of the fixture's store; each takes five bytes: where, three
-// of them, what is added, and how many bytes.
+// of them, what is added, and how many bytes. What is read of the store then is all that it had, or
+// it has been set aside; and nothing is read that it has not had.
 func FuzzDamagedStore(f *testing.F) {
 	d := makeDamage(f)
+	path := filepath.Join(f.TempDir(), "web.db")
+	must(f, os.WriteFile(path, d.store, 0o600))
+	want, aside := d.records(f, path)
+	if aside || len(want) < 20 {
+		f.Fatalf("the fixture: set aside %v, %d records", aside, len(want))
+	}
 	for _, seed := range []string{"", "\x00\x00\x10\x01\x01", "\x00\x20\x0a\xff\x02", "\x00\x30\x10\x80\x10",
 		"\x00\x00\x00\xff\xff\x00\x10\x00\xff\xff", "\x00\x40\x14\x01\x01\x00\x50\x18\x01\x01",
 		"\x01\x00\x08\x01\x01\x01\x10\x0c\x7f\x04"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, changes []byte) {
-		d.check(t, fmt.Sprintf("%x", changes), func(b []byte) []byte {
-			for c := changes; len(c) >= 5; c = c[5:] {
-				at := (int(c[0])<<16 | int(c[1])<<8 | int(c[2])) % len(b)
-				for i := range b[at:min(len(b), at+int(c[4]))] {
-					b[at+i] += c[3]
-				}
+		b := bytes.Clone(d.store)
+		for c := changes; len(c) >= 5; c = c[5:] {
+			at := (int(c[0])<<16 | int(c[1])<<8 | int(c[2])) % len(b)
+			for i := range b[at:min(len(b), at+int(c[4]))] {
+				b[at+i] += c[3]
 			}
-			return b
-		})
+		}
+		path := filepath.Join(t.TempDir(), "web.db")
+		must(t, os.WriteFile(path, b, 0o600))
+		have, aside := d.records(t, path)
+		for r := range have {
+			if !want[r] {
+				t.Errorf("set aside %v: it has never had %s", aside, r)
+			}
+		}
+		if !aside && len(have) != len(want) {
+			t.Errorf("not set aside: %d records of %d", len(have), len(want))
+		}
 	})
 }
 

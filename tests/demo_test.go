@@ -40,6 +40,7 @@ func agentOfTheDemo(t *testing.T, dir string) {
 // The first thing that a newcomer runs: flows in four protocols, metrics, an
 // archive, an alert and its recovery, without anything installed.
 func TestDemoShowsEverything(t *testing.T) {
+	t.Parallel() // it waits for most of its time
 	dir := filepath.Join(t.TempDir(), "demo")
 	out := outputOf(t, flowgraf, "demo", "--duration", "32s", "--directory", dir, "--rate", "2000")
 	sums := regexp.MustCompile(`(\d+) flows of [\d.]+ [kMGT]B were sent; (\d+) became metrics, ` +

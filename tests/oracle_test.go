@@ -472,6 +472,7 @@ func softflowd(t testing.TB, pcap, version, addr string) {
 
 // What real exporters send is read as tshark reads it, in every protocol they have.
 func TestTsharkReadsWhatExportersSend(t *testing.T) {
+	t.Parallel() // it waits for exporters that send what they have once a second
 	peer(t, "tshark")
 	pcap, six := filepath.Join(t.TempDir(), "capture.pcap"), sixFlows(t)
 	writePcap(t, pcap, captured(t))

@@ -56,15 +56,15 @@ func TestForeignDirectories(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorAtTheEnd: a file gets its name, and is told of, also when its
+// TestNoDescriptorAtTheEnd: a file gets its name, and is reported, also when its
 // directory cannot be opened at that moment.
 func TestNoDescriptorAtTheEnd(t *testing.T) {
 	dir := t.TempDir()
 	var log []string
 	opt := GroupOptions{Options: Options{Dir: dir, Location: time.UTC}}
 	opt.Errorf = func(format string, args ...any) { log = append(log, fmt.Sprintf(format, args...)) }
-	var told []string
-	opt.Completed = func(c Complete) { told = append(told, c.File) }
+	var reported []string
+	opt.Completed = func(c Complete) { reported = append(reported, c.File) }
 	g, err := NewGroup(opt)
 	must(t, err)
 	must(t, g.Open())
@@ -75,8 +75,8 @@ func TestNoDescriptorAtTheEnd(t *testing.T) {
 	err = g.Close()
 	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 	must(t, err)
-	if len(told) != 1 || len(tree(t, dir)) != 1 || len(tree(t, dir)[told[0]]) != 1 {
-		t.Errorf("told of %v, the directory has %v", told, tree(t, dir))
+	if len(reported) != 1 || len(tree(t, dir)) != 1 || len(tree(t, dir)[reported[0]]) != 1 {
+		t.Errorf("reported of %v, the directory has %v", reported, tree(t, dir))
 	}
 	if all := strings.Join(log, "\n"); strings.Contains(all, "has been removed") ||
 		!strings.Contains(all, "too many open files") {

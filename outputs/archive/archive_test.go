@@ -272,8 +272,8 @@ func TestNameTaken(t *testing.T) {
 	})
 }
 
-// TestDamagedLeftover: what is no file at all does not keep the archive from
-// opening, and is kept.
+// TestDamagedLeftover: what is not a flow file does not keep the archive from
+// opening, and stays.
 func TestDamagedLeftover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()

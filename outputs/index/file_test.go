@@ -62,8 +62,8 @@ func TestLayout(t *testing.T) {
 	}
 	var builder xorfilter.BinaryFuseBuilder
 	list, err := appendFilter(nil, &builder, []uint64{0x0102030405060708, 9})
-	if want := "\x00\x00\x00\x00\x00\x00\x00\x00\x08\x07\x06\x05\x04\x03\x02\x01\x09\x00\x00\x00\x00\x00\x00\x00"; err != nil ||
-		string(list) != want {
+	want := strings.Repeat("\x00", 8) + "\x08\x07\x06\x05\x04\x03\x02\x01" + "\x09" + strings.Repeat("\x00", 7)
+	if err != nil || string(list) != want {
 		t.Errorf("a list is %x, %v", list, err)
 	}
 	hashes := make([]uint64, mostListed+1)

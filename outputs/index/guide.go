@@ -37,8 +37,8 @@ type Stats struct {
 const mostTold = 5
 
 // NewGuide returns a Guide for a filter, and for flows from one time to another in
-// milliseconds since 1970, of which 0 is open. Warn is told of indexes that are of no
-// use, and may be nil. It returns nil where indexes cannot help: the filter asks for
+// milliseconds since 1970, where 0 means without a bound. Warn is called for indexes that are
+// of no use, and may be nil. It returns nil where indexes cannot help: the filter asks for
 // nothing that they have, or for the number of a flow among all.
 func NewGuide(filter *nffilter.Filter, from, to uint64, warn func(format string, args ...any)) *Guide {
 	if filter == nil || filter.NeedsOrder() || !filter.Selective() {

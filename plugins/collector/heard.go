@@ -141,7 +141,7 @@ func (h *heard) any(general bool) (rate uint32) {
 	return rate
 }
 
-// limitedRate returns the rate that is told of flows as r, the narrowest one, 0 when there
+// limitedRate returns the rate announced for flows like r, the narrowest one, 0 when there
 // is none: with named of those that r's sampler has taken.
 func (h *heard) limitedRate(w *work, r *flow.Record, named bool) uint32 {
 	find := func(kind limitKind, id uint64) uint32 {

@@ -11,7 +11,7 @@ import (
 )
 
 // TestPlaces fills the places of a listener with connections of three addresses and
-// looks at who has to go for the next.
+// looks at which has to go for the next.
 func TestPlaces(t *testing.T) {
 	start := time.Unix(1_800_000_000, 0)
 	addr := func(i int) netip.AddrPort {

@@ -92,7 +92,7 @@ func (s *rates) any(general bool) uint32 {
 func (s *rates) card() (rate uint32, differ bool) { return s.cards, s.cardsDiffer }
 
 // rate sets the sampling rate of r: a configured override, else what the record or
-// the header says stays, then the sampler it names, what else is told of flows as it, the
+// the header says stays, then the sampler it names, what else is announced for flows like it, the
 // domain, the exporter, and the configured default. A flow that could name a
 // sampler and names none gets no sampler's rate. Events are not sampled.
 func (l *lane) rate(w *work, r *flow.Record) {

@@ -201,8 +201,8 @@ func TestLineCards(t *testing.T) {
 	rate(7, "the rate of an interface is narrower", 1, flow.Record{Input: 5}, spec(10, 4))
 }
 
-// TestLimitedRates: what an option record is about limits the flows that it tells of, and
-// a flow takes the narrowest that is told of it.
+// TestLimitedRates: what an option record is about limits the flows that it applies to, and
+// a flow takes the narrowest that applies to it.
 func TestLimitedRates(t *testing.T) {
 	x := newAnnouncer(t, Options{})
 	interval := func(n uint64) []flow.Element { return []flow.Element{number(34, 4, n)} }

@@ -106,7 +106,7 @@ var taken = map[string]string{
 }
 
 // measurement refuses a name that another measurement has. Where there is no metric per
-// flow, netflow is free: who has had one goes on under its name.
+// flow, the name netflow is free: a roll-up may go on under it.
 func (r *Rollup) measurement(flows bool) error {
 	of, ok := taken[r.Name]
 	if !ok || r.Name == flowmetric.Measurement && !flows {

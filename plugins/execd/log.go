@@ -17,10 +17,10 @@ const longestLog = 16 << 10
 // RedirectLog passes on what is logged to the standard error of the process in the way
 // that Telegraf reads it: lines that begin with their level, "I! ", so that they get the
 // same level there. What an output logs is an error there whatever its level: what is
-// none goes to told then, which is logged as information. It returns a function that
+// none goes to info then, which is logged as information. It returns a function that
 // writes the rest and restores standard error. Telegraf's logger has to be set up after
 // it.
-func RedirectLog(direction Direction, told, errs io.Writer) (restore func(), err error) {
+func RedirectLog(direction Direction, info, errs io.Writer) (restore func(), err error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func RedirectLog(direction Direction, told, errs io.Writer) (restore func(), err
 	go func() {
 		defer close(done)
 		defer r.Close()
-		relayLog(direction, r, told, errs)
+		relayLog(direction, r, info, errs)
 	}()
 	return sync.OnceFunc(func() {
 		os.Stderr = before
@@ -41,7 +41,7 @@ func RedirectLog(direction Direction, told, errs io.Writer) (restore func(), err
 }
 
 // relayLog writes the lines of from in Telegraf's form until it ends.
-func relayLog(direction Direction, from io.Reader, told, errs io.Writer) {
+func relayLog(direction Direction, from io.Reader, info, errs io.Writer) {
 	lines := bufio.NewReaderSize(from, longestLog)
 	var level byte = 'E'
 	for fresh := true; ; {
@@ -57,7 +57,7 @@ func relayLog(direction Direction, from io.Reader, told, errs io.Writer) {
 			}
 			to := errs
 			if direction == Output && (level == 'I' || level == 'D' || level == 'T') {
-				to = told
+				to = info
 			} else {
 				text = append([]byte{level, '!', ' '}, text...)
 			}

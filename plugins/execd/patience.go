@@ -33,7 +33,7 @@ func newPatience(ctx context.Context, length time.Duration) *patience {
 
 func (p *patience) stop() { p.cancel() }
 
-// badLogInterval is how often lines that cannot be read are told of.
+// badLogInterval is how often lines that cannot be read are logged.
 const badLogInterval = time.Minute
 
 // badLines counts lines that cannot be read, and logs them now and then.
@@ -51,7 +51,7 @@ func (b *badLines) addError(err error) {
 	}
 }
 
-// last tells of those that were not told of.
+// last logs those that have not been logged yet.
 func (b *badLines) last() {
 	if b.count > 0 {
 		log.Printf("W! %d lines of Telegraf are left out", b.count)

@@ -53,16 +53,16 @@ func TestEstimatedStart(t *testing.T) {
 		}
 	}
 	// The exporter tells its start: that counts, and flows move it no more.
-	told := append([]ipfix.FieldSpec{f(160, 8)}, both...)
+	withStart := append([]ipfix.FieldSpec{f(160, 8)}, both...)
 	b, _ := hex.DecodeString(fmt.Sprintf("%016x%08x%08x", (x - 9000*ms).Milli(), 1000, 2000))
 	d := ipfix.RecordDecoder{Base: flow.Record{Exported: x}, Uptime: &up}
 	var r flow.Record
-	if _, err := d.Decode(template(t, 256, told...), &r, b); err != nil || r.First != x-8000*ms ||
+	if _, err := d.Decode(template(t, 256, withStart...), &r, b); err != nil || r.First != x-8000*ms ||
 		r.Last != x-7000*ms ||
 		!up.Known() {
 		t.Errorf("%v, from %v to %v, known %v", err, r.First.Time(), r.Last.Time(), up.Known())
 	}
-	if template(t, 256, both...).MovesClock(&up) || !template(t, 256, told...).MovesClock(&up) {
+	if template(t, 256, both...).MovesClock(&up) || !template(t, 256, withStart...).MovesClock(&up) {
 		t.Error("a start that is known is moved by the start alone")
 	}
 	up.SetBoot(0)

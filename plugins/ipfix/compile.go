@@ -240,7 +240,7 @@ func compile(fields []FieldSpec, v9 bool) plan {
 	if p.hasICMP {
 		keepDstPort(moves)
 	}
-	p.once = c.toldOnce()
+	p.once = c.sentOnce()
 	p.totals = c.totals()
 	p.divide(fields, moves)
 	p.steady = !p.section && !p.tunnel && !p.lists && p.steadyTails()

@@ -88,10 +88,10 @@ func fieldOf(f FieldSpec) flow.Field {
 	return noField
 }
 
-// toldOnce returns the fields of a template with a flow inside another that no element tells
+// sentOnce returns the fields of a template with a flow inside another that no element tells
 // for the second time, and that stand behind an address of the inner header: they are of
 // that one.
-func (c *compiler) toldOnce() (once flow.Set) {
+func (c *compiler) sentOnce() (once flow.Set) {
 	behind, again := false, flow.Set{}
 	for i, f := range c.fields {
 		of := fieldOf(f)
@@ -180,26 +180,26 @@ func (in *innerFlow) apply(r *flow.Record, once flow.Set) {
 // inner header where it stands behind that one's addresses, or where the outer one cannot
 // have it: a protocol that carries no tunnel, the ports of one without any.
 func (in *innerFlow) transport(r *flow.Record, once flow.Set) {
-	outer, told := r.Proto, r.Has(flow.Proto)
+	outer, known := r.Proto, r.Has(flow.Proto)
 	again := in.has.Has(flow.Proto)
 	switch {
 	case again:
 		r.Proto = in.proto
 		r.Present.Add(flow.Proto)
-	case told && (once.Has(flow.Proto) || !carriesTunnels(outer)):
-		outer, told = 0, false
+	case known && (once.Has(flow.Proto) || !carriesTunnels(outer)):
+		outer, known = 0, false
 	default:
 		r.Proto = 0
 		r.Present.Remove(flow.Proto)
 	}
-	if told {
+	if known {
 		if r.TunProto == 0 {
 			r.TunProto = outer
 		}
 		r.Present.Add(flow.TunProto)
 	}
 	ports := flow.SetOf(flow.SrcPort, flow.DstPort)
-	if in.has.Meets(ports) || !once.Meets(ports) && told && outer == protoUDP {
+	if in.has.Meets(ports) || !once.Meets(ports) && known && outer == protoUDP {
 		in.ports(r)
 	}
 }

@@ -68,7 +68,7 @@ func (w *window) tell(s *Set, now time.Time, yield func(*Point)) {
 	}
 }
 
-// points returns the points of the series that are told of, and adds the others to other.
+// points returns the points of the series that are reported, and adds the others to other.
 func (w *window) points(s *Set, other *Point) []*Point {
 	rows := w.rank()
 	top := len(rows)

@@ -65,7 +65,7 @@ type Definition struct {
 	Tags      []string      // what has a series of its own: see TagNames
 	Filter    string        // nfdump's language; "" is all flows
 	Interval  time.Duration // length of a window
-	Top       int           // series that are told of, the heaviest; 0 is all
+	Top       int           // series that are reported, the heaviest; 0 is all
 	By        Weight        // what is heavy
 	MaxSeries int           // series that are kept in a window
 	Distinct  bool          // count sources and destinations

@@ -161,7 +161,7 @@ func takePoint(t *testing.T, seen map[string]bool, got []sums, defs []Definition
 	got[i].plus(p)
 	series := fmt.Sprint(p.Name, p.Begin.UnixNano(), p.Tags)
 	if seen[series] {
-		t.Errorf("%s is told of twice", series)
+		t.Errorf("%s is reported twice", series)
 	}
 	seen[series] = true
 	if !p.Begin.Before(p.End) || p.Flows > 0 && (p.First > p.Last || !p.Sized || p.Smallest > p.Largest) {

@@ -66,13 +66,13 @@ func (t tally) levels() map[string]int {
 	return sum
 }
 
-// told are the words for levels in a digest, the worst first.
-var told = []string{Critical.String(), Warning.String(), Info.String(), staleLevel, OK.String()}
+// digestLevels are the words for levels in a digest, the worst first.
+var digestLevels = []string{Critical.String(), Warning.String(), Info.String(), staleLevel, OK.String()}
 
 // describe gives the counts as "3 CRITICAL, 1 OK", and their sum.
 func describe(counts map[string]int) (text string, sum int) {
 	var parts []string
-	for _, level := range told {
+	for _, level := range digestLevels {
 		if n := counts[level]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, level))
 			sum += n
@@ -156,9 +156,8 @@ func (l digestLine) Way() string {
 // intro says what a digest is and what it has, by rule.
 func (d *digest) intro() []string {
 	_, sum := describe(d.Counts.levels())
-	out := []string{fmt.Sprintf("Since %s there were more alerts than are told one by one. This mail stands for %d of "+
-		"them.",
-		d.Since.UTC().Format(time.RFC3339), sum)}
+	out := []string{fmt.Sprintf("Since %s there were more alerts than are mailed one by one. This mail "+
+		"stands for %d of them.", d.Since.UTC().Format(time.RFC3339), sum)}
 	for _, rule := range slices.Sorted(maps.Keys(d.Counts)) {
 		text, _ := describe(d.Counts[rule])
 		out = append(out, fmt.Sprintf("%s: %s", oneLine(rule), text))

@@ -42,7 +42,7 @@ type Change struct {
 	// Name and Tags are the metric's.
 	Name string            `json:"name,omitempty"`
 	Tags map[string]string `json:"tags,omitempty"`
-	// Text is the subject, and Held are who is told it in a digest only.
+	// Text is the subject, and Held are the recipients that get it in a digest only.
 	Text string   `json:"text,omitempty"`
 	Held []string `json:"held,omitempty"`
 	// Digest is a recipient, when the mail is a digest of the changes up to Seq.

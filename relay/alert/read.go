@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Told is what a mail of an alert tells.
-type Told struct {
+// Content is what a mail of an alert says.
+type Content struct {
 	Rule, ID, Level, Measurement string
 	Time, Since                  time.Time // Since is zero where the mail does not tell
 	MessageID                    string
@@ -29,7 +29,7 @@ type Told struct {
 	Received []string // the header's lines of that name
 }
 
-// Row is a tag or a field of the metric that a mail tells of.
+// Row is a tag or a field of the metric in a mail.
 type Row struct{ Key, Value string }
 
 // maxRead bounds a mail that is read, in octets, and maxNested how deep its parts lie.
@@ -43,7 +43,7 @@ var errNoAlert = errors.New("expected a mail of an alert, with the table at the 
 
 // ReadMail reads a mail that compose has made, as it was received. The table in it is the
 // last of its plain text.
-func ReadMail(r io.Reader) (*Told, error) {
+func ReadMail(r io.Reader) (*Content, error) {
 	msg, err := mail.ReadMessage(bufio.NewReader(io.LimitReader(r, maxRead)))
 	if err != nil {
 		return nil, fmt.Errorf("expected a mail as it was received, with its header: %w", err)
@@ -94,7 +94,7 @@ func plainText(contentType, encoding string, body io.Reader, depth int) (string,
 }
 
 // readTable reads the table at the end of a mail's text: see rows.
-func readTable(text string) (*Told, error) {
+func readTable(text string) (*Content, error) {
 	lines := strings.Split(strings.ReplaceAll(strings.TrimSpace(text), "\r\n", "\n"), "\n")
 	begin := -1
 	for i := range lines {
@@ -105,7 +105,7 @@ func readTable(text string) (*Told, error) {
 	if begin < 0 {
 		return nil, errNoAlert
 	}
-	t := &Told{Fields: -1}
+	t := &Content{Fields: -1}
 	var duration time.Duration
 	for _, line := range lines[begin:] {
 		key, value, ok := strings.Cut(line, ": ")

@@ -33,7 +33,7 @@ type Bound struct {
 const (
 	keptEvents  = 20
 	keptMinutes = 240
-	maxActive   = 1000 // that are told of one rule
+	maxActive   = 1000 // series listed for one rule
 )
 
 // watch is what is kept of a rule: values is a ring of minutes.

@@ -47,7 +47,7 @@ func TestDialogue(t *testing.T) {
 	none.Close()
 }
 
-// What stands in the socket's place is told of, with the spool.
+// The error names what stands in the socket's place, and the spool.
 func TestSocketThatCannotBe(t *testing.T) {
 	dir := t.TempDir()
 	handle := func(Request) Response { return Response{} }
@@ -66,7 +66,7 @@ func TestSocketThatCannotBe(t *testing.T) {
 	}
 }
 
-// A relay that ends in the middle of an answer is told of, and is no relay that is absent:
+// A relay that ends in the middle of an answer is an error, and not the one of an absent relay:
 // the command may have been carried out.
 func TestAnswerThatBreaksOff(t *testing.T) {
 	dir := t.TempDir()

@@ -66,6 +66,6 @@ func (s *Sender) tellDelay(e *entry) {
 		return
 	}
 	if err := s.opts.Queue.Record(mail.ID, waiting); err != nil {
-		s.opts.Monitor.LimitedWarnf("conclude", "mail %s: %v", mail.ID, err)
+		s.opts.Monitor.LimitedWarnf("spool", "mail %s: %v", mail.ID, err)
 	}
 }

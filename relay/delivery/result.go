@@ -66,7 +66,7 @@ func (s *Sender) tellReached(a *attempt, results []queue.Result) {
 // warnOfSpool says that the spool does not take a result: what is delivered may be
 // delivered again, but nothing is lost.
 func (s *Sender) warnOfSpool(a *attempt, err error) {
-	s.opts.Monitor.LimitedWarnf("conclude", "mail %s: %v", a.entry.id, err)
+	s.opts.Monitor.LimitedWarnf("spool", "mail %s: %v", a.entry.id, err)
 }
 
 // tellSender has a notification made of recipients that have failed, and notes that when

@@ -146,7 +146,7 @@ func TestExpired(t *testing.T) {
 	}
 }
 
-// What is told of delays and deliveries, with the sender's own words (RFC 3461 section 6.3).
+// What notifications of delays and deliveries say, with the sender's own words (RFC 3461 section 6.3).
 func TestKinds(t *testing.T) {
 	when := time.Date(2006, 1, 2, 15, 4, 5, 0, time.UTC)
 	m := &queue.Mail{

@@ -16,7 +16,7 @@ var (
 )
 
 // head is the header of a notification with a subject, and its part for people up to what
-// is told of the recipients.
+// it says about the recipients.
 func head(subject, what string) string {
 	return `Date: Tue, 03 Feb 2026 08:09:10 +0100
 From: Mail Delivery System <postmaster@relay.example.com>

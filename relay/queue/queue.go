@@ -392,7 +392,7 @@ func (q *Queue) NewID() string {
 }
 
 // Add puts a mail on stable storage. env.ID must come from NewID. After an error
-// the mail is not in the queue; IsFull tells whether space is what lacks.
+// the mail is not in the queue; IsFull tells whether it was for want of space.
 func (q *Queue) Add(env *Envelope, body []byte) error {
 	if !validID(env.ID) || len(env.To) == 0 {
 		return fmt.Errorf("mail %q with %d recipients: an id of this spool and at least one recipient expected",

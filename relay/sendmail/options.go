@@ -1,7 +1,7 @@
 // Package sendmail is the program that others hand mail to: the command line of sendmail(8),
 // as cron, mail(1) and scripts use it, a message on the standard input, and exit codes of
 // sysexits(3). It makes of them an envelope and a message that can be sent (RFC 6409
-// section 8: what lacks is added) and gives that to a relay over SMTP. It keeps nothing:
+// section 8: what is missing is added) and gives that to a relay over SMTP. It keeps nothing:
 // whoever calls learns by the exit code whether the relay has the mail.
 //
 // Where sendmail, Postfix and exim differ it does what Debian's exim4 does: with -t

@@ -100,17 +100,20 @@ func TestRecipients(t *testing.T) {
 		text string
 		want string
 	}{
-		"-t":                 {Options{FromHeader: true}, head, "a@x.org b@x.org c@x.org d@x.org"},
-		"command line":       {Options{Recipients: []string{"z@x.org"}}, head, "z@x.org"},
-		"both":               {Options{FromHeader: true, Recipients: []string{"B@X.org, d@x.org"}}, head, "a@x.org c@x.org"},
+		"-t":           {Options{FromHeader: true}, head, "a@x.org b@x.org c@x.org d@x.org"},
+		"command line": {Options{Recipients: []string{"z@x.org"}}, head, "z@x.org"},
+		"both": {Options{FromHeader: true, Recipients: []string{"B@X.org, d@x.org"}}, head,
+			"a@x.org c@x.org"},
 		"each once":          {Options{FromHeader: true}, "To: a@x.org\nCc: a@X.org\n\n", "a@x.org"},
 		"local parts differ": {Options{FromHeader: true}, "To: a@x.org, A@x.org\n\n", "a@x.org A@x.org"},
-		"lists of addresses": {Options{Recipients: []string{"a, b@x.org", "C <c@x.org>"}}, "x", "a@example.com b@x.org c@x.org"},
+		"lists of addresses": {Options{Recipients: []string{"a, b@x.org", "C <c@x.org>"}}, "x",
+			"a@example.com b@x.org c@x.org"},
 		"resent to": {Options{FromHeader: true}, "Resent-To: r@x.org\nResent-Cc: s@x.org\nResent-Bcc: t@x.org\n" + head,
 			"r@x.org s@x.org t@x.org"},
-		"resent cc":     {Options{FromHeader: true}, "Resent-Cc: s@x.org\n" + head, "s@x.org"},
-		"resent bcc":    {Options{FromHeader: true}, "Resent-Bcc: t@x.org\n" + head, "t@x.org"},
-		"resent from":   {Options{FromHeader: true}, "Resent-From: r@x.org\n" + head, "a@x.org b@x.org c@x.org d@x.org"},
+		"resent cc":  {Options{FromHeader: true}, "Resent-Cc: s@x.org\n" + head, "s@x.org"},
+		"resent bcc": {Options{FromHeader: true}, "Resent-Bcc: t@x.org\n" + head, "t@x.org"},
+		"resent from": {Options{FromHeader: true}, "Resent-From: r@x.org\n" + head,
+			"a@x.org b@x.org c@x.org d@x.org"},
 		"folded":        {Options{FromHeader: true}, "To: a@x.org,\n\tb@x.org\n\n", "a@x.org b@x.org"},
 		"a line before": {Options{FromHeader: true}, "From tim Mon May  4 03:02:01 2026\nTo: a@x.org\n\n", "a@x.org"},
 	} {
@@ -171,7 +174,8 @@ func TestFieldsAdded(t *testing.T) {
 				t.Errorf("%s: %s is %q, want %q", name, field, got, want)
 			}
 		}
-		if got := fields(m, "received"); len(got) != 1 || !strings.HasPrefix(string(m.Message), "Received: from tim (uid 7)") {
+		if got := fields(m, "received"); len(got) != 1 || !strings.HasPrefix(string(m.Message),
+			"Received: from tim (uid 7)") {
 			t.Errorf("%s: traced as %q", name, got)
 		}
 	}
@@ -183,16 +187,17 @@ func TestSenders(t *testing.T) {
 		o              Options
 		envelope, from string
 	}{
-		"the user":            {Options{}, "tim@example.com", `"Tim \"T\" Tester" <tim@example.com>`},
-		"-F":                  {Options{FullName: `A \ "B"`}, "tim@example.com", `"A \\ \"B\"" <tim@example.com>`},
-		"-F of other letters": {Options{FullName: "Jürgen"}, "tim@example.com", "=?utf-8?q?J=C3=BCrgen?= <tim@example.com>"},
-		"-F of lines":         {Options{FullName: "A\r\nBcc: x\x7f"}, "tim@example.com", `"ABcc: x" <tim@example.com>`},
-		"-f":                  {Options{HasSender: true, Sender: "a@x.org"}, "a@x.org", "a@x.org"},
-		"-f and -F":           {Options{HasSender: true, Sender: "a@x.org", FullName: "A"}, "a@x.org", `"A" <a@x.org>`},
-		"-f of a name":        {Options{HasSender: true, Sender: "root"}, "root@example.com", "root@example.com"},
-		"-f with a name":      {Options{HasSender: true, Sender: "A <a@x.org>"}, "a@x.org", "a@x.org"},
-		"-f <>":               {Options{HasSender: true, Sender: "<>"}, "", "tim@example.com"},
-		"-f of nothing":       {Options{HasSender: true}, "", "tim@example.com"},
+		"the user": {Options{}, "tim@example.com", `"Tim \"T\" Tester" <tim@example.com>`},
+		"-F":       {Options{FullName: `A \ "B"`}, "tim@example.com", `"A \\ \"B\"" <tim@example.com>`},
+		"-F of other letters": {Options{FullName: "Jürgen"}, "tim@example.com",
+			"=?utf-8?q?J=C3=BCrgen?= <tim@example.com>"},
+		"-F of lines":    {Options{FullName: "A\r\nBcc: x\x7f"}, "tim@example.com", `"ABcc: x" <tim@example.com>`},
+		"-f":             {Options{HasSender: true, Sender: "a@x.org"}, "a@x.org", "a@x.org"},
+		"-f and -F":      {Options{HasSender: true, Sender: "a@x.org", FullName: "A"}, "a@x.org", `"A" <a@x.org>`},
+		"-f of a name":   {Options{HasSender: true, Sender: "root"}, "root@example.com", "root@example.com"},
+		"-f with a name": {Options{HasSender: true, Sender: "A <a@x.org>"}, "a@x.org", "a@x.org"},
+		"-f <>":          {Options{HasSender: true, Sender: "<>"}, "", "tim@example.com"},
+		"-f of nothing":  {Options{HasSender: true}, "", "tim@example.com"},
 	} {
 		tt.o.Recipients = []string{"a@x.org"}
 		m := mailFor(t, &tt.o, "\n")
@@ -215,7 +220,8 @@ func TestSysexits(t *testing.T) {
 			t.Errorf("%d is %s, want %s", code, got, name)
 		}
 	}
-	for code, want := range map[Code]int{OK: 0, Usage: 64, DataErr: 65, NoUser: 67, Unavailable: 69, Software: 70, IOErr: 74,
+	for code, want := range map[Code]int{OK: 0, Usage: 64, DataErr: 65, NoUser: 67, Unavailable: 69, Software: 70,
+		IOErr:    74,
 		TempFail: 75, NoPerm: 77, Config: 78} {
 		if int(code) != want {
 			t.Errorf("%s is %d, want %d", code, int(code), want)
@@ -266,8 +272,10 @@ func TestRefusalCodes(t *testing.T) {
 	for said, want := range map[string]Code{
 		"450 4.1.1": TempFail, "421 4.7.0": TempFail, "452 4.5.3": TempFail,
 		"550 5.1.1": NoUser, "550 5.1.2": NoUser, "550 5.1.10": NoUser, "501 5.1.3": DataErr,
-		"552 5.3.4": DataErr, "554 5.6.0": DataErr, "554 5.6.7": DataErr, "554 5.5.0": DataErr, "503 5.5.1": Unavailable,
-		"550 5.7.1": NoPerm, "530 5.7.0": NoPerm, "552 5.2.2": Unavailable, "554 5.4.6": Unavailable, "550 5.0.0": Unavailable,
+		"552 5.3.4": DataErr, "554 5.6.0": DataErr, "554 5.6.7": DataErr, "554 5.5.0": DataErr,
+		"503 5.5.1": Unavailable,
+		"550 5.7.1": NoPerm, "530 5.7.0": NoPerm, "552 5.2.2": Unavailable, "554 5.4.6": Unavailable,
+		"550 5.0.0": Unavailable,
 	} {
 		addr, _ := relayed(t, map[string]string{"MAIL": said + " because"})
 		r := &Relay{Addr: addr, Hostname: "host.example.com"}

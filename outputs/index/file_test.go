@@ -14,6 +14,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
 // The name of an index is that of its file behind the prefix, and the other way round.
@@ -180,11 +181,120 @@ func TestWhatIsIndexed(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, built, err)
 		}
 	}
+	if err := os.MkdirAll(filepath.Join(Path(filepath.Join(dir, "nfcapd.202611221210")), "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "nfcapd.202611221210"), 10, 5, 1)
+	if _, err := Build(filepath.Join(dir, "nfcapd.202611221210")); err == nil {
+		t.Error("a directory in the place of the index is no error")
+	}
 	if _, err := Build(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "*.tmp"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("%q is left, %v", left, err)
+	}
+}
+
+// A file that has changed at its begin or end, its size and time as they were, is not the one
+// that the index is of.
+func TestChangedFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nfcapd.202611221200")
+	write(t, path, 3000, 50, 1)
+	build(t, path)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[int]error{0: ErrStale, endBytes - 1: ErrStale, endBytes: nil,
+		len(whole) - endBytes - 1: nil,
+		len(whole) - endBytes:     ErrStale, len(whole) - 1: ErrStale} {
+		changed := append([]byte{}, whole...)
+		changed[at] ^= 1
+		if err := errors.Join(os.WriteFile(path, changed, 0o600), os.Chtimes(path, info.ModTime(),
+			info.ModTime())); err != nil {
+			t.Fatal(err)
+		}
+		x, err := Open(path)
+		if !errors.Is(err, want) {
+			t.Errorf("byte %d of %d: %v, want %v", at, len(whole), err, want)
+		}
+		if err == nil {
+			x.Close()
+		}
+	}
+}
+
+// Where nothing matches, all blocks are left out, and counted with the flows that their
+// records stand for; where something does, the block that names the exporters stays.
+func TestWhatIsLeftOut(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nfcapd.202611221200")
+	w, err := nffile.Create(path, nffile.Options{Compression: nffile.LZ4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 60000
+	flows := uint64(0)
+	for i := range n {
+		r := flow.Record{Exporter: host(1), Version: flow.V9, Domain: 5, Src: host(i), Dst: host(1 << 20), Proto: 6,
+			IPVersion: 4,
+			Packets:   1, Bytes: 100, First: slot + flow.Time(i)*1e6, Last: slot + flow.Time(i)*1e6 + 1e9,
+			Flows: uint64(i % 3)}
+		r.Present = flow.SetOf(flow.Src, flow.Dst, flow.Proto, flow.Bytes, flow.Packets, flow.IPVersion, flow.Flows)
+		flows += max(r.Flows, 1)
+		if err := w.Append(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	built := build(t, path)
+	f, err := nffile.OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, tt := range []struct {
+		filter   string
+		from, to uint64
+		all      bool
+	}{
+		{"ip 10.200.0.1", 0, 0, true},
+		{"ip " + host(n-1).String(), 0, 0, false},
+		{"ip " + host(n-1).String(), 0, slot.Milli() - 1, true},
+		{"ip " + host(n-1).String(), (slot + n*1e6 + 2e9).Milli(), 0, true},
+		{"ip " + host(0).String(), 0, slot.Milli(), false},
+	} {
+		g := NewGuide(parse(t, tt.filter), tt.from, tt.to, nil)
+		places, records, stand := g.Omit(f)
+		if all := len(places) == built.Blocks && records == n && stand == flows; all != tt.all {
+			t.Errorf("%s from %d to %d: %d of %d blocks, %d records, %d flows of %d are left out, want all: %v",
+				tt.filter,
+				tt.from, tt.to, len(places), built.Blocks, records, stand, flows, tt.all)
+		}
+		if s := g.Stats(); s != (Stats{Files: 1, Blocks: built.Blocks, Omitted: len(places)}) {
+			t.Errorf("%s: %+v", tt.filter, s)
+		}
+	}
+	x, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	places, _, _ := NewGuide(parse(t, "ip "+host(n-1).String()), 0, 0, nil).Omit(f)
+	for i := range x.entries {
+		left := false
+		for _, p := range places {
+			left = left || p == x.entries[i].place
+		}
+		if left == (x.entries[i].tables || i == len(x.entries)-1) {
+			t.Errorf("block %d of %d, with tables %v, is left out: %v", i, len(x.entries), x.entries[i].tables, left)
+		}
 	}
 }

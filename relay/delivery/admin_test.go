@@ -100,3 +100,25 @@ func TestAdministrationRefused(t *testing.T) {
 		}
 	})
 }
+
+// The list says when a mail is tried at the earliest: when the pause of its server ends.
+func TestDueInTheList(t *testing.T) {
+	bubble(t, 1, nil, func(b *bench) {
+		b.servers[0].goDown()
+		b.start()
+		first := b.addMail("one\r\n", "x@example.com")
+		time.Sleep(time.Second)
+		second := b.addMail("two\r\n", "x@example.com")
+		synctest.Wait()
+		list := b.sender.List()
+		if len(list) != 2 || list[0].ID != first || list[1].ID != second {
+			t.Fatalf("the queue has %+v", list)
+		}
+		for _, st := range list {
+			if len(st.Waits) != 1 || !st.Due.Equal(st.Waits[0].Until) || !st.Due.After(time.Now()) || st.Busy ||
+				st.Held {
+				t.Errorf("%s is due at %v, its server waits %+v", st.ID, st.Due, st.Waits)
+			}
+		}
+	})
+}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flowgraf/flowgraf/relay/address"
 	"github.com/flowgraf/flowgraf/relay/mtasts"
 )
 
@@ -248,6 +249,36 @@ func TestCheck(t *testing.T) {
 			if d := backoff(n); d < want*8/10 || d > want*12/10 {
 				t.Errorf("failure %d is waited for %s, want about %s", n, d, want)
 			}
+		}
+	}
+}
+
+// As many mails are worked on at once as one server has connections for, and more where there
+// may be several servers.
+func TestParallelMails(t *testing.T) {
+	mx, err := ParseSmarthost("mx://")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := Smarthost{Host: "h", Addr: "h:25"}
+	route := Route{Takes: func(address.Address) bool { return false }, Smarthosts: []Smarthost{host}}
+	for name, tt := range map[string]struct {
+		opts Options
+		want int
+	}{
+		"a smarthost":            {Options{}, 2},
+		"its connections":        {Options{HostConnections: 3}, 3},
+		"as configured":          {Options{HostConnections: 3, Parallel: 7}, 7},
+		"MX":                     {Options{Smarthosts: []Smarthost{mx}}, 20},
+		"MX as configured":       {Options{Smarthosts: []Smarthost{mx}, Parallel: 7}, 7},
+		"MX of many connections": {Options{Smarthosts: []Smarthost{mx}, HostConnections: 30}, 30},
+		"routes":                 {Options{Routes: []Route{route}}, 20},
+	} {
+		if tt.opts.Smarthosts == nil {
+			tt.opts.Smarthosts = []Smarthost{host}
+		}
+		if got := New(tt.opts).opts.Parallel; got != tt.want {
+			t.Errorf("%s: %d mails at once, want %d", name, got, tt.want)
 		}
 	}
 }

@@ -57,6 +57,8 @@ func TestJudge(t *testing.T) {
 		{"RCPT", "550 AUTH first", route},
 		{"RCPT", "550 You must authenticate to use this server", route},
 		{"RCPT", "550 we do not relay", route},
+		// words of an address are not the server's
+		{"RCPT", "550 5.7.1 <no.relay@ehlo.example.com>: Recipient address rejected: blocked", fails},
 		// the mail
 		{"RCPT", "550 5.1.1 <x@example.com>: Recipient address rejected: User unknown in relay recipient table", fails},
 		{"RCPT", "550 <x@example.com>: User unknown in relay recipient table", fails},

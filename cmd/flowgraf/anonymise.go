@@ -93,10 +93,12 @@ func (o *anonymiseOptions) anonymise(cmd *cobra.Command) error {
 	if o.quiet {
 		out = io.Discard
 	}
+	p := newProgress(cmd.Context(), cmd.ErrOrStderr(), o.quiet)
+	defer p.clear()
 	if o.to != "" {
-		return o.together(cmd.Context(), out, paths, m, kept)
+		return o.together(out, paths, m, kept, p)
 	}
-	return eachInPlace(cmd.Context(), out, paths, m, kept)
+	return eachInPlace(out, paths, m, kept, p)
 }
 
 // readKey returns the key that was given.
@@ -123,8 +125,8 @@ func (o *anonymiseOptions) readKey() (key [anonymise.KeySize]byte, err error) {
 }
 
 // together writes the flows of all files into one.
-func (o *anonymiseOptions) together(ctx context.Context, out io.Writer, paths []string, m *anonymise.Mapping,
-	kept anonymise.Kept) error {
+func (o *anonymiseOptions) together(out io.Writer, paths []string, m *anonymise.Mapping, kept anonymise.Kept,
+	p *progress) error {
 	var opt nffile.Options
 	var err error
 	if opt.Compression, opt.Level, err = nffile.ParseCompression(o.compression); err != nil {
@@ -137,13 +139,18 @@ func (o *anonymiseOptions) together(ctx context.Context, out io.Writer, paths []
 	if err != nil {
 		return err
 	}
-	for _, path := range paths {
-		if err = w.Add(ctx, path); err != nil {
+	for i, path := range paths {
+		p.file(i, len(paths), path)
+		if err = w.Add(path, p.bytes); err != nil {
 			break
 		}
 	}
+	p.clear()
 	if err == nil {
 		err = w.Close()
+	}
+	if errors.Is(err, context.Canceled) {
+		err = fmt.Errorf("interrupted, there is no %s", o.to)
 	}
 	if err != nil {
 		return errors.Join(err, w.Abandon())
@@ -154,17 +161,22 @@ func (o *anonymiseOptions) together(ctx context.Context, out io.Writer, paths []
 
 // eachInPlace replaces each file. One that it cannot replace stays what it was, and the
 // others are replaced all the same.
-func eachInPlace(ctx context.Context, out io.Writer, paths []string, m *anonymise.Mapping, kept anonymise.Kept) error {
+func eachInPlace(out io.Writer, paths []string, m *anonymise.Mapping, kept anonymise.Kept, p *progress) error {
 	var errs []error
 	for i, path := range paths {
-		if ctx.Err() != nil {
+		if p.ctx.Err() != nil {
 			return errors.Join(append(errs, fmt.Errorf("interrupted, %d of %d files are anonymised", i, len(paths)))...)
 		}
 		if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSymlink != 0 {
 			errs = append(errs, fmt.Errorf("%s is a symbolic link, which is not replaced: name the file itself", path))
 			continue
 		}
-		flows, err := anonymise.File(ctx, path, m, kept)
+		p.file(i, len(paths), path)
+		flows, err := anonymise.File(path, m, kept, p.bytes)
+		p.clear()
+		if errors.Is(err, context.Canceled) {
+			return errors.Join(append(errs, fmt.Errorf("interrupted, %d of %d files are anonymised", i, len(paths)))...)
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue

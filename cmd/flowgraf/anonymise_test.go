@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +37,32 @@ func TestAnonymiseRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, expected %q", args, err, want)
 		}
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("the file has changed: %v", err)
+	}
+}
+
+// Who interrupts it is told so: there is no new file, and no file is replaced.
+func TestAnonymiseInterrupted(t *testing.T) {
+	path := flowFile(t, 100)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	to := path + ".n"
+	for _, more := range [][]string{{"-w", to}, nil} {
+		cmd := newAnonymiseCommand()
+		cmd.SetContext(ctx)
+		err := commandError(cmd, append([]string{"-r", path, "-K", "12345678901234567890123456789012"}, more...)...)
+		if err == nil || !strings.HasPrefix(err.Error(), "interrupted, ") {
+			t.Errorf("%q: %v", more, err)
+		}
+	}
+	if _, err := os.Stat(to); err == nil {
+		t.Error("there is a new file")
 	}
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
 		t.Errorf("the file has changed: %v", err)

@@ -2,7 +2,6 @@ package anonymise
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -138,7 +137,7 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := NewMapping(testKey)
-	if n, err := File(context.Background(), path, m, Kept{}); n != 1 || err != nil {
+	if n, err := File(path, m, Kept{}, nil); n != 1 || err != nil {
 		t.Fatalf("%d flows, %v", n, err)
 	}
 	b, err := os.ReadFile(path)
@@ -188,7 +187,7 @@ func TestKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := File(context.Background(), path, NewMapping(testKey), kept); err != nil {
+	if _, err := File(path, NewMapping(testKey), kept, nil); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(path)
@@ -219,7 +218,7 @@ func TestDamagedFilesStay(t *testing.T) {
 		if err := os.WriteFile(path, b[:n], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := File(context.Background(), path, NewMapping(testKey), Kept{}); err == nil {
+		if _, err := File(path, NewMapping(testKey), Kept{}, nil); err == nil {
 			t.Fatalf("cut at %d: no error", n)
 		}
 		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, b[:n]) {
@@ -265,7 +264,7 @@ func TestLikeNfanon(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	key, _ := ParseKey(text)
-	if _, err := File(context.Background(), ours, NewMapping(key), Kept{}); err != nil {
+	if _, err := File(ours, NewMapping(key), Kept{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	a, b := addresses(t, ours), addresses(t, theirs)

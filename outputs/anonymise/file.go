@@ -1,7 +1,6 @@
 package anonymise
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -84,8 +83,9 @@ func (w *Writer) Close() error { return w.w.Close() }
 func (w *Writer) Abandon() error { return errors.Join(w.w.Abandon(), os.Remove(w.path)) }
 
 // Add writes all flows of a file. A file that is damaged is an error: what is left of it
-// would be taken for the whole.
-func (w *Writer) Add(ctx context.Context, path string) error {
+// would be taken for the whole. Progress, which may be nil, is told how far it is, and ends it
+// with an error.
+func (w *Writer) Add(path string, progress nffile.Progress) error {
 	f, err := nffile.OpenFile(path)
 	if err != nil {
 		return err
@@ -95,15 +95,19 @@ func (w *Writer) Add(ctx context.Context, path string) error {
 		return damage[0]
 	}
 	w.dec.Reset()
+	var done int64
 	for {
-		if err := ctx.Err(); err != nil {
-			return err
+		if progress != nil {
+			if err := progress(done, f.Size()); err != nil {
+				return err
+			}
 		}
 		err := f.ReadBlock(&w.block)
 		if errors.Is(err, io.EOF) {
 			return w.tables()
 		}
 		if err == nil {
+			done = w.block.Place().Offset
 			err = w.block.Unpack()
 		}
 		for err == nil && w.dec.Next(&w.block) {
@@ -161,7 +165,7 @@ func (w *Writer) tables() error {
 
 // File anonymises a file: what was in it is gone, unless an error is returned; then it is
 // what it was. It keeps compression and ident; its index is removed.
-func File(ctx context.Context, path string, m *Mapping, kept Kept) (flows uint64, err error) {
+func File(path string, m *Mapping, kept Kept, progress nffile.Progress) (flows uint64, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return 0, err
@@ -179,7 +183,7 @@ func File(ctx context.Context, path string, m *Mapping, kept Kept) (flows uint64
 	if err != nil {
 		return 0, err
 	}
-	err = w.Add(ctx, path)
+	err = w.Add(path, progress)
 	if err == nil {
 		err = w.w.Sync()
 	}

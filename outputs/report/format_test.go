@@ -209,7 +209,7 @@ func TestNoMatchingStatistics(t *testing.T) {
 }
 
 // TestCompatOfSums: nfdump 1.7.1 has no bytes a packet of what has taken no time, and with -6
-// the heading of addresses in a statistic one too far on the left.
+// statistics of addresses have a line of their own.
 func TestCompatOfSums(t *testing.T) {
 	totals := query.Totals{Records: 1, Flows: 1, Packets: 2, Bytes: 140, First: 5000, Last: 5000}
 	tables := []query.Table{{Stat: query.Stat{Element: query.SrcIP}, N: 1}}

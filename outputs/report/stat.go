@@ -102,18 +102,17 @@ func (p *textTables) table(t *query.Table, totals *query.Totals) error {
 	width := 17
 	if p.opt.LongIPv6 && t.Stat.Element.IsAddr() {
 		width = 40
+		if p.opt.Compat == Nfdump171 {
+			width--
+		}
 	}
 	if !p.opt.Quiet {
 		dates := "Date first seen                 Duration Proto"
 		if p.opt.Compat == Nfdump178 {
 			dates = "Date first seen             Duration     Proto"
 		}
-		heading := width
-		if p.opt.Compat == Nfdump171 && width > 17 {
-			heading-- // than the values below it
-		}
 		fmt.Fprintf(p.w, "%s %*s    Flows(%%)     Packets(%%)       Bytes(%%)         pps      bps   bpp\n", dates,
-			heading, title)
+			width, title)
 	}
 	for i := range t.Rows {
 		if err := p.write(p.row(p.buf, t, &t.Rows[i], totals, width)); err != nil {
@@ -131,7 +130,11 @@ func (p *textTables) end(totals *query.Totals, u Usage) error { return p.summary
 // row appends a row of a table.
 func (p *textTables) row(b []byte, t *query.Table, r *query.Row, totals *query.Totals, width int) []byte {
 	b = append(p.clock.time(b, r.First), ' ')
-	b = append(p.opt.appendDuration(b, r.Duration()), ' ')
+	if p.opt.Compat == Nfdump171 && width > 17 { // which has a line of its own for long addresses
+		b = append(appendSeconds(b, r.Duration(), 9), ' ')
+	} else {
+		b = append(p.opt.appendDuration(b, r.Duration()), ' ')
+	}
 	if proto, ok := r.Proto(); ok {
 		b = p.opt.appendProto(b, proto)
 	} else {

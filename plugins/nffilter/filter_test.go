@@ -244,7 +244,7 @@ var refused = []struct {
 	{"first seen 14.11.2023", 1, 12, "a time like"},
 	{"payload regex '('", 1, 15, "no regular expression"},
 	{"payload content 'GET", 1, 17, "has no end"},
-	{"geo CH", 1, 1, "needs a file with the countries"},
+	{"geo CH", 1, 1, "asks for the countries of addresses"},
 	{"port 80 ; any", 1, 9, "has no meaning"},
 	{"@include other", 0, 0, "not allowed"},
 	{strings.Repeat("(", 300) + "any" + strings.Repeat(")", 300), 1, 201, "nested more than"},

@@ -408,7 +408,8 @@ func (p *parser) textValue(kind *primitive, chosen []choice, every bool) (*node,
 func (p *parser) countryValue(kind *primitive, chosen []choice, every bool) (*node, *Error) {
 	word := p.tokens[p.pos-1]
 	if !p.opt.Countries {
-		return nil, p.errorf(word, "'%s' needs a file with the countries of addresses: name it with -G", kind.words)
+		return nil, p.errorf(word, "'%s' asks for the countries of addresses, which are not known here: flowgraf dump "+
+			"reads them from a file with -G", kind.words)
 	}
 	c, err := p.comparison(kind)
 	if err != nil {

@@ -42,7 +42,7 @@ func keyOf(kind nameKind, b []byte) nameKey {
 
 // The bounds of an exporter's or a domain's tables: entries, and bytes of a name.
 const (
-	maxTableNames = 8192
+	maxTableNames = 65536 // a router with a subscriber on each interface has that many
 	maxNameLen    = 255
 )
 

@@ -1,8 +1,11 @@
 package collector
 
 import (
+	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -74,6 +77,41 @@ func TestPhysicalInterfacesAlone(t *testing.T) {
 	}
 	if got[1].Input != 7 || got[1].Output != 0 || !got[1].Has(flow.Output) {
 		t.Errorf("beside others: got %d and %d", got[1].Input, got[1].Output)
+	}
+}
+
+// TestNamesOfAllInterfaces: a router with a subscriber on each of 65,000 interfaces has all
+// of their names; what comes beyond the bound changes none of them.
+func TestNamesOfAllInterfaces(t *testing.T) {
+	names := compiled(t, 256, ipfix.FieldSpec{ID: ie.IngressInterface, Length: 4, Scope: true}, spec(ie.InterfaceName, 8))
+	data := compiled(t, 257, spec(8, 4), spec(12, 4), spec(10, 4))
+	d, s := NewDecoder(Options{}), newSender()
+	var got []string
+	h := Handler{Flow: func(r *flow.Record) {
+		name := ""
+		if r.Names != nil {
+			name = r.Names.Input
+		}
+		got = append(got, name)
+	}}
+	const step = 100
+	for i := uint32(0); i < 70000; i += step {
+		var list []flow.OptionRecord
+		for n := i; n < i+step; n++ {
+			list = append(list, flow.OptionRecord{
+				Scope:  []flow.Element{{ID: ie.IngressInterface, Value: binary.BigEndian.AppendUint32(nil, n)}},
+				Fields: []flow.Element{{ID: ie.InterfaceName, Value: fmt.Appendf(nil, "s%d", n)}}})
+		}
+		s.send(t, d, h, func(e *ipfix.Encoder) {
+			e.AddTemplates(names, data)
+			e.AddOptions(names, list)
+		})
+	}
+	s.send(t, d, h, func(e *ipfix.Encoder) {
+		e.AddData(data, []flow.Record{{Input: 1}, {Input: 64999}, {Input: maxTableNames - 1}, {Input: maxTableNames}})
+	})
+	if want := []string{"s1", "s64999", "s65535", ""}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -83,7 +83,6 @@ import (
 	_ "github.com/influxdata/telegraf/plugins/secretstores/os"
 	_ "github.com/influxdata/telegraf/plugins/secretstores/systemd"
 	_ "github.com/influxdata/telegraf/plugins/serializers/csv"
-	_ "github.com/influxdata/telegraf/plugins/serializers/influx"
 	_ "github.com/influxdata/telegraf/plugins/serializers/json"
 
 	_ "github.com/flowgraf/flowgraf/outputs/nfdump"
@@ -92,6 +91,7 @@ import (
 	_ "github.com/flowgraf/flowgraf/plugins/inputs/selfstats"
 	_ "github.com/flowgraf/flowgraf/plugins/inputs/smtp_relay"
 	_ "github.com/flowgraf/flowgraf/plugins/processors/netflow"
+	_ "github.com/flowgraf/flowgraf/plugins/serializers/influx"
 )
 
 // undefinedPlugin is Telegraf's complaint about a plugin that is not linked.

@@ -3,6 +3,7 @@ package tests
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,27 @@ type stream struct {
 	output, input string
 	data          map[string]string
 	left          func() uint64 // how many datagrams no worker has acknowledged
+}
+
+// ofReadme returns the table of a plugin as the README prints it, with the addresses of the
+// test's servers.
+func ofReadme(t *testing.T, plugin string) string {
+	t.Helper()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := regexp.MustCompile(`(?m)^\[\[` + plugin + `\]\]\n(?:[ ].*\n)+`)
+	list := table.FindAllString(string(readme), -1)
+	if len(list) != 1 {
+		t.Fatalf("the README has %d tables [[%s]]", len(list), plugin)
+	}
+	servers := regexp.MustCompile(`(servers|brokers) = \["[^"]*"\]`)
+	text := servers.ReplaceAllString(list[0], `$1 = ["{{ .Stream }}"]`)
+	if text == list[0] {
+		t.Fatalf("no servers in %s", text)
+	}
+	return "\n" + text
 }
 
 // startNATS starts JetStream with a consumer that workers share. What is not acknowledged
@@ -48,7 +70,7 @@ func startNATS(t *testing.T, again time.Duration) stream {
 		MaxAckPending: 1000}); err != nil {
 		t.Fatal(err)
 	}
-	return stream{toNATS, fromNATS, map[string]string{"Stream": url}, func() uint64 {
+	return stream{ofReadme(t, "outputs.nats"), ofReadme(t, "inputs.nats_consumer"), map[string]string{"Stream": url}, func() uint64 {
 		info, err := js.ConsumerInfo("FLOWS", "workers")
 		if err != nil {
 			t.Fatal(err)
@@ -56,27 +78,6 @@ func startNATS(t *testing.T, again time.Duration) stream {
 		return info.NumPending + uint64(info.NumAckPending)
 	}}
 }
-
-const toNATS = `
-[[outputs.nats]]
-  servers = ["{{ .Stream }}"]
-  subject = "flows"
-  data_format = "influx"
-  influx_uint_support = true
-  [outputs.nats.jetstream]
-    name = "FLOWS"
-    disable_stream_creation = true
-`
-
-const fromNATS = `
-[[inputs.nats_consumer]]
-  servers = ["{{ .Stream }}"]
-  subjects = []
-  jetstream_subjects = ["flows"]
-  jetstream_stream = "FLOWS"
-  queue_group = "workers"
-  data_format = "influx"
-`
 
 // startKafka starts three brokers with a topic of so many partitions. A worker that says
 // nothing for four seconds is taken for dead.
@@ -93,7 +94,7 @@ func startKafka(t *testing.T, partitions int32) stream {
 		r.(*kmsg.JoinGroupRequest).SessionTimeoutMillis = 4000 // of the ten seconds that the plugin asks for
 		return nil, nil, false
 	})
-	return stream{toKafka, fromKafka, map[string]string{"Stream": strings.Join(cluster.ListenAddrs(), `", "`)},
+	return stream{ofReadme(t, "outputs.kafka"), ofReadme(t, "inputs.kafka_consumer"), map[string]string{"Stream": strings.Join(cluster.ListenAddrs(), `", "`)},
 		func() (left uint64) {
 			g := cluster.GroupInfo(group)
 			for _, p := range cluster.PartitionInfos(topic) {
@@ -105,25 +106,6 @@ func startKafka(t *testing.T, partitions int32) stream {
 			return left
 		}}
 }
-
-const toKafka = `
-[[outputs.kafka]]
-  brokers = ["{{ .Stream }}"]
-  topic = "flows"
-  version = "2.8.0"
-  data_format = "influx"
-  influx_uint_support = true
-`
-
-const fromKafka = `
-[[inputs.kafka_consumer]]
-  brokers = ["{{ .Stream }}"]
-  topics = ["flows"]
-  consumer_group = "workers"
-  kafka_version = "2.8.0"
-  consumer_fetch_max_wait = "50ms"
-  data_format = "influx"
-`
 
 // edgeConfig passes datagrams on, and keeps their flows, too.
 const edgeConfig = `

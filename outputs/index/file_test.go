@@ -238,7 +238,7 @@ func TestWhatIsLeftOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const n = 60000
+	const n = 35000
 	flows := uint64(0)
 	for i := range n {
 		r := flow.Record{Exporter: host(1), Version: flow.V9, Domain: 5, Src: host(i), Dst: host(1 << 20), Proto: 6,

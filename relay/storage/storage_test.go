@@ -4,6 +4,7 @@ package storage
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -94,4 +95,61 @@ func TestLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	second.Close()
+}
+
+// What opens is what os.OpenFile would open, where a regular file is or none yet.
+func TestOpenFile(t *testing.T) {
+	dir := t.TempDir()
+	name, link, nowhere := filepath.Join(dir, "x"), filepath.Join(dir, "link"), filepath.Join(dir, "nowhere")
+	if err := errors.Join(os.Symlink(name, link), os.Symlink(filepath.Join(dir, "none"), nowhere)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{name, link, nowhere, filepath.Join(name, "below")} {
+		if f, err := Open(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s, which is not there: %v, %v", path, f, err)
+		}
+	}
+	f, err := OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o640)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteString("text")
+	if err = errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{name, link} { // links to files are files
+		if b, err := ReadFile(path, 4); err != nil || string(b) != "text" {
+			t.Errorf("%s: %q, %v", path, b, err)
+		}
+	}
+	if _, err := ReadFile(filepath.Join(name, "below"), 4); err == nil {
+		t.Error("a file is taken for a directory")
+	}
+}
+
+// The error says what stands there, and its name.
+func TestKinds(t *testing.T) {
+	dir := t.TempDir()
+	socket, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	for name, want := range map[string]string{dir: "is a directory", filepath.Join(dir, "s"): "is a socket",
+		"/dev/null": "is a device"} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := CheckRegular(name, info); !errors.Is(err, ErrNotRegular) || !strings.Contains(err.Error(),
+			name+" "+want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+	if err := SyncDir(dir); err != nil {
+		t.Error(err)
+	}
+	if err := SyncDir(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
 }

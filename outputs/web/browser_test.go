@@ -249,7 +249,7 @@ func (b *browser) picture(name string) {
 	if dir == "" {
 		return
 	}
-	time.Sleep(300 * time.Millisecond) // canvases are drawn
+	time.Sleep(3 * time.Second) // canvases are drawn, a heat map bit by bit
 	var data []byte
 	if err := chromedp.Run(b.ctx, chromedp.FullScreenshot(&data, 100)); err != nil {
 		b.t.Error(err)

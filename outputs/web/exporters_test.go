@@ -214,6 +214,10 @@ func TestBrowserExportersTell(t *testing.T) {
 	b.wait("names and speeds", `document.querySelector(".interfaces")?.textContent.includes("ge-0/2") &&
 		document.querySelector(".interfaces").textContent.includes("2.50 Gbit/s") &&
 		document.querySelector(".interfaces").textContent.includes("%")`)
+	b.picture("exporters-told-light")
+	b.dark(true)
+	b.picture("exporters-told-dark")
+	b.dark(false)
 	b.click("explore", `document.querySelector(".interfaces a")`)
 	b.wait("in percent", `location.hash.includes("unit=speed") && location.hash.includes("speed=2.5G") &&
 		document.querySelector('input[aria-label="speed of the line"]')?.value === "2.5G"`)

@@ -209,6 +209,8 @@ func TestDamageIsToldInOrder(t *testing.T) {
 func valuesOf(r *flow.Record, e Element) (v []flow.Value) {
 	for _, c := range elements[e].columns {
 		switch {
+		case e.Kind() == KindCountry:
+			v = append(v, flow.Value{Lo: newCountries(someCountry).number(r.Value(flow.Field(c)))})
 		case c < nffile.Column(flow.NumFields):
 			v = append(v, r.Value(flow.Field(c)))
 		case c == nffile.SysID:
@@ -220,9 +222,15 @@ func valuesOf(r *flow.Record, e Element) (v []flow.Value) {
 	return v
 }
 
+// someCountry puts addresses into two countries, and others into none.
+func someCountry(a netip.Addr) string {
+	return []string{"DE", "FR", "", "nowhere"}[a.As16()[15]%4]
+}
+
 // TestTopIsExact compares Top with maps, for every element and order.
 func TestTopIsExact(t *testing.T) {
 	files := tree(t)
+	in := Input{Files: files, Country: someCountry}
 	type sums struct{ flows, packets, bytes uint64 }
 	var stats []Stat
 	want := make([]map[Key]sums, Record)
@@ -248,7 +256,7 @@ func TestTopIsExact(t *testing.T) {
 		return nil
 	})
 	must(t, err)
-	tables, totals, err := Top(context.Background(), files, stats, 0)
+	tables, totals, err := in.Top(context.Background(), stats, 0)
 	must(t, err)
 	if totals.Records != 60000 || len(tables) != 2*int(Record) {
 		t.Fatalf("%d tables, %+v", len(tables), totals)
@@ -266,7 +274,7 @@ func TestTopIsExact(t *testing.T) {
 				len(want[table.Stat.Element]))
 		}
 	}
-	first, _, err := Top(context.Background(), files, stats, 3)
+	first, _, err := in.Top(context.Background(), stats, 3)
 	must(t, err)
 	for i := range first {
 		if !slices.Equal(first[i].Rows, tables[i].Rows[:min(3, len(tables[i].Rows))]) {

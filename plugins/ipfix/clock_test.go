@@ -124,6 +124,16 @@ func TestLengthPrefixes(t *testing.T) {
 	}
 }
 
+// TestNothingBehindAPrefix: a value of no bytes is whole with its prefix.
+func TestNothingBehindAPrefix(t *testing.T) {
+	for _, record := range []string{"00", "ff0000"} {
+		r := one(t, flow.Record{}, record, ipfix.FieldSpec{PEN: 9, ID: 12235, Length: ipfix.Variable})
+		if len(r.Extra) > 1 || len(r.Extra) == 1 && len(r.Extra[0].Value) > 0 {
+			t.Errorf("%s: %v", record, r.Extra)
+		}
+	}
+}
+
 // TestVariableFieldsArePresent: a value of variable length that fits is there as one of
 // fixed length is.
 func TestVariableFieldsArePresent(t *testing.T) {
@@ -145,7 +155,8 @@ func TestFlagsOfTwoBytes(t *testing.T) {
 		length uint16
 		flags  uint16
 		wide   bool
-	}{{"12", 1, 0x12, false}, {"0112", 2, 0x112, true}, {"0012", 2, 0x12, true}} {
+	}{{"12", 1, 0x12, false}, {"0112", 2, 0x112, true}, {"0012", 2, 0x12, true},
+		{"0112", ipfix.Variable, 0x12, false}, {"020112", ipfix.Variable, 0x112, true}} {
 		r := one(t, flow.Record{}, c.record, f(6, c.length))
 		if r.TCPFlags != c.flags || r.Has(flow.TCPFlagsWide) != c.wide {
 			t.Errorf("%s: flags %#x, wide %v", c.record, r.TCPFlags, r.Has(flow.TCPFlagsWide))

@@ -78,6 +78,7 @@ func TestFilesOpenNothing(t *testing.T) {
 		"host name":      {Files{HostBlacklist: "bad.example.com\n"}, "local_host_blacklist: \"bad.example.com\"", ""},
 		"sender pattern": {Files{SenderBlacklist: "^spam.*@example.com\n"}, "local_sender_blacklist: \"^spam", ""},
 		"hub without":    {Files{HubbedHosts: "hub.example.com:\n"}, "hubbed_hosts: \"hub.example.com:\"", ""},
+		"hubs, all told": {Files{HubbedHosts: "a_b: c\nhub.example.com:\n"}, "hubbed_hosts: \"hub.example.com:\"", ""},
 		"hub expanded":   {Files{HubbedHosts: "hub.example.com: $domain\n"}, "hubbed_hosts: ", ""},
 		"hub no domain":  {Files{HubbedHosts: "a_b: hub.example.com\n"}, "hubbed_hosts: \"a_b", ""},
 		"acl": {Files{LocalMacros: "CHECK_RCPT_LOCAL_ACL_FILE = /x\n"},

@@ -246,3 +246,40 @@ func TestEmptiedFile(t *testing.T) {
 	}
 	must(t, errors.Join(l.Prepare(), l.Commit(), l.Close())) // nothing is at hand
 }
+
+// Within a transaction a set has its datagram too, a file of the archive is noted once, and
+// what is dropped leaves nothing behind.
+func TestTransactionAtHand(t *testing.T) {
+	dir := t.TempDir()
+	l := opened(t, dir, 1)
+	key, dg := waits(t, 2, 2, 5)
+	l.Add(key, dg)
+	for s := range l.All() {
+		_, want := waits(t, byte(s.Key.Domain), s.Key.Domain, 5*int(s.Key.Domain-1))
+		if got, err := l.Datagram(s); err != nil || !bytes.Equal(got.Payload, want.Payload) {
+			t.Errorf("set %d: %x, %v", s.Key.Domain, got.Payload, err)
+		}
+	}
+	l.Rollback()
+	if l.Waits(key.Exporter.Addr()) || l.Len() != 1 || len(l.sources) != 1 {
+		t.Errorf("behind a rollback %d sets of %d sources wait", l.Len(), len(l.sources))
+	}
+	file := filepath.Join(dir, "nfcapd.current.1")
+	must(t, os.WriteFile(file, []byte("0123456789"), 0o600))
+	must(t, l.Undo(archive.Position{Path: file, Size: 4}))
+	noted := l.off
+	must(t, l.Undo(archive.Position{Path: file, Size: 8}))
+	if l.off != noted {
+		t.Error("a file is noted twice")
+	}
+	must(t, l.Undo(archive.Position{Path: file + "2", Size: 8}))
+	if l.off == noted {
+		t.Error("another file is not noted")
+	}
+	must(t, errors.Join(l.Prepare(), l.Commit(), l.Close())) // a transaction of that alone counts
+	l = opened(t, dir)
+	defer l.Close()
+	if b, err := os.ReadFile(file); err != nil || len(b) != 10 {
+		t.Errorf("the file of a committed transaction has %d bytes, %v", len(b), err)
+	}
+}

@@ -25,6 +25,7 @@ func TestParse(t *testing.T) {
 		{"-fa@b.c -F Name x", Options{Sender: "a@b.c", HasSender: true, FullName: "Name", Recipients: []string{"x"}}},
 		{"-r a@b.c x -v", Options{Sender: "a@b.c", HasSender: true, Recipients: []string{"x"}, Verbose: true}},
 		{"-i -- -odd@b.c -t", Options{KeepDots: true, Recipients: []string{"-odd@b.c", "-t"}}},
+		{"-oem x", Options{Recipients: []string{"x"}}},
 		{"-bs", Options{Mode: SMTP}},
 		{"-bp", Options{Mode: List}},
 		{"-bi", Options{Mode: Aliases}},

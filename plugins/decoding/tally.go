@@ -124,22 +124,22 @@ func (t *tallies) counter(o *flow.CounterRecord) {
 	if o.Kind != "interface" {
 		return
 	}
-	const unknown = ^uint64(0) // what an agent tells that has no such counter: SFL_UNDEF_COUNTER of InMon's
-	in, out := unknown, unknown
+	var in, out *flow.Counter
 	for i := range o.Counters {
-		switch v := &o.Counters[i]; v.Name {
-		case "in_bytes":
-			in = v.Value
-		case "out_bytes":
-			out = v.Value
+		switch v := &o.Counters[i]; {
+		case v.Unknown:
+		case v.Name == "in_bytes":
+			in = v
+		case v.Name == "out_bytes":
+			out = v
 		}
 	}
-	if in == unknown {
+	if in == nil {
 		return
 	}
-	c := counted{bytes: in, at: o.Received, inOnly: out == unknown}
+	c := counted{bytes: in.Value, at: o.Received, inOnly: out == nil}
 	if !c.inOnly {
-		c.bytes += out
+		c.bytes += out.Value
 	}
 	t.interfaceCounted(o.Exporter, o.Source, c)
 }

@@ -107,11 +107,12 @@ const (
 // Counter is one figure of a CounterRecord. It is a number, or Text when that is
 // not nil.
 type Counter struct {
-	Name  string
-	Value uint64
-	Float float64 // where Real
-	Real  bool
-	Text  []byte
+	Name    string
+	Value   uint64
+	Unknown bool    // all bits of Value are set in the record: the agent does not count it
+	Float   float64 // where Real
+	Real    bool
+	Text    []byte
 }
 
 // CounterRecord is one counter record of sFlow: what an agent counts of an

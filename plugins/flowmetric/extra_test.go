@@ -1,6 +1,8 @@
 package flowmetric
 
 import (
+	"math"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -72,6 +74,26 @@ func TestScaledCounters(t *testing.T) {
 		if v, _ := m.GetField(name); v != want {
 			t.Errorf("%s: got %v, want %v", name, v, want)
 		}
+	}
+}
+
+// TestUnknownCounters: what an sFlow agent does not count is no field; as the stock plugin has
+// it, it is the highest number.
+func TestUnknownCounters(t *testing.T) {
+	o := &flow.CounterRecord{Exporter: netip.MustParseAddr("192.0.2.1"), Kind: "interface", Source: 3, First: true,
+		Counters: []flow.Counter{{Name: "interface_status", Value: math.MaxUint32, Unknown: true},
+			{Name: "in_bytes", Value: 1000}, {Name: "out_bytes", Value: math.MaxUint64, Unknown: true},
+			{Name: "out_errors", Value: 0}}}
+	m := builder(t, Options{}).Counters(o, time.Unix(0, 1))
+	for name, want := range map[string]any{"in_bytes": uint64(1000), "out_errors": uint64(0), "out_bytes": nil,
+		"status": nil, "admin_status": nil} {
+		if v, _ := m.GetField(name); v != want {
+			t.Errorf("%s: got %v, want %v", name, v, want)
+		}
+	}
+	m = builder(t, Options{Stock: true}).Counters(o, time.Unix(0, 1))
+	if v, _ := m.GetField("out_bytes"); v != uint64(math.MaxUint64) {
+		t.Errorf("stock: got %v", v)
 	}
 }
 

@@ -274,9 +274,11 @@ func (b *Builder) stockCounters(o *flow.CounterRecord, at time.Time) telegraf.Me
 	return m
 }
 
-// counter writes one counter.
+// counter writes one counter. One that the agent does not have is no field, but for the stock
+// plugin, to which it is the highest number there is.
 func (b *Builder) counter(o *flow.CounterRecord, c *flow.Counter) {
 	switch {
+	case c.Unknown && !b.stock:
 	case c.Name == "interface_status":
 		b.set("status", upDown(c.Value != 0))
 		if !b.stock {

@@ -190,8 +190,10 @@ func (d *Decoder) counter(o *flow.CounterRecord, f *counterFormat, body []byte) 
 		switch c.shape {
 		case u32:
 			v.Value = uint64(b.Uint32())
+			v.Unknown = v.Value == math.MaxUint32
 		case u64:
 			v.Value = b.Uint64()
+			v.Unknown = v.Value == math.MaxUint64
 		case f32:
 			v.Real, v.Float = true, float64(math.Float32frombits(b.Uint32()))
 		case octet:

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -33,6 +34,26 @@ func TestCounterRecordsSayWhoseTheyAre(t *testing.T) {
 			r.SourceType != want.SourceType || r.Source != want.Source || r.First != want.First || r.Kind != want.Kind {
 			t.Errorf("record %d: got %+v, want %+v", i, r, want)
 		}
+	}
+}
+
+// Counters whose bits are all set are those that the agent does not have, in their own width.
+func TestUnknownCounters(t *testing.T) {
+	const all = 1<<32 - 1
+	iface := rec(1, u32s(7, 6, 0, all, 1, 3, all, all, all, 11, 12, 13, 14, 15, all, 0, 20, 21, 22, 23, 24, 25))
+	b := cat(u32s(5, 1), addr("192.0.2.1").AsSlice(), u32s(3, 77, 5000, 1), rec(CounterSample, cat(u32s(9, 7, 1), iface)))
+	_, _, got, err := decodeAll(t, b)
+	if err != nil || len(got) != 1 {
+		t.Fatalf("%d records, %v", len(got), err)
+	}
+	var unknown []string
+	for _, c := range got[0].Counters {
+		if c.Unknown {
+			unknown = append(unknown, c.Name)
+		}
+	}
+	if want := []string{"in_bytes", "in_unicast_packets_total"}; !slices.Equal(unknown, want) {
+		t.Errorf("unknown: %v, want %v", unknown, want)
 	}
 }
 

@@ -96,7 +96,7 @@ func TestCounterRoundTrip(t *testing.T) {
 			v := flow.Counter{Name: c.name, Value: uint64(j + 1)}
 			switch c.shape {
 			case u64:
-				v.Value = math.MaxUint64 - uint64(j)
+				v.Value, v.Unknown = math.MaxUint64-uint64(j), j == 0
 			case f32:
 				v = flow.Counter{Name: c.name, Real: true, Float: 0.25}
 			case mac:

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -116,13 +117,16 @@ func demoFlows(t *testing.T, dir string) string {
 // Closing the demo's terminal ends the demo, and with it its agent.
 func TestDemoEndsWithItsTerminal(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
+	hangup := make(chan os.Signal, 1)     // a signal that is caught is not ignored in what is started,
+	signal.Notify(hangup, syscall.SIGHUP) // as it is where the tests themselves run below nohup
 	demo := start(t, flowgraf, "demo", "--directory", dir, "--rate", "10")
+	signal.Stop(hangup)
 	flows := demoFlows(t, dir)
 	waitFor(t, 60*time.Second, "what it shows", func() bool {
 		return strings.Contains(demo.out.String(), "watch them at")
 	})
 	demo.cmd.Process.Signal(syscall.SIGHUP)
-	<-demo.done
+	waitFor(t, 60*time.Second, "the end of the demo", func() bool { return !demo.running() })
 	if demo.err != nil {
 		t.Errorf("the demo ended with %v", demo.err)
 	}

@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// others are what may stand in the place of a file, by name.
+// others are what may stand in the place of a file, by name. The device is the test's own where
+// it may make one, else the machine's.
 func others(t *testing.T) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -24,7 +25,12 @@ func others(t *testing.T) map[string]string {
 	if err := os.Symlink(fifo, link); err != nil {
 		t.Fatal(err)
 	}
-	return map[string]string{"FIFO": fifo, "directory": dir, "device": "/dev/zero", "link": link}
+	device := filepath.Join(dir, "device")
+	const zero = 1<<8 | 5
+	if err := syscall.Mknod(device, syscall.S_IFCHR|0o600, zero); err != nil {
+		device = "/dev/zero"
+	}
+	return map[string]string{"FIFO": fifo, "directory": dir, "device": device, "link": link}
 }
 
 // Nothing blocks on a FIFO or reads a device to its end, whatever is asked.
@@ -32,9 +38,12 @@ func TestNotRegular(t *testing.T) {
 	for kind, name := range others(t) {
 		_, openErr := Open(name)
 		_, readErr := ReadFile(name, 100)
-		writeErr := WriteFile(name, []byte("x"))
-		_, lockErr := Lock(name)
-		for _, err := range []error{openErr, readErr, writeErr, lockErr} {
+		errs := []error{openErr, readErr}
+		if name != "/dev/zero" { // which a fault would replace
+			_, lockErr := Lock(name)
+			errs = append(errs, WriteFile(name, []byte("x")), lockErr)
+		}
+		for _, err := range errs {
 			if !errors.Is(err, ErrNotRegular) || (kind != "link" && !strings.Contains(err.Error(), kind)) {
 				t.Errorf("%s: %v", kind, err)
 			}

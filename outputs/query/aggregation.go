@@ -152,7 +152,8 @@ func ParseAggregation(text string) (Aggregation, error) {
 			return Aggregation{}, fmt.Errorf("aggregation %q: %w", text, err)
 		}
 		for i := range a.Keys {
-			if o := &a.Keys[i]; o.Column == k.Column && o.Country == k.Country && (o.Family == k.Family || o.Family == 0 || k.Family == 0) {
+			if o := &a.Keys[i]; o.Column == k.Column && o.Country == k.Country &&
+				(o.Family == k.Family || o.Family == 0 || k.Family == 0) {
 				return Aggregation{}, fmt.Errorf("aggregation %q: %s and %s are the same key", text, o.Name, k.Name)
 			}
 		}

@@ -45,7 +45,9 @@ func (m *matcher) sieve() *nffile.Sieve {
 	if m == nil || m.countries != nil || m.filter.NeedsContext() || m.filter.NeedsRecord() {
 		return nil
 	}
-	return nffile.NewSieve(m.filter.Fields(), m.filter.Needles(), func(r *flow.Record) bool { return m.filter.Match(r, nil) })
+	return nffile.NewSieve(m.filter.Fields(), m.filter.Needles(), func(r *flow.Record) bool {
+		return m.filter.Match(r, nil)
+	})
 }
 
 // matches says whether the flow that d has decoded passes the filter.

@@ -105,7 +105,9 @@ func (f *Filter) NeedsContext() bool { return f.needs }
 // NeedsCountries says whether the filter asks for the countries of addresses, which
 // Record.Names have.
 func (f *Filter) NeedsCountries() bool {
-	return slices.ContainsFunc(f.tests, func(t test) bool { return t.operand == opSrcCountry || t.operand == opDstCountry })
+	return slices.ContainsFunc(f.tests, func(t test) bool {
+		return t.operand == opSrcCountry || t.operand == opDstCountry
+	})
 }
 
 // NeedsOrder says whether the filter asks for the number of a flow in what is read.

@@ -127,7 +127,8 @@ type guard struct {
 }
 
 func newGuard(a Access, logf func(string, ...any)) *guard {
-	return &guard{access: a, nobody: noHash(a.Users), logf: logf, sessions: map[string]session{}, tried: map[string]tries{}}
+	return &guard{access: a, nobody: noHash(a.Users), logf: logf, sessions: map[string]session{},
+		tried: map[string]tries{}}
 }
 
 // peer returns the address of the other side.

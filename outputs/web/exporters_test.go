@@ -116,7 +116,8 @@ func TestExportersTell(t *testing.T) {
 	write := func(text string) {
 		must(t, os.WriteFile(inventory, []byte(text), 0o644))
 	}
-	write("# ours\nhost 10.0.0.1 web1\n\ninterface 198.51.100.1 1 2.5G uplink to the provider\ninterface 198.51.100.1 2 - \n")
+	write("# ours\nhost 10.0.0.1 web1\n\ninterface 198.51.100.1 1 2.5G uplink to the provider\n" +
+		"interface 198.51.100.1 2 - \n")
 	s, h := serve(t, dir, Options{State: state, Inventory: inventory})
 	list := ask[Exporters](t, h, "exporters")
 	if len(list.Exporters) != 1 || len(list.Problems) > 0 {

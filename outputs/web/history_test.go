@@ -37,7 +37,8 @@ func TestStatisticsOutliveFiles(t *testing.T) {
 		must(t, a.Refresh(t.Context()))
 		for a.build(t.Context(), time.Minute) {
 		}
-		_, h := serveArchive(t, a, Options{Access: Access{Users: users(t, "alice")}, Grants: Grants{"alice": {RightProfiles}}})
+		_, h := serveArchive(t, a, Options{Access: Access{Users: users(t, "alice")},
+			Grants: Grants{"alice": {RightProfiles}}})
 		return a, &testPage{t, h, loggedIn(t, h, "alice")}
 	}
 	a, page := open()

@@ -102,7 +102,8 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	told := filepath.Join(tr.dir, "live", "told")
 	must(t, os.Mkdir(told, 0o755))
 	state := tellFile(t, told, "198.51.100.3", time.Second)
-	_, h := serve(t, tr.dir, Options{Spool: startRelay(t), Profiles: profiles, State: state, Inventory: inventory, Access: Access{Users: users(t, "alice")},
+	_, h := serve(t, tr.dir, Options{Spool: startRelay(t), Profiles: profiles, State: state, Inventory: inventory,
+		Access: Access{Users: users(t, "alice")},
 		Grants: Grants{"alice": {RightMail, RightProfiles}}})
 	alice := loggedIn(t, h, "alice")
 	id := mailOf(t, fetch[MailList](t, alice, h, "mails"), "cron@example.com").ID

@@ -167,7 +167,8 @@ func TestNeedles(t *testing.T) {
 		"net 10.0.0.4/31 and proto tcp":                        {"10.0.0.4", "10.0.0.5"},
 		"src ip 10.0.0.1 and dst ip 10.0.0.2":                  {"10.0.0.1"},
 		"ip in [10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4 10.0.0.5]": nil, // too many
-		"net 10.0.0.0/8":                                       nil, "not ip 10.0.0.1": nil, "ip 10.0.0.1 or port 80": nil, "any": nil,
+		"net 10.0.0.0/8":                                       nil, "not ip 10.0.0.1": nil,
+		"ip 10.0.0.1 or port 80": nil, "any": nil,
 		"router ip 10.0.0.1": nil, "nat ip 10.0.0.1": nil,
 	} {
 		var got []string

@@ -122,7 +122,8 @@ func FuzzSerializer(f *testing.F) {
 func BenchmarkSerialize(b *testing.B) {
 	m := metric.New("netflow", map[string]string{"source": "192.0.2.1", "version": "NetFlowV9"}, map[string]any{
 		"flow_start": uint64(1767323035000), "flow_end": uint64(1767323043000), "src": "10.11.12.13",
-		"dst": "198.51.100.17", "in_bytes": uint64(123456), "in_packets": uint64(120), "scaled_bytes": uint64(123456), "src_port": uint64(51234),
+		"dst": "198.51.100.17", "in_bytes": uint64(123456), "in_packets": uint64(120), "scaled_bytes": uint64(123456),
+		"src_port":       uint64(51234),
 		"scaled_packets": uint64(120), "dst_port": uint64(443), "protocol": "tcp", "tcp_flags": "...AP.SF",
 		"src_tos": "0x00", "in_snmp": uint64(3), "out_snmp": uint64(4), "bgp_src_as": uint64(64500), "src_mask": uint64(24),
 		"bgp_dst_as": uint64(64501), "dst_mask": uint64(16), "next_hop": "10.2.0.1", "direction": "ingress",

@@ -71,7 +71,7 @@ func (p *parkable) open() (*os.File, error) {
 // is says whether a file is the one that was parked, as it was then: the number of one
 // that has been removed may be that of the next.
 func (p *parkable) is(info os.FileInfo) bool {
-	return os.SameFile(info, p.id) && info.Size() == p.id.Size() && info.ModTime().Equal(p.id.ModTime())
+	return disk.Unchanged(p.id, info)
 }
 
 // Replaced says whether the file is parked and is not there any more, or not as it was.

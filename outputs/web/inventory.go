@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"strconv"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/flowgraf/flowgraf/plugins/disk"
 )
 
 // Inventory is what a user's file says of hosts and interfaces: names that no exporter tells, as
@@ -139,9 +142,8 @@ type watchedFile[T any] struct {
 
 	mu    sync.Mutex
 	have  T
-	err   error // of the last reading
-	mod   time.Time
-	size  int64
+	err   error       // of the last reading
+	seen  fs.FileInfo // of the last reading
 	tried time.Time
 }
 
@@ -158,13 +160,13 @@ func (w *watchedFile[T]) get() (T, error) {
 	w.tried = time.Now()
 	info, err := os.Stat(w.path)
 	if err != nil {
-		w.err, w.mod = err, time.Time{}
+		w.err, w.seen = err, nil
 		return w.have, w.err
 	}
-	if info.ModTime().Equal(w.mod) && info.Size() == w.size {
+	if disk.Unchanged(w.seen, info) {
 		return w.have, w.err
 	}
-	w.mod, w.size = info.ModTime(), info.Size()
+	w.seen = info
 	have, err := w.read(w.path)
 	if w.err = err; err == nil {
 		w.have = have

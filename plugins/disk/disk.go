@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -149,4 +150,10 @@ func OpenOwn(path string, flags int, perm os.FileMode) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// Unchanged says whether a file is as it was before: the same one, as large, and last written
+// at the same time. nil before is none.
+func Unchanged(before, now fs.FileInfo) bool {
+	return os.SameFile(before, now) && now.Size() == before.Size() && now.ModTime().Equal(before.ModTime())
 }

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/flowgraf/flowgraf/plugins/disk"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
@@ -126,7 +127,7 @@ func (s *source) changed() (bool, error) {
 		return false, nil
 	}
 	s.missing = 0
-	return !os.SameFile(info, s.seen) || info.Size() != s.seen.Size() || !info.ModTime().Equal(s.seen.ModTime()), nil
+	return !disk.Unchanged(s.seen, info), nil
 }
 
 // Reload reads the files that have changed since. One that is wrong now, or is gone, which

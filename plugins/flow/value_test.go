@@ -66,6 +66,12 @@ func TestTimesAtTheEnd(t *testing.T) {
 			t.Errorf("%d s are %d, want %d", seconds, got, want)
 		}
 	}
+	for at, want := range map[time.Time]Time{time.Unix(0, 5e8): 5e8, time.Unix(0, 1): 1, time.Unix(0, -1): 0,
+		time.Unix(last, -1): last*1_000_000_000 - 1, {}: 0} {
+		if got := TimeOf(at); got != want {
+			t.Errorf("%v is %d, want %d", at, got, want)
+		}
+	}
 	const lastMilli = math.MaxInt64 / 1_000_000
 	for ms, want := range map[uint64]Time{0: 0, 1: 1_000_000, lastMilli: lastMilli * 1_000_000, lastMilli + 1: 0,
 		math.MaxUint64: 0} {

@@ -61,13 +61,14 @@ func unquote(s string) (string, error) {
 		end := strings.IndexByte(s[1:], s[0])
 		rest := ""
 		if end >= 0 {
-			rest = strings.TrimSpace(s[end+2:])
+			rest = s[end+2:]
 		}
-		if end < 0 || (rest != "" && rest[0] != '#') {
+		comment := strings.TrimLeft(rest, " \t") // one begins behind a blank
+		if end < 0 || comment != "" && (len(comment) == len(rest) || comment[0] != '#') {
 			return "", fmt.Errorf("value %q: expected one quoted text", s)
 		}
 		s = s[1 : end+1]
-	} else if strings.ContainsAny(s, " '\";|&<>()") {
+	} else if strings.ContainsAny(s, " '\";|&<>()~") { // of ~ a shell makes a home
 		return "", fmt.Errorf("value %q: expected quotes around it", s)
 	}
 	if strings.ContainsAny(s, "$`\\") {

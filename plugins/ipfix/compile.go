@@ -108,7 +108,7 @@ func fit(u *flow.Use, n int) (ok, lossless bool) {
 	case flow.KindMAC, flow.KindLabel:
 		return n == size, true
 	case flow.KindText, flow.KindOctets:
-		return n == size || size == 0 && n >= 1, true
+		return size == 0 || n == size, true
 	}
 	if u.Form == flow.FormHigh || u.Form == flow.FormLow {
 		size = 1

@@ -30,11 +30,23 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestSimilar: a word of three letters is not taken for another one of which it has one.
+// TestSimilar: of three letters one may be wrong, of five two; a swap of neighbours is one, and what
+// begins with the word is nearest.
 func TestSimilar(t *testing.T) {
-	for word, want := range map[string]string{"foo": "", "gro": "geo", "prot": "proto", "icpm": "icmp", "xyzzy": ""} {
+	for word, want := range map[string]string{"foo": "", "gro": "geo", "prot": "proto", "icpm": "icmp", "xyzzy": "",
+		"hsot": "host", "hots": "host", "ohst": "host", "hostx": "host", "HOST": "host", "ho": "", "pr": "",
+		"geox":  "geo",
+		"porto": "proto", "prtoo": "proto", "rpoto": "proto", "ptoro": "proto", "otorp": "", "": "", "g": "",
+		"ge": "geo",
+		"eg": "", "hst": "host", "imcp": "icmp", "iicmp": "icmp", "icm": "icmp"} {
 		if got := Similar(word, []string{"geo", "proto", "icmp", "host"}); got != want {
 			t.Errorf("%q is near %q, expected %q", word, got, want)
 		}
+	}
+	if got := Suggestion("porto", []string{"proto"}); got != `; did you mean "proto"?` {
+		t.Errorf("got %q", got)
+	}
+	if got := Suggestion("porto", nil); got != "" {
+		t.Errorf("got %q", got)
 	}
 }

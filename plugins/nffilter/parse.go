@@ -298,7 +298,7 @@ const longest = 4
 func (p *parser) find() (*primitive, int) {
 	for n := longest; n > 0; n-- {
 		if words, ok := p.phrase(n); ok {
-			if kind, ok := byWords[words]; ok {
+			if kind, ok := byWords[words]; ok && (!kind.valued || p.hasValue(n)) {
 				return kind, n
 			}
 			if kind := ofField(words); kind != nil {
@@ -307,6 +307,17 @@ func (p *parser) find() (*primitive, int) {
 		}
 	}
 	return nil, 0
+}
+
+// hasValue says whether something that may be a value follows the next n words.
+func (p *parser) hasValue(n int) bool {
+	switch t := p.ahead(n); t.kind {
+	case compareToken, quotedToken:
+		return true
+	case wordToken:
+		return !t.is("and") && !t.is("or")
+	}
+	return false
 }
 
 // phrase returns the next n words in small letters.

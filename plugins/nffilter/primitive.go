@@ -73,6 +73,7 @@ type primitive struct {
 	single  bool              // without a side the first choice counts, else any
 	names   map[string]uint64 // words for numbers
 	protos  []uint64          // that the flow must have
+	valued  bool              // with no value behind them the words are another test's, and its value
 }
 
 func field(f flow.Field) []choice { return []choice{{0, operand(f), 0}} }
@@ -208,7 +209,7 @@ var forwarding = []primitive{
 
 var events = []primitive{
 	{words: "asa event", choices: field(flow.FwEvent), max: max8, compare: true, names: firewallEvents},
-	{words: "asa event denied", choices: field(flow.FwXEvent), max: max16, names: denials},
+	{words: "asa event denied", choices: field(flow.FwXEvent), max: max16, names: denials, valued: true},
 	{words: "asa denied", choices: field(flow.FwXEvent), max: max16, names: denials},
 	{words: "asa xevent", choices: field(flow.FwXEvent), max: max16, compare: true},
 	{words: "asa user", form: aText, choices: field(flow.User)},

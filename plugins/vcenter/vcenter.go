@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,10 +85,17 @@ type Client struct {
 func New(o Options) (*Client, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // without the URL, in which a password may be
+		}
 		return nil, fmt.Errorf("url: expected one like https://vcenter.example.com: %w", err)
 	}
 	if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-		return nil, fmt.Errorf("url: expected one like https://vcenter.example.com, got %q", u.Redacted())
+		got := u.Redacted()
+		if strings.Contains(u.Opaque+u.Path, "@") { // name and password, which Redacted does not see there
+			got = u.Scheme + ":…"
+		}
+		return nil, fmt.Errorf("url: expected one like https://vcenter.example.com, got %q", got)
 	}
 	if u.User != nil {
 		return nil, errors.New("url: expected none with name and password in it: they have options of their own")

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -120,12 +121,8 @@ func (p *Pcap) Open() (err error) {
 // recover gives files that a kill left behind their names.
 func (p *Pcap) recover() error {
 	return eachFile(p.opt.Dir, func(e Entry) error {
-		digits, ours := strings.CutPrefix(e.Name(), pcapCurrent)
+		slot, ours := pcapSlot(e.Name())
 		if !ours || e.Outside {
-			return nil
-		}
-		var slot int64
-		if _, err := fmt.Sscanf(digits, "%d", &slot); err != nil {
 			return nil
 		}
 		if err := cutTorn(e.Path); err != nil {
@@ -133,6 +130,15 @@ func (p *Pcap) recover() error {
 		}
 		return p.complete(e.Path, slot)
 	})
+}
+
+// pcapSlot returns the slot in the name of an open file, false when the name is not one
+// of a Pcap.
+func pcapSlot(name string) (int64, bool) {
+	digits, ours := strings.CutPrefix(name, pcapCurrent)
+	digits, whole := strings.CutSuffix(strings.TrimSuffix(digits, ".zst"), ".pcap")
+	slot, err := strconv.ParseInt(digits, 10, 64)
+	return slot, ours && whole && err == nil && slot >= 0 && strconv.FormatInt(slot, 10) == digits
 }
 
 // cutTorn cuts off what a kill left at the end of a file that is no whole packet,

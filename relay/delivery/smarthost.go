@@ -3,6 +3,7 @@ package delivery
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -66,7 +67,7 @@ func ParseSmarthost(s string) (Smarthost, error) {
 		} else if own != "" {
 			return Smarthost{}, fmt.Errorf(`smarthost %q: expected "mx://" without a host: the DNS names it`, s)
 		}
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		if !isPort(port) {
 			return Smarthost{}, fmt.Errorf("smarthost %q: expected a port of 1 to 65535", s)
 		}
 		return Smarthost{Kind: KindMX, Addr: ":" + port}, nil
@@ -82,9 +83,20 @@ func ParseSmarthost(s string) (Smarthost, error) {
 		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return Smarthost{}, fmt.Errorf("smarthost %q: expected %s", s, wanted)
 	}
+	if _, err := netip.ParseAddr(u.Hostname()); err != nil && strings.Contains(u.Hostname(), ":") {
+		return Smarthost{}, fmt.Errorf("smarthost %q: expected a name or an address, and one port behind it", s)
+	}
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{KindSMTP: "25", KindSMTPS: "465"}[u.Scheme]
 	}
+	if !isPort(port) {
+		return Smarthost{}, fmt.Errorf("smarthost %q: expected a port of 1 to 65535", s)
+	}
 	return Smarthost{Kind: u.Scheme, Host: u.Hostname(), Addr: net.JoinHostPort(u.Hostname(), port)}, nil
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }

@@ -30,7 +30,8 @@ files that are being written (nfcapd.current.*): the agent mends those itself wh
 starts. A damaged file of which nothing can be read stays what it is, and files that
 are none of nfdump's do.
 
-The exit code is 1 when a file stays damaged, also with --dry-run.`,
+The exit code is 1 when a file was damaged, also when it is mended now, and 2 when the
+command line is wrong.`,
 		Example: `  flowgraf repair --dry-run /var/lib/flowgraf/flows
   flowgraf repair /var/lib/flowgraf/flows
   flowgraf repair nfcapd.202611221200`,
@@ -55,7 +56,7 @@ func repair(cmd *cobra.Command, args []string, dryRun bool) error {
 	r := archive.Repairer{DryRun: dryRun}
 	defer r.Close()
 	out, p := cmd.OutOrStdout(), newProgress(cmd.Context(), cmd.ErrOrStderr(), false)
-	left, mended := 0, 0
+	left, mended, damaged := 0, 0, 0
 	for i, path := range paths {
 		p.file(i, len(paths), path)
 		done, err := r.Repair(path, p.bytes)
@@ -72,6 +73,9 @@ func repair(cmd *cobra.Command, args []string, dryRun bool) error {
 			continue
 		}
 		mended++
+		if done.Damaged {
+			damaged++
+		}
 		verb := "mended"
 		if dryRun {
 			verb = "can be mended"
@@ -88,8 +92,11 @@ func repair(cmd *cobra.Command, args []string, dryRun bool) error {
 	}
 	fmt.Fprintf(out, "files: %d, sound %d, %s %d, not mended %d\n", len(paths), len(paths)-mended-left, did, mended,
 		left)
-	if left > 0 || dryRun && mended > 0 {
+	switch {
+	case left > 0 || dryRun && mended > 0:
 		return fmt.Errorf("%d of %d files are damaged", left+mended, len(paths))
+	case damaged > 0:
+		return fmt.Errorf("%d of %d files were damaged: what they were is kept beside them", damaged, len(paths))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,6 +31,16 @@ type sentFlow struct {
 // and what came.
 func replayed(t *testing.T, args ...string) (string, []sentFlow) {
 	t.Helper()
+	out, came, err := replayedWithError(t, args...)
+	if err != nil {
+		t.Fatalf("%q: %v", args, err)
+	}
+	return out, came
+}
+
+// replayedWithError is replayed where the command may end with an error.
+func replayedWithError(t *testing.T, args ...string) (string, []sentFlow, error) {
+	t.Helper()
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
@@ -41,16 +52,14 @@ func replayed(t *testing.T, args ...string) (string, []sentFlow) {
 	cmd.SetArgs(append([]string{"--to", conn.LocalAddr().String()}, args...))
 	cmd.SetOut(&out)
 	cmd.SetErr(io.Discard)
-	if err := cmd.Execute(); err != nil {
-		t.Fatalf("%q: %v", args, err)
-	}
+	failed := cmd.Execute()
 	var came []sentFlow
 	dec, buf := collector.NewDecoder(collector.Options{}), make([]byte, 65536)
 	for { // all has been sent, and waits in the socket
 		conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 		n, from, err := conn.ReadFromUDPAddrPort(buf)
 		if err != nil {
-			return out.String(), came
+			return out.String(), came, failed
 		}
 		dec.Decode(collector.Datagram{Exporter: netip.AddrPortFrom(from.Addr().Unmap(), from.Port()),
 			Received: time.Now(), Payload: buf[:n]}, collector.Handler{Flow: func(r *flow.Record) {
@@ -150,6 +159,34 @@ func TestReplayCommand(t *testing.T) {
 	_, came := replayed(t, "-r", first, "-c", "1", "-S", "own", "-K", "abcdefghijklmnopqrstuvwxyz012345")
 	if len(came) != 1 || came[0].src == netip.MustParseAddr("10.0.0.1") || came[0].src.As4()[0] != 25 {
 		t.Errorf("-K: %+v", came)
+	}
+}
+
+// TestReplayOfDamaged: what can be read is sent, and the end is no success.
+func TestReplayOfDamaged(t *testing.T) {
+	dir, capture := replayFiles(t)
+	first := filepath.Join(dir, "nfcapd.202611221200")
+	for _, c := range []struct {
+		path  string
+		cut   int64 // off the end
+		args  []string
+		flows int
+		want  string
+	}{
+		{first, 4, nil, 50, "appendix"}, {first, 1000, nil, 0, "behind"},
+		{capture, 5, nil, 30, "behind 3 datagrams"}, {capture, 5, []string{"-v", "9"}, 30, "behind 3 datagrams"},
+	} {
+		info, err := os.Stat(c.path)
+		if err == nil {
+			err = os.Truncate(c.path, info.Size()-c.cut)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, came, err := replayedWithError(t, append(c.args, "-r", c.path)...)
+		if len(came) != c.flows || err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s without %d bytes: %d flows, %v\n%s", filepath.Base(c.path), c.cut, len(came), err, out)
+		}
 	}
 }
 

@@ -24,32 +24,52 @@ damaged, all layouts and compressions are tried. Files of nfdump 1.6 and 1.8 bec
 files of nfdump 1.7.
 
 What is lost is named on standard error. The new file must not exist; there is
-none when nothing could be salvaged, or when salvage is interrupted. The exit code
-is 0 when there is a new file, also when something is lost.`,
+none when nothing could be salvaged, or when salvage is interrupted.
+
+The exit code is 1 when anything is wrong with the file, also when there is a new one:
+standard output then has a line of it. It is 0 for a file that is whole, or is still
+growing, and 2 when the command line is wrong.`,
 		Example: `  flowgraf salvage nfcapd.202611221200 -w nfcapd.202611221200.whole`,
 		Args:    files(1, 1, "one FILE to salvage, and the new one behind -w"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if to == "" {
 				return usageError{errors.New("expected -w NEWFILE, the file to write")}
 			}
-			p := newProgress(cmd.Context(), cmd.ErrOrStderr(), false)
-			p.file(0, 1, args[0])
-			got, err := nffile.Salvage(args[0], to, p.bytes)
-			p.clear()
-			if errors.Is(err, context.Canceled) {
-				return fmt.Errorf("interrupted, %s is not written", to)
-			}
-			if err != nil {
-				return err
-			}
-			for _, gap := range got.Gaps {
-				fmt.Fprintf(cmd.ErrOrStderr(), "lost: %v\n", gap)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d flows in %d blocks; %d bytes are lost, %d flows are lost\n", to,
-				got.Flows, got.Blocks, got.Lost, got.LostFlows)
-			return nil
+			return salvage(cmd, args[0], to)
 		},
 	}
 	cmd.Flags().StringVarP(&to, "write", "w", "", "the new `file`")
 	return cmd
+}
+
+// salvage writes what can be read of a file into a new one, and says what was wrong with it.
+func salvage(cmd *cobra.Command, from, to string) error {
+	p := newProgress(cmd.Context(), cmd.ErrOrStderr(), false)
+	p.file(0, 1, from)
+	report, err := nffile.Verify(from, p.bytes)
+	var got nffile.Salvaged
+	if err == nil {
+		got, err = nffile.Salvage(from, to, p.bytes)
+	}
+	p.clear()
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("interrupted, %s is not written", to)
+	}
+	if err != nil {
+		return err
+	}
+	for _, gap := range got.Gaps {
+		fmt.Fprintf(cmd.ErrOrStderr(), "lost: %v\n", gap)
+	}
+	if len(got.Gaps) == 0 { // no flow
+		for _, problem := range report.Problems {
+			fmt.Fprintf(cmd.ErrOrStderr(), "wrong: %v\n", problem)
+		}
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: %d flows in %d blocks; %d bytes are lost, %d flows are lost\n", to, got.Flows,
+		got.Blocks, got.Lost, got.LostFlows)
+	if !report.Sound() {
+		return fmt.Errorf("%s is damaged: %s has what can be read of it", from, to)
+	}
+	return nil
 }

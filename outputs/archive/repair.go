@@ -15,7 +15,8 @@ import (
 // Repaired is what Repair has done with a file.
 type Repaired struct {
 	nffile.Salvaged
-	Sound bool // nothing was wrong with it
+	Sound   bool // there was nothing to be mended
+	Damaged bool // something was wrong with it: not only that it was left behind while written
 }
 
 // Repairer mends flow files in their directories. It holds the lock of each directory that
@@ -45,7 +46,7 @@ func (r *Repairer) Repair(path string, progress nffile.Progress) (done Repaired,
 	if err != nil {
 		return done, err
 	}
-	if report.Sound() && !report.Open {
+	if done.Damaged = !report.Sound(); !done.Damaged && !report.Open {
 		done.Sound = true
 		return done, nil
 	}

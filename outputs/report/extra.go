@@ -114,14 +114,7 @@ func appName(t *Text, b []byte, f row) []byte {
 // country is a column of the country of an address.
 func country(field flow.Field) column {
 	return func(t *Text, b []byte, f row) []byte {
-		code := f.SrcCountry
-		if field == flow.Dst {
-			code = f.DstCountry
-		}
-		if code != "" { // of a row
-			return append(b, code...)
-		}
-		return t.appendCountry(b, f.Addr(field))
+		return appendCountry(b, t.opt.CountryOf(f.Flow, field))
 	}
 }
 

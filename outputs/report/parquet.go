@@ -94,12 +94,7 @@ var parquetColumns = []parquetColumn{
 	addrColumn(flow.TunSrc), addrColumn(flow.TunDst), numberColumn(flow.TunProto, 8),
 	numberColumn(flow.ObservationPoint, 64), numberColumn(flow.SegmentID, 64),
 	delayColumn("client_latency_us", 0), delayColumn("server_latency_us", 1), delayColumn("app_latency_us", 2),
-	optional("label", dictionary, func(p *parquetFile, f row) parquet.Value {
-		if f.Extra.Has&nffile.HasLabel == 0 {
-			return parquet.NullValue()
-		}
-		return p.text(f.Extra.Label)
-	}),
+	extraText("label", nffile.HasLabel, func(x *nffile.Extra) []byte { return x.Label }),
 	countryColumn("src_country", flow.Src), countryColumn("dst_country", flow.Dst),
 	numberColumn(flow.EngineType, 8), numberColumn(flow.EngineID, 8),
 	optional("exporter_sysid", parquet.Uint(32), func(_ *parquetFile, f row) parquet.Value {
@@ -123,6 +118,54 @@ var parquetColumns = []parquetColumn{
 		}
 		return parquet.Int32Value(int32(f.Extra.Layer2.EtherType))
 	}),
+	payloadColumn("payload", nffile.HasPayload, func(x *nffile.Extra) []byte { return x.InPayload }),
+	payloadColumn("out_payload", nffile.HasOutPayload, func(x *nffile.Extra) []byte { return x.OutPayload }),
+	extraText("pf_interface", nffile.HasPF, func(x *nffile.Extra) []byte { return x.PF.Interface }),
+	extraColumn("pf_action", 8, nffile.HasPF, func(x *nffile.Extra) uint32 { return uint32(x.PF.Action) }),
+	extraColumn("pf_reason", 8, nffile.HasPF, func(x *nffile.Extra) uint32 { return uint32(x.PF.Reason) }),
+	extraColumn("pf_direction", 8, nffile.HasPF, func(x *nffile.Extra) uint32 { return uint32(x.PF.Direction) }),
+	extraColumn("pf_rewritten", 8, nffile.HasPF, func(x *nffile.Extra) uint32 { return uint32(x.PF.Rewritten) }),
+	extraColumn("pf_rule", 32, nffile.HasPF, func(x *nffile.Extra) uint32 { return x.PF.Rule }),
+	extraColumn("pf_subrule", 32, nffile.HasPF, func(x *nffile.Extra) uint32 { return x.PF.Subrule }),
+	extraColumn("pf_uid", 32, nffile.HasPF, func(x *nffile.Extra) uint32 { return x.PF.UID }),
+	extraColumn("pf_pid", 32, nffile.HasPF, func(x *nffile.Extra) uint32 { return x.PF.PID }),
+	extraColumn("in_service_id", 16, nffile.HasNokia, func(x *nffile.Extra) uint32 { return uint32(x.NokiaIn) }),
+	extraColumn("out_service_id", 16, nffile.HasNokia, func(x *nffile.Extra) uint32 { return uint32(x.NokiaOut) }),
+	extraText("nat_string", nffile.HasNokiaText, func(x *nffile.Extra) []byte { return x.NokiaText }),
+}
+
+// payloadColumn is a column of first bytes of a flow, null where a file has none.
+func payloadColumn(name string, has uint64, of func(*nffile.Extra) []byte) parquetColumn {
+	return optional(name, parquet.Leaf(parquet.ByteArrayType), func(p *parquetFile, f row) parquet.Value {
+		payload := of(f.Extra)
+		if f.Extra.Has&has == 0 || len(payload) == 0 {
+			return parquet.NullValue()
+		}
+		n := len(p.bytes)
+		p.bytes = append(p.bytes, payload...)
+		return p.since(n)
+	})
+}
+
+// extraText is a column of a text that only files have, null where they have none.
+func extraText(name string, has uint64, of func(*nffile.Extra) []byte) parquetColumn {
+	return optional(name, dictionary, func(p *parquetFile, f row) parquet.Value {
+		if f.Extra.Has&has == 0 {
+			return parquet.NullValue()
+		}
+		return p.text(of(f.Extra))
+	})
+}
+
+// extraColumn is a column of a number of so many bits that only files have, null where the
+// element that it is in is not there.
+func extraColumn(name string, bits int, has uint64, of func(*nffile.Extra) uint32) parquetColumn {
+	return optional(name, parquet.Uint(bits), func(_ *parquetFile, f row) parquet.Value {
+		if f.Extra.Has&has == 0 {
+			return parquet.NullValue()
+		}
+		return parquet.Int32Value(int32(of(f.Extra)))
+	})
 }
 
 // nameColumn is a column of what a file calls a number.
@@ -138,14 +181,7 @@ func nameColumn(name string, kind nffile.NameKind, field flow.Field) parquetColu
 // countryColumn is a column of the country of an address.
 func countryColumn(name string, field flow.Field) parquetColumn {
 	return optional(name, dictionary, func(p *parquetFile, f row) parquet.Value {
-		code := f.SrcCountry
-		if field == flow.Dst {
-			code = f.DstCountry
-		}
-		if code == "" {
-			code = p.opt.country(f.Addr(field))
-		}
-		return p.text([]byte(code))
+		return p.text([]byte(p.opt.CountryOf(f.Flow, field)))
 	})
 }
 

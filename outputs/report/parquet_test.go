@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -159,6 +160,74 @@ func TestParquetNames(t *testing.T) {
 	}
 }
 
+// extraFile writes a file of flows that have what only files have: every second one, first
+// bytes also in the other ones.
+func extraFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "nfcapd.202611281200")
+	w, err := nffile.Create(path, nffile.Options{Extended: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		r := flow.Record{First: flow.TimeOf(time.Date(2026, 11, 28, 12, 0, i, 0, time.UTC)), Version: flow.IPFIX,
+			Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2"), Proto: 6, Bytes: uint64(i),
+			Present: flow.SetOf(flow.Src, flow.Dst)}
+		r.Last = r.First
+		x := nffile.Extra{Has: nffile.HasPayload, InPayload: fmt.Appendf(nil, "GET /%d\xff\x00", i)}
+		if i%2 == 0 {
+			x.Has |= nffile.HasOutPayload | nffile.HasPF | nffile.HasNokia | nffile.HasNokiaText
+			x.OutPayload, x.NokiaIn, x.NokiaOut, x.NokiaText = []byte{0, byte(i)}, 65535, uint16(i), []byte("pool1")
+			x.PF = nffile.PF{Action: 1, Reason: 2, Direction: 1, Rewritten: 1, Rule: 4294967295, Subrule: uint32(i), UID: 1000,
+				PID: 70000, Interface: []byte("em0")}
+		}
+		if err := w.AppendExtra(&r, &x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestParquetExtra: what only files have comes back out of the columns as it is, null where a
+// flow has none.
+func TestParquetExtra(t *testing.T) {
+	type extra struct {
+		Payload    []byte  `parquet:"payload,optional"`
+		OutPayload *string `parquet:"out_payload,optional"`
+		Interface  string  `parquet:"pf_interface,optional"`
+		Action     *uint8  `parquet:"pf_action,optional"`
+		Reason     uint8   `parquet:"pf_reason,optional"`
+		Direction  uint8   `parquet:"pf_direction,optional"`
+		Rewritten  uint8   `parquet:"pf_rewritten,optional"`
+		Rule       uint32  `parquet:"pf_rule,optional"`
+		Subrule    uint32  `parquet:"pf_subrule,optional"`
+		UID        uint32  `parquet:"pf_uid,optional"`
+		PID        uint32  `parquet:"pf_pid,optional"`
+		In         uint16  `parquet:"in_service_id,optional"`
+		Out        *uint16 `parquet:"out_service_id,optional"`
+		NAT        string  `parquet:"nat_string,optional"`
+	}
+	data := printed(t, extraFile(t), "parquet", Options{})
+	rows, err := parquet.Read[extra](strings.NewReader(data), int64(len(data)))
+	if err != nil || len(rows) != 10 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	for i, got := range rows {
+		want := extra{Payload: fmt.Appendf(nil, "GET /%d\xff\x00", i)}
+		if i%2 == 0 {
+			out, action, service := string([]byte{0, byte(i)}), uint8(1), uint16(i)
+			want = extra{want.Payload, &out, "em0", &action, 2, 1, 1, 4294967295, uint32(i), 1000, 70000, 65535, &service,
+				"pool1"}
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("row %d is %+v, want %+v", i, got, want)
+		}
+	}
+}
+
 // TestParquetIsDocumented: PARQUET.md has a line for each column, in their order.
 func TestParquetIsDocumented(t *testing.T) {
 	doc, err := os.ReadFile("PARQUET.md")
@@ -184,6 +253,8 @@ func TestParquetIsDocumented(t *testing.T) {
 func parquetType(node parquet.Node) string {
 	text := strings.ToLower(node.Type().String())
 	switch {
+	case text == "byte_array":
+		return "binary"
 	case strings.HasPrefix(text, "timestamp"):
 		return "timestamp"
 	case strings.HasPrefix(text, "int("):
@@ -197,7 +268,7 @@ func parquetType(node parquet.Node) string {
 type sums struct {
 	Flows, Octets, Packets, Reverse uint64
 	First, Last                     int64
-	Sources                         uint64
+	Sources, Payload, Rule          uint64
 }
 
 // engineScript asks DuckDB and ClickHouse for the sums over a file.
@@ -209,11 +280,13 @@ const db = await (await DuckDBInstance.create(':memory:')).connect();
 const duck = await db.runAndReadAll("select count(*)::varchar as \"Flows\", sum(in_bytes)::varchar as \"Octets\", " +
 	"sum(in_packets)::varchar as \"Packets\", sum(rev_bytes)::varchar as \"Reverse\", " +
 	"epoch_ms(min(flow_start))::varchar as \"First\", epoch_ms(max(flow_end))::varchar as \"Last\", " +
-	"count(distinct src)::varchar as \"Sources\" from '" + file + "'");
+	"count(distinct src)::varchar as \"Sources\", coalesce(sum(octet_length(payload)), 0)::varchar as \"Payload\", " +
+	"coalesce(sum(pf_rule), 0)::varchar as \"Rule\" from '" + file + "'");
 console.log(JSON.stringify(duck.getRowObjectsJson()[0]));
 console.log(query("select toString(count()) as Flows, toString(sum(in_bytes)) as Octets, toString(sum(in_packets)) " +
 	"as Packets, toString(sum(rev_bytes)) as Reverse, toString(toUnixTimestamp64Milli(min(flow_start))) as First, " +
-	"toString(toUnixTimestamp64Milli(max(flow_end))) as Last, toString(uniqExact(src)) as Sources from file('" + file +
+	"toString(toUnixTimestamp64Milli(max(flow_end))) as Last, toString(uniqExact(src)) as Sources, " +
+	"toString(ifNull(sum(length(payload)), 0)) as Payload, toString(ifNull(sum(pf_rule), 0)) as Rule from file('" + file +
 	"', Parquet) format JSONEachRow").trim());
 `
 
@@ -228,12 +301,13 @@ func TestParquetInEngines(t *testing.T) {
 	if err := os.WriteFile(script, []byte(engineScript), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{ourFile(t, nffile.LZ4), everyKind(t)} {
+	for _, file := range []string{ourFile(t, nffile.LZ4), everyKind(t), extraFile(t)} {
 		path, want, sources := writeParquet(t, file), sums{}, map[string]bool{}
 		totals, err := query.Input{Files: []string{file}}.List(context.Background(), func(f *query.Flow) error {
 			want.Octets, want.Packets, want.Reverse = want.Octets+f.Bytes, want.Packets+f.Packets,
 				want.Reverse+f.RevBytes
 			sources[f.Src.String()] = true
+			want.Payload, want.Rule = want.Payload+uint64(len(f.Extra.InPayload)), want.Rule+uint64(f.Extra.PF.Rule)
 			return nil
 		})
 		if err != nil {
@@ -254,10 +328,10 @@ func TestParquetInEngines(t *testing.T) {
 				t.Fatalf("%s: %v\n%s", engine, err, lines[i])
 			}
 			got := fmt.Sprint(answer["Flows"], answer["Octets"], answer["Packets"], answer["Reverse"], answer["First"],
-				answer["Last"], answer["Sources"])
+				answer["Last"], answer["Sources"], answer["Payload"], answer["Rule"])
 			if s := fmt.Sprint(fmt.Sprint(want.Flows), fmt.Sprint(want.Octets), fmt.Sprint(want.Packets),
 				fmt.Sprint(want.Reverse), fmt.Sprint(want.First), fmt.Sprint(want.Last),
-				fmt.Sprint(want.Sources)); got != s {
+				fmt.Sprint(want.Sources), fmt.Sprint(want.Payload), fmt.Sprint(want.Rule)); got != s {
 				t.Errorf("%s says %s, want %s", engine, got, s)
 			} else {
 				t.Logf("%s: %s", engine, lines[i])

@@ -58,6 +58,19 @@ func (o *Options) country(a netip.Addr) string {
 	return ""
 }
 
+// CountryOf returns the country of an end of a flow, two letters, or "" where it is not known:
+// that which is a key of a row, or that of the address in a field.
+func (o *Options) CountryOf(f *query.Flow, field flow.Field) string {
+	code := f.SrcCountry
+	if field == flow.Dst {
+		code = f.DstCountry
+	}
+	if code == "" {
+		code = o.country(f.Addr(field))
+	}
+	return code
+}
+
 // Compat is a version of nfdump whose output is printed, byte for byte.
 type Compat uint8
 

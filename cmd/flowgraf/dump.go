@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -30,6 +31,7 @@ type dumpOptions struct {
 	verify      string
 	exporters   string
 	geo, tor    string
+	systems     func(netip.Addr) uint32 // of addresses, by the file of -G
 	stats       []string
 	top         int
 	count       flowCount
@@ -157,7 +159,7 @@ func (o *dumpOptions) dump(ctx context.Context, out, warnings io.Writer, args []
 	if done, err := o.habits.runAction(ctx, out, o, found.Files); done {
 		return errors.Join(append(found.Unreadable, err)...)
 	}
-	in := query.Input{Files: found.Files, Filter: filter, Country: o.report.Country}
+	in := query.Input{Files: found.Files, Filter: filter, Country: o.report.Country, AS: o.systems}
 	if o.window != "" {
 		if in.Window, err = query.ParseWindow(o.window, in.Files, o.location()); err != nil {
 			return fmt.Errorf("-t: %w", err)

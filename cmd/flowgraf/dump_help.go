@@ -51,10 +51,13 @@ Where nfdump's versions differ, each format is printed as the version does that 
 it better (outputs/report/FORMATS.md says which); --compat 1.7.1 and 1.7.8 print what
 that version prints, byte for byte.
 
--G names the file with the countries of addresses, a .mmdb in MaxMind's format or a .csv
-with a first line 'prefix,country': for -o gline, glong, json and parquet, the tags %sc,
-%dc, %gsap, 'src geo DE' or 'country DE' in filters, and the elements and keys srcgeo,
-dstgeo and geo of -s and -A.
+-G names a file with the countries and AS numbers of addresses, a .mmdb in MaxMind's format
+or a .csv with a first line 'prefix,country,as' or one of both. Countries are for -o gline,
+glong, json, parquet and influx, the tags %sc, %dc, %gsap (in csv: as well, as in
+csv:%ts,%sa,%sc,%byt), 'src geo DE' or 'country DE' in filters, and the elements and keys
+srcgeo, dstgeo and geo of -s and -A. The number of an AS is that of the address wherever a
+flow does not tell it, or tells 0: in what is printed, 'src as 64500' in filters, -s as and
+-A srcas; files that -w writes have what the flows tell.
 
 Where a file has an index (flowgraf index), only the blocks are read that can hold the
 addresses, ports and AS numbers that the filter asks for; what is found is the same.

@@ -24,6 +24,8 @@ type influxLines struct {
 	lines   influx.Serializer
 	last    map[source]time.Time
 	record  flow.Record // a copy
+	opt     report.Options
+	names   flow.Names
 }
 
 // source is who two points must not share a time of: it is what their series begins with.
@@ -36,7 +38,7 @@ type source struct {
 const maxSources = 1 << 16
 
 // openInflux opens the format; behind its colon stand fields that become tags.
-func openInflux(w io.Writer, rest string, _ report.Options) (report.Printer, error) {
+func openInflux(w io.Writer, rest string, opt report.Options) (report.Printer, error) {
 	var tags []string
 	for tag := range strings.SplitSeq(rest, ",") {
 		if tag = strings.TrimSpace(tag); tag != "" {
@@ -47,7 +49,8 @@ func openInflux(w io.Writer, rest string, _ report.Options) (report.Printer, err
 	if err != nil {
 		return nil, err
 	}
-	p := &influxLines{w: bufio.NewWriterSize(w, 1<<16), builder: builder, last: map[source]time.Time{}}
+	p := &influxLines{w: bufio.NewWriterSize(w, 1<<16), builder: builder, last: map[source]time.Time{},
+		opt: opt}
 	return p, p.lines.Init()
 }
 
@@ -57,10 +60,16 @@ func (p *influxLines) Begin() error { return nil }
 // Flow prints a flow.
 func (p *influxLines) Flow(f *query.Flow) error {
 	r := f.Record
-	if !r.Exporter.IsValid() { // a file need not say
+	if !r.Exporter.IsValid() || p.opt.Country != nil {
 		p.record = *r
 		r = &p.record
-		r.Exporter = netip.IPv4Unspecified()
+		if p.opt.Country != nil {
+			p.names.SrcCountry, p.names.DstCountry = p.opt.CountryOf(f, flow.Src), p.opt.CountryOf(f, flow.Dst)
+			r.Names = &p.names
+		}
+		if !r.Exporter.IsValid() { // a file need not say
+			r.Exporter = netip.IPv4Unspecified()
+		}
 	}
 	line, err := p.lines.Serialize(p.builder.Flow(r, p.timestamp(r)))
 	if err != nil {

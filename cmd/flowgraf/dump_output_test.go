@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -110,6 +111,69 @@ func TestDumpCountries(t *testing.T) {
 	for _, bad := range []string{file, filepath.Join(t.TempDir(), "none.mmdb")} {
 		if _, err := dumped(t, "-r", file, "-G", bad); err == nil || !strings.Contains(err.Error(), "-G: ") {
 			t.Errorf("-G %s: %v", bad, err)
+		}
+	}
+}
+
+// TestDumpSystems: where flows tell no AS numbers, they are those of the file of -G, also for
+// filters that have an index; files that are written have what the flows tell.
+func TestDumpSystems(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nfcapd.202611281200")
+	w, err := nffile.Create(file, nffile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, told := range []uint32{0, 64500} {
+		r := flow.Record{Version: flow.V9, Proto: 6, Packets: 1, Bytes: uint64(100 + i), IPVersion: 4, SrcAS: told,
+			Src: netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + i)}), Dst: netip.MustParseAddr("192.0.2.1"),
+			Present: flow.SetOf(flow.Src, flow.Dst, flow.SrcAS, flow.DstAS)}
+		if err := w.Append(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	systems := filepath.Join(t.TempDir(), "systems.csv")
+	const lines = "prefix,as,country\n10.0.0.0/24,64510,CH\n192.0.2.0/24,64520,\n"
+	if err := os.WriteFile(systems, []byte(lines), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := commandError(newIndexCommand(), file); err != nil {
+		t.Fatal(err)
+	}
+	written := filepath.Join(t.TempDir(), "written")
+	for _, c := range []struct{ line, want string }{
+		{"-o csv:%sas,%das", "64510,64520\n64500,64520\n"}, {"-o fmt:%sas -O bytes", " 64500\n 64510\n"},
+		{"src as 64510", "10.0.0.1"}, {"dst as 64520 and not src as 64510", "10.0.0.2"}, {"src as 64500", "10.0.0.2"},
+		{"src as 0", ""}, {"as in [64510 1]", "10.0.0.1"},
+		{"-s as -n 1 -o csv", ",any,64520,2,"}, {"-s srcas:p -o csv", ",TCP,64510,1,"},
+		{"-A srcas,dstas -o csv:%sas,%das,%fl", "64510,64520,1\n64500,64520,1\n"},
+		{"-A dstas -o csv:%das,%fl", "64520,2\n"}, {"-a -P src~as~64510 -o csv:%sa,%sas", "10.0.0.1,64510\n"},
+		{"-o json -c 1", `"src_as" : 64510`}, {"-o ndjson", `"src_as":64510`}, {"-s record -o fmt:%sas", " 64510\n"},
+		{"-c 1 -o influx", `bgp_src_as=64510i,bgp_dst_as=64520i`}, {"-c 1 -o influx", `src_country="CH"`},
+		{"-A srcgeo -o influx", `src_country="CH"`},
+	} {
+		args := []string{c.line}
+		if c.line[0] == '-' {
+			args = strings.Fields(c.line)
+			for i := range args {
+				args[i] = strings.ReplaceAll(args[i], "~", " ")
+			}
+		}
+		out, err := dumped(t, append(args, "-q", "-r", file, "-G", systems)...)
+		if err != nil && c.want != "" || !strings.Contains(out, c.want) || c.want == "" && len(out) > 30 {
+			t.Errorf("%s: %v: %s\nexpected %s", c.line, err, out, c.want)
+		}
+	}
+	for i, more := range [][]string{{"src as 64510"}, {"-a"}, {"-A", "srcas,dstas"}} {
+		to := written + strconv.Itoa(i)
+		if _, err := dumped(t, append(more, "-r", file, "-G", systems, "-w", to)...); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"0,0\n", "0,0\n64500,0\n", "64510,64520\n64500,64520\n"}[i]
+		if out, err := dumped(t, "-r", to, "-q", "-o", "csv:%sas,%das"); err != nil || out != want {
+			t.Errorf("%q -w: %v, %q in the file, expected %q", more, err, out, want)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (o *dumpOptions) addQueryFlags(cmd *cobra.Command) {
 	f.StringVarP(&o.verify, "verify", "v", "", "only tell whether this `file` is whole: flowgraf verify")
 	f.StringVarP(&o.exporters, "exporters", "E", "", "only list the exporters and samplers of this `file`")
 	f.BoolVarP(&o.report.TagAddrs, "tag", "T", false, "a byte 1 before addresses, for NfSen's links")
-	f.StringVarP(&o.geo, "geo", "G", "", "countries for %sc, %gsa, gline and such, from this .mmdb or .csv `file`")
+	f.StringVarP(&o.geo, "geo", "G", "", "countries and AS numbers of addresses, from this .mmdb or .csv `file`")
 	f.StringVarP(&o.tor, "tor", "H", "", "nfdump's data base of Tor nodes: only 'none'")
 	f.MarkHidden("tor")
 }
@@ -102,7 +102,7 @@ func (o *dumpOptions) prepareQuery(n, output bool, warnings io.Writer) error {
 	if o.tor != "" && o.tor != "none" {
 		return errors.New("-H: nfdump's data bases of Tor nodes are not read")
 	}
-	if err := o.openCountries(); err != nil {
+	if err := o.openPlaces(); err != nil {
 		return err
 	}
 	for _, s := range o.stats {
@@ -130,17 +130,18 @@ func (o *dumpOptions) prepareQuery(n, output bool, warnings io.Writer) error {
 	return o.checkModes()
 }
 
-// openCountries reads the file of -G.
-func (o *dumpOptions) openCountries() error {
+// openPlaces reads the file of -G.
+func (o *dumpOptions) openPlaces() error {
 	if o.geo == "" || o.geo == "none" {
 		return nil
 	}
 	tables, err := enrich.Open([]string{o.geo})
 	if err != nil {
 		return fmt.Errorf("-G: %w (nfdump's own data bases are not read: expected one in MaxMind's format, .mmdb, or "+
-			"a .csv of prefixes and countries)", err)
+			"a .csv of prefixes, countries and AS numbers)", err)
 	}
 	o.report.Country = func(a netip.Addr) string { return tables.Lookup(a).Country }
+	o.systems = func(a netip.Addr) uint32 { return tables.Lookup(a).AS }
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/flowgraf/flowgraf/outputs/archive"
 	"github.com/flowgraf/flowgraf/outputs/index"
 	"github.com/flowgraf/flowgraf/outputs/query"
+	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
 func newIndexCommand() *cobra.Command {
@@ -51,8 +52,11 @@ do files of nfdump 1.6; they are named, and the exit code is 1.`,
 }
 
 // useIndexes lets a query pass over blocks that hold nothing of what it looks for, by the
-// indexes that files have.
+// indexes that files have. They know the AS numbers of flows, not those of -G.
 func useIndexes(in *query.Input, warnings io.Writer) {
+	if in.AS != nil && in.Filter != nil && in.Filter.Fields().Meets(flow.SetOf(flow.SrcAS, flow.DstAS)) {
+		return
+	}
 	guide := index.NewGuide(in.Filter, in.Window.From, in.Window.To, func(format string, args ...any) {
 		fmt.Fprintf(warnings, "flowgraf: "+format+"\n", args...)
 	})

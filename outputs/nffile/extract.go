@@ -2,6 +2,7 @@ package nffile
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -15,8 +16,43 @@ type Brief struct {
 	Packets, Bytes       uint64 // of the flow's direction
 	RevPackets, RevBytes uint64
 	Proto, TCPFlags      uint8
+	Six                  SixSet       // which of the addresses are IPv6
 	Index                int          // of the record in its block, from 1
 	Values               []flow.Value // of the columns of the Extractor, in their order
+}
+
+// SixSet says which addresses of a flow are IPv6, as bits.
+type SixSet uint8
+
+// The addresses: those of both ends, and of the next hops.
+const (
+	SixEnds SixSet = 1 << iota
+	SixNextHop
+	SixBGPNextHop
+
+	SixBits = 3 // how many bits there are
+)
+
+// Fields returns the fields of the addresses.
+func (s SixSet) Fields() flow.Set {
+	var set flow.Set
+	for i, fields := range [SixBits]flow.Set{flow.SetOf(flow.Src, flow.Dst), flow.SetOf(flow.NextHop),
+		flow.SetOf(flow.BGPNextHop)} {
+		if s&(1<<i) != 0 {
+			set = set.Union(fields)
+		}
+	}
+	return set
+}
+
+// sixOf returns that of a flow.
+func sixOf(r *flow.Record) (s SixSet) {
+	for i, six := range [SixBits]bool{r.Src.Is6() || r.Dst.Is6(), r.NextHop.Is6(), r.BGPNextHop.Is6()} {
+		if six {
+			s |= 1 << i
+		}
+	}
+	return s
 }
 
 // Extractor reads the flows of blocks in brief. Flows of layout 2 with elements
@@ -138,7 +174,7 @@ func (x *Extractor) plain(f *Brief) {
 	r := x.dec.Record()
 	f.First, f.Last = r.First.Milli(), r.Last.Milli()
 	f.Packets, f.Bytes, f.RevPackets, f.RevBytes = r.Packets, r.Bytes, r.RevPackets, r.RevBytes
-	f.Flows, f.Proto, f.TCPFlags = 1, r.Proto, uint8(r.TCPFlags)
+	f.Flows, f.Proto, f.TCPFlags, f.Six = 1, r.Proto, uint8(r.TCPFlags), sixOf(r)
 	if r.Has(flow.Flows) {
 		f.Flows = r.Flows
 	}
@@ -158,6 +194,7 @@ type outline struct {
 	sieved  []place                 // of those of the Sieve
 	writers bool                    // the elements are as the Writer writes them
 	present flow.Set                // the fields of the elements
+	six     SixSet                  // the addresses that are IPv6
 
 	generic, misc, count uint16 // offsets of their payloads, 0 without
 }
@@ -209,15 +246,22 @@ func (x *Extractor) outline(rec []byte) *outline {
 		o.values[i] = o.place(c)
 	}
 	o.writers = o.isWriters(rec)
-	o.present = flow.Set{}
+	o.present, o.six = flow.Set{}, 0
 	for _, h := range o.heads[:o.n] {
-		if id := uint16(h); id < numElements {
+		id := uint16(h)
+		if id < numElements {
 			o.present = o.present.Union(x.dec.present[id])
+		}
+		if i := slices.Index(sixElements[:], id); i >= 0 {
+			o.six |= 1 << i
 		}
 	}
 	o.head = head
 	return o
 }
+
+// sixElements are those of the bits of a SixSet.
+var sixElements = [SixBits]uint16{elIPv6, elNext6, elBGPNext6}
 
 // fits says whether the record has the elements of the outline.
 func (o *outline) fits(rec []byte, head uint32) bool {
@@ -294,7 +338,7 @@ func (o *outline) readRecord(rec []byte, exporters []Exporter, f *Brief) {
 	f.First, f.Last = o.times(rec)
 	g := rec[o.generic:][:48]
 	f.Packets, f.Bytes = le.Uint64(g[24:]), le.Uint64(g[32:])
-	f.Proto, f.TCPFlags = g[44], g[45]
+	f.Proto, f.TCPFlags, f.Six = g[44], g[45], o.six
 	f.Flows, f.RevPackets, f.RevBytes = 1, 0, 0
 	if o.count != 0 {
 		c := rec[o.count:][:24]

@@ -115,10 +115,10 @@ func (in Input) newCounter(stats []Stat, r *request, m *matcher, of int) *counte
 			if len(a.Keys) == 0 {
 				a = Connections()
 			}
-			c.kinds = append(c.kinds, kind{groups: newGroups(&a, &columns, memory, in.Country)})
+			c.kinds = append(c.kinds, kind{groups: in.newGroups(&a, &columns, memory)})
 			continue
 		}
-		c.kinds = append(c.kinds, kind{values: newValues(&stats[i], &columns, memory, in.Country)})
+		c.kinds = append(c.kinds, kind{values: in.newValues(&stats[i], &columns, memory)})
 	}
 	switch {
 	case r == nil:
@@ -127,9 +127,10 @@ func (in Input) newCounter(stats []Stat, r *request, m *matcher, of int) *counte
 			c.kinds = append(c.kinds, kind{groups: newSeries(&r.series[i], &columns, memory).groups})
 		}
 	case len(r.aggregation.Keys) > 0:
-		c.kinds = append(c.kinds, kind{groups: newGroups(&r.aggregation, &columns, memory, in.Country)})
+		c.kinds = append(c.kinds, kind{groups: in.newGroups(&r.aggregation, &columns, memory)})
 	default:
 		c.list = newSorted(r, memory)
+		c.list.systems = newSystems(in.AS)
 		c.kinds = append(c.kinds, kind{sorted: c.list})
 	}
 	for i := range c.kinds {

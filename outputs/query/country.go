@@ -6,19 +6,36 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
-// maxCountries bounds the addresses whose countries one goroutine remembers.
-const maxCountries = 1 << 16
+// maxRemembered bounds the addresses of which one goroutine remembers something.
+const maxRemembered = 1 << 16
 
-// countries tells the countries of addresses, and remembers them: flows have few different
+// remembered asks about addresses, and remembers the answers: flows have few different
 // addresses. It is of one goroutine.
-type countries struct {
-	of    func(netip.Addr) string
-	known map[netip.Addr]string
+type remembered[T any] struct {
+	of    func(netip.Addr) T
+	known map[netip.Addr]T
 }
+
+// ask returns the answer for an address.
+func (m *remembered[T]) ask(a netip.Addr) T {
+	answer, ok := m.known[a]
+	if ok {
+		return answer
+	}
+	answer = m.of(a)
+	if len(m.known) == maxRemembered {
+		clear(m.known)
+	}
+	m.known[a] = answer
+	return answer
+}
+
+// countries tells the countries of addresses.
+type countries struct{ remembered[string] }
 
 // newCountries returns what asks of for the country of an address; nil knows none.
 func newCountries(of func(netip.Addr) string) *countries {
-	return &countries{of: of, known: map[netip.Addr]string{}}
+	return &countries{remembered[string]{of, map[netip.Addr]string{}}}
 }
 
 // name returns the country of an address in two letters, "" where it is not known.
@@ -26,18 +43,10 @@ func (c *countries) name(a netip.Addr) string {
 	if c.of == nil || !a.IsValid() {
 		return ""
 	}
-	name, ok := c.known[a]
-	if ok {
+	if name := c.ask(a); len(name) == 2 {
 		return name
 	}
-	if name = c.of(a); len(name) != 2 {
-		name = ""
-	}
-	if len(c.known) == maxCountries {
-		clear(c.known)
-	}
-	c.known[a] = name
-	return name
+	return ""
 }
 
 // countryBits are those of the number of a country: its two letters.

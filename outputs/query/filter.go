@@ -16,6 +16,7 @@ type matcher struct {
 	context nffilter.Context
 
 	countries *countries // where the filter asks for them
+	systems   *systems   // likewise
 	names     flow.Names
 }
 
@@ -28,6 +29,9 @@ func (in Input) newMatcher(count *atomic.Uint64) *matcher {
 	if in.Filter.NeedsCountries() {
 		m.countries = newCountries(in.Country)
 	}
+	if in.Filter.Fields().Meets(systemFields) {
+		m.systems = newSystems(in.AS)
+	}
 	return m
 }
 
@@ -36,13 +40,17 @@ func (m *matcher) fields() flow.Set {
 	if m == nil {
 		return flow.Set{}
 	}
-	return m.filter.Fields()
+	fields := m.filter.Fields()
+	if m.systems != nil {
+		fields = fields.Union(flow.SetOf(flow.Src, flow.Dst))
+	}
+	return fields
 }
 
 // sieve returns what asks the filter before a flow is decoded; nil where that cannot be, and
 // without a filter.
 func (m *matcher) sieve() *nffile.Sieve {
-	if m == nil || m.countries != nil || m.filter.NeedsContext() || m.filter.NeedsRecord() {
+	if m == nil || m.countries != nil || m.systems != nil || m.filter.NeedsContext() || m.filter.NeedsRecord() {
 		return nil
 	}
 	return nffile.NewSieve(m.filter.Fields(), m.filter.Needles(), func(r *flow.Record) bool {
@@ -60,6 +68,10 @@ func (m *matcher) matches(d *nffile.Decoder) bool {
 		m.names.SrcCountry, m.names.DstCountry = m.countries.name(r.Src), m.countries.name(r.Dst)
 		defer func(names *flow.Names) { r.Names = names }(r.Names)
 		r.Names = &m.names
+	}
+	if m.systems != nil {
+		r := d.Record()
+		defer m.systems.fill(r).restore(r)
 	}
 	if !m.filter.NeedsContext() {
 		return m.filter.Match(d.Record(), nil)

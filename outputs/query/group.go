@@ -3,7 +3,6 @@ package query
 import (
 	"cmp"
 	"iter"
-	"net/netip"
 	"slices"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
@@ -14,14 +13,17 @@ import (
 
 // The words of a row that are the group's own.
 const (
-	// ownPlace is that of the first flow, times two, plus 1 where it goes from the key's
-	// destination to its source.
+	// ownPlace is that of the first flow, above ownPlaceBits. Below are its nffile.SixSet,
+	// and bit 0, which is set where it goes from the key's destination to its source.
 	ownPlace = iota
 
 	// ownMore is where its first flow is on a shelf; or the bits of its source's network,
 	// and from bit 8 its destination's.
 	ownMore
 )
+
+// ownPlaceBits are those of the first word below the place.
+const ownPlaceBits = 1 + nffile.SixBits
 
 // groups sums flows up by the keys of an Aggregation.
 type groups struct {
@@ -33,6 +35,7 @@ type groups struct {
 	nets        bool
 	masks       [2]int // columns of the bits of networks
 	country     *countries
+	systems     *systems // nil where flows are as they are
 
 	shelves
 	series *series // the sums are by slots too; nil without
@@ -51,6 +54,8 @@ type keyPlan struct {
 	word    int
 	address bool
 	country bool // the number is that of the address's country
+	system  bool // it is that of an autonomous system
+	end     int  // of the batch, the address of which that is
 	shift   uint // of a number in its word
 
 	// Of an address: what of it counts.
@@ -69,9 +74,12 @@ func (p *keyPlan) bitsOf() int {
 }
 
 // newGroups prepares for an aggregation, whose columns it adds to those that are read.
-func newGroups(a *Aggregation, columns *[]nffile.Column, memory int, country func(netip.Addr) string) *groups {
+func (in Input) newGroups(a *Aggregation, columns *[]nffile.Column, memory int) *groups {
 	g := planGroups(a, columns)
-	g.country.of = country
+	g.country.of = in.Country
+	if g.systems = newSystems(in.AS); g.systems != nil {
+		g.planSystems(columns)
+	}
 	g.makeTable(memory)
 	return g
 }
@@ -107,6 +115,17 @@ func planGroups(a *Aggregation, columns *[]nffile.Column) *groups {
 		g.masks = [2]int{columnIn(columns, nffile.Column(flow.SrcMask)), columnIn(columns, nffile.Column(flow.DstMask))}
 	}
 	return g
+}
+
+// planSystems says where the addresses are whose systems are keys.
+func (g *groups) planSystems(columns *[]nffile.Column) {
+	for i := range g.plan {
+		p := &g.plan[i]
+		var end nffile.Column
+		if end, p.system = endOf(p.column); p.system {
+			p.end = columnIn(columns, end)
+		}
+	}
 }
 
 // makeTable makes the table of the groups.
@@ -177,8 +196,11 @@ func (g *groups) key(f *nffile.Brief, key []uint64) {
 	for i := range g.plan {
 		p := &g.plan[i]
 		v := f.Values[p.value]
-		if p.country {
+		switch {
+		case p.country:
 			v.Lo = g.country.number(v)
+		case p.system:
+			v.Lo = g.systems.number(v, f.Values[p.end])
 		}
 		if !p.address {
 			key[p.word] |= v.Lo << p.shift
@@ -260,7 +282,7 @@ func (g *groups) addBatch(b *batch) {
 // note keeps what only the first flow of a row tells.
 func (g *groups) note(c aggregate.Cell, b *batch, i int) {
 	own := g.table.Own(c)
-	own[ownPlace] = b.place(i) << 1
+	own[ownPlace] = b.place(i)<<ownPlaceBits | uint64(b.flows[i].Six)<<1
 	if g.turned[i] {
 		own[ownPlace]++
 	}
@@ -292,7 +314,7 @@ func (g *groups) each(s *Sort, n int, post *nffilter.Filter, fn func(*Flow) erro
 		entries = slices.AppendSeq(make([]entry, 0, g.table.Len()), g.entries(s))
 	}
 	get := func(ref uint64, f *Flow) { g.flow(aggregate.Ref(ref), f) }
-	return handOut(ordered(entries, s, n, post != nil), get, n, post, fn)
+	return handOut(ordered(entries, s, n, post != nil), get, g.systems, n, post, fn)
 }
 
 // entries returns what sorts the rows, of which each has one.
@@ -332,6 +354,7 @@ func (g *groups) flow(ref aggregate.Ref, f *Flow) {
 	} else {
 		r.Reset()
 		*f.Extra = nffile.Extra{}
+		f.Empty6 = nffile.SixSet(row.Own[ownPlace] >> 1 & (1<<nffile.SixBits - 1)).Fields()
 		if g.nets {
 			r.SrcMask, r.DstMask = uint8(row.Own[ownMore]), uint8(row.Own[ownMore]>>8)
 		}

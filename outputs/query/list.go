@@ -21,6 +21,12 @@ type Flow struct {
 	// Of rows with the keys srcgeo and dstgeo: two letters, "" where it is not known.
 	SrcCountry, DstCountry string
 
+	// Of rows: which of the addresses that are none of their keys are IPv6 in their first
+	// flow. They are printed as "::" then.
+	Empty6 flow.Set
+
+	told toldSystems // of rows: what they have in files that are written
+
 	// Of flows that files have; rows have none.
 	File     int           // which file of those that are read, from 0
 	Names    []nffile.Name // that the file has of interfaces, VRFs and applications
@@ -32,7 +38,9 @@ type Flow struct {
 func (in Input) List(ctx context.Context, fn func(*Flow) error) (Totals, error) {
 	l := &flowLister{lister: lister{Decoder: nffile.NewDecoder()}}
 	f := Flow{Record: l.Record(), Extra: l.Extra()}
-	l.fn = func(*flow.Record) error {
+	systems := newSystems(in.AS)
+	l.fn = func(r *flow.Record) error {
+		systems.fill(r)
 		f.Ident, f.SysID, f.Number = l.Ident(), l.SysID(), l.number
 		f.File, f.Names, f.Elements, f.Size = l.file, l.Names(), l.Elements(), l.Size()
 		return fn(&f)

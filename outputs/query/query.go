@@ -132,6 +132,12 @@ type Input struct {
 	// goroutines.
 	Country func(netip.Addr) string
 
+	// AS returns the number of the autonomous system of an address, 0 where it is not known,
+	// for flows that do not tell it: for the filter, for what is counted, and for the flows
+	// and rows that List, Rows and Table.Each hand out, but in files that are written. nil
+	// leaves flows as they are. It is called by several goroutines.
+	AS func(netip.Addr) uint32
+
 	// Progress is called with the bytes that are read, of so many, from time to time and by
 	// one goroutine at a time. nil does nothing.
 	Progress func(done, total int64)

@@ -208,7 +208,13 @@ func TestDamageIsToldInOrder(t *testing.T) {
 // others than fields.
 func valuesOf(r *flow.Record, e Element) (v []flow.Value) {
 	for _, c := range elements[e].columns {
-		switch {
+		switch end, ok := endOf(c); {
+		case ok:
+			told := r.Value(flow.Field(c))
+			if told.Lo == 0 {
+				told.Lo = uint64(someSystem(r.Addr(flow.Field(end))))
+			}
+			v = append(v, told)
 		case e.Kind() == KindCountry:
 			v = append(v, flow.Value{Lo: newCountries(someCountry).number(r.Value(flow.Field(c)))})
 		case c < nffile.Column(flow.NumFields):
@@ -227,10 +233,13 @@ func someCountry(a netip.Addr) string {
 	return []string{"DE", "FR", "", "nowhere"}[a.As16()[15]%4]
 }
 
+// someSystem puts addresses into two systems, and others into none.
+func someSystem(a netip.Addr) uint32 { return []uint32{0, 64900, 4200000900}[a.As16()[15]%3] }
+
 // TestTopIsExact compares Top with maps, for every element and order.
 func TestTopIsExact(t *testing.T) {
 	files := tree(t)
-	in := Input{Files: files, Country: someCountry}
+	in := Input{Files: files, Country: someCountry, AS: someSystem}
 	type sums struct{ flows, packets, bytes uint64 }
 	var stats []Stat
 	want := make([]map[Key]sums, Record)

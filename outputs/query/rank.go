@@ -15,6 +15,8 @@ type values struct {
 	columns []int      // of the batch, that have the values
 	address bool       // the values are addresses: two words of a key
 	country *countries // the values are those of the addresses; nil of other elements
+	systems *systems   // of values that the flows do not tell, nil of other elements
+	ends    []int      // columns of the addresses whose systems the values are
 	proto   bool       // the protocol is a part of the key, behind it
 	words   int
 	stat    *Stat
@@ -24,16 +26,20 @@ type values struct {
 }
 
 // newValues prepares for a statistic, whose columns it adds to those that are read.
-func newValues(s *Stat, columns *[]nffile.Column, memory int, country func(netip.Addr) string) *values {
+func (in Input) newValues(s *Stat, columns *[]nffile.Column, memory int) *values {
 	v := &values{address: s.Element.IsAddr(), proto: s.ByProto || s.Element == Proto, words: 1, stat: s}
 	for _, c := range elements[s.Element].columns {
 		v.columns = append(v.columns, columnIn(columns, c))
+		if end, ok := endOf(c); ok && in.AS != nil {
+			v.systems = newSystems(in.AS)
+			v.ends = append(v.ends, columnIn(columns, end))
+		}
 	}
 	if v.address {
 		v.words++
 	}
 	if s.Element.Kind() == KindCountry {
-		v.country = newCountries(country)
+		v.country = newCountries(in.Country)
 	}
 	if v.proto {
 		v.words++
@@ -49,14 +55,17 @@ func (v *values) addBatch(b *batch) {
 	cells := &v.cells
 	flows := b.flows[:b.n]
 	keys := v.keys[:len(flows)*v.words]
-	for _, column := range v.columns {
+	for k, column := range v.columns {
 		for i := range flows {
 			f, key := &flows[i], keys[i*v.words:(i+1)*v.words]
 			if v.address {
 				key[0], key = f.Values[column].Hi, key[1:]
 			}
-			if key[0] = f.Values[column].Lo; v.country != nil {
+			switch key[0] = f.Values[column].Lo; {
+			case v.country != nil:
 				key[0] = v.country.number(f.Values[column])
+			case v.systems != nil:
+				key[0] = v.systems.number(f.Values[column], f.Values[v.ends[k]])
 			}
 			if v.proto {
 				key[1] = uint64(f.Proto)

@@ -157,6 +157,7 @@ type sorted struct {
 	full    bool
 	entries []entry
 	cut     bool // entries have been cut back to n: what comes behind them is passed over
+	systems *systems
 	shelves
 }
 
@@ -198,16 +199,17 @@ func (s *sorted) merge(o *sorted) {
 
 // each calls fn for the flows: the first n that post matches.
 func (s *sorted) each(n int, post *nffilter.Filter, fn func(*Flow) error) error {
-	return handOut(ordered(s.entries, s.sort, n, post != nil), s.get, n, post, fn)
+	return handOut(ordered(s.entries, s.sort, n, post != nil), s.get, s.systems, n, post, fn)
 }
 
 // handOut calls fn for the first n entries that post matches, all when n is 0, as get
-// makes flows of them.
-func handOut(entries iter.Seq[entry], get func(ref uint64, f *Flow), n int, post *nffilter.Filter,
-	fn func(*Flow) error) error {
+// makes flows of them, with what systems knows.
+func handOut(entries iter.Seq[entry], get func(ref uint64, f *Flow), systems *systems, n int,
+	post *nffilter.Filter, fn func(*Flow) error) error {
 	f := Flow{Record: new(flow.Record), Extra: new(nffile.Extra)}
 	for e := range entries {
 		get(e.ref, &f)
+		f.told = systems.fill(f.Record)
 		if post != nil && !post.Match(f.Record, &nffilter.Context{Ident: f.Ident, SysID: f.SysID}) {
 			continue
 		}

@@ -28,6 +28,7 @@ func (in Input) WriteRows(ctx context.Context, l Listing, path string, opt nffil
 	return in.create(ctx, path, opt, func(ctx context.Context, w *nffile.Writer) (Totals, error, error) {
 		var failed error
 		totals, readErr := in.Rows(ctx, l, func(f *Flow) error {
+			f.told.restore(f.Record)
 			failed = w.AppendExtra(f.Record, f.Extra)
 			return failed
 		})

@@ -55,8 +55,8 @@ func (c *csvFlows) row(b []byte, f row) []byte {
 	b = append(c.clock.seconds(b, f.First.Milli()), ',')
 	b = append(c.clock.seconds(b, f.Last.Milli()), ',')
 	b = append(appendSeconds(b, f.milliseconds(), 0), ',')
-	b = append(appendAddrOrZero(b, f.Src), ',')
-	b = append(appendAddrOrZero(b, f.Dst), ',')
+	b = append(appendAddrOrZero(b, f.end(flow.Src)), ',')
+	b = append(appendAddrOrZero(b, f.end(flow.Dst)), ',')
 	b = append(strconv.AppendUint(b, uint64(f.SrcPort), 10), ',')
 	b = append(strconv.AppendUint(b, uint64(f.DstPort), 10), ',')
 	n := len(b)
@@ -75,10 +75,10 @@ func (c *csvFlows) row(b []byte, f row) []byte {
 		uint64(f.DstTOS), uint64(f.Direction)} {
 		b = strconv.AppendUint(append(b, ','), v, 10)
 	}
-	b = appendAddrOrZero(append(b, ','), f.NextHop)
-	next := f.BGPNextHop
+	b = appendAddrOrZero(append(b, ','), f.end(flow.NextHop))
+	next := f.end(flow.BGPNextHop)
 	if c.older && next.Is6() {
-		if next = f.NextHop; !next.Is6() { // an error of nfdump's
+		if next = f.end(flow.NextHop); !next.Is6() { // an error of nfdump's
 			next = netip.IPv6Unspecified()
 		}
 	}
@@ -159,15 +159,15 @@ func (c *csvFast) Begin() error {
 func (c *csvFast) Flow(q *query.Flow) error {
 	f, b := row{q}, c.buf
 	family := uint64(2)
-	if f.Src.Is6() {
+	if f.end(flow.Src).Is6() {
 		family = 10
 	}
 	for _, v := range [...]uint64{f.Number, family, f.firstMilli(true), f.Last.Milli(), uint64(f.Proto)} {
 		b = append(strconv.AppendUint(b, v, 10), ',')
 	}
-	b = append(appendAddrOrZero(b, f.Src), ',')
+	b = append(appendAddrOrZero(b, f.end(flow.Src)), ',')
 	b = append(strconv.AppendUint(b, uint64(f.SrcPort), 10), ',')
-	b = append(appendAddrOrZero(b, f.Dst), ',')
+	b = append(appendAddrOrZero(b, f.end(flow.Dst)), ',')
 	for _, v := range [...]uint64{uint64(f.DstPort), uint64(f.SrcAS), uint64(f.DstAS), uint64(f.Input),
 		uint64(f.Output)} {
 		b = append(strconv.AppendUint(b, v, 10), ',')

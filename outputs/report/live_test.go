@@ -1,14 +1,18 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/outputs/query"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 )
 
@@ -139,6 +143,36 @@ func TestEveryFormatIsNfdumps(t *testing.T) {
 		}
 		format := "fmt:[%" + name + "]"
 		compareLines(t, format, printed(t, file, format, opt), nfdump(t, "-r", file, "-o", format))
+	}
+}
+
+// TestAddressesThatAreNoKeys: what a row has in the place of an address that is none of its
+// keys is of the family that its first flow has, as with nfdump.
+func TestAddressesThatAreNoKeys(t *testing.T) {
+	file := everyKind(t)
+	for _, keys := range []string{"proto", "srctos", "srcip", "dstport", "dstip,srcport", "nextas", "next"} {
+		a, err := query.ParseAggregation(keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, format := range []string{"line", "line6", "fmt:%fl %sa %da %nh %nhb", "fmt:%byt %sap %dap %sn %dn",
+			"fmt:%byt %xsa %xda", "csv", "pipe"} {
+			opt := Options{Location: time.UTC, Quiet: true, Compat: Nfdump171}
+			var out strings.Builder
+			p, err := Open(&out, format, opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			totals, err := query.Input{Files: []string{file}}.Rows(t.Context(), query.Listing{Aggregation: a}, p.Flow)
+			if err := errors.Join(err, p.End(&totals, Usage{})); err != nil {
+				t.Fatal(err)
+			}
+			got, want := strings.Split(out.String(), "\n"), strings.Split(nfdump(t, "-r", file, "-q", "-A", keys, "-o",
+				format), "\n")
+			slices.Sort(got)
+			slices.Sort(want)
+			compareLines(t, keys+" "+format, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
 	}
 }
 

@@ -33,13 +33,14 @@ func (p *pipe) Flow(q *query.Flow) error {
 
 // row appends the row of a flow.
 func (p *pipe) row(b []byte, f row) []byte {
-	b = appendFamily(b, f.Src)
+	src, dst := f.end(flow.Src), f.end(flow.Dst)
+	b = appendFamily(b, src)
 	for _, v := range [...]uint64{f.First.Milli(), f.Last.Milli(), uint64(f.Proto)} {
 		b = strconv.AppendUint(append(b, '|'), v, 10)
 	}
-	b = appendWords(append(b, '|'), f.Src)
+	b = appendWords(append(b, '|'), src)
 	b = strconv.AppendUint(append(b, '|'), uint64(f.SrcPort), 10)
-	b = appendWords(append(b, '|'), f.Dst)
+	b = appendWords(append(b, '|'), dst)
 	for _, v := range [...]uint64{uint64(f.DstPort), uint64(f.SrcAS), uint64(f.DstAS), uint64(f.Input),
 		uint64(f.Output), uint64(uint8(f.TCPFlags)), uint64(f.SrcTOS), f.Packets, f.Bytes} {
 		b = strconv.AppendUint(append(b, '|'), v, 10)

@@ -209,20 +209,21 @@ func address(field flow.Field) column {
 	return func(t *Text, b []byte, f row) []byte { return t.opt.appendAddr(b, f.end(field), t.width) }
 }
 
-// end returns an address. The end that a sum does not know is of the family of the other,
-// as nfdump has it: :: beside an IPv6 address.
+// end returns an address. One that a sum does not know is of the family that its first flow
+// has, or of that of the other end, as nfdump has it: "::" for IPv6.
 func (f row) end(field flow.Field) netip.Addr {
 	a := f.Addr(field)
-	if a.IsValid() || field != flow.Src && field != flow.Dst || !f.Src.Is6() && !f.Dst.Is6() {
-		return a
+	if !a.IsValid() && (f.Empty6.Has(field) ||
+		(field == flow.Src || field == flow.Dst) && (f.Src.Is6() || f.Dst.Is6())) {
+		return netip.IPv6Unspecified()
 	}
-	return netip.IPv6Unspecified()
+	return a
 }
 
 // geoAddress is a column of an address with its country.
 func geoAddress(field flow.Field) column {
 	return func(t *Text, b []byte, f row) []byte {
-		a := f.Addr(field)
+		a := f.end(field)
 		b = append(t.opt.appendAddr(b, a, t.width), '(')
 		return append(t.appendCountry(b, a), ')')
 	}
@@ -251,7 +252,7 @@ func endpoint(addr, port flow.Field, geo bool) column {
 func networkOf(addr, mask flow.Field) column {
 	return func(t *Text, b []byte, f row) []byte {
 		bits := uint8(f.Record.Number(mask))
-		b = append(t.opt.appendAddr(b, network(f.Addr(addr), bits), t.width), '/')
+		b = append(t.opt.appendAddr(b, network(f.end(addr), bits), t.width), '/')
 		n := len(b)
 		return appendLeftFrom(appendUint(b, uint64(bits), 0), n, 2)
 	}

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -75,5 +76,72 @@ func TestRuleFiresAndRecovers(t *testing.T) {
 	if len(subjects) != 2 || !strings.Contains(all, "traffic of 127.0.0.1 is CRITICAL") ||
 		!strings.Contains(all, "traffic of 127.0.0.1 is OK") {
 		t.Errorf("expected one CRITICAL and one OK mail, got:\n%s", all)
+	}
+}
+
+// TestTraceOfAMail: the mail of an alert, as it was received, leads to the flows, also while
+// their file is being written, and to the mail's way, though it has left the queue.
+func TestTraceOfAMail(t *testing.T) {
+	sinkAddr, inbox := freePort(t, "tcp"), filepath.Join(t.TempDir(), "inbox")
+	startSink(t, sinkAddr, inbox)
+	dir := t.TempDir()
+	a := startAgent(t, dir, `
+[agent]
+  flush_interval = "200ms"
+  omit_hostname = true
+  logfile = "{{ .Dir }}/log"
+[[inputs.netflow]]
+  service_address = "udp://{{ .Flows }}"
+  metrics = ["datagrams"]
+  [[inputs.netflow.rollup]]
+    name = "netflow_by_host"
+    tags = ["src", "protocol"]
+    interval = "2s"
+[[outputs.nfdump]]
+  directory = "{{ .Dir }}/flows"
+  namepass = ["netflow_datagram"]
+[[outputs.smtp_relay]]
+  listen = ["{{ .Relay }}"]
+  relay_nets = ["127.0.0.0/8"]
+  relay_domains = ["example.com"]
+  spool = "{{ .Dir }}/spool"
+  smarthosts = ["smtp://{{ .Smarthost }}"]
+  smarthost_tls = "none"
+  [[outputs.smtp_relay.alert]]
+    name = "heavy-host"
+    where = 'name == "netflow_by_host" && tags.src.startsWith("10.")'
+    id = "host {{ "{{ .Tags.src }}" }}"
+    message = "{{ "{{ .ID }} is {{ .Level }}" }}"
+    crit = "fields.scaled_bytes > 1000u"
+    from = "flowgraf@example.com"
+    to = ["noc@example.com"]
+`, map[string]string{"Smarthost": sinkAddr})
+	generate(t, "--to", a.flows, "--protocol", "v9", "--count", "500", "--rate", "5000", "--seed", "4")
+	waitFor(t, 20*time.Second, "an alert", func() bool { return len(sunk(t, inbox)) > 0 })
+	files, err := filepath.Glob(filepath.Join(inbox, "mail.*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no mail: %v", err)
+	}
+	var out string
+	waitFor(t, 10*time.Second, "the delivery in the log", func() bool {
+		out = outputOf(t, flowgraf, "trace", files[0], "--flows", filepath.Join(dir, "flows"), "--spool",
+			filepath.Join(dir, "spool"), "--log", filepath.Join(dir, "log"), "-c", "2")
+		return strings.Contains(out, " => noc@example.com")
+	})
+	listing := regexp.MustCompile(`(?m)^  flowgraf (dump -R .* --current -t \S+ )'(.*src ip (10\.\S+))'$`)
+	command := listing.FindStringSubmatch(out)
+	if command == nil || !strings.HasPrefix(out, "alert:   heavy-host\n") ||
+		!strings.Contains(out, " <= flowgraf@example.com P=alert") {
+		t.Fatalf("trace prints\n%s", out)
+	}
+	args := append(strings.Fields(command[1]), command[2], "-q", "-o", "csv:%sa")
+	sources := strings.Fields(outputOf(t, flowgraf, args...))
+	if len(sources) == 0 {
+		t.Errorf("the command lists nothing: %q", command[0])
+	}
+	for _, src := range sources {
+		if src != command[3] || !strings.Contains(out, " "+src+":") {
+			t.Errorf("the flows are of %s, and trace lists\n%s", src, out)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -77,6 +78,51 @@ func longArchive(t *testing.T, dir string) int {
 	return flows * names
 }
 
+// interrupted runs flowgraf on a terminal, with standard output elsewhere, and types Ctrl-C once
+// the terminal shows how far it is. It returns what the terminal has shown, and the output; the
+// exit code is 1.
+func interrupted(t *testing.T, progress string, args ...string) (shown, output string) {
+	t.Helper()
+	person, program := pseudoTerminal(t)
+	cmd := exec.Command(flowgraf, args...)
+	var out bytes.Buffer
+	cmd.Env = append(os.Environ(), "TZ=UTC", "TERM=xterm")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, &out, program
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
+	screen := &logBuffer{}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	program.Close()
+	read := make(chan bool)
+	go func() { // until nobody has the other end
+		defer close(read)
+		buf := make([]byte, 4096)
+		for n, err := person.Read(buf); err == nil; n, err = person.Read(buf) {
+			screen.Write(buf[:n])
+		}
+	}()
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	waitFor(t, time.Minute, "how far it is", func() bool {
+		return regexp.MustCompile(progress).MatchString(screen.String())
+	})
+	if _, err := person.Write([]byte{3}); err != nil { // Ctrl-C
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+			t.Errorf("ended with %v, expected exit code 1", err)
+		}
+	case <-time.After(time.Minute):
+		cmd.Process.Kill()
+		t.Fatal("goes on after Ctrl-C")
+	}
+	<-read
+	return screen.String(), out.String()
+}
+
 // TestCtrlC: a query that takes longer than a second shows on the terminal how far it is; a
 // Ctrl-C there ends it, with what was found until then, exit code 1, and a word about it.
 func TestCtrlC(t *testing.T) {
@@ -89,50 +135,56 @@ func TestCtrlC(t *testing.T) {
 	} {
 		t.Run(c.options, func(t *testing.T) {
 			t.Parallel()
-			person, program := pseudoTerminal(t)
-			cmd := exec.Command(flowgraf, append([]string{"dump", "-R", dir}, strings.Fields(c.options)...)...)
-			var out bytes.Buffer
-			cmd.Env = append(os.Environ(), "TZ=UTC", "TERM=xterm")
-			cmd.Stdin, cmd.Stdout, cmd.Stderr = program, &out, program
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
-			shown := &logBuffer{}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
+			args := append([]string{"dump", "-R", dir}, strings.Fields(c.options)...)
+			shown, out := interrupted(t, `reading +[0-9]+%`, args...)
+			if !strings.Contains(shown, "interrupted: what is printed is of the flows read until then") {
+				t.Errorf("the terminal shows %q", shown)
 			}
-			program.Close()
-			go func() { // until nobody has the other end
-				buf := make([]byte, 4096)
-				for n, err := person.Read(buf); err == nil; n, err = person.Read(buf) {
-					shown.Write(buf[:n])
-				}
-			}()
-			ended := make(chan error, 1)
-			go func() { ended <- cmd.Wait() }()
-			waitFor(t, time.Minute, "the bar", func() bool {
-				return regexp.MustCompile(`reading +[0-9]+%`).MatchString(shown.String())
-			})
-			if _, err := person.Write([]byte{3}); err != nil { // Ctrl-C
-				t.Fatal(err)
-			}
-			select {
-			case err := <-ended:
-				if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.ExitCode() != 1 {
-					t.Errorf("ended with %v, expected exit code 1", err)
-				}
-			case <-time.After(time.Minute):
-				cmd.Process.Kill()
-				t.Fatal("goes on after Ctrl-C")
-			}
-			waitFor(t, time.Minute, "a word about it", func() bool {
-				return strings.Contains(shown.String(), "interrupted: what is printed is of the flows read until then")
-			})
-			m := regexp.MustCompile(c.want).FindStringSubmatch(out.String())
+			m := regexp.MustCompile(c.want).FindStringSubmatch(out)
 			if m == nil {
-				t.Fatalf("printed %q", out.String())
+				t.Fatalf("printed %q", out)
 			}
 			if n, _ := strconv.Atoi(m[1]); n == 0 || n >= all {
 				t.Errorf("sums of %d flows of %d", n, all)
 			}
 		})
+	}
+}
+
+// TestCtrlCOfTools: so do the other commands that read many files. What is done is told, and
+// no half of a file is left.
+func TestCtrlCOfTools(t *testing.T) {
+	dir := t.TempDir()
+	longArchive(t, dir)
+	collector, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer collector.Close()
+	whole := filepath.Join(t.TempDir(), "anonymised")
+	const files, key = `[0-9]+ of 3000`, "01234567890123456789012345678901"
+	for _, c := range []struct{ args, progress, shown, output string }{
+		{"index " + dir, files, "flowgraf: interrupted\r\n", `indexes made: [1-9]`},
+		{"verify " + dir, files, "flowgraf: interrupted in .* files are verified", `: sound; layout 2`},
+		{"repair " + dir, files, "flowgraf: interrupted in .* files are looked at", `^$`},
+		{"anonymise -K " + key + " -r " + dir + " -w " + whole, files, "interrupted, there is no " + whole, `^$`},
+		{"anonymise -K " + key + " -r " + dir, files, `interrupted, [0-9]+ of 3000 files are anonymised`, `(flows\n)*`},
+		{"replay -R " + dir + " --rate 20000 --to " + collector.LocalAddr().String(), `[0-9]+ flows sent`,
+			"flowgraf: interrupted\r\n", `(?m)^flows: [1-9]`},
+	} {
+		name, _, _ := strings.Cut(c.args, "/")
+		t.Run(name, func(t *testing.T) {
+			shown, output := interrupted(t, c.progress, strings.Fields(c.args)...)
+			if !regexp.MustCompile(c.shown).MatchString(shown) || !regexp.MustCompile(c.output).MatchString(output) {
+				t.Errorf("the terminal shows %q, and it prints %q", shown, output)
+			}
+		})
+	}
+	if _, err := os.Stat(whole); err == nil {
+		t.Error("there is a half of " + whole)
+	}
+	odd, err := filepath.Glob(filepath.Join(dir, "nfcapd.current.[^i]*"))
+	if err != nil || len(odd) > 0 {
+		t.Errorf("left behind: %q, %v", odd, err)
 	}
 }

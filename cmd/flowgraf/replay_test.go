@@ -173,7 +173,7 @@ func TestReplayOfDamaged(t *testing.T) {
 		flows int
 		want  string
 	}{
-		{first, 4, nil, 50, "appendix"}, {first, 1000, nil, 0, "behind"},
+		{first, 4, nil, 50, "the file has 150 more"}, {first, 1000, nil, 0, "the appendix should be at"},
 		{capture, 5, nil, 30, "behind 3 datagrams"}, {capture, 5, []string{"-v", "9"}, 30, "behind 3 datagrams"},
 	} {
 		info, err := os.Stat(c.path)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -77,6 +78,8 @@ type traced struct {
 	alert *tracedAlert // nil when it is not known
 	mail  *control.Mail
 	id    string // of the mail in the queue, "" when not known
+
+	messageID string // of the mail, "" when not known
 }
 
 func (o *traceOptions) trace(ctx context.Context, out io.Writer, in io.Reader, name string) error {
@@ -84,11 +87,10 @@ func (o *traceOptions) trace(ctx context.Context, out io.Writer, in io.Reader, n
 	if err != nil {
 		return err
 	}
+	var unlisted error
 	if t.alert != nil {
 		t.alert.print(out)
-		if err := o.flows(ctx, out, t.alert); err != nil {
-			return err
-		}
+		unlisted = o.flows(ctx, out, t.alert)
 		fmt.Fprintf(out, "\nmetric:\n  %s\n", o.influxQL(t.alert))
 	} else {
 		fmt.Fprintf(out, "alert:   not known: the mail is not in the queue any more; name the file with it\n")
@@ -104,10 +106,10 @@ func (o *traceOptions) trace(ctx context.Context, out io.Writer, in io.Reader, n
 	default:
 		fmt.Fprintf(out, "  not in the queue of %s\n", o.spool)
 	}
-	if o.log == "" || t.id == "" {
-		return nil
+	if o.log == "" || t.id == "" && t.messageID == "" {
+		return unlisted
 	}
-	return printWay(out, o.log, t.id)
+	return errors.Join(unlisted, printWay(out, o.log, t.id, t.messageID))
 }
 
 // find returns the alert and the mail that a name means.
@@ -142,7 +144,7 @@ func (o *traceOptions) ofMail(r io.Reader) (t traced, err error) {
 	if err != nil {
 		return t, err
 	}
-	t.alert, t.id = m.alert, m.queueID
+	t.alert, t.id, t.messageID = m.alert, m.queueID, m.messageID
 	if found, err := o.ofQueue(m.queueID, m.messageID); err == nil { // without a queue the file says enough
 		t.mail, t.id = found.mail, found.id
 	}
@@ -192,7 +194,7 @@ func (o *traceOptions) span(a *tracedAlert) (from, to time.Time) {
 func (o *traceOptions) flows(ctx context.Context, out io.Writer, a *tracedAlert) error {
 	const layout = "2006/01/02.15:04:05"
 	from, to := o.span(a)
-	args := []string{"-R", o.archive, "-t", from.Local().Format(layout) + "-" + to.Local().Format(layout)}
+	args := []string{"-R", o.archive, "--current", "-t", from.Local().Format(layout) + "-" + to.Local().Format(layout)}
 	filter := a.filter()
 	if filter != "" {
 		args = append(args, filter)
@@ -292,8 +294,9 @@ func (a *tracedAlert) filter() string {
 // mostLines bounds the lines of a mail's way.
 const mostLines = 1000
 
-// printWay prints the lines of a log that tell of a mail.
-func printWay(out io.Writer, path, id string) error {
+// printWay prints the lines of a log that tell of a mail. The id that it has in the queue may
+// be "": then the line of its arrival tells it, which has its Message-ID.
+func printWay(out io.Writer, path, id, messageID string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -303,7 +306,10 @@ func printWay(out io.Writer, path, id string) error {
 	lines, found := bufio.NewReaderSize(f, 64<<10), 0
 	for found < mostLines {
 		line, err := lines.ReadSlice('\n')
-		if slices.Contains(queueID.FindAllString(string(line), -1), id) {
+		if id == "" && bytes.Contains(line, []byte(" M=<"+messageID+">")) {
+			id = queueID.FindString(string(line))
+		}
+		if id != "" && slices.Contains(queueID.FindAllString(string(line), -1), id) {
 			found++
 			fmt.Fprintf(out, "  %s\n", strings.TrimSpace(string(line)))
 		}

@@ -307,7 +307,12 @@ func TestParquetInEngines(t *testing.T) {
 			want.Octets, want.Packets, want.Reverse = want.Octets+f.Bytes, want.Packets+f.Packets,
 				want.Reverse+f.RevBytes
 			sources[f.Src.String()] = true
-			want.Payload, want.Rule = want.Payload+uint64(len(f.Extra.InPayload)), want.Rule+uint64(f.Extra.PF.Rule)
+			if f.Extra.Has&nffile.HasPayload != 0 {
+				want.Payload += uint64(len(f.Extra.InPayload))
+			}
+			if f.Extra.Has&nffile.HasPF != 0 {
+				want.Rule += uint64(f.Extra.PF.Rule)
+			}
 			return nil
 		})
 		if err != nil {

@@ -35,133 +35,195 @@ func (u *unpacker) unpackLZO(raw []byte) ([]byte, error) {
 
 // decodeLZO unpacks src into dst and returns how many bytes came out.
 func decodeLZO(dst, src []byte) (int, error) {
-	i, o := 0, 0
-	state := 0 // literals of the instruction before; 4 stands for more than 3
+	d := lzoStream{dst: dst, src: src}
 	if len(src) > 0 && src[0] > 17 {
 		n := int(src[0]) - 17
-		i = 1
-		if err := lzoLiterals(dst, src, o, i, n); err != nil {
+		d.i, d.state = 1, min(n, 4)
+		if err := d.literals(n); err != nil {
 			return 0, err
 		}
-		i, o, state = i+n, o+n, min(n, 4)
 	}
 	for {
-		if i+2 > len(src) {
-			return 0, errLZOTorn
+		d.near()
+		if end, err := d.instruction(); err != nil {
+			return 0, err
+		} else if end {
+			return d.o, nil
 		}
-		op := int(src[i])
-		i++
-		if op < 16 && state == 0 {
-			n, at, err := lzoLength(src, i, op, 15)
-			if err == nil {
-				n, i = n+3, at
-				err = lzoLiterals(dst, src, o, i, n)
+	}
+}
+
+// lzoStream is a stream that is being unpacked.
+type lzoStream struct {
+	dst, src []byte
+	i, o     int // the next byte of each
+	state    int // literals of the instruction before; 4 stands for more than 3
+}
+
+// instruction follows any instruction, and says whether it was the end of the stream.
+func (d *lzoStream) instruction() (end bool, err error) {
+	src := d.src
+	if d.i+2 > len(src) {
+		return false, errLZOTorn
+	}
+	op := int(src[d.i])
+	d.i++
+	if op < 16 && d.state == 0 {
+		n, err := d.length(op, 15)
+		if err != nil {
+			return false, err
+		}
+		d.state = 4
+		return false, d.literals(n + 3)
+	}
+	var length, distance, literals int
+	switch {
+	case op >= 64:
+		length, distance, literals = op>>5+1, int(src[d.i])<<3+op>>2&7+1, op&3
+		d.i++
+	case op >= 16:
+		bits := 31
+		if op < 32 {
+			bits = 7
+		}
+		if length, err = d.length(op&bits, bits); err != nil {
+			return false, err
+		}
+		if d.i+2 > len(src) {
+			return false, errLZOTorn
+		}
+		v := int(binary.LittleEndian.Uint16(src[d.i:]))
+		d.i += 2
+		length, distance, literals = length+2, v>>2+1, v&3
+		if op < 32 {
+			distance += op&8<<11 + 16383
+		}
+		if op < 32 && distance == 16384 {
+			if d.i != len(src) {
+				return false, fmt.Errorf("LZO: %d bytes behind the end of the stream", len(src)-d.i)
 			}
-			if err != nil {
-				return 0, err
+			return true, nil
+		}
+	default:
+		length, distance, literals = 2, int(src[d.i])<<2+op>>2+1, op&3
+		if d.state == 4 {
+			length, distance = 3, distance+2048
+		}
+		d.i++
+	}
+	if err := d.match(length, distance); err != nil {
+		return false, err
+	}
+	d.state = literals
+	return false, d.literals(literals)
+}
+
+// The room that near wants in front of an instruction: what it reads and writes at most
+// without looking.
+const (
+	lzoIn  = 24
+	lzoOut = 56
+)
+
+// near follows instructions as long as both ends are far, lengths short and distances
+// long, as nearly all are; all others are left to instruction. It copies more bytes than
+// wanted where it needs not ask how many: the next instruction writes over them. What kind
+// of match comes next is as good as random, so a branch for each would be foretold wrongly
+// every second time: their operands are taken apart without one.
+func (d *lzoStream) near() {
+	dst, src, i, o, state := d.dst, d.src, d.i, d.o, d.state
+	for i+lzoIn <= len(src) && o+lzoOut <= len(dst) {
+		w := binary.LittleEndian.Uint32(src[i:])
+		op := int(w & 0xff)
+		if op < 16 {
+			if state != 0 || op == 0 {
+				break
 			}
-			i, o, state = i+n, o+n, 4
+			*(*[16]byte)(dst[o : o+16]) = [16]byte(src[i+1 : i+17])
+			*(*[2]byte)(dst[o+16 : o+18]) = [2]byte(src[i+17 : i+19])
+			i, o, state = i+op+4, o+op+3, 4
 			continue
 		}
-		var length, distance int
-		switch {
-		case op >= 64:
-			length, distance, state = op>>5+1, int(src[i])<<3+op>>2&7+1, op&3
-			i++
-		case op >= 16:
-			bits := 31
-			if op < 32 {
-				bits = 7
-			}
-			var err error
-			if length, i, err = lzoLength(src, i, op&bits, bits); err != nil {
-				return 0, err
-			}
-			if i+2 > len(src) {
-				return 0, errLZOTorn
-			}
-			v := int(binary.LittleEndian.Uint16(src[i:]))
-			i += 2
-			length, distance, state = length+2, v>>2+1, v&3
-			if op < 32 {
-				distance += op&8<<11 + 16383
-				if distance == 16384 {
-					if i != len(src) {
-						return 0, fmt.Errorf("LZO: %d bytes behind the end of the stream", len(src)-i)
-					}
-					return o, nil
-				}
-			}
-		default:
-			length, distance = 2, int(src[i])<<2+op>>2+1
-			if state == 4 {
-				length, distance = 3, distance+2048
-			}
-			i, state = i+1, op&3
+		kind := &lzoKinds[op]
+		operand := int(w >> 8)
+		distance := kind.distance + operand&0xff<<3&kind.short + operand&0xffff>>2&^kind.short
+		literals := (op&kind.short | operand&^kind.short) & 3
+		from, length := o-distance, kind.length
+		if from < 0 || distance < 16 || distance == 16384 || length == 0 {
+			break
 		}
-		if err := lzoMatch(dst, o, length, distance); err != nil {
-			return 0, err
+		*(*[16]byte)(dst[o : o+16]) = [16]byte(dst[from : from+16])
+		if length > 16 {
+			*(*[16]byte)(dst[o+16 : o+32]) = [16]byte(dst[from+16 : from+32])
+			*(*[8]byte)(dst[o+32 : o+40]) = [8]byte(dst[from+32 : from+40])
 		}
 		o += length
-		if err := lzoLiterals(dst, src, o, i, state); err != nil {
-			return 0, err
-		}
-		i, o = i+state, o+state
+		i += 3 + kind.short
+		binary.LittleEndian.PutUint32(dst[o:o+4], binary.LittleEndian.Uint32(src[i:i+4]))
+		i, o, state = i+literals, o+literals, literals
 	}
+	d.i, d.o, d.state = i, o, state
 }
 
-// lzoLength completes a length of which the instruction has the low bits. It returns
-// where the stream goes on.
-func lzoLength(src []byte, i, low, most int) (n, next int, err error) {
-	if low != 0 {
-		return low, i, nil
+// lzoKinds says of the instruction of a match how long it is, 0 where the length stands
+// behind it, what the distance of its operand is added to, and whether that is short, of one
+// byte: -1 then, else 0.
+var lzoKinds = func() (kinds [256]struct{ length, distance, short int }) {
+	for op := 16; op < len(kinds); op++ {
+		k := &kinds[op]
+		switch {
+		case op >= 64:
+			k.length, k.distance, k.short = op>>5+1, op>>2&7+1, -1
+		case op > 32:
+			k.length, k.distance = op&31+2, 1
+		case op&7 != 0 && op < 32:
+			k.length, k.distance = op&7+2, 16384+op&8<<11
+		}
 	}
-	for n = most; i < len(src); i++ {
-		if src[i] != 0 {
-			return n + int(src[i]), i + 1, nil
+	return kinds
+}()
+
+// length completes a length of which the instruction has the low bits.
+func (d *lzoStream) length(low, most int) (n int, err error) {
+	if low != 0 {
+		return low, nil
+	}
+	for n = most; d.i < len(d.src); d.i++ {
+		if d.src[d.i] != 0 {
+			d.i++
+			return n + int(d.src[d.i-1]), nil
 		}
 		if n += 255; n > MaxBlock {
-			return 0, 0, errTooLarge
+			return 0, errTooLarge
 		}
 	}
-	return 0, 0, errLZOTorn
+	return 0, errLZOTorn
 }
 
-// lzoWide is how many bytes are copied at once. Where there is room for it, more are
-// copied than wanted: the next instruction writes over them.
-const lzoWide = 16
-
-// lzoLiterals copies n bytes from src[i:] to dst[o:].
-func lzoLiterals(dst, src []byte, o, i, n int) error {
-	if n <= lzoWide && i+lzoWide <= len(src) && o+lzoWide <= len(dst) {
-		*(*[lzoWide]byte)(dst[o:]) = [lzoWide]byte(src[i:])
-		return nil
-	}
-	if n > len(src)-i {
+// literals copies n bytes of the stream.
+func (d *lzoStream) literals(n int) error {
+	if n > len(d.src)-d.i {
 		return errLZOTorn
 	}
-	if n > len(dst)-o {
+	if n > len(d.dst)-d.o {
 		return errLZOShort
 	}
-	copy(dst[o:], src[i:i+n])
+	copy(d.dst[d.o:], d.src[d.i:d.i+n])
+	d.i, d.o = d.i+n, d.o+n
 	return nil
 }
 
-// lzoMatch copies n bytes from distance bytes back to dst[o:]; they may overlap.
-func lzoMatch(dst []byte, o, n, distance int) error {
-	from := o - distance
+// match copies n bytes from distance bytes back; they may overlap.
+func (d *lzoStream) match(n, distance int) error {
+	from, end := d.o-distance, d.o+n
 	if from < 0 {
 		return errLZOCorrupt
 	}
-	if n <= lzoWide && distance >= lzoWide && o+lzoWide <= len(dst) {
-		*(*[lzoWide]byte)(dst[o:]) = [lzoWide]byte(dst[from:])
-		return nil
-	}
-	if n > len(dst)-o {
+	if end > len(d.dst) {
 		return errLZOShort
 	}
-	for end := o + n; o < end; { // twice as many with each turn
-		o += copy(dst[o:end], dst[from:o])
+	for d.o < end { // twice as many with each turn
+		d.o += copy(d.dst[d.o:end], d.dst[from:d.o])
 	}
 	return nil
 }

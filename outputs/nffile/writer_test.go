@@ -65,7 +65,7 @@ func writePlain(t testing.TB, n int, opt Options) string {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	for _, c := range []Compression{None, LZ4} {
+	for _, c := range []Compression{None, LZO, LZ4} {
 		b.Run(c.String(), func(b *testing.B) {
 			var flows [1024]flow.Record
 			for i := range flows {
@@ -90,7 +90,7 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func BenchmarkRead(b *testing.B) {
-	for _, c := range []Compression{None, LZ4} {
+	for _, c := range []Compression{None, LZO, LZ4} {
 		b.Run(c.String(), func(b *testing.B) {
 			const n = 200000
 			path := writePlain(b, n, Options{Compression: c})

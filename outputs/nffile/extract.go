@@ -187,7 +187,7 @@ func (x *Extractor) plain(f *Brief) {
 // have in common: where what is wanted lies in them.
 type outline struct {
 	head    uint32 // size and number of elements, as in the record; 0 is none
-	n       int    // of the elements
+	n       int    // of the elements; behind them the first is repeated, up to outlineFew
 	offsets [outlineElements]uint16
 	heads   [outlineElements]uint32 // id and length, as in the record
 	values  []place                 // of the columns
@@ -197,6 +197,8 @@ type outline struct {
 	six     SixSet                  // the addresses that are IPv6
 
 	generic, misc, count uint16 // offsets of their payloads, 0 without
+
+	low [2]uint16 // offsets of the last four bytes of source and destination, 0 without
 }
 
 // place is where the value of a column lies in a record.
@@ -206,10 +208,11 @@ type place struct {
 }
 
 // An Extractor remembers so many pairs of outlines, as a power of two, each of at
-// most so many elements.
+// most so many elements. Most flows have at most the few.
 const (
 	outlineBits     = 5
 	outlineElements = 16
+	outlineFew      = 8
 )
 
 // outline returns the outline of a record, nil when it has to be decoded: one that
@@ -245,6 +248,10 @@ func (x *Extractor) outline(rec []byte) *outline {
 	for i, c := range x.columns {
 		o.values[i] = o.place(c)
 	}
+	for i := o.n; i < outlineFew; i++ {
+		o.offsets[i], o.heads[i] = o.offsets[0], o.heads[0]
+	}
+	o.low = [2]uint16{o.place(Column(flow.Src)).low(), o.place(Column(flow.Dst)).low()}
 	o.writers = o.isWriters(rec)
 	o.present, o.six = flow.Set{}, 0
 	for _, h := range o.heads[:o.n] {
@@ -268,13 +275,12 @@ func (o *outline) fits(rec []byte, head uint32) bool {
 	if o.head != head {
 		return false
 	}
-	differ := uint32(0) // one branch for all elements: of most records they are those of the outline
-	for i := range o.n & (outlineElements - 1) {
-		off := int(o.offsets[i])
-		if off+4 > len(rec) {
-			return false
-		}
-		differ |= le.Uint32(rec[off:]) ^ o.heads[i]
+	differ := uint32(0)         // one branch for all elements: of most records they are those of the outline
+	for i := range outlineFew { // and none for how many they are
+		differ |= le.Uint32(rec[o.offsets[i]:]) ^ o.heads[i]
+	}
+	for i := outlineFew; i < o.n; i++ {
+		differ |= le.Uint32(rec[o.offsets[i]:]) ^ o.heads[i]
 	}
 	return differ == 0
 }
@@ -331,6 +337,17 @@ func (o *outline) place(c Column) place {
 		return place{0, noAddr}
 	}
 	return place{0, absent}
+}
+
+// low returns the offset of the last four bytes of an address, 0 where there is none.
+func (p place) low() uint16 {
+	switch p.width {
+	case addrIPv4:
+		return p.off
+	case addrIPv6:
+		return p.off + 8
+	}
+	return 0
 }
 
 // readRecord sets f to the flow in rec, which fits the outline.

@@ -22,9 +22,10 @@ type Sieve struct {
 	match     func(*flow.Record) bool
 
 	// What matches has one of these addresses in one of the columns near, where there are any.
-	needles4 []uint32
-	needles6 []flow.Value
-	near     []int
+	needles []flow.Value
+	low     []uint32 // the last four bytes of each
+	near    []int
+	sides   [2]int // of outline.low, the same twice where only one is near
 }
 
 // sieved are the fields that a Sieve knows: those that are at one place, and mean what is
@@ -71,32 +72,42 @@ func (s *Sieve) lookFor(needles []flow.Value) {
 	if len(needles) == 0 {
 		return
 	}
-	for i, c := range s.x.columns {
-		if c == Column(flow.Src) || c == Column(flow.Dst) {
-			s.near = append(s.near, i)
-		}
-	}
+	s.needles = needles
 	for _, v := range needles {
-		if v.Hi == 0 && v.Lo>>32 == flow.Mapped4>>32 {
-			s.needles4 = append(s.needles4, uint32(v.Lo))
-		}
-		s.needles6 = append(s.needles6, v)
+		s.low = append(s.low, uint32(v.Lo))
 	}
+	for i, c := range s.x.columns {
+		if side := slices.Index([]Column{Column(flow.Src), Column(flow.Dst)}, c); side >= 0 {
+			s.near, s.sides[1] = append(s.near, i), side
+		}
+		if len(s.near) == 1 {
+			s.sides[0] = s.sides[1]
+		}
+	}
+}
+
+// mayHaveNeedle says whether the flow in rec may have one of the addresses that are looked
+// for. It compares four bytes of each, of IPv4 and IPv6 alike: flows of both are mixed, and
+// to branch on which one is would cost more than all else.
+func (s *Sieve) mayHaveNeedle(o *outline, rec []byte) bool {
+	a, b := le.Uint32(rec[o.low[s.sides[0]]:]), le.Uint32(rec[o.low[s.sides[1]]:])
+	for _, low := range s.low {
+		if a == low || b == low {
+			return true
+		}
+	}
+	return false
 }
 
 // hasNeedle says whether the flow in rec, whose columns are at these places, has one of the
 // addresses that are looked for.
 func (s *Sieve) hasNeedle(places []place, rec []byte) bool {
 	for _, i := range s.near {
-		switch p := places[i]; p.width {
-		case addrIPv4:
-			if slices.Contains(s.needles4, le.Uint32(rec[p.off:])) {
-				return true
-			}
-		case addrIPv6:
-			if slices.Contains(s.needles6, p.value(rec, nil)) {
-				return true
-			}
+		if w := places[i].width; w != addrIPv4 && w != addrIPv6 {
+			continue
+		}
+		if slices.Contains(s.needles, places[i].value(rec, nil)) {
+			return true
 		}
 	}
 	return false
@@ -105,7 +116,7 @@ func (s *Sieve) hasNeedle(places []place, rec []byte) bool {
 // matches says whether the flow in rec matches, which fits the outline: its columns are at
 // these places.
 func (s *Sieve) matches(o *outline, places []place, rec []byte) bool {
-	if len(s.near) > 0 && !s.hasNeedle(places, rec) {
+	if len(s.near) > 0 && (!s.mayHaveNeedle(o, rec) || !s.hasNeedle(places, rec)) {
 		return false
 	}
 	r := &s.rec

@@ -3,7 +3,6 @@ module github.com/flowgraf/flowgraf
 go 1.26.0
 
 require (
-	cel.dev/cel-go v0.33.2
 	github.com/FastFilter/xorfilter v0.4.1
 	github.com/axiomhq/hyperloglog v0.3.0
 	github.com/cespare/xxhash/v2 v2.3.0
@@ -16,6 +15,7 @@ require (
 	github.com/gaissmai/bart v0.30.0
 	github.com/godbus/dbus/v5 v5.1.0
 	github.com/gofrs/flock v0.13.2
+	github.com/google/cel-go v0.30.0 // that of Telegraf: a second one costs 7 MB
 	github.com/google/renameio/v2 v2.0.2
 	github.com/gopacket/gopacket v1.7.7
 	github.com/influxdata/line-protocol/v2 v2.2.1
@@ -122,7 +122,6 @@ require (
 	github.com/gofrs/uuid/v5 v5.5.0 // indirect
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
 	github.com/golang/snappy v1.0.0 // indirect
-	github.com/google/cel-go v0.30.0 // indirect
 	github.com/google/s2a-go v0.1.9 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/googleapis/enterprise-certificate-proxy v0.3.19 // indirect

@@ -78,8 +78,8 @@ func (o *agentOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.pidfile, "pidfile", "", "write the process id to `file`")
 	o.addSecretFlags(f)
 	o.addEnvironmentFlags(cmd)
-	cmd.MarkFlagsMutuallyExclusive("once", "test")
-	cmd.MarkFlagsMutuallyExclusive("debug", "quiet")
+	groupFlags(cmd, excludeEachOther, "once", "test")
+	groupFlags(cmd, excludeEachOther, "debug", "quiet")
 }
 
 // addEnvironmentFlags adds those about variables of the environment.
@@ -88,7 +88,7 @@ func (o *agentOptions) addEnvironmentFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.strictEnv, "strict-env-handling", false, "the default: variables of the environment in strings only")
 	f.BoolVar(&o.looseEnv, "non-strict-env-handling", false,
 		"variables of the environment anywhere in the configuration, as Telegraf before 1.38")
-	cmd.MarkFlagsMutuallyExclusive("strict-env-handling", "non-strict-env-handling")
+	groupFlags(cmd, excludeEachOther, "strict-env-handling", "non-strict-env-handling")
 }
 
 // addSecretFlags adds those about secrets.

@@ -56,7 +56,7 @@ was, and there is no new file. It is 2 when the command line is wrong.`,
 	f.StringVar(&o.keep, "keep", "", "keep some of "+anonymise.KeptNames+" (a `list` with commas)")
 	f.StringVarP(&o.compression, "compression", "z", "lz4", "of the file of -w: lz4, none, lzo, bz2 or zstd")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no line for each file")
-	cmd.MarkFlagsMutuallyExclusive("key", "key-file")
+	groupFlags(cmd, excludeEachOther, "key", "key-file")
 	return cmd
 }
 

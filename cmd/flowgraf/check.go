@@ -57,7 +57,7 @@ agent is stopped: a running agent holds its ports, spool and archive.`,
 	f.StringArrayVar(&o.directories, "config-directory", nil, "`directory` with *.conf files, may be repeated")
 	f.BoolVar(&o.offline, "offline", false, "do not ask smarthosts")
 	f.StringVar(&o.sendTest, "send-test", "", "send a test mail to this `address`")
-	cmd.MarkFlagsMutuallyExclusive("offline", "send-test")
+	groupFlags(cmd, excludeEachOther, "offline", "send-test")
 	return cmd
 }
 

@@ -93,7 +93,8 @@ func (o *dumpOptions) checkPrinted(flags *pflag.FlagSet) error {
 		case a.option == "I":
 			return report.CheckInfo(o.output)
 		default:
-			return fmt.Errorf("-o %s with -%s: nfdump %s and heeds -o no more, without a word: expected no -o", o.output,
+			return fmt.Errorf("-o %s with -%s: nfdump %s and heeds -o no more, without a word: expected no -o",
+				o.output,
 				a.option, a.does)
 		}
 	}
@@ -105,8 +106,8 @@ func (o *dumpOptions) noteUnheeded(filter bool, warnings io.Writer) {
 	q := &o.query
 	note := func(format string, args ...any) { fmt.Fprintf(warnings, "flowgraf: "+format+"\n", args...) }
 	if filter && (o.info || o.habits.gnuplot) {
-		note("the filter is not heeded beside -I and -g, as by nfdump: they tell what the files keep of all their flows; " +
-			"-o null sums up those that match")
+		note("the filter is not heeded beside -I and -g, as by nfdump: they tell what the files keep of all their " +
+			"flows; -o null sums up those that match")
 	}
 	element := slices.IndexFunc(q.stats, func(s query.Stat) bool { return s.Element != query.Record })
 	if element < 0 || slices.ContainsFunc(q.stats, func(s query.Stat) bool { return s.Element == query.Record }) {

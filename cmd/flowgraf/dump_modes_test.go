@@ -27,7 +27,8 @@ func TestDumpExclusive(t *testing.T) {
 	}
 	to := filepath.Join(t.TempDir(), "new")
 	args := map[string][]string{"E": {"-E", file}, "v": {"-v", file}, "J": {"-J", "2"}, "i": {"-i", "edge"},
-		"I": {"-I"}, "g": {"-g"}, "s": {"-s", "ip"}, "w": {"-w", to}, "r": {"-r", file}, "R": {"-R", filepath.Dir(file)},
+		"I": {"-I"}, "g": {"-g"}, "s": {"-s", "ip"}, "w": {"-w", to}, "r": {"-r", file},
+		"R": {"-R", filepath.Dir(file)},
 		"A": {"-A", "srcip"}, "b": {"-b"}, "B": {"-B"}, "z": {"-z=lz4"}, "y": {"-y"}, "j": {"-j"}}
 	try := func(a, b string) {
 		line := append(append([]string{}, args[a]...), args[b]...)
@@ -85,7 +86,8 @@ func TestDumpUnheeded(t *testing.T) {
 		if c.says == "" {
 			rest, noted = out, true
 		}
-		if err != nil || !noted || !strings.Contains(note, c.says) || strings.TrimSpace(rest) != strings.TrimSpace(want) {
+		if err != nil || !noted || !strings.Contains(note, c.says) ||
+			strings.TrimSpace(rest) != strings.TrimSpace(want) {
 			t.Errorf("%s: %v, printed\n%s\nnfdump prints\n%s", c.line, err, out, want)
 		}
 	}
@@ -151,7 +153,8 @@ func TestDumpInfoOfDamage(t *testing.T) {
 		if out, err := dumped(t, "-r", bad, "-I", "-o", format); err == nil || out != "" {
 			t.Errorf("-o %s: %v: %q", format, err, out)
 		}
-		if out, err := dumped(t, "-R", filepath.Dir(file), "-I", "-o", format); err == nil || !strings.Contains(out, "7") {
+		if out, err := dumped(t, "-R", filepath.Dir(file), "-I", "-o", format); err == nil ||
+			!strings.Contains(out, "7") {
 			t.Errorf("-R -o %s: %v: %q", format, err, out)
 		}
 	}

@@ -45,7 +45,8 @@ func (o *dumpOptions) addQueryFlags(cmd *cobra.Command) {
 	f.StringVarP(&o.query.order, "order", "O", "", "sort by this `order`, most first; with :a least first")
 	f.StringVarP(&o.query.post, "post-filter", "P", "", "of rows, those that match this `filter`, sums included")
 	o.query.memory = 4e9
-	f.Var(&o.query.memory, "memory", "how much memory rows and sorted flows may take, 0 is all there is; as `size`, 512MB")
+	f.Var(&o.query.memory, "memory",
+		"how much memory rows and sorted flows may take, 0 is all there is; as `size`, 512MB")
 	f.BoolVarP(&o.explain, "explain", "X", false, "only tell how the filter is understood")
 	f.StringVarP(&o.verify, "verify", "v", "", "only tell whether this `file` is whole: flowgraf verify")
 	f.StringVarP(&o.exporters, "exporters", "E", "", "only list the exporters and samplers of this `file`")
@@ -67,7 +68,7 @@ func (m *memorySize) Type() string { return "size" }
 // Set reads a size.
 func (m *memorySize) Set(text string) error {
 	var size config.Size
-	if err := size.UnmarshalText([]byte(text)); err != nil || size < 0 || size > 0 && size < minMemory {
+	if err := size.UnmarshalText([]byte(text)); err != nil || text == "" || size < 0 || size > 0 && size < minMemory {
 		return fmt.Errorf("expected a size of at least %dMB, as 512MB or 8GB, or 0 for no bound", int(minMemory/1e6))
 	}
 	*m = memorySize(size)
@@ -207,18 +208,20 @@ func (o *dumpOptions) checkModes() error {
 		}
 	}
 	if option := q.needsCountries(); option != "" && o.report.Country == nil {
-		return fmt.Errorf("%s: expected -G with a file of the countries of addresses, for srcgeo, dstgeo and geo", option)
+		return fmt.Errorf("%s: expected -G with a file of the countries of addresses, for srcgeo, dstgeo and geo",
+			option)
 	}
 	switch {
 	case records > 0 && tables > 1 && !report.ForPeople(o.output):
 		return fmt.Errorf("-s record with -o %s: expected one order, and no other statistic beside it", o.output)
 	case records > 0 && q.order != "":
-		return errors.New("-O with -s record: expected no -O, as nfdump does: the orders of -s stand behind a '/', as in " +
-			"-s record/bytes")
+		return errors.New("-O with -s record: expected no -O, as nfdump does: the orders of -s stand behind a '/', " +
+			"as in -s record/bytes")
 	case ranked && q.post != "":
 		return errors.New("-P filters rows of -a, -A, -b, -B and -O: there are none with -s")
 	case q.post != "" && !q.rows():
-		return errors.New("-P filters rows of -a, -A, -b, -B and -O: a list is filtered by the filter behind the options")
+		return errors.New("-P filters rows of -a, -A, -b, -B and -O: a list is filtered by the filter behind the " +
+			"options")
 	}
 	return nil
 }

@@ -55,8 +55,8 @@ or the directory not be read, and 2 when the command line is wrong.`,
 	f.IntVarP(&o.watermark, "watermark", "w", 0, "`percent` of the size that is left when it was exceeded (default 95)")
 	f.BoolVar(&o.utc, "utc", false, "the names of the files are in UTC")
 	f.Uint64VarP(&o.runtime, "runtime", "T", 0, "of nfexpire, and without effect: it ends when it is done")
-	cmd.MarkFlagsMutuallyExclusive("expire", "list", "rescan", "update")
-	cmd.MarkFlagsOneRequired("expire", "list", "rescan", "update")
+	groupFlags(cmd, excludeEachOther, "expire", "list", "rescan", "update")
+	groupFlags(cmd, oneOf, "expire", "list", "rescan", "update")
 	return cmd
 }
 
@@ -115,7 +115,7 @@ func (o *expireOptions) expireFlows(out io.Writer, now time.Time) error {
 func (o *expireOptions) change(l *archive.Limits) error {
 	if o.size != "" {
 		v, err := parseScaled(o.size, map[string]float64{"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30,
-			"T": 1 << 40})
+			"T": 1 << 40, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40})
 		if err != nil {
 			return fmt.Errorf("-s is %q: expected a size, as 500M or 1.5G", o.size)
 		}
@@ -136,14 +136,10 @@ func (o *expireOptions) change(l *archive.Limits) error {
 	return l.Check()
 }
 
-// parseScaled reads a number with one of some units behind it, of either case, and with
-// or without a B.
+// parseScaled reads a number with one of some units behind it, of either case.
 func parseScaled(text string, units map[string]float64) (float64, error) {
 	number := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	unit := strings.ToUpper(text[len(number):])
-	if len(unit) == 2 {
-		unit = strings.TrimSuffix(unit, "B")
-	}
 	factor, ok := units[unit]
 	v, err := strconv.ParseFloat(number, 64)
 	if err != nil || !ok || v < 0 || v*factor > math.MaxInt64/2 || math.IsNaN(v) {
@@ -174,15 +170,29 @@ func printHolding(out io.Writer, h archive.Holding, l archive.Limits) {
 		size = inBytes(l.Size)
 	}
 	if l.Age > 0 {
-		age = fmt.Sprintf("%d = %.1f days", int64(l.Age/time.Second), l.Age.Hours()/24)
+		age = inSeconds(l.Age)
 	}
 	watermark := l.Watermark
 	if watermark == 0 {
 		watermark = 95
 	}
-	fmt.Fprintf(out, "First:     %s\nLast:      %s\nLifetime:  %d sec\nNumfiles:  %d\nFilesize:  %s\nMax Size:  %s\n"+
-		"Max Life:  %s\nWatermark: %d%%\n", first, last, int64(h.Last.Sub(h.First)/time.Second), h.Files,
-		inBytes(h.Bytes), size, age, watermark)
+	fmt.Fprintf(out, "First:     %s\nLast:      %s\nLifetime:  %s\nNumfiles:  %d\nFilesize:  %s\nMax Size:  %s\n"+
+		"Max Life:  %s\nWatermark: %d%%\n", first, last, inSeconds(h.Last.Sub(h.First)), h.Files, inBytes(h.Bytes),
+		size, age, watermark)
+}
+
+// inSeconds returns a time as a number of seconds, with a larger unit where it has one, as nfexpire
+// writes it.
+func inSeconds(d time.Duration) string {
+	for _, unit := range []struct {
+		name string
+		time.Duration
+	}{{"weeks", 7 * 24 * time.Hour}, {"days", 24 * time.Hour}, {"hours", time.Hour}, {"min", time.Minute}} {
+		if d >= unit.Duration {
+			return fmt.Sprintf("%d = %.1f %s", int64(d/time.Second), float64(d)/float64(unit.Duration), unit.name)
+		}
+	}
+	return fmt.Sprintf("%d sec", int64(d/time.Second))
 }
 
 // inBytes returns a number of bytes, with a larger unit where it has one.

@@ -47,7 +47,7 @@ do files of nfdump 1.6; they are named, and the exit code is 1.`,
 	f := cmd.Flags()
 	f.BoolVar(&o.force, "force", false, "make those anew too that are current")
 	f.BoolVar(&o.remove, "remove", false, "remove all indexes instead")
-	cmd.MarkFlagsMutuallyExclusive("force", "remove")
+	groupFlags(cmd, excludeEachOther, "force", "remove")
 	return cmd
 }
 

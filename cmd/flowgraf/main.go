@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -37,17 +38,19 @@ func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
 func main() {
-	os.Exit(runCommand())
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := runCommand(ctx, newRootCommand(), os.Args, os.Stderr)
+	stop()
+	os.Exit(code)
 }
 
-func runCommand() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+// runCommand runs a command line, whose first word is the name of the program, and returns the
+// exit code. What went wrong is told on stderr.
+func runCommand(ctx context.Context, root *cobra.Command, line []string, stderr io.Writer) int {
 	started := false
-	root := newRootCommand()
-	args := telegrafArguments(os.Args[1:])
-	if command := calledAs[strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")]; command != nil {
-		args = append(slices.Clone(command), os.Args[1:]...)
+	args := telegrafArguments(line[1:])
+	if command := calledAs[strings.TrimSuffix(filepath.Base(line[0]), ".exe")]; command != nil {
+		args = append(slices.Clone(command), line[1:]...)
 	}
 	root.SetArgs(args)
 	noteStart(root, &started)
@@ -55,9 +58,9 @@ func runCommand() int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "flowgraf:", asTyped(cmd.Flags(), args, err.Error()))
+	fmt.Fprintln(stderr, "flowgraf:", asTyped(cmd.Flags(), args, err.Error()))
 	if !started {
-		fmt.Fprintf(os.Stderr, "Try '%s --help'\n", cmd.CommandPath())
+		fmt.Fprintf(stderr, "Try '%s --help'\n", cmd.CommandPath())
 	}
 	if coded := new(sendmail.Error); errors.As(err, &coded) {
 		return int(coded.Code)

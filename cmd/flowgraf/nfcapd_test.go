@@ -32,14 +32,15 @@ func TestNfcapdLines(t *testing.T) {
 		"-w -D -l TMP/a -p 23456": `service_address = "udp://:23456"|` +
 			`directory = "TMP/a"|` +
 			`compression = "none"|rotation_interval = "300s"`,
-		"-D -l TMP/a -w -p 23456 -t 60": `directory = "TMP/a"|service_address = "udp://:23456"|rotation_interval = "60s"`,
-		"-l TMP/a -wD":                  `directory = "TMP/a"`,
-		"-w TMP/a -D":                   `directory = "TMP/a"|ident = "none"`,
-		"-wTMP/a -S1 -I upstream -y":    `directory = "TMP/a"|subdir_layout = 1|ident = "upstream"|compression = "lz4"`,
-		"-w TMP/a -z":                   `compression = "lzo"`,
-		"-w TMP/a -j":                   `compression = "bz2"`,
-		"-w TMP/a -z=zstd:9":            `compression = "zstd:9"`,
-		"-w TMP/a -z=lz4":               `compression = "lz4"`,
+		"-D -l TMP/a -w -p 23456 -t 60": `directory = "TMP/a"|service_address = "udp://:23456"|` +
+			`rotation_interval = "60s"`,
+		"-l TMP/a -wD":               `directory = "TMP/a"`,
+		"-w TMP/a -D":                `directory = "TMP/a"|ident = "none"`,
+		"-wTMP/a -S1 -I upstream -y": `directory = "TMP/a"|subdir_layout = 1|ident = "upstream"|compression = "lz4"`,
+		"-w TMP/a -z":                `compression = "lzo"`,
+		"-w TMP/a -j":                `compression = "bz2"`,
+		"-w TMP/a -z=zstd:9":         `compression = "zstd:9"`,
+		"-w TMP/a -z=lz4":            `compression = "lz4"`,
 		"-M TMP/a -b 192.0.2.1 -4": `directory = "TMP/a"|split = "address"|` +
 			`service_address = "udp4://192.0.2.1:9995"`,
 		"-w TMP/a -6 -b 2001:db8::1": `service_address = "udp6://[2001:db8::1]:9995"`,

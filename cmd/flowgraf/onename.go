@@ -25,8 +25,9 @@ func oneName(c *config.Config) error {
 		if p.nameOverride == "" || len(in.Rollups) == 1 && !flows {
 			continue
 		}
-		err := fmt.Errorf("%s: name_override: expected none, or name_prefix, where roll-ups are beside others or a metric "+
-			"per flow: sums over one measurement would have each flow several times; got %q", p.label(), p.nameOverride)
+		err := fmt.Errorf("%s: name_override: expected none, or name_prefix, where roll-ups are beside others or a "+
+			"metric per flow: sums over one measurement would have each flow several times; got %q", p.label(),
+			p.nameOverride)
 		data, _, _ := config.LoadConfigFile(p.source)
 		errs = append(errs, locate(p.source, data, p.kind+"."+p.name, p.nth, err))
 	}

@@ -86,12 +86,38 @@ func noArguments(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// The library's annotations of options that belong together, or exclude each other.
+// groupKind is how options of a command belong together: the annotation of a flag that has its
+// groups of that kind, each as the names of its options with blanks between them.
+type groupKind string
+
 const (
-	excludeEachOther = "cobra_annotation_mutually_exclusive"
-	oneOf            = "cobra_annotation_one_required"
-	allOrNone        = "cobra_annotation_required_if_others_set"
+	excludeEachOther groupKind = "flowgraf_exclude_each_other"
+	oneOf            groupKind = "flowgraf_one_of"
+	allOrNone        groupKind = "flowgraf_all_or_none"
 )
+
+// groupFlags makes options of a command a group, for checkFlags. The library is told as well: it
+// leaves out what is excluded when it completes a command line.
+func groupFlags(cmd *cobra.Command, kind groupKind, names ...string) {
+	for _, name := range names {
+		f := cmd.Flags().Lookup(name)
+		if f == nil {
+			panic(fmt.Sprintf("%s has no option --%s", cmd.Name(), name))
+		}
+		if f.Annotations == nil {
+			f.Annotations = map[string][]string{}
+		}
+		f.Annotations[string(kind)] = append(f.Annotations[string(kind)], strings.Join(names, " "))
+	}
+	switch kind {
+	case excludeEachOther:
+		cmd.MarkFlagsMutuallyExclusive(names...)
+	case oneOf:
+		cmd.MarkFlagsOneRequired(names...)
+	case allOrNone:
+		cmd.MarkFlagsRequiredTogether(names...)
+	}
+}
 
 // checkFlags says which options a command lacks, and which exclude each other.
 func checkFlags(cmd *cobra.Command, _ []string) (err error) {
@@ -104,8 +130,8 @@ func checkFlags(cmd *cobra.Command, _ []string) (err error) {
 			what, _ := pflag.UnquoteUsage(f)
 			err = fmt.Errorf("expected --%s %s", f.Name, strings.ToUpper(what))
 		}
-		for _, kind := range []string{excludeEachOther, oneOf, allOrNone} {
-			for _, group := range f.Annotations[kind] {
+		for _, kind := range []groupKind{excludeEachOther, oneOf, allOrNone} {
+			for _, group := range f.Annotations[string(kind)] {
 				if err == nil {
 					err = checkGroup(flags, kind, strings.Fields(group))
 				}
@@ -116,7 +142,7 @@ func checkFlags(cmd *cobra.Command, _ []string) (err error) {
 }
 
 // checkGroup checks a group of options of some kind.
-func checkGroup(flags *pflag.FlagSet, kind string, group []string) error {
+func checkGroup(flags *pflag.FlagSet, kind groupKind, group []string) error {
 	var all, given, lacking []string
 	for _, name := range group {
 		f := flags.Lookup(name)

@@ -72,7 +72,7 @@ wrong command line or configuration.`,
 	f.BoolVar(&o.agent.quiet, "quiet", false, "log errors only")
 	o.agent.addSecretFlags(f)
 	o.agent.addEnvironmentFlags(cmd)
-	cmd.MarkFlagsMutuallyExclusive("debug", "quiet")
+	groupFlags(cmd, excludeEachOther, "debug", "quiet")
 	return cmd
 }
 

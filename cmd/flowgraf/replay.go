@@ -116,12 +116,12 @@ The exit code is 1 when a file could not be read to its end, or sending failed, 
 	f.StringVarP(&o.syslog, "syslog", "L", "", "of nfreplay, and without effect: messages go to standard error")
 	f.BoolVarP(&o.verbose, "verbose", "E", false, "of nfreplay, and without effect: flowgraf dump lists flows")
 	f.BoolVar(&o.asJSON, "json", false, "print the totals as JSON")
-	cmd.MarkFlagsMutuallyExclusive("read", "tree")
-	cmd.MarkFlagsMutuallyExclusive("ipv4", "ipv6")
-	cmd.MarkFlagsMutuallyExclusive("rate", "speed")
-	cmd.MarkFlagsMutuallyExclusive("rate", "delay")
-	cmd.MarkFlagsMutuallyExclusive("to", "group")
-	cmd.MarkFlagsMutuallyExclusive("to", "host")
+	groupFlags(cmd, excludeEachOther, "read", "tree")
+	groupFlags(cmd, excludeEachOther, "ipv4", "ipv6")
+	groupFlags(cmd, excludeEachOther, "rate", "speed")
+	groupFlags(cmd, excludeEachOther, "rate", "delay")
+	groupFlags(cmd, excludeEachOther, "to", "group")
+	groupFlags(cmd, excludeEachOther, "to", "host")
 	return cmd
 }
 

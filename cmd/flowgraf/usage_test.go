@@ -66,7 +66,8 @@ func TestImpossibleValuesAreTold(t *testing.T) {
 			}
 			for _, name := range names { // as it is written
 				_, started, err := tryCommand(append(slices.Clone(path), name+"=seven")...)
-				if want := name + ` is "seven": expected `; err == nil || started || !strings.HasPrefix(err.Error(), want) {
+				want := name + ` is "seven": expected `
+				if err == nil || started || !strings.HasPrefix(err.Error(), want) {
 					t.Errorf("%s %s=seven: begun: %v; the error is %v, want %s", path, name, started, err, want)
 				}
 			}

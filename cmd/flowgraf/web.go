@@ -80,8 +80,8 @@ api/v1/openapi.json. Nothing that a user types becomes a command or the name of 
 	var cert, key string
 	cmd.Flags().StringVar(&cert, "tls-cert", "", "serve TLS with the certificate in this `file`")
 	cmd.Flags().StringVar(&key, "tls-key", "", "and the key in this `file`")
-	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
-	cmd.MarkFlagsRequiredTogether("proxy-header", "proxy-from")
+	groupFlags(cmd, allOrNone, "tls-cert", "tls-key")
+	groupFlags(cmd, allOrNone, "proxy-header", "proxy-from")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return o.serve(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), cert, key)
 	}

@@ -1,5 +1,7 @@
 package nffile
 
+import "slices"
+
 // Sampler is how an exporter samples: nfdump's sampler record. One of (Interval +
 // Space) / Interval packets is counted.
 type Sampler struct {
@@ -144,9 +146,17 @@ func (w *Writer) Sampler(s Sampler) error {
 // records.
 const maxNames = 1 << 15
 
+// longestName bounds each text of a name, in bytes: a record has a size of 16 bits, and a
+// name is to be no more than half of maxNames.
+const longestName = 1 << 12
+
 // Names writes names, all of one kind, as tables; the ids of applications have to
-// be of one length.
+// be of one length. Longer texts than 4096 bytes are cut.
 func (w *Writer) Names(names []Name) error {
+	names = slices.Clone(names)
+	for i := range names {
+		names[i].cut()
+	}
 	for len(names) > 0 {
 		b, n := encodeNames(names)
 		if err := w.raw(b); err != nil {
@@ -155,6 +165,13 @@ func (w *Writer) Names(names []Name) error {
 		names = names[n:]
 	}
 	return nil
+}
+
+// cut makes the texts fit.
+func (n *Name) cut() {
+	for _, text := range []*string{&n.App, &n.Name, &n.Description} {
+		*text = (*text)[:min(len(*text), longestName)]
+	}
 }
 
 // encodeNames returns a table with as many of the names as one record takes, and

@@ -271,20 +271,22 @@ func without(data []byte, line int) []byte {
 		return data
 	}
 	end := len(lines) + 1
-	header := tableLine.FindSubmatch(lines[line-1])
-	if header != nil {
+	all := options(data)
+	begins := func(line int) bool { // what looks like a table may stand in a text
+		return slices.ContainsFunc(all, func(o option) bool { return o.line == line })
+	}
+	if !begins(line) {
+		return data
+	}
+	if header := tableLine.FindSubmatch(lines[line-1]); header != nil {
 		for i := line; i < len(lines); i++ {
-			if m := tableLine.FindSubmatch(lines[i]); m != nil &&
+			if m := tableLine.FindSubmatch(lines[i]); m != nil && begins(i+1) &&
 				!strings.HasPrefix(string(m[1]), string(header[1])+".") {
 				end = i + 1
 				break
 			}
 		}
 	} else {
-		all := options(data)
-		if !slices.ContainsFunc(all, func(o option) bool { return o.line == line }) {
-			return data
-		}
 		for _, o := range all {
 			if o.line > line {
 				end = o.line

@@ -30,16 +30,21 @@ func Complete(text string) (list []Completion, from int) {
 
 // candidates are the words that may follow.
 func candidates(before []string, text string) []Completion {
+	further := []Completion{{"and", "operator"}, {"or", "operator"}}
+	whole := len(before) > 0 && isWhole(text)
 	if list := continued(before); len(list) > 0 {
+		if whole { // as "asa event denied", which a reason may follow
+			list = append(list, further...)
+		}
 		return list
 	}
-	if len(before) > 0 {
-		if _, err := Parse(text, Options{}); err == nil {
-			return []Completion{{"and", "operator"}, {"or", "operator"}}
-		}
+	if whole {
+		return further
 	}
 	var list []Completion
-	if len(before) == 0 || !isSide(before[len(before)-1]) {
+	if len(before) > 0 && isSide(before[len(before)-1]) {
+		list = append(list, behindSide(before[len(before)-1])...)
+	} else {
 		list = append(list, Completion{"not", "operator"})
 		for _, s := range sideNames {
 			list = append(list, Completion{s.name, "direction"})
@@ -52,6 +57,35 @@ func candidates(before []string, text string) []Completion {
 		}
 	}
 	return list
+}
+
+// isWhole says whether the beginning of a filter is one itself, but for parentheses that are open.
+func isWhole(text string) bool {
+	list, err := tokens(text)
+	if err != nil {
+		return false
+	}
+	open := 0
+	for _, t := range list {
+		if t.symbol("(") {
+			open++
+		} else if t.symbol(")") {
+			open--
+		}
+	}
+	_, bad := Parse(text+"\n"+strings.Repeat(")", max(open, 0)), Options{})
+	return bad == nil
+}
+
+// behindSide are the words that may follow a side besides a test, as in "src and dst" and "in src".
+func behindSide(word string) (list []Completion) {
+	switch word {
+	case "src", "dst":
+		return []Completion{{"and", "operator"}, {"or", "operator"}}
+	case "in", "out":
+		return []Completion{{"src", "direction"}, {"dst", "direction"}}
+	}
+	return nil
 }
 
 // isSide says whether a word is a side, as in "src".

@@ -209,13 +209,15 @@ func receive(c *net.UnixConn) (s Socket, err error) {
 	if err != nil {
 		return s, err
 	}
-	messages, err := syscall.ParseSocketControlMessage(rights[:m])
-	if err != nil || len(messages) != 1 {
-		return s, fmt.Errorf("expected a socket, got %d messages: %w", len(messages), err)
+	files, err := descriptorsIn(rights[:m])
+	if err != nil {
+		return s, err
 	}
-	files, err := syscall.ParseUnixRights(&messages[0])
-	if err != nil || len(files) != 1 {
-		return s, fmt.Errorf("expected one socket, got %d: %w", len(files), err)
+	if len(files) != 1 {
+		for _, fd := range files {
+			syscall.Close(fd)
+		}
+		return s, fmt.Errorf("expected one socket with a note, got %d", len(files))
 	}
 	syscall.CloseOnExec(files[0])
 	s.File = os.NewFile(uintptr(files[0]), "taken")
@@ -229,6 +231,19 @@ func receive(c *net.UnixConn) (s Socket, err error) {
 	}
 	s.File.Close()
 	return s, errors.New("a note is missing or too long")
+}
+
+// descriptorsIn reads the descriptors that came with a message.
+func descriptorsIn(rights []byte) (files []int, err error) {
+	messages, err := syscall.ParseSocketControlMessage(rights)
+	for i := range messages {
+		if err == nil {
+			var more []int
+			more, err = syscall.ParseUnixRights(&messages[i])
+			files = append(files, more...)
+		}
+	}
+	return files, err
 }
 
 // End ends connections as a server does that has nothing more to say: our half first,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 )
 
@@ -76,16 +77,23 @@ func TestTypeNames(t *testing.T) {
 	}
 }
 
+// generator builds the program that makes the tables.
+func generator(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "generate")
+	if out, err := exec.Command("go", "build", "-o", bin, "./generate").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return bin
+}
+
 // The committed tables are what the generator makes of the committed CSV files.
 func TestGeneratedTableIsCurrent(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.CopyFS(dir+"/registry", os.DirFS("registry")); err != nil {
 		t.Fatal(err)
 	}
-	bin := dir + "/generate"
-	if out, err := exec.Command("go", "build", "-o", bin, "./generate").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	bin := generator(t)
 	cmd := exec.Command(bin)
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -91,6 +91,13 @@ func readElements(name string, enterprise bool) ([]ie.Element, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	head := "id,name,type,semantics,units"
+	if enterprise {
+		head = "pen,id,name,type"
+	}
+	if len(rows) == 0 || strings.Join(rows[0], ",") != head {
+		return nil, fmt.Errorf("%s:1: expected %q", name, head)
+	}
 	var elements []ie.Element
 	for i, row := range rows[1:] {
 		var e ie.Element
@@ -110,6 +117,9 @@ func readElements(name string, enterprise bool) ([]ie.Element, error) {
 		e.ID, e.Name = uint16(id), row[1]
 		if e.Type, err = ie.ParseType(row[2]); err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", name, i+2, err)
+		}
+		if e.PEN == 0 && e.Name == "" { // the constant of its number needs one
+			return nil, fmt.Errorf("%s:%d: element %d/%d has no name", name, i+2, e.PEN, e.ID)
 		}
 		elements = append(elements, e)
 	}

@@ -20,21 +20,22 @@ const DefaultReadBuffer = 16 << 20
 // maxDatagram is more than a UDP payload can have, in bytes.
 const maxDatagram = 64 << 10
 
-// batchSize is how many datagrams are read at once at most.
-const batchSize = 64
-
 // A wake-up costs as much as twenty datagrams, so while datagrams come in a row
 // the reader lets them gather in the kernel, for as long as the receive buffer
 // holds flow export of 2.5 Gbit/s, but no longer than gatherMost; and not at all when
-// that is less than gatherLeast.
+// that is less than gatherLeast. Where the buffer then has some, but is less than an eighth
+// full, it goes on so, for gatherLong at most: a look at the buffer costs less than to wake
+// all that works on datagrams.
 const (
 	gatherLeast = time.Millisecond
 	gatherMost  = 50 * time.Millisecond
+	gatherLong  = 4 * gatherMost
 	gatherSpeed = 2.5e9 / 8 // bytes per second
+	gatherShare = 8
 )
 
-// gatherWait returns how long datagrams may gather in a receive buffer of so many
-// bytes.
+// gatherWait returns how long datagrams may gather in a receive buffer that has room for so
+// many bytes.
 func gatherWait(buffer int) time.Duration {
 	wait := min(time.Duration(float64(buffer)/gatherSpeed*float64(time.Second)), gatherMost)
 	if wait < gatherLeast {
@@ -192,12 +193,32 @@ func (l *Listener) readDatagrams(r *batchReader, gather time.Duration) {
 		if l.load.addBatch(list, now) {
 			l.Drops()
 		}
-		busy := now.Sub(last) < 2*gather
+		busy := now.Sub(last) < gather
 		last = now
-		if busy && len(list) < batchSize && l.stop.Load() == 0 {
-			time.Sleep(gather)
+		if busy && len(list) < batchSize {
+			l.gather(gather)
+			last = time.Now()
 		}
 	}
+}
+
+// gather lets datagrams gather in the receive buffer, at first for wait.
+func (l *Listener) gather(wait time.Duration) {
+	for gathered := time.Duration(0); wait > 0 && l.stop.Load() == 0; {
+		time.Sleep(wait)
+		gathered += wait
+		held, size := l.socket.held()
+		wait = furtherWait(held, size, gathered)
+	}
+}
+
+// furtherWait returns how long datagrams may gather on, in a buffer of which so many bytes
+// are held, both with the kernel's bookkeeping; 0 when they are to be read.
+func furtherWait(held, size int, gathered time.Duration) time.Duration {
+	if held == 0 || held > size/gatherShare {
+		return 0
+	}
+	return min(gatherWait((size-held)/2), gatherLong-gathered) // half is for the bookkeeping
 }
 
 // drain hands over what the kernel holds after Stop.

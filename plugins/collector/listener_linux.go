@@ -114,19 +114,39 @@ func readBufferAdvice(size int) string {
 	return fmt.Sprintf("allow it with 'sysctl -w net.core.rmem_max=%d'", size)
 }
 
-// memInfoDrops is the word of SO_MEMINFO that counts dropped datagrams.
-const memInfoDrops = 8
+// The words of SO_MEMINFO: bytes that the receive buffer holds and may hold, with the kernel's
+// bookkeeping, and the count of dropped datagrams.
+const (
+	memInfoHeld  = 0
+	memInfoSize  = 1
+	memInfoDrops = 8
+)
+
+// memInfo returns what the kernel tells of the socket's memory. It does not wait, so the
+// scheduler need not know of the call.
+func (s *socket) memInfo() (info [memInfoDrops + 1]uint32, ok bool) {
+	size := uint32(unsafe.Sizeof(info))
+	var errno unix.Errno
+	err := s.raw.Control(func(fd uintptr) {
+		_, _, errno = unix.RawSyscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	})
+	return info, err == nil && errno == 0 && size == uint32(unsafe.Sizeof(info))
+}
 
 // drops returns the count of datagrams that the kernel dropped, which
 // wraps at 32 bits.
 func (s *socket) drops() (uint32, bool) {
-	var info [memInfoDrops + 1]uint32
-	size := uint32(unsafe.Sizeof(info))
-	var errno unix.Errno
-	err := s.raw.Control(func(fd uintptr) {
-		_, _, errno = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
-			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-	})
-	ok := err == nil && errno == 0 && size == uint32(unsafe.Sizeof(info))
+	info, ok := s.memInfo()
 	return info[memInfoDrops], ok
+}
+
+// held returns how many bytes the receive buffer holds, and how many it may hold, both with
+// the kernel's bookkeeping; 0 where that is not known.
+func (s *socket) held() (held, size int) {
+	info, ok := s.memInfo()
+	if !ok {
+		return 0, 0
+	}
+	return int(info[memInfoHeld]), int(info[memInfoSize])
 }

@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// batchSize is how many datagrams are read at once.
+const batchSize = 1
+
 // socket is a UDP socket.
 type socket struct{ conn *net.UDPConn }
 
@@ -76,3 +79,6 @@ func readBufferAdvice(int) string { return "raise the system's limit for socket 
 
 // drops is not known on this system.
 func (*socket) drops() (uint32, bool) { return 0, false }
+
+// held is not known on this system.
+func (*socket) held() (held, size int) { return 0, 0 }

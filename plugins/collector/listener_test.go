@@ -266,3 +266,37 @@ func TestParseAddress(t *testing.T) {
 		t.Errorf("got %q, %q, %v", network, host, err)
 	}
 }
+
+// TestGathering: datagrams wait in the kernel only while it has room for all that can come
+// meanwhile, and only for so long.
+func TestGathering(t *testing.T) {
+	const size = 32 << 20 // as the kernel counts: room for 16 MiB of payload
+	for _, c := range []struct {
+		held     int
+		gathered time.Duration
+		on       bool
+	}{
+		{0, gatherMost, false}, // nothing comes: the reader waits for the next datagram
+		{1, gatherMost, true},
+		{size / 8, gatherMost, true},
+		{size/8 + 1, gatherMost, false},
+		{size, gatherMost, false},
+		{1, gatherLong - time.Nanosecond, true},
+		{1, gatherLong, false},
+		{1, gatherLong + gatherMost, false},
+	} {
+		wait := furtherWait(c.held, size, c.gathered)
+		if wait > 0 != c.on {
+			t.Errorf("with %d of %d bytes after %s it goes on for %s", c.held, size, c.gathered, wait)
+		}
+		if came := wait.Seconds() * 2.5e9 / 8; came > float64(size-c.held)/2 {
+			t.Errorf("with %d of %d bytes %.0f more may come in %s", c.held, size, came, wait)
+		}
+		if wait > 0 && c.gathered+wait > 200*time.Millisecond {
+			t.Errorf("after %s it goes on for %s", c.gathered, wait)
+		}
+	}
+	if wait := furtherWait(0, 0, 0); wait != 0 { // a system that tells nothing
+		t.Errorf("where nothing is known it goes on for %s", wait)
+	}
+}

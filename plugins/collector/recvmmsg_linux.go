@@ -12,6 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// batchSize is how many datagrams are read at once at most.
+const batchSize = 64
+
 // mmsghdr is struct mmsghdr of recvmmsg(2).
 type mmsghdr struct {
 	hdr unix.Msghdr

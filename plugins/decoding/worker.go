@@ -41,10 +41,10 @@ const maxBytes = 256 << 10
 // or datagram, of at most 65,507 bytes.
 const mostMetrics = 4 * maxMetrics
 
-// A worker that has had work for hotAfter, without a pause as long as coolAfter, does not
-// keep up alone.
+// A worker that has had work for hotAfter, a fifth of the time for which a listener lets
+// datagrams gather at most, without a pause as long as coolAfter, does not keep up alone.
 const (
-	hotAfter  = 20 * time.Millisecond
+	hotAfter  = 40 * time.Millisecond
 	coolAfter = time.Millisecond
 )
 

@@ -1,6 +1,9 @@
 package aggregate
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+)
 
 // Beyond the bound a Table can go on as weighted Space-Saving (Metwally, Agrawal, El
 // Abbadi: Efficient Computation of Frequent and Top-k Elements in Data Streams, 2005): a
@@ -31,6 +34,18 @@ func (t *Table) IsRest(c Cell) bool { return c[cellMore]&restBit != 0 }
 // IsFull says whether a new key gets no row.
 func (t *Table) IsFull() bool { return t.size+t.spare >= t.bound }
 
+// Weight is what a row weighs: the sum of two words of its cell.
+type Weight [2]int
+
+// FlowsWord is the word of a cell that counts its flows.
+const FlowsWord = cellFlows
+
+// OwnWord returns which word of a cell the i-th of the caller's is.
+func (t *Table) OwnWord(i int) int { return cellKey + t.words + i }
+
+// Of returns what a cell weighs.
+func (w Weight) Of(c Cell) uint64 { return c[w[0]] + c[w[1]] }
+
 // Displace returns the cell of a key, for which Locate has found one of the rest: one
 // whose row was among the lightest, and has gone to the rest. It is empty now, and of this
 // key. least is what the heaviest row that was displaced in its part so far has weighed:
@@ -38,7 +53,7 @@ func (t *Table) IsFull() bool { return t.size+t.spare >= t.bound }
 // now, or stays in the rest, as its part has no rows. displaced is how many rows have gone
 // to the rest. Weight must not fall while sums are added. Cells that were located before
 // may be of other keys afterwards.
-func (t *Table) Displace(key []uint64, weight func(Cell) uint64) (c Cell, least uint64, displaced int) {
+func (t *Table) Displace(key []uint64, weight Weight) (c Cell, least uint64, displaced int) {
 	hash := t.hash(key)
 	p := t.partOf(hash)
 	if c := t.find(p, key, hash, p.size); !t.IsRest(c) || p.size+len(p.spare) == 0 {
@@ -60,12 +75,12 @@ func (t *Table) Displace(key []uint64, weight func(Cell) uint64) (c Cell, least 
 
 // displaceLightest moves the lightest rows of a part, which has some, to the rest, and
 // returns how many.
-func (t *Table) displaceLightest(p *part, weight func(Cell) uint64) int {
-	list := p.standings[:0]
+func (t *Table) displaceLightest(p *part, weight Weight) int {
+	p.standings = slices.Grow(p.standings[:0], p.size)
 	for n := range t.rowsOf(p) {
-		list = append(list, standing{weight(t.cell(p, n)), n})
+		p.standings = append(p.standings, standing{weight.Of(t.cell(p, n)), n})
 	}
-	p.standings = list
+	list := p.standings
 	n := max(1, len(list)/displacedShare)
 	lightestFirst(list, n)
 	for _, s := range list[:n] {
@@ -143,6 +158,3 @@ func (t *Table) Rests(yield func(Row)) {
 		}
 	}
 }
-
-// Flows returns how many flows are in a cell.
-func (c Cell) Flows() uint64 { return c[cellFlows] }

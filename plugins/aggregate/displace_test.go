@@ -17,7 +17,7 @@ func TestDisplace(t *testing.T) {
 		}
 		table := New(Options{Words: words, Own: 1, Bound: bound,
 			Joined: func(into, from []uint64) { into[0] += from[0] }})
-		weight := func(c Cell) uint64 { return c[cellBytes] + table.Own(c)[0] }
+		weight := Weight{cellBytes, table.OwnWord(0)}
 		inherited := map[[words]uint64]uint64{}
 		want, all := map[[words]uint64]uint64{}, sums{}
 		for range 20000 {

@@ -86,7 +86,7 @@ func TestDisplaceAfterMerge(t *testing.T) {
 	if sum.Len() != 2*n {
 		t.Fatalf("%d rows, expected %d", sum.Len(), 2*n)
 	}
-	weight := func(c Cell) uint64 { return c[cellBytes] }
+	weight := Weight{cellBytes, cellBytes}
 	displaced := 0
 	for k := range uint64(500) {
 		key := []uint64{8, 1<<40 + k}

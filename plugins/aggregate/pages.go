@@ -25,7 +25,7 @@ func (p *pages) chunk(words int) []uint64 {
 	}
 	if len(p.slab) < words {
 		p.slab = make([]uint64, slabWords)
-		wantHugePages(p.slab)
+		WantHugePages(p.slab)
 	}
 	c := p.slab[:words:words]
 	p.slab = p.slab[words:]
@@ -39,7 +39,7 @@ const largeIndex = 256 << 10 / 8
 func newIndex(places int) []uint64 {
 	index := make([]uint64, places)
 	if places >= largeIndex {
-		wantHugePages(index)
+		WantHugePages(index)
 	}
 	return index
 }

@@ -2,5 +2,5 @@
 
 package aggregate
 
-// wantHugePages does nothing: only Linux takes such a hint.
-func wantHugePages([]uint64) {}
+// WantHugePages does nothing: only Linux takes such a hint.
+func WantHugePages[T any]([]T) {}

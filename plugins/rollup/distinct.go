@@ -2,8 +2,11 @@ package rollup
 
 import (
 	"math/bits"
+	"unsafe"
 
 	"github.com/axiomhq/hyperloglog"
+
+	"github.com/flowgraf/flowgraf/plugins/aggregate"
 )
 
 // precision of the sketches: 1,024 registers of a byte, so that the standard error is
@@ -17,18 +20,16 @@ const (
 // what is inserted into them without it is what its InsertHash does.
 type registers [numRegisters]uint8
 
-// place returns which register a hash belongs to, and its value there: the position of the
-// first bit that is set behind those of the register.
-func place(hash uint64) (register, value uint16) {
-	return uint16(hash >> (64 - precision)),
-		uint16(bits.LeadingZeros64(hash<<precision|1<<(precision-1))) + 1
+// entryOf returns the register that a hash belongs to, and its value there: the position of
+// the first bit that is set behind those of the register.
+func entryOf(hash uint64) entry {
+	register := hash >> (64 - precision)
+	value := bits.LeadingZeros64(hash<<precision|1<<(precision-1)) + 1
+	return entry(register<<valueBits) | entry(value)
 }
 
-// insert adds an address by its hash.
-func (r *registers) insert(hash uint64) {
-	i, v := place(hash)
-	r[i] = max(r[i], uint8(v))
-}
+// insert adds an address.
+func (r *registers) insert(e entry) { r[e.register()] = max(r[e.register()], e.value()) }
 
 // least returns the least of the values, and how many registers have it.
 func (r *registers) least() (value uint8, count int) {
@@ -46,7 +47,7 @@ func (r *registers) least() (value uint8, count int) {
 // insertAll adds what a list has.
 func (r *registers) insertAll(l []entry) {
 	for _, e := range l {
-		r[e>>valueBits] = max(r[e>>valueBits], uint8(e&valueMask))
+		r.insert(e)
 	}
 }
 
@@ -80,32 +81,46 @@ const (
 	listEntries = 32
 )
 
+// register returns the number of the register.
+func (e entry) register() uint16 { return uint16(e >> valueBits) }
+
+// value returns the value of the register.
+func (e entry) value() uint8 { return uint8(e & valueMask) }
+
 // list is a sketch of few addresses.
 type list [listEntries]entry
 
-// dense is a sketch of many addresses.
-type dense struct {
-	registers
-	lowest int // how many of the registers have the least of their values
-}
-
 // sketches are the sets of addresses of a window's series. A set is two words of a cell:
-// the hash that was added last, and, from the second address on, which list or which
-// registers have them: numberAt and above its number, plus one; below, for a list, bit 0
-// and behind it how many entries it has, for registers their least value: most addresses
-// of a large set do not raise a register, and this says so of most of them.
+// the hash that was added last, as long as it has no registers, and, from the second address
+// on, which list or which registers have them: numberAt and above its number, plus one;
+// below, for a list, bit 0 and behind it how many entries it has, for registers their least
+// value and, from lowestAt on, how many of them have it: most addresses of a large set do not
+// raise a register, and this says so of most of them.
 type sketches struct {
 	lists arena[list]
-	dense arena[dense]
+	dense arena[registers]
 }
 
-// numberAt is the bit of the second word of a set at which the number begins.
-const numberAt = 8
+// The bits of the second word of a set at which the number of registers with the least value
+// begins, and the number of what has the addresses.
+const (
+	lowestAt = 8
+	numberAt = 20
+)
+
+// wordOf returns the second word of a set that has some registers.
+func wordOf(number uint64, least uint8, lowest int) uint64 {
+	return (number+1)<<numberAt | uint64(lowest)<<lowestAt | uint64(least)<<1
+}
+
+// isDense says whether the second word of a set names registers.
+func isDense(word uint64) bool { return word&1 == 0 && word != 0 }
 
 // arena has values that are numbered and never move; those that are given back are used
 // again.
 type arena[T any] struct {
 	chunks [][]T
+	slab   []T // what is left of chunks that were made at once
 	size   uint64
 	free   []uint64
 }
@@ -113,6 +128,10 @@ type arena[T any] struct {
 const (
 	arenaBits  = 5 // of the number of a value in its chunk
 	arenaChunk = 1 << arenaBits
+
+	// The bytes of chunks that are made one by one, and of several that are made at once then.
+	arenaSingle = 256 << 10
+	arenaSlab   = 2 << 20
 )
 
 // at returns a value by its number.
@@ -127,10 +146,27 @@ func (a *arena[T]) takeValue() uint64 {
 		return n
 	}
 	if a.size == uint64(len(a.chunks))*arenaChunk {
-		a.chunks = append(a.chunks, make([]T, arenaChunk))
+		a.chunks = append(a.chunks, a.chunk())
 	}
 	a.size++
 	return a.size - 1
+}
+
+// chunk returns a new chunk. Those of many values are on huge pages: with others most
+// additions walk through the page tables.
+func (a *arena[T]) chunk() []T {
+	var value T
+	bytes := arenaChunk * int(unsafe.Sizeof(value))
+	if len(a.slab) == 0 {
+		if len(a.chunks)*bytes < arenaSingle {
+			return make([]T, arenaChunk)
+		}
+		a.slab = make([]T, arenaSlab/bytes*arenaChunk)
+		aggregate.WantHugePages(a.slab)
+	}
+	c := a.slab[:arenaChunk:arenaChunk]
+	a.slab = a.slab[arenaChunk:]
+	return c
 }
 
 // give gives a value back.
@@ -139,7 +175,7 @@ func (a *arena[T]) give(n uint64) { a.free = append(a.free, n) }
 // isList says whether the second word of a set, which is not 0, names a list, of so many
 // entries.
 func isList(word uint64) (entries uint64, list bool) {
-	return word >> 1 & (1<<(numberAt-1) - 1), word&1 != 0
+	return word >> 1 & (1<<(lowestAt-1) - 1), word&1 != 0
 }
 
 // listOf returns the entries of a set that has a list.
@@ -148,92 +184,89 @@ func (s *sketches) listOf(word uint64) []entry {
 	return s.lists.at(word>>numberAt - 1)[:n]
 }
 
-// touch reads what adding a hash will read, for its value to be in the cache.
-func (s *sketches) touch(word, hash uint64) uint64 {
-	switch {
-	case word == 0:
-		return 0
-	case word&1 != 0:
-		return uint64(s.lists.at(word>>numberAt - 1)[0])
+// leastOf returns the least value of the registers of a set that has no list.
+func leastOf(word uint64) uint8 { return uint8(word >> 1 & (1<<(lowestAt-1) - 1)) }
+
+// mayLack says whether adding an address to a set may change the set.
+func mayLack(set []uint64, hash uint64, e entry) bool {
+	if word := set[1]; isDense(word) {
+		return e.value() > leastOf(word)
 	}
-	register, value := place(hash)
-	if value <= leastOf(word) {
-		return 0
-	}
-	return uint64(s.dense.at(word>>numberAt - 1).registers[register])
+	return set[0] != hash
 }
 
-// leastOf returns the least value of the registers of a set that has no list.
-func leastOf(word uint64) uint16 { return uint16(word >> 1 & (1<<(numberAt-1) - 1)) }
-
 // addHash adds an address, by its hash, to a set.
-func (s *sketches) addHash(set []uint64, hash uint64) {
+func (s *sketches) addHash(set []uint64, hash uint64) { s.addEntry(set, hash, entryOf(hash)) }
+
+// addEntry adds an address, by its hash and what entryOf makes of it, to a set.
+func (s *sketches) addEntry(set []uint64, hash uint64, e entry) {
 	last, word := set[0], set[1]
+	if isDense(word) {
+		if e.value() > leastOf(word) {
+			s.raise(set, e)
+		}
+		return
+	}
 	set[0] = hash
 	if last == hash || last == 0 {
 		return
 	}
-	if word&1 == 0 && word != 0 {
-		if register, value := place(hash); value > leastOf(word) {
-			s.raise(set, register, uint8(value))
-		}
-		return
-	}
 	if word == 0 {
 		set[1] = (s.lists.takeValue()+1)<<numberAt | 1
-		s.insert(set, last)
+		s.insert(set, entryOf(last))
 	}
-	s.insert(set, hash)
+	s.insert(set, e)
 }
 
 // raise adds a value, which is above the least, to the registers of a set.
-func (s *sketches) raise(set []uint64, register uint16, value uint8) {
-	d := s.dense.at(set[1]>>numberAt - 1)
-	before := d.registers[register]
-	if value <= before {
+func (s *sketches) raise(set []uint64, e entry) {
+	word := set[1]
+	r := s.dense.at(word>>numberAt - 1)
+	before := r[e.register()]
+	if e.value() <= before {
 		return
 	}
-	d.registers[register] = value
-	if uint16(before) == leastOf(set[1]) {
-		if d.lowest--; d.lowest == 0 {
-			d.settle(set)
+	r[e.register()] = e.value()
+	if before == leastOf(word) {
+		if word -= 1 << lowestAt; word>>lowestAt&(1<<(numberAt-lowestAt)-1) == 0 {
+			s.settle(set)
+			return
 		}
+		set[1] = word
 	}
 }
 
-// settle sets what is known of the least value of a set's registers.
-func (d *dense) settle(set []uint64) {
-	var value uint8
-	value, d.lowest = d.least()
-	set[1] = set[1]>>numberAt<<numberAt | uint64(value)<<1
+// settle notes what is known of the least value of a set's registers.
+func (s *sketches) settle(set []uint64) {
+	number := set[1]>>numberAt - 1
+	least, lowest := s.dense.at(number).least()
+	set[1] = wordOf(number, least, lowest)
 }
 
-// insert adds a hash to a set that has a list.
-func (s *sketches) insert(set []uint64, hash uint64) {
+// insert adds an address to a set that has a list.
+func (s *sketches) insert(set []uint64, e entry) {
 	n, _ := isList(set[1])
-	register, value := place(hash)
 	l := s.lists.at(set[1]>>numberAt - 1)
 	for i := range l[:n] {
-		if uint16(l[i]>>valueBits) == register {
-			l[i] = max(l[i], entry(register<<valueBits|value))
+		if l[i].register() == e.register() {
+			l[i] = max(l[i], e)
 			return
 		}
 	}
 	if n < listEntries {
-		l[n] = entry(register<<valueBits | value)
+		l[n] = e
 		set[1] += 2
 		return
 	}
-	d := s.registers(set)
-	d.insert(hash)
-	d.settle(set)
+	s.registers(set).insert(e)
+	s.settle(set)
 }
 
 // registers returns the registers of a set, which it gets where it has none; settle is
 // called when they are set.
-func (s *sketches) registers(set []uint64) *dense {
+func (s *sketches) registers(set []uint64) *registers {
 	word := set[1]
-	if _, short := isList(word); word != 0 && !short {
+	if isDense(word) {
 		return s.dense.at(word>>numberAt - 1)
 	}
 	number := s.dense.takeValue()
@@ -242,9 +275,9 @@ func (s *sketches) registers(set []uint64) *dense {
 		r.insertAll(s.listOf(word))
 		s.lists.give(word>>numberAt - 1)
 	} else if set[0] != 0 {
-		r.insert(set[0])
+		r.insert(entryOf(set[0]))
 	}
-	set[1] = (number + 1) << numberAt
+	set[1] = wordOf(number, 0, 0)
 	return r
 }
 
@@ -258,13 +291,11 @@ func (s *sketches) join(into, from []uint64) {
 	case from[1] == 0:
 		s.addHash(into, from[0])
 	case short:
-		d := s.registers(into)
-		d.insertAll(s.listOf(from[1]))
-		d.settle(into)
+		s.registers(into).insertAll(s.listOf(from[1]))
+		s.settle(into)
 	default:
-		d := s.registers(into)
-		d.merge(&s.dense.at(from[1]>>numberAt - 1).registers)
-		d.settle(into)
+		s.registers(into).merge(s.dense.at(from[1]>>numberAt - 1))
+		s.settle(into)
 	}
 	into[0] = from[0]
 	switch {
@@ -289,16 +320,16 @@ func (s *sketches) addTo(r **registers, one *uint64, set []uint64) {
 	case *r == nil:
 		*r = &registers{}
 		if *one != 0 {
-			(*r).insert(*one)
+			(*r).insert(entryOf(*one))
 		}
 	}
 	_, short := isList(set[1])
 	switch {
 	case set[1] == 0:
-		(*r).insert(set[0])
+		(*r).insert(entryOf(set[0]))
 	case short:
 		(*r).insertAll(s.listOf(set[1]))
 	default:
-		(*r).merge(&s.dense.at(set[1]>>numberAt - 1).registers)
+		(*r).merge(s.dense.at(set[1]>>numberAt - 1))
 	}
 }

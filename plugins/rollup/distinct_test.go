@@ -94,3 +94,36 @@ func TestSketchesAreGivenBack(t *testing.T) {
 			w.addresses.dense.size, most)
 	}
 }
+
+// TestSketchesAreApart: no two sets share memory, in chunks of their own, in those that are
+// made at once, and where values are given back.
+func TestSketchesAreApart(t *testing.T) {
+	const series = 3 * arenaSlab / numRegisters
+	var a arena[registers]
+	numbers := make([]uint64, series)
+	take := func(i int) {
+		numbers[i] = a.takeValue()
+		r := a.at(numbers[i])
+		if *r != (registers{}) {
+			t.Fatalf("value %d is not empty", numbers[i])
+		}
+		r[0], r[numRegisters-1] = uint8(i), uint8(i>>8)
+	}
+	for i := range series {
+		take(i)
+	}
+	for i := 0; i < series; i += 7 {
+		a.give(numbers[i])
+	}
+	for i := 0; i < series; i += 7 {
+		take(i)
+	}
+	if a.size != series {
+		t.Errorf("%d values were made, want %d", a.size, series)
+	}
+	for i, n := range numbers {
+		if r := a.at(n); r[0] != uint8(i) || r[numRegisters-1] != uint8(i>>8) {
+			t.Fatalf("value %d is that of another set", n)
+		}
+	}
+}

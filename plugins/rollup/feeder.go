@@ -3,6 +3,7 @@ package rollup
 import (
 	"math/bits"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/aggregate"
@@ -18,6 +19,9 @@ type Feeder struct {
 	n       int
 	at      addresses
 	scratch scratch
+
+	total  total
+	summed bool // total is of all the flows
 }
 
 // addresses are those of the flow at hand that most roll-ups ask for.
@@ -55,14 +59,28 @@ type value struct {
 	flows, packets, bytes      uint64
 	scaledPackets, scaledBytes uint64
 	src, dst                   uint64 // hashes of the addresses
+	srcEntry, dstEntry         entry  // of these
 }
 
 // scratch is what adding takes.
 type scratch struct {
 	cells  [aggregate.Batch]aggregate.Cell
-	missed [aggregate.Batch]uint8
+	missed [aggregate.Batch]miss
+	news   [2 * aggregate.Batch]news
 
 	touched uint64
+}
+
+// miss is a flow whose key has no row: its places in the keys and in the values.
+type miss struct{ key, value uint8 }
+
+// news is an address that may be new to a set, the sources or else the destinations of a
+// cell.
+type news struct {
+	cell uint8
+	dst  bool
+	e    entry
+	have uint8 // the value of its register so far, or less
 }
 
 // lane is the flows of a feeder that a roll-up takes: their keys, and numbers in values.
@@ -74,6 +92,7 @@ type lane struct {
 	values [aggregate.Batch]uint8
 	n      int
 	tagged uint64 // which tags any of them has
+	labels bool   // all tags are names, which most flows do not have
 	twins  uint64
 
 	// The numbers of texts, of this round.
@@ -88,9 +107,35 @@ func (s *Set) NewFeeder() *Feeder {
 	f.at.router = flow.ValueOf(f.at.exporter)
 	for i, r := range s.rollups {
 		f.lanes[i] = lane{rollup: r, set: s, at: &f.at, keys: make([]uint64, aggregate.Batch*r.words),
-			names: map[string]uint32{}, strings: map[string]uint32{}}
+			names: map[string]uint32{}, strings: map[string]uint32{},
+			labels: !slices.ContainsFunc(r.tags, func(t tag) bool { return t.kind != tagLabel })}
 	}
 	return f
+}
+
+// total is the sums of several flows.
+type total struct {
+	value
+	largest, smallest uint64 // scaled bytes of a flow
+}
+
+// sum returns the sums of some of the flows that have been gathered. Those of all are
+// mostly asked for, by several roll-ups.
+func (f *Feeder) sum(values []uint8) *total {
+	if len(values) == f.n && f.summed {
+		return &f.total
+	}
+	t := &f.total
+	*t = total{value: value{first: ^uint64(0)}, smallest: ^uint64(0)}
+	for _, n := range values {
+		v := &f.values[n]
+		t.first, t.last = min(t.first, v.first), max(t.last, v.last)
+		t.flows, t.packets, t.bytes = t.flows+v.flows, t.packets+v.packets, t.bytes+v.bytes
+		t.scaledPackets, t.scaledBytes = t.scaledPackets+v.scaledPackets, t.scaledBytes+v.scaledBytes
+		t.largest, t.smallest = max(t.largest, v.scaledBytes), min(t.smallest, v.scaledBytes)
+	}
+	f.summed = len(values) == f.n
+	return t
 }
 
 // Begin is called before flows are added, by any goroutine, End when their feeders are
@@ -126,6 +171,7 @@ func (v *value) set(f *Feeder, r *flow.Record) {
 	}
 	if f.set.distinct {
 		v.src, v.dst = f.set.hash(f.at.src), f.set.hash(f.at.dst)
+		v.srcEntry, v.dstEntry = entryOf(v.src), entryOf(v.dst)
 	}
 }
 
@@ -150,21 +196,44 @@ func (l *lane) addFlow(r *flow.Record, number uint8, twin bool) {
 		l.twins++
 		return
 	}
-	key := l.keys[l.n*l.words : (l.n+1)*l.words]
+	l.values[l.n] = number
+	if !l.labels || r.Names != nil {
+		key := l.keys[l.n*l.words : (l.n+1)*l.words]
+		l.setKey(key, r)
+		l.tagged |= key[0]
+	}
+	l.n++
+}
+
+// setKey sets the key of a flow. The tags that most flows have are set here, the others by
+// put.
+func (l *lane) setKey(key []uint64, r *flow.Record) {
+	set := uint64(0)
 	for i := range l.tags {
-		has, full := l.tags[i].put(key, r, l)
+		t := &l.tags[i]
+		switch t.kind {
+		case tagLabel:
+			if r.Names == nil {
+				continue
+			}
+		case tagNumber:
+			if r.Has(t.field) {
+				key[t.at] = r.Number(t.field)
+				set |= 1 << i
+			}
+			continue
+		}
+		has, full := t.put(key, r, l)
 		if full {
 			clear(key)
 			key[0] = overflow
-			break
+			return
 		}
 		if has {
-			key[0] |= 1 << i
+			set |= 1 << i
 		}
 	}
-	l.tagged |= key[0]
-	l.values[l.n] = number
-	l.n++
+	key[0] = set
 }
 
 // number returns the number of a text.
@@ -208,7 +277,7 @@ func (f *Feeder) Flush() {
 			l.flush(f)
 		}
 	}
-	f.n = 0
+	f.n, f.summed = 0, false
 }
 
 // flush adds what a lane has gathered.

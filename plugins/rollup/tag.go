@@ -122,19 +122,10 @@ func (t *tag) words() int {
 }
 
 // put puts the value of a flow into a key, whose words are 0, and says whether there is one, which is false
-// where the flow has none. full says that there was no number left for it.
+// where the flow has none. full says that there was no number left for it. Of numbers, and of labels where there
+// are no names, the lane takes care.
 func (t *tag) put(key []uint64, r *flow.Record, l *lane) (has, full bool) {
 	switch t.kind {
-	case tagNumber:
-		if !r.Has(t.field) {
-			return false, false
-		}
-		key[t.at] = r.Number(t.field)
-		return true, false
-	case tagLabel:
-		if r.Names == nil {
-			return false, false
-		}
 	case tagAddress:
 		return t.putAddress(key, r, l), false
 	case tagNet:

@@ -1,6 +1,7 @@
 package rollup
 
 import (
+	"math/bits"
 	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/aggregate"
@@ -15,6 +16,7 @@ type window struct {
 	number     uint64    // the round in which it began
 	began      time.Time // when it began, and no other window did, also when the clock was set back
 	table      *aggregate.Table
+	weight     aggregate.Weight // of a cell: what its key has at most of what counts for the rank
 	addresses  sketches
 	evicted    uint64
 }
@@ -46,106 +48,154 @@ func (r *rollup) newWindow(begin time.Time) *window {
 		own = ownWords
 	}
 	w.table = aggregate.New(aggregate.Options{Words: r.words, Own: own, Bound: r.MaxSeries, Joined: w.join})
+	w.weight = aggregate.Weight{w.table.OwnWord(ownBytes), w.table.OwnWord(ownError)}
+	switch r.By {
+	case ByPackets:
+		w.weight[0] = w.table.OwnWord(ownPackets)
+	case ByFlows:
+		w.weight[0] = aggregate.FlowsWord
+	}
 	return w
 }
 
 // addAll adds the flows that a lane has gathered.
 func (w *window) addAll(l *lane, f *Feeder) {
-	cells, missed := f.scratch.cells[:l.n], 0
+	cells, values, missed := f.scratch.cells[:l.n], l.values[:l.n], f.scratch.missed[:0]
+	w.countLate(values, f)
 	w.table.Locate(l.keys[:l.n*w.words], cells)
-	if w.Distinct {
-		w.warm(l, f, cells)
+	if w.table.IsFull() {
+		n := 0
+		for i, c := range cells {
+			if w.table.IsRest(c) {
+				missed = append(missed, miss{uint8(i), values[i]})
+				continue
+			}
+			cells[n], values[n] = c, values[i]
+			n++
+		}
+		cells, values = cells[:n], values[:n]
 	}
-	full := w.table.IsFull()
 	for i, c := range cells {
-		v := &f.values[l.values[i]]
-		if v.last < w.since {
-			w.counts.Late++
-		}
-		if full && w.table.IsRest(c) {
-			f.scratch.missed[missed] = uint8(i)
-			missed++
-			continue
-		}
-		w.addFlow(c, v)
+		w.addSums(c, &f.values[values[i]])
 	}
-	for _, i := range f.scratch.missed[:missed] {
-		w.addFlow(w.displace(l.keys[int(i)*w.words:(int(i)+1)*w.words]), &f.values[l.values[i]])
+	if w.Distinct {
+		w.addAddresses(values, f, cells)
 	}
+	for _, m := range missed {
+		w.addFlow(w.displace(l.keys[int(m.key)*w.words:(int(m.key)+1)*w.words]), &f.values[m.value])
+	}
+}
+
+// countLate counts the flows that ended before the window began.
+func (w *window) countLate(values []uint8, f *Feeder) {
+	late := uint64(0)
+	for _, n := range values {
+		_, before := bits.Sub64(f.values[n].last, w.since, 0) // half of the flows may be so: no branch
+		late += before
+	}
+	w.counts.Late += late
 }
 
 // addUntagged is addAll for flows of which none has a tag: they are of one series, and
 // summed up before they are added.
 func (w *window) addUntagged(l *lane, f *Feeder) {
-	c := w.cell(l.keys[:w.words])
+	c, values := w.cell(l.keys[:w.words]), l.values[:l.n]
+	w.countLate(values, f)
 	own := w.table.Own(c)
-	sum := value{first: ^uint64(0)}
-	largest, smallest := own[ownLargest], own[ownSmallest]
-	for _, number := range l.values[:l.n] {
-		v := &f.values[number]
-		if v.last < w.since {
-			w.counts.Late++
-		}
-		sum.first, sum.last = min(sum.first, v.first), max(sum.last, v.last)
-		sum.flows, sum.packets, sum.bytes = sum.flows+v.flows, sum.packets+v.packets, sum.bytes+v.bytes
-		sum.scaledPackets, sum.scaledBytes = sum.scaledPackets+v.scaledPackets, sum.scaledBytes+v.scaledBytes
-		largest, smallest = max(largest, v.scaledBytes), max(smallest, ^v.scaledBytes)
-		if w.Distinct {
-			w.addresses.addHash(own[ownSources:ownSources+2], v.src)
-			w.addresses.addHash(own[ownDestinations:ownDestinations+2], v.dst)
-		}
-	}
+	sum := f.sum(values)
 	c.Add(sum.first, sum.last, sum.flows, sum.packets, sum.bytes)
 	own[ownBytes] += sum.scaledBytes
 	own[ownPackets] += sum.scaledPackets
-	own[ownLargest], own[ownSmallest] = largest, smallest
+	own[ownLargest], own[ownSmallest] = max(own[ownLargest], sum.largest), max(own[ownSmallest], ^sum.smallest)
+	if !w.Distinct {
+		return
+	}
+	src, dst := own[ownSources:ownSources+2], own[ownDestinations:ownDestinations+2]
+	for _, n := range values {
+		v := &f.values[n]
+		if mayLack(src, v.src, v.srcEntry) {
+			w.addresses.addEntry(src, v.src, v.srcEntry)
+		}
+		if mayLack(dst, v.dst, v.dstEntry) {
+			w.addresses.addEntry(dst, v.dst, v.dstEntry)
+		}
+	}
 }
 
-// warm reads what adding flows to cells will read, so that the processor need not wait for
-// one to ask for the next.
-func (w *window) warm(l *lane, f *Feeder, cells []aggregate.Cell) {
-	touched := f.scratch.touched
+// addAddresses adds the addresses of flows to the sets of their cells. What most flows have
+// been told before is found out by loads alone, so that the processor need not wait for one
+// to ask for the next.
+func (w *window) addAddresses(values []uint8, f *Feeder, cells []aggregate.Cell) {
+	sets, news, n := &w.addresses, &f.scratch.news, 0
 	for i, c := range cells {
-		v, own := &f.values[l.values[i]], w.table.Own(c)
-		touched ^= w.addresses.touch(own[ownSources+1], v.src) ^ w.addresses.touch(own[ownDestinations+1], v.dst)
+		v, own := &f.values[values[i]], w.table.Own(c)[ownSources:ownWords]
+		if mayLack(own[:2], v.src, v.srcEntry) {
+			news[n].cell, news[n].dst, news[n].e = uint8(i), false, v.srcEntry
+			n++
+		}
+		if mayLack(own[2:], v.dst, v.dstEntry) {
+			news[n].cell, news[n].dst, news[n].e = uint8(i), true, v.dstEntry
+			n++
+		}
+	}
+	touched := f.scratch.touched
+	for i := range news[:n] {
+		a := &news[i]
+		own := w.table.Own(cells[a.cell])[ownSources:ownWords]
+		word := own[1]
+		if a.dst {
+			word = own[3]
+		}
+		a.have = 0
+		if isDense(word) {
+			a.have = sets.dense.at(word>>numberAt - 1)[a.e.register()]
+		} else if word != 0 {
+			touched ^= uint64(sets.lists.at(word>>numberAt - 1)[0])
+		}
 	}
 	f.scratch.touched = touched // the loads must not be optimised away
+	for i := range news[:n] {
+		a := &news[i]
+		if a.e.value() <= a.have {
+			continue
+		}
+		v, own := &f.values[values[a.cell]], w.table.Own(cells[a.cell])[ownSources:ownWords]
+		if a.dst {
+			sets.addEntry(own[2:], v.dst, a.e)
+		} else {
+			sets.addEntry(own[:2], v.src, a.e)
+		}
+	}
 }
 
-// addFlow adds a flow to a cell.
-func (w *window) addFlow(c aggregate.Cell, v *value) {
+// addSums adds the counters of a flow to a cell.
+func (w *window) addSums(c aggregate.Cell, v *value) {
 	c.Add(v.first, v.last, v.flows, v.packets, v.bytes)
 	own := w.table.Own(c)
 	own[ownBytes] += v.scaledBytes
 	own[ownPackets] += v.scaledPackets
 	own[ownLargest] = max(own[ownLargest], v.scaledBytes)
 	own[ownSmallest] = max(own[ownSmallest], ^v.scaledBytes)
+}
+
+// addFlow adds a flow to a cell.
+func (w *window) addFlow(c aggregate.Cell, v *value) {
+	w.addSums(c, v)
 	if w.Distinct {
-		w.addresses.addHash(own[ownSources:ownSources+2], v.src)
-		w.addresses.addHash(own[ownDestinations:ownDestinations+2], v.dst)
+		own := w.table.Own(c)
+		w.addresses.addEntry(own[ownSources:ownSources+2], v.src, v.srcEntry)
+		w.addresses.addEntry(own[ownDestinations:ownDestinations+2], v.dst, v.dstEntry)
 	}
 }
 
 // displace returns a cell for a key that has none: that of the lightest.
 func (w *window) displace(key []uint64) aggregate.Cell {
-	c, least, displaced := w.table.Displace(key, w.estimate)
+	c, least, displaced := w.table.Displace(key, w.weight)
 	w.evicted += uint64(displaced)
 	if c.IsNew() {
 		w.table.Own(c)[ownError] = least
 	}
 	return c
-}
-
-// estimate returns how much the key of a cell weighs at most.
-func (w *window) estimate(c aggregate.Cell) uint64 {
-	own := w.table.Own(c)
-	switch w.By {
-	case ByPackets:
-		return own[ownPackets] + own[ownError]
-	case ByFlows:
-		return c.Flows() + own[ownError]
-	}
-	return own[ownBytes] + own[ownError]
 }
 
 // join adds what is a window's own of a cell to that of another one.

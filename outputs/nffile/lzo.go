@@ -146,8 +146,9 @@ func (d *lzoStream) near() {
 		}
 		kind := &lzoKinds[op]
 		operand := int(w >> 8)
-		distance := kind.distance + operand&0xff<<3&kind.short + operand&0xffff>>2&^kind.short
-		literals := (op&kind.short | operand&^kind.short) & 3
+		short := (63 - op) >> 63 // -1 where the operand is of one byte, else 0
+		distance := kind.distance + operand&0xff<<3&short + operand&0xffff>>2&^short
+		literals := (op&short | operand&^short) & 3
 		from, length := o-distance, kind.length
 		if from < 0 || distance < 16 || distance == 16384 || length == 0 {
 			break
@@ -158,7 +159,7 @@ func (d *lzoStream) near() {
 			*(*[8]byte)(dst[o+32 : o+40]) = [8]byte(dst[from+32 : from+40])
 		}
 		o += length
-		i += 3 + kind.short
+		i += 3 + short
 		binary.LittleEndian.PutUint32(dst[o:o+4], binary.LittleEndian.Uint32(src[i:i+4]))
 		i, o, state = i+literals, o+literals, literals
 	}
@@ -166,14 +167,13 @@ func (d *lzoStream) near() {
 }
 
 // lzoKinds says of the instruction of a match how long it is, 0 where the length stands
-// behind it, what the distance of its operand is added to, and whether that is short, of one
-// byte: -1 then, else 0.
-var lzoKinds = func() (kinds [256]struct{ length, distance, short int }) {
+// behind it, and what the distance of its operand is added to.
+var lzoKinds = func() (kinds [256]struct{ length, distance int }) {
 	for op := 16; op < len(kinds); op++ {
 		k := &kinds[op]
 		switch {
 		case op >= 64:
-			k.length, k.distance, k.short = op>>5+1, op>>2&7+1, -1
+			k.length, k.distance = op>>5+1, op>>2&7+1
 		case op > 32:
 			k.length, k.distance = op&31+2, 1
 		case op&7 != 0 && op < 32:

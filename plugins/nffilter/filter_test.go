@@ -78,6 +78,8 @@ var matches = []struct{ filter, want string }{
 	{"flags S", "1 2 8"},
 	{"flags AS", "2 8"},
 	{"flags =S", "1"},
+	{"flags eq S", "1"},
+	{"flags ge S", "1 2 5 8"},
 	{"flags 18", "2"},
 	{"flags > 16", "2 5 8"},
 	{"flags E", "5"},

@@ -366,6 +366,10 @@ func TestLookup(t *testing.T) {
 	if _, err := Parse("host mail.example.com", o); err == nil || !strings.Contains(err.Error(), "no such host") {
 		t.Errorf("got %v", err)
 	}
+	none := Options{Lookup: func(string) ([]netip.Addr, error) { return nil, nil }}
+	if _, err := Parse("host www.example.com", none); err == nil || !strings.Contains(err.Error(), "has no address") {
+		t.Errorf("a name without an address: %v", err)
+	}
 }
 
 // TestAddressSet compares the search with a look at each network.

@@ -258,8 +258,8 @@ func TestSidesOfTests(t *testing.T) {
 		"xace 1": "ingress egress", "proto tcp": "", "flags S": "", "duration 1": "", "bps 1": "",
 		"next ip 10.0.0.1":   "",
 		"router ip 10.0.0.1": "", "first seen 2026": "", "nat event 1": "", "asa event 1": "", "ident a": "",
-		"mpls eos 1": "",
-		"flows 1":    "", "dir 1": "", "count 1": "", "any": "", "ipv4": "", "user a": "", "exporter name a": "",
+		"mpls label1 1": "", "mpls exp10 1": "", "mpls eos 1": "",
+		"flows 1": "", "dir 1": "", "count 1": "", "any": "", "ipv4": "", "user a": "", "exporter name a": "",
 	} {
 		for _, side := range sides {
 			_, err := Parse(side+" "+test, Options{})

@@ -16,7 +16,7 @@ type Brief struct {
 	Packets, Bytes       uint64 // of the flow's direction
 	RevPackets, RevBytes uint64
 	Proto, TCPFlags      uint8
-	Six                  SixSet       // which of the addresses are IPv6
+	Six                  SixSet       // which of the addresses are IPv6, behind ReadSix
 	Index                int          // of the record in its block, from 1
 	Values               []flow.Value // of the columns of the Extractor, in their order
 }
@@ -109,6 +109,13 @@ func NewExtractor(columns []Column, more flow.Set) *Extractor {
 
 // ReadAll makes the Decoder read all elements for Keep.
 func (x *Extractor) ReadAll() { x.dec.want = ^uint64(0) }
+
+// ReadSix makes the Decoder read the elements that Brief.Six tells of.
+func (x *Extractor) ReadSix() {
+	for _, id := range sixElements {
+		x.dec.want |= 1 << id
+	}
+}
 
 // NewBrief returns a Brief for Next.
 func (x *Extractor) NewBrief() Brief { return Brief{Values: make([]flow.Value, len(x.columns))} }

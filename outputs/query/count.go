@@ -138,6 +138,7 @@ func (in Input) newCounter(stats []Stat, r *request, m *matcher, of int) *counte
 		c.whole = c.whole || k.sorted != nil || k.groups != nil && k.groups.aggregation.Whole
 	}
 	c.x = in.newExtractor(columns, m)
+	c.x.ReadSix()
 	for i := range c.batch.flows {
 		c.batch.flows[i] = c.x.NewBrief()
 	}

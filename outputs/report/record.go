@@ -12,6 +12,9 @@ import (
 // title and without a summary, as other tables may follow.
 func recordTable(w io.Writer, t *query.Table, totals *query.Totals, format string, opt Options) error {
 	opt.partial = ForPeople(format)
+	if opt.partial && totals.Records == 0 {
+		return nil // that nothing matches is told at the end
+	}
 	if opt.partial && !opt.Quiet {
 		number := ""
 		if t.N > 0 {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -252,6 +253,10 @@ func TestFlowsThatVersion5CannotCarry(t *testing.T) {
 // TestTemplatesOnce: a template goes out before its first flow and not again with every
 // datagram; where all are forgotten, those that come are sent anew.
 func TestTemplatesOnce(t *testing.T) {
+	synctest.Test(t, templatesOnce) // where no time passes, none is sent again for that
+}
+
+func templatesOnce(t *testing.T) {
 	templates, flows := 0, 0
 	e := NewResender(flow.IPFIX, 1, func(b []byte) error {
 		if len(b) > 1400 {

@@ -387,7 +387,7 @@ func (r *replaying) capture(ctx context.Context, path string) (replay.Captured, 
 		fmt.Fprintf(r.warnings, "flowgraf: "+format+"\n", args...)
 	}})
 	var failed error
-	return replay.ReadCapture(path, r.capturePort, func(dg flow.Datagram) error {
+	got, err := replay.ReadCapture(path, r.capturePort, func(dg flow.Datagram) error {
 		decoder.Decode(dg, collector.Handler{Flow: func(rec *flow.Record) { // what it could not decode, it logs
 			if failed == nil && r.within(rec.First) && r.within(rec.Last) &&
 				(r.filter == nil || r.filter.Match(rec, nil)) {
@@ -396,6 +396,28 @@ func (r *replaying) capture(ctx context.Context, path string) (replay.Captured, 
 		}})
 		return failed
 	})
+	if err == nil {
+		err = r.undecoded(path, decoder)
+	}
+	return got, err
+}
+
+// undecoded says what of a capture could not be decoded: damage is an error, sets whose
+// templates are not in the capture are told.
+func (r *replaying) undecoded(path string, decoder *collector.Decoder) error {
+	var damaged, without uint64
+	decoder.Exporters(func(s *collector.ExporterStats) {
+		damaged += s.DecodeErrors
+		without += s.SetsWithoutTemplate - s.SetsResumed
+	})
+	if without > 0 {
+		fmt.Fprintf(r.warnings, "flowgraf: %s: %d sets are not sent, as their templates are not in it\n", path, without)
+	}
+	if damaged > 0 {
+		return fmt.Errorf("%s: %d datagrams, sets or records are damaged: what could be decoded of them is sent", path,
+			damaged)
+	}
+	return nil
 }
 
 // within says whether a time is in the window.

@@ -190,6 +190,31 @@ func TestReplayOfDamaged(t *testing.T) {
 	}
 }
 
+// TestReplayOfDamagedDatagrams: a datagram that contradicts itself costs itself, also where
+// flows are sent, and is told.
+func TestReplayOfDamagedDatagrams(t *testing.T) {
+	_, capture := replayFiles(t)
+	data, err := os.ReadFile(capture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(data, []byte{0, 5, 0, 10}) // version and count of NetFlow v5
+	if at < 0 {
+		t.Fatal("no datagram of ten flows")
+	}
+	data[at+2] = 0x75
+	if err := os.WriteFile(capture, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, came, err := replayedWithError(t, "-r", capture, "-v", "9", "-S", "own", "proto tcp or proto udp or any")
+	if len(came) < 30 || err == nil || !strings.Contains(err.Error(), "1 datagrams, sets or records are damaged") {
+		t.Errorf("%d flows, %v", len(came), err)
+	}
+	if out, _ := replayed(t, "-r", capture, "-S", "own"); !strings.Contains(out, "datagrams: 4\n") {
+		t.Errorf("byte for byte: %s", out)
+	}
+}
+
 // What cannot be is refused before anything is sent, and says what was expected.
 func TestReplayRefuses(t *testing.T) {
 	dir, _ := replayFiles(t)

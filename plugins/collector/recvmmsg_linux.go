@@ -21,8 +21,12 @@ type mmsghdr struct {
 	n   uint32 // bytes received
 }
 
-// controlSize is room for the control message SO_RXQ_OVFL, in bytes.
-const controlSize = 32
+// controlSize is room for the control messages SO_TIMESTAMPNS and SO_RXQ_OVFL, in bytes.
+const controlSize = 64
+
+// maxWaited is how long a datagram may have waited in the kernel: where its time says more, the
+// clock has been set meanwhile.
+const maxWaited = time.Minute
 
 // batchReader reads up to batchSize datagrams with one system call.
 type batchReader struct {
@@ -53,7 +57,9 @@ func newBatchReader(s *socket) (*batchReader, error) {
 		h.Control = &r.control[i][0]
 	}
 	err := s.raw.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1) // old kernels do without
+		for _, option := range []int{unix.SO_RXQ_OVFL, unix.SO_TIMESTAMPNS} {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, option, 1) // what does not know it does without
+		}
 	})
 	return r, err
 }
@@ -103,14 +109,15 @@ func (r *batchReader) pending() []Datagram {
 	return r.datagrams()
 }
 
-// datagrams returns what the last call has read.
+// datagrams returns what the last call has read. They were received when the kernel had
+// them: they may have gathered for a while.
 func (r *batchReader) datagrams() []Datagram {
 	now := time.Now()
 	for i := range r.n {
 		m := &r.msgs[i]
 		r.list[i] = Datagram{
 			Exporter: r.sender(&r.names[i]),
-			Received: now,
+			Received: r.received(i, now),
 			Payload:  r.buf[i*maxDatagram : i*maxDatagram+int(m.n) : i*maxDatagram+int(m.n)],
 		}
 	}
@@ -150,13 +157,38 @@ func (r *batchReader) zone(index uint32) string {
 // overflow reads the socket's count of drops from the control message of a
 // datagram. The kernel sends it once there are any.
 func (r *batchReader) overflow(i int) {
-	h := &r.msgs[i].hdr
-	n := int(h.Controllen)
-	if n < unix.CmsgLen(4) || n > controlSize {
-		return
+	if told := r.told(i, unix.SO_RXQ_OVFL); len(told) == 4 {
+		r.drops = binary.NativeEndian.Uint32(told)
 	}
-	c := (*unix.Cmsghdr)(unsafe.Pointer(&r.control[i][0]))
-	if c.Level == unix.SOL_SOCKET && c.Type == unix.SO_RXQ_OVFL {
-		r.drops = binary.NativeEndian.Uint32(r.control[i][unix.CmsgLen(0):])
+}
+
+// received returns when the kernel received a datagram, now where it does not say so.
+func (r *batchReader) received(i int, now time.Time) time.Time {
+	told := r.told(i, unix.SO_TIMESTAMPNS)
+	if len(told) != int(unsafe.Sizeof(unix.Timespec{})) {
+		return now
 	}
+	at := (*unix.Timespec)(unsafe.Pointer(&told[0])).Nano()
+	if waited := time.Duration(now.UnixNano() - at); 0 < waited && waited < maxWaited {
+		return now.Add(-waited)
+	}
+	return now
+}
+
+// told returns what a control message of the socket's level tells of a datagram, nil where
+// there is none of that kind (cmsg(3)).
+func (r *batchReader) told(i int, kind int32) []byte {
+	b := r.control[i][:min(int(r.msgs[i].hdr.Controllen), controlSize)]
+	for len(b) >= unix.CmsgLen(0) {
+		c := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
+		n := int(c.Len)
+		if n < unix.CmsgLen(0) || n > len(b) {
+			break
+		}
+		if c.Level == unix.SOL_SOCKET && c.Type == kind {
+			return b[unix.CmsgLen(0):n]
+		}
+		b = b[min(unix.CmsgSpace(n-unix.CmsgLen(0)), len(b)):]
+	}
+	return nil
 }

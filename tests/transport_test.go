@@ -70,13 +70,14 @@ func startNATS(t *testing.T, again time.Duration) stream {
 		MaxAckPending: 1000}); err != nil {
 		t.Fatal(err)
 	}
-	return stream{ofReadme(t, "outputs.nats"), ofReadme(t, "inputs.nats_consumer"), map[string]string{"Stream": url}, func() uint64 {
-		info, err := js.ConsumerInfo("FLOWS", "workers")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return info.NumPending + uint64(info.NumAckPending)
-	}}
+	return stream{ofReadme(t, "outputs.nats"), ofReadme(t, "inputs.nats_consumer"), map[string]string{"Stream": url},
+		func() uint64 {
+			info, err := js.ConsumerInfo("FLOWS", "workers")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return info.NumPending + uint64(info.NumAckPending)
+		}}
 }
 
 // startKafka starts three brokers with a topic of so many partitions. A worker that says
@@ -94,8 +95,8 @@ func startKafka(t *testing.T, partitions int32) stream {
 		r.(*kmsg.JoinGroupRequest).SessionTimeoutMillis = 4000 // of the ten seconds that the plugin asks for
 		return nil, nil, false
 	})
-	return stream{ofReadme(t, "outputs.kafka"), ofReadme(t, "inputs.kafka_consumer"), map[string]string{"Stream": strings.Join(cluster.ListenAddrs(), `", "`)},
-		func() (left uint64) {
+	return stream{ofReadme(t, "outputs.kafka"), ofReadme(t, "inputs.kafka_consumer"),
+		map[string]string{"Stream": strings.Join(cluster.ListenAddrs(), `", "`)}, func() (left uint64) {
 			g := cluster.GroupInfo(group)
 			for _, p := range cluster.PartitionInfos(topic) {
 				left += uint64(p.HighWatermark)

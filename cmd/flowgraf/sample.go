@@ -13,7 +13,7 @@ import (
 	"github.com/influxdata/telegraf/plugins/outputs"
 )
 
-//go:generate sh -c "go run . config >sample.tmp && mv sample.tmp ../../telegraf.conf.sample || { rm -f sample.tmp; exit 1; }"
+//go:generate sh -c "trap 'rm -f s.tmp' 0; go run . config >s.tmp && mv s.tmp ../../telegraf.conf.sample"
 
 //go:embed sample_head.conf
 var sampleHead string

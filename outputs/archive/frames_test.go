@@ -42,8 +42,8 @@ func frameOf(t *testing.T, dg flow.Datagram, port uint16) []byte {
 		ip = v6
 	}
 	buf := gopacket.NewSerializeBuffer()
-	must(t, gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, eth, ip, udp,
-		gopacket.Payload(dg.Payload)))
+	must(t, gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, eth, ip,
+		udp, gopacket.Payload(dg.Payload)))
 	length := 14 + 20 + 8 + len(dg.Payload)
 	if !src.Is4() {
 		length += 20
@@ -55,8 +55,9 @@ func frameOf(t *testing.T, dg flow.Datagram, port uint16) []byte {
 // makes, checksums included, for every length and for addresses of both families.
 func TestFramesAreGopackets(t *testing.T) {
 	rng := rand.New(rand.NewPCG(51, 52))
-	exporters := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:50000"), netip.MustParseAddrPort("255.255.255.255:65535"),
-		netip.MustParseAddrPort("0.0.0.0:0"), netip.MustParseAddrPort("[2001:db8::1]:1"),
+	exporters := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:50000"),
+		netip.MustParseAddrPort("255.255.255.255:65535"), netip.MustParseAddrPort("0.0.0.0:0"),
+		netip.MustParseAddrPort("[2001:db8::1]:1"),
 		netip.MustParseAddrPort("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535")}
 	for n := range 400 {
 		size := n * 4 / 3 // odd ones and even ones

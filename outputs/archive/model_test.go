@@ -138,8 +138,9 @@ func TestNamesOfSlots(t *testing.T) {
 			t.Errorf("%s: %s, %v, want %s", name, got, ok, want)
 		}
 	}
-	for name, want := range map[string]int64{"nfcapd.current.1763805600": 1763805600, "nfcapd.current.100000000": 100000000,
-		"nfcapd.current.99999999": 0, "nfcapd.current.12345": 0, "nfcapd.current.": 0, "nfcapd.current": 0,
+	for name, want := range map[string]int64{"nfcapd.current.1763805600": 1763805600,
+		"nfcapd.current.100000000": 100000000, "nfcapd.current.99999999": 0, "nfcapd.current.12345": 0,
+		"nfcapd.current.": 0, "nfcapd.current": 0,
 		"nfcapd.current.01763805600": 0, "nfcapd.current.+1763805600": 0, "nfcapd.current.-1763805600": 0,
 		"nfcapd.current.1763805600.damaged": 0, "nfcapd.current.1763805600x": 0,
 		"nfcapd.current.9223372036854775807": 9223372036854775807, "nfcapd.current.9223372036854775808": 0} {

@@ -22,8 +22,9 @@ type spot struct {
 
 // spots are the numbers of the elements, by the table of FORMAT.md, section 4.
 var spots = map[int][]spot{
-	elGeneric: {{0, 8, flow.FirstSeen}, {8, 8, flow.LastSeen}, {24, 8, flow.Packets}, {32, 8, flow.Bytes}, {40, 2, flow.SrcPort},
-		{42, 2, flow.DstPort}, {44, 1, flow.Proto}, {45, 1, flow.TCPFlags}, {46, 1, flow.FwdStatus}, {47, 1, flow.SrcTOS}},
+	elGeneric: {{0, 8, flow.FirstSeen}, {8, 8, flow.LastSeen}, {24, 8, flow.Packets}, {32, 8, flow.Bytes},
+		{40, 2, flow.SrcPort}, {42, 2, flow.DstPort}, {44, 1, flow.Proto}, {45, 1, flow.TCPFlags},
+		{46, 1, flow.FwdStatus}, {47, 1, flow.SrcTOS}},
 	elMisc: {{0, 4, flow.Input}, {4, 4, flow.Output}, {8, 1, flow.SrcMask}, {9, 1, flow.DstMask}, {10, 1, flow.Direction},
 		{11, 1, flow.DstTOS}, {12, 1, flow.BiflowDir}, {13, 1, flow.EndReason}, {15, 1, flow.FragFlags}},
 	elCount:       {{0, 8, flow.Flows}, {8, 8, flow.RevPackets}, {16, 8, flow.RevBytes}},
@@ -43,8 +44,9 @@ var spots = map[int][]spot{
 
 // addressSpots are the addresses: the fields of the elements of IPv4 and IPv6, of one or two.
 var addressSpots = map[int][]flow.Field{
-	elIPv4: {flow.Src, flow.Dst}, elIPv6: {flow.Src, flow.Dst}, elBGPNext4: {flow.BGPNextHop}, elBGPNext6: {flow.BGPNextHop},
-	elNext4: {flow.NextHop}, elNext6: {flow.NextHop}, elXlate4: {flow.XlateSrc, flow.XlateDst},
+	elIPv4: {flow.Src, flow.Dst}, elIPv6: {flow.Src, flow.Dst}, elBGPNext4: {flow.BGPNextHop},
+	elBGPNext6: {flow.BGPNextHop},
+	elNext4:    {flow.NextHop}, elNext6: {flow.NextHop}, elXlate4: {flow.XlateSrc, flow.XlateDst},
 	elXlate6: {flow.XlateSrc, flow.XlateDst}, elTunnel4: {flow.TunSrc, flow.TunDst}, elTunnel6: {flow.TunSrc, flow.TunDst},
 	elReceived4: {flow.Router}, elReceived6: {flow.Router},
 }
@@ -161,7 +163,8 @@ func TestFilesByTheirOffsets(t *testing.T) {
 	must(t, w.Close())
 	content, err := os.ReadFile(w.Path())
 	must(t, err)
-	if little(content[:2]) != 0xA50C || little(content[2:4]) != 2 || little(content[4:8]) != 0x01070100 || content[16] != 0 {
+	if little(content[:2]) != 0xA50C || little(content[2:4]) != 2 || little(content[4:8]) != 0x01070100 ||
+		content[16] != 0 {
 		t.Fatalf("header %x", content[:40])
 	}
 	n, exporters := 0, map[int][]byte{}
@@ -227,7 +230,8 @@ func isFlow(t *testing.T, rec []byte, r *flow.Record, exporters map[int][]byte) 
 				t.Fatalf("element %d: %s is %s, want %s", id, f, got, want)
 			}
 		}
-		if id == elTunnel4 && little(p[8:12]) != uint64(r.TunProto) || id == elTunnel6 && little(p[32:40]) != uint64(r.TunProto) {
+		if id == elTunnel4 && little(p[8:12]) != uint64(r.TunProto) || id == elTunnel6 &&
+			little(p[32:40]) != uint64(r.TunProto) {
 			t.Fatalf("element %d: protocol %x, want %d", id, p, r.TunProto)
 		}
 		if id == elGeneric && little(p[16:24]) != r.Received.Milli() || id == elObservation && little(p[8:16]) != 77 {
@@ -281,7 +285,8 @@ func isStat(t *testing.T, rec []byte, flows []*flow.Record) {
 // TestNamesOfAnyLength writes names at the bounds of what a record holds, many and long ones;
 // each comes back, cut where it is too long, and what is behind them is read.
 func TestNamesOfAnyLength(t *testing.T) {
-	for _, n := range []int{0, 1, 3, 4, 5, 255, 256, 1 << 12, 1<<12 + 1, 1<<15 - 1, 1 << 15, 1<<16 - 30, 1 << 16, 1<<16 + 5, 200_000} {
+	for _, n := range []int{0, 1, 3, 4, 5, 255, 256, 1 << 12, 1<<12 + 1, 1<<15 - 1, 1 << 15, 1<<16 - 30, 1 << 16,
+		1<<16 + 5, 200_000} {
 		name := strings.Repeat("n", n)
 		w := mustCreate(t, Options{})
 		must(t, w.Append(wideRecord(false)))
@@ -373,15 +378,17 @@ func TestLostFlows(t *testing.T) {
 
 // TestNamesOfCompressions: what may be written, with which levels, and what is said of others.
 func TestNamesOfCompressions(t *testing.T) {
-	for text, want := range map[string]string{"none": "none 0", "lzo": "lzo 0", "lz4": "lz4 0", "lz4:1": "lz4 1", "lz4:9": "lz4 9",
-		"bz2": "bz2 0", "bz2:1": "bz2 1", "bz2:9": "bz2 9", "zstd": "zstd 0", "zstd:1": "zstd 1", "zstd:22": "zstd 22",
-		"lz4:10": "!level 10 of lz4: expected 1 to 9", "bz2:10": "!level 10 of bz2: expected 1 to 9",
+	for text, want := range map[string]string{"none": "none 0", "lzo": "lzo 0", "lz4": "lz4 0", "lz4:1": "lz4 1",
+		"lz4:9": "lz4 9", "bz2": "bz2 0", "bz2:1": "bz2 1", "bz2:9": "bz2 9", "zstd": "zstd 0", "zstd:1": "zstd 1",
+		"zstd:22": "zstd 22",
+		"lz4:10":  "!level 10 of lz4: expected 1 to 9", "bz2:10": "!level 10 of bz2: expected 1 to 9",
 		"zstd:23": "!level 23 of zstd: expected 1 to 22", "none:1": "!compression none has no levels, got 1",
 		"lzo:3": "!compression lzo has no levels, got 3", "lz4:": "!expected a level behind the colon",
 		"lz4:0": "!expected a level behind the colon", "lz4:-1": "!expected a level behind the colon",
 		"lz4:fast": `!compression "lz4:fast": expected a level behind the colon, as in "lz4:9"`,
-		"LZ4":      `!unknown compression "LZ4": expected "lz4", "none", "lzo", "bz2" or "zstd"`, "": `!unknown compression ""`,
-		"gzip": `!unknown compression "gzip"`, "compression 5": `!unknown compression "compression 5"`} {
+		"LZ4":      `!unknown compression "LZ4": expected "lz4", "none", "lzo", "bz2" or "zstd"`,
+		"":         `!unknown compression ""`,
+		"gzip":     `!unknown compression "gzip"`, "compression 5": `!unknown compression "compression 5"`} {
 		c, level, err := ParseCompression(text)
 		wrong, refused := strings.CutPrefix(want, "!")
 		if refused != (err != nil) || refused && !strings.Contains(err.Error(), wrong) || !refused &&

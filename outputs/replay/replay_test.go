@@ -350,7 +350,8 @@ func storedForNfcapd(version flow.Version) (flows []stored) {
 			if f.FwEvent != 0 {
 				f.Present.Add(flow.FlowID)
 			}
-			if f.Version == flow.IPFIX || version == flow.IPFIX { // of which it does not take these, or in the order of its own bytes
+			// Of IPFIX it does not take these, or in the order of its own bytes.
+			if f.Version == flow.IPFIX || version == flow.IPFIX {
 				f.FwdStatus, f.AppID = 0, nil
 				f.Present = f.Present.Without(flow.SetOf(flow.NextAS, flow.PrevAS, flow.PortBlock, flow.AppID,
 					flow.FwEvent, flow.IngressACL, flow.User, flow.FlowID))

@@ -277,7 +277,8 @@ func TestBoundsOfQuestions(t *testing.T) {
 		"query?lines=1": "", "query?lines=100": "", "query?lines=101": `"101": expected a number from 1 to 100`,
 		"query?lines=-1": `"-1": expected a number from 1 to 100`, "query?lines=1.5": `"1.5": expected a number`,
 		"query?lines=": "", "query?lines=99999999999999999999": "expected a number from 1 to 100",
-		"query?points=1": "", "query?points=2000": "", "query?points=2001": "from 1 to 2000", "query?points=0": "from 1 to 2000",
+		"query?points=1": "", "query?points=2000": "", "query?points=2001": "from 1 to 2000",
+		"query?points=0": "from 1 to 2000",
 		"query?top=1000": "", "query?top=1001": "from 1 to 1000", "query?top=0": "from 1 to 1000",
 		"query?unit=flows": "", "query?unit=Flows": `"Flows": expected one of bytes, packets, flows`,
 		"query?peak=true": "", "query?peak=1": `"1": expected one of false, true`,
@@ -285,8 +286,9 @@ func TestBoundsOfQuestions(t *testing.T) {
 		"query?" + many("stat", "srcip/bytes", 13): "13 of them: expected at most 12",
 		"query?stat=record":                        "record is asked for by the list of flows, with keys",
 		"query?filter=" + long:                     "",
-		"query?filter=+" + long:                    fmt.Sprintf("a filter of %d bytes: expected at most %d", maxFilter+1, maxFilter),
-		"flows?limit=1":                            "", "flows?limit=10000": "", "flows?limit=10001": "from 1 to 10000",
+		"query?filter=+" + long: fmt.Sprintf("a filter of %d bytes: expected at most %d",
+			maxFilter+1, maxFilter),
+		"flows?limit=1": "", "flows?limit=10000": "", "flows?limit=10001": "from 1 to 10000",
 		"flows?offset=1000000": "", "flows?offset=1000001": "from 0 to 1000000", "flows?offset=-1": "from 0 to 1000000",
 		"flows?" + many("column", "%sa", 40): "", "flows?" + many("column", "%sa", 41): "41 of them: expected at most 40",
 		"flows?column=%25": "a % without a tag", "flows?column=%25sa%2C%25da": "expected a tag, as in %sa",
@@ -296,8 +298,8 @@ func TestBoundsOfQuestions(t *testing.T) {
 	} {
 		var f failure
 		code := getJSON(t, h.URL+"/api/v1/"+request+span, &f)
-		if want == "" && code != http.StatusOK || want != "" && (code != http.StatusBadRequest || !strings.Contains(f.Error, want) ||
-			f.Field == "") {
+		if want == "" && code != http.StatusOK || want != "" &&
+			(code != http.StatusBadRequest || !strings.Contains(f.Error, want) || f.Field == "") {
 			t.Errorf("%.60s: status %d, %q: %.200s, want %q", request, code, f.Field, f.Error, want)
 		}
 	}

@@ -298,6 +298,7 @@ func templatesOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := 3 + maxLayouts; templates != want || len(e.byID) > maxLayouts || len(e.layouts) != len(e.byID) {
-		t.Errorf("%d templates are sent, want %d; %d are known, %d by their kind", templates, want, len(e.byID), len(e.layouts))
+		t.Errorf("%d templates are sent, want %d; %d are known, %d by their kind", templates, want, len(e.byID),
+			len(e.layouts))
 	}
 }

@@ -203,8 +203,8 @@ func TestCountersByGopacket(t *testing.T) {
 	for i, s := range d.CounterSamples {
 		c, ok := s.Records[0].(layers.SFlowGenericInterfaceCounters)
 		n := uint32(i + 1)
-		if !ok || uint32(s.SourceIDIndex) != n || c.IfIndex != n || c.IfType != 6 || c.IfSpeed != 10e9 || c.IfDirection != 1 ||
-			c.IfStatus != 3 {
+		if !ok || uint32(s.SourceIDIndex) != n || c.IfIndex != n || c.IfType != 6 || c.IfSpeed != 10e9 ||
+			c.IfDirection != 1 || c.IfStatus != 3 {
 			t.Fatalf("interface %d: %+v", n, c)
 		}
 		if c.IfInOctets != in[n].octets || uint64(c.IfInUcastPkts) != in[n].packets || c.IfOutOctets != out[n].octets ||

@@ -32,7 +32,8 @@ func (w within) has(a netip.Addr) bool {
 // documentation (RFC 5737, RFC 3849) and for benchmarks (RFC 2544), and no others: what is
 // generated must never name somebody's host.
 var hostsOf = map[Mix]struct{ inside, outside within }{
-	Plain:     {networks("10.20.0.0/16", "2001:db8:a::/48"), networks("198.51.100.0/24", "203.0.113.0/24", "2001:db8:50::/48")},
+	Plain: {networks("10.20.0.0/16", "2001:db8:a::/48"),
+		networks("198.51.100.0/24", "203.0.113.0/24", "2001:db8:50::/48")},
 	Realistic: {networks("10.40.0.0/14", "2001:db8:0:a::/64"), networks("198.18.0.0/15", "2001:db8:0:50::/64")},
 }
 
@@ -219,8 +220,8 @@ func TestServicesHaveTheirShares(t *testing.T) {
 func TestExportersDiffer(t *testing.T) {
 	now := time.Unix(1700000000, 0)
 	seen := map[string]Options{}
-	for _, o := range []Options{{Seed: 1}, {Seed: 2}, {Seed: 1, ID: 1}, {Seed: 1, ID: 2}, {Seed: 2, ID: 1}, {Seed: 3, ID: 0},
-		{Seed: 0, ID: 1}, {Seed: 0, ID: 3}, {Seed: 1, Mix: Realistic}} {
+	for _, o := range []Options{{Seed: 1}, {Seed: 2}, {Seed: 1, ID: 1}, {Seed: 1, ID: 2}, {Seed: 2, ID: 1},
+		{Seed: 3, ID: 0}, {Seed: 0, ID: 1}, {Seed: 0, ID: 3}, {Seed: 1, Mix: Realistic}} {
 		o.Protocol = "v9"
 		e, err := New(o)
 		if err != nil {

@@ -100,8 +100,8 @@ func TestSetsCutAtEveryByte(t *testing.T) {
 			t.Errorf("cut at %d: %d sets, %d whole, want %d and %d", cut, n, whole, wantN, wantWhole)
 		}
 		wantErr := part > 0
-		if err := s.Err(); (err != nil) != wantErr || wantErr && !strings.Contains(err.Error(), fmt.Sprintf("at byte %d: expected",
-			begin)) {
+		if err := s.Err(); (err != nil) != wantErr || wantErr &&
+			!strings.Contains(err.Error(), fmt.Sprintf("at byte %d: expected", begin)) {
 			t.Errorf("cut at %d, %d bytes into a set: %v", cut, part, err)
 		}
 		if _, ok := s.Next(); ok {
@@ -288,8 +288,8 @@ func TestRecordsCutAtEveryByte(t *testing.T) {
 
 // TestWhatATemplateSays: names and numbers of its fields, for messages.
 func TestWhatATemplateSays(t *testing.T) {
-	for want, f := range map[string]ipfix.FieldSpec{"0/1 octetDeltaCount(8)": f(1, 8), "6876/898 virtualObsID(65535)": {PEN: 6876,
-		ID: 898, Length: 65535}, "4711/5 (2)": {PEN: 4711, ID: 5, Length: 2}} {
+	for want, f := range map[string]ipfix.FieldSpec{"0/1 octetDeltaCount(8)": f(1, 8),
+		"6876/898 virtualObsID(65535)": {PEN: 6876, ID: 898, Length: 65535}, "4711/5 (2)": {PEN: 4711, ID: 5, Length: 2}} {
 		if f.String() != want {
 			t.Errorf("%q, want %q", f, want)
 		}
@@ -299,8 +299,8 @@ func TestWhatATemplateSays(t *testing.T) {
 		t.Errorf("%v of %d bytes, %v of %d", fixed.FixedSize(), fixed.MinLength(), variable.FixedSize(), variable.MinLength())
 	}
 	fields := []ipfix.FieldSpec{f(1, 8), f(2, 4)}
-	if tmpl := template(t, 256, fields...); !tmpl.Equal(fields) || tmpl.Equal(fields[:1]) || tmpl.Equal([]ipfix.FieldSpec{f(1, 8),
-		f(2, 5)}) {
+	if tmpl := template(t, 256, fields...); !tmpl.Equal(fields) || tmpl.Equal(fields[:1]) ||
+		tmpl.Equal([]ipfix.FieldSpec{f(1, 8), f(2, 5)}) {
 		t.Error("a template is not equal to its fields alone")
 	} else if fields[0].Length = 4; tmpl.Fields[0].Length != 8 {
 		t.Error("a template changes with the fields that it was made of")
@@ -385,8 +385,9 @@ func TestTemplatesArePadded(t *testing.T) {
 // TestEveryBitOfARecord flips each bit of a record: only the field in whose bytes it lies
 // changes.
 func TestEveryBitOfARecord(t *testing.T) {
-	fields := []ipfix.FieldSpec{f(8, 4), f(12, 4), f(7, 2), f(11, 2), f(4, 1), f(6, 2), f(5, 1), f(1, 8), f(2, 8), f(10, 4),
-		f(14, 4), f(16, 4), f(17, 4), f(9, 1), f(13, 1), f(56, 6), f(58, 2), f(70, 3), f(71, 3), f(61, 1), f(234, 4)}
+	fields := []ipfix.FieldSpec{f(8, 4), f(12, 4), f(7, 2), f(11, 2), f(4, 1), f(6, 2), f(5, 1), f(1, 8), f(2, 8),
+		f(10, 4), f(14, 4), f(16, 4), f(17, 4), f(9, 1), f(13, 1), f(56, 6), f(58, 2), f(70, 3), f(71, 3), f(61, 1),
+		f(234, 4)}
 	tmpl := template(t, 256, fields...)
 	plain := make([]byte, tmpl.MinLength())
 	for i := range plain {

@@ -95,7 +95,8 @@ func TestOctetsOfOtherLengths(t *testing.T) {
 func TestNamesOfTwoElements(t *testing.T) {
 	v := ipfix.FieldSpec{ID: 371, Length: ipfix.Variable}
 	old := ipfix.FieldSpec{ID: 40000, Length: ipfix.Variable}
-	for record, want := range map[string]string{"0161" + "0162": "a", "00" + "0162": "b", "0161" + "00": "a", "00" + "00": ""} {
+	for record, want := range map[string]string{"0161" + "0162": "a", "00" + "0162": "b", "0161" + "00": "a",
+		"00" + "00": ""} {
 		if r := one(t, flow.Record{}, record, v, old); string(r.User) != want {
 			t.Errorf("%s: %q, want %q", record, r.User, want)
 		}
@@ -137,8 +138,8 @@ func TestOutCounters(t *testing.T) {
 // (YAF, before RFC 5103), and no other element of theirs.
 func TestTotalsOfVendors(t *testing.T) {
 	cert := func(id uint16) ipfix.FieldSpec { return ipfix.FieldSpec{PEN: 6871, ID: id, Length: 8} }
-	for id, want := range map[uint16]flow.Set{12: flow.SetOf(flow.RevBytes), 13: flow.SetOf(flow.RevPackets), 14: {}, 11: {},
-		85: {}} {
+	for id, want := range map[uint16]flow.Set{12: flow.SetOf(flow.RevBytes), 13: flow.SetOf(flow.RevPackets), 14: {},
+		11: {}, 85: {}} {
 		if got := template(t, 256, f(8, 4), cert(id)).Totals(); got != want {
 			t.Errorf("element 6871/%d: totals %v, want %v", id, got, want)
 		}
@@ -203,8 +204,8 @@ func TestMoreOfTunnels(t *testing.T) {
 		{"the protocol alone behind", out4 + in4 + "11", with(v4, v4, proto), "192.0.2.1", "198.51.100.1", 0, 0, 0, 0, 17, 0},
 		{"ports again before the inner addresses", out4 + "0457" + "0001" + "04" + in4, with(v4, src, src, proto, v4),
 			"192.0.2.1", "198.51.100.1", 1, 0, 0x457, 0, 0, 4},
-		{"an inner header of zeros", out4 + "0457" + "06" + zero4, with(v4, src, proto, v4), "198.51.100.1", "", 0x457, 0, 0, 0,
-			6, 0},
+		{"an inner header of zeros", out4 + "0457" + "06" + zero4, with(v4, src, proto, v4), "198.51.100.1", "", 0x457,
+			0, 0, 0, 6, 0},
 		{"VMware's, with a port of the tunnel", out4 + "0457" + "12b5" + "11" + in4 + "0001" + "0002" + "06" + "0063",
 			with(v4, src, dst, proto, []ipfix.FieldSpec{vm(881, 4), vm(882, 4), vm(886, 2), vm(887, 2), vm(880, 1), vm(896, 2)}),
 			"192.0.2.1", "198.51.100.1", 1, 2, 0x63, 0, 6, 17},

@@ -44,8 +44,8 @@ func TestValueOfEachElement(t *testing.T) {
 	full := flow.Record{Src: a4, Dst: a6, NextHop: a4, SrcPort: 53, Proto: 1, TCPFlags: 0x112, ICMP: 0x0304, Bytes: 0x1234,
 		InSrcMAC: [6]byte{1, 2, 3, 4, 5, 6}, MPLS: [10]uint32{0x123456, 0x11}, MPLSDepth: 1, User: []byte("alice"),
 		PortBlock: [4]uint16{1, 2, 3, 4}, Input: 7, SrcMask: 24}
-	full.Present = flow.SetOf(flow.Src, flow.Dst, flow.SrcPort, flow.Proto, flow.TCPFlags, flow.ICMP, flow.Bytes, flow.InSrcMAC,
-		flow.MPLS, flow.User, flow.Input, flow.SrcMask, flow.AppID)
+	full.Present = flow.SetOf(flow.Src, flow.Dst, flow.SrcPort, flow.Proto, flow.TCPFlags, flow.ICMP, flow.Bytes,
+		flow.InSrcMAC, flow.MPLS, flow.User, flow.Input, flow.SrcMask, flow.AppID)
 	for _, c := range []struct {
 		pen  uint32
 		id   uint16
@@ -69,8 +69,8 @@ func TestValueOfEachElement(t *testing.T) {
 // are read again.
 func TestNumbersOfVariableLength(t *testing.T) {
 	tmpl := template(t, 256, f(1, ipfix.Variable), f(4, 1))
-	for n, want := range map[uint64]string{0: "0100", 1: "0101", 255: "01ff", 256: "020100", 65535: "02ffff", 1 << 16: "03010000",
-		1<<24 - 1: "03ffffff", 1 << 24: "0401000000", 1 << 32: "050100000000", 1 << 40: "06010000000000",
+	for n, want := range map[uint64]string{0: "0100", 1: "0101", 255: "01ff", 256: "020100", 65535: "02ffff",
+		1 << 16: "03010000", 1<<24 - 1: "03ffffff", 1 << 24: "0401000000", 1 << 32: "050100000000", 1 << 40: "06010000000000",
 		1 << 48: "0701000000000000", 1<<56 - 1: "07ffffffffffffff", 1 << 56: "080100000000000000",
 		math.MaxUint64: "08ffffffffffffffff"} {
 		var e ipfix.Encoder
@@ -178,7 +178,8 @@ func TestPaddingInLists(t *testing.T) {
 	for _, c := range []struct {
 		spec ipfix.FieldSpec
 		want uint8
-	}{{f(70, 3), 1}, {f(79, 3), 1}, {f(69, 3), 0}, {f(80, 3), 0}, {f(70, 4), 0}, {ipfix.FieldSpec{PEN: 9, ID: 70, Length: 3}, 0}} {
+	}{{f(70, 3), 1}, {f(79, 3), 1}, {f(69, 3), 0}, {f(80, 3), 0}, {f(70, 4), 0},
+		{ipfix.FieldSpec{PEN: 9, ID: 70, Length: 3}, 0}} {
 		value := ipfix.AppendBasicList(nil, flow.Ordered, c.spec, make([]byte, c.spec.Length))
 		if _, err := d.Decode(template(t, 256, f(ipfix.BasicList, uint16(len(value)))), &r, value); err != nil ||
 			r.MPLSDepth != c.want {

@@ -49,10 +49,11 @@ func ours(t *testing.T, mechanism, user, secret string, answers ...string) []str
 	defer theirs.Close()
 	said := listen(theirs, answers...)
 	d := dialer{authInClear: true, credentials: func(Smarthost) (*Credentials, error) {
-		return &Credentials{Username: user, Mechanism: mechanism, Password: func() (string, error) { return secret, nil }}, nil
+		return &Credentials{Username: user, Mechanism: mechanism,
+			Password: func() (string, error) { return secret, nil }}, nil
 	}}
-	c := &client{conn: mine, r: bufio.NewReader(mine), w: bufio.NewWriter(mine), patience: time.Minute, secrets: &secrets{},
-		ext: map[string]string{"AUTH": mechanism}}
+	c := &client{conn: mine, r: bufio.NewReader(mine), w: bufio.NewWriter(mine), patience: time.Minute,
+		secrets: &secrets{}, ext: map[string]string{"AUTH": mechanism}}
 	if err := d.authenticate(c, Smarthost{}); err != nil {
 		t.Errorf("%s of %q, %q: %v", mechanism, user, secret, err)
 	}
@@ -79,7 +80,8 @@ func theirs(t *testing.T, auth smtp.Auth, answers ...string) []string {
 // A login is, to the octet, that of the standard library, whatever name and password are.
 func TestLoginsAreTheStandardLibrarys(t *testing.T) {
 	rng := rand.New(rand.NewPCG(71, 72))
-	words := []string{"tim", "tim@example.com", "a b", "c:d", "\"", "é", "日本", "\x7f", "\x01", "%00", "=", "+", "\\", "'"}
+	words := []string{"tim", "tim@example.com", "a b", "c:d", "\"", "é", "日本", "\x7f", "\x01", "%00", "=", "+",
+		"\\", "'"}
 	random := func() string {
 		text := ""
 		for range 1 + rng.IntN(12) {
@@ -143,8 +145,9 @@ func TestAnswersAreTextprotos(t *testing.T) {
 			said = append(said, strings.TrimRight(line[4:], " ?")) // a tab is not printable
 		}
 		for i, line := range strings.Split(want, "\n") {
-			if i >= len(said) || strings.ReplaceAll(strings.TrimRight(line, " \t"), "\t", "?") != strings.TrimRight(said[i], " ?") &&
-				strings.TrimRight(strings.ReplaceAll(line, "\t", "?"), " ?") != said[i] {
+			if i >= len(said) ||
+				strings.ReplaceAll(strings.TrimRight(line, " \t"), "\t", "?") != strings.TrimRight(said[i], " ?") &&
+					strings.TrimRight(strings.ReplaceAll(line, "\t", "?"), " ?") != said[i] {
 				t.Fatalf("%q: line %d is %q, net/textproto reads %q", wire.String(), i, said, want)
 			}
 		}
@@ -247,7 +250,8 @@ func TestChoiceOfMechanism(t *testing.T) {
 		if got != c.want || (err == nil) != (c.want != "") {
 			t.Errorf("%+v, %q offered, encrypted %v: %q, %v, want %q", c.cred, c.offered, c.encrypted, got, err, c.want)
 		}
-		if err != nil && (!strings.Contains(err.Error(), "the smarthost offers") || !strings.Contains(err.Error(), "expected one of")) {
+		if err != nil && (!strings.Contains(err.Error(), "the smarthost offers") ||
+			!strings.Contains(err.Error(), "expected one of")) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -266,7 +270,8 @@ func TestTokenFiles(t *testing.T) {
 		}
 		cred := Credentials{TokenFile: name}
 		got, err := cred.secret("XOAUTH2")
-		if got != want || (err == nil) != (want != "") || err != nil && !strings.Contains(err.Error(), "smarthost_token_file") {
+		if got != want || (err == nil) != (want != "") || err != nil &&
+			!strings.Contains(err.Error(), "smarthost_token_file") {
 			t.Errorf("%.20q: %.20q, %v", content, got, err)
 		}
 		if err != nil && len(content) > 3 && strings.Contains(err.Error(), content) {
@@ -296,8 +301,8 @@ func unwrapped(err error) error {
 // A file of passwords is asked from its first line on, hosts without regard to case; a star
 // stands for the front of a name alone.
 func TestLinesOfPasswords(t *testing.T) {
-	const text = "# first\nMail.Example.com:one:p1\n*.example.com:two:p2\nmail.example.com:three:p3\n*.example.net:four:p:4:#\n" +
-		"host*:five:p5\n  spaced.example : six : p6\n*:last:\n"
+	const text = "# first\nMail.Example.com:one:p1\n*.example.com:two:p2\nmail.example.com:three:p3\n" +
+		"*.example.net:four:p:4:#\nhost*:five:p5\n  spaced.example : six : p6\n*:last:\n"
 	f, err := ReadPasswords(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
@@ -326,7 +331,8 @@ func TestWaitsForTheDNS(t *testing.T) {
 	for n, d := range schedule {
 		l.fail(net.UnknownNetworkError("x"), at)
 		wait := l.until.Sub(at)
-		if l.failures != n+1 || wait < d*8/10 || wait > d*12/10 || !l.since.Equal(time.Unix(1_700_000_000, 0)) || l.err == nil {
+		if l.failures != n+1 || wait < d*8/10 || wait > d*12/10 || !l.since.Equal(time.Unix(1_700_000_000, 0)) ||
+			l.err == nil {
 			t.Fatalf("failure %d: %+v, %s, want about %s", n+1, l, wait, d)
 		}
 		until := l.until
@@ -391,9 +397,9 @@ func TestNamesOfSmarthosts(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	for want, h := range map[string]Smarthost{"mx.example.com[192.0.2.1]:25": {Host: "mx.example.com", Addr: "192.0.2.1:25"},
-		"mx.example.com[2001:db8::1]:25": {Host: "mx.example.com", Addr: "[2001:db8::1]:25"},
-		"192.0.2.1:25":                   {Host: "192.0.2.1", Addr: "192.0.2.1:25"}, "none": {Host: "x", Addr: "none"}} {
+	for want, h := range map[string]Smarthost{"mx.example.com[192.0.2.1]:25": {Host: "mx.example.com",
+		Addr: "192.0.2.1:25"}, "mx.example.com[2001:db8::1]:25": {Host: "mx.example.com", Addr: "[2001:db8::1]:25"},
+		"192.0.2.1:25": {Host: "192.0.2.1", Addr: "192.0.2.1:25"}, "none": {Host: "x", Addr: "none"}} {
 		if h.name() != want {
 			t.Errorf("%q, want %q", h.name(), want)
 		}

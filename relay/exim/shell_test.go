@@ -12,8 +12,8 @@ import (
 
 // pieces are what the values of random assignments are made of: all that means something to
 // a shell, and what stands in settings.
-var pieces = []string{"'", `"`, "#", " ", "\t", "~", "~root", "*", "?", "[a]", "{a,b}", "=", "!", "^", "%", ",", ":", ";",
-	"|", "&", "<", ">", "(", ")", "$a", "${a}", "`a`", `\`, "a", "b.c", "10.0.0.0/8", "::1", "@", "+", "-", "_", "é"}
+var pieces = []string{"'", `"`, "#", " ", "\t", "~", "~root", "*", "?", "[a]", "{a,b}", "=", "!", "^", "%", ",", ":",
+	";", "|", "&", "<", ">", "(", ")", "$a", "${a}", "`a`", `\`, "a", "b.c", "10.0.0.0/8", "::1", "@", "+", "-", "_", "é"}
 
 // assignments returns lines of the form name=value: what people write, and random ones.
 func assignments() []string {

@@ -121,7 +121,8 @@ func TestGiversThatAreNone(t *testing.T) {
 			giver(t, dir, func(c *net.UnixConn) { tt.say(c, server) })
 			before := descriptors()
 			sockets, err := Take(dir)
-			if len(sockets) != tt.taken || (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			if len(sockets) != tt.taken || (err == nil) != (tt.want == "") || err != nil &&
+				!strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%d sockets, %v, want %d, %q", len(sockets), err, tt.taken, tt.want)
 			}
 			if err != nil && strings.Contains(err.Error(), "%!") {

@@ -18,8 +18,9 @@ import (
 )
 
 // hostile are the pieces of words that peers say.
-var hostile = []string{"ok", " ", "\"", "\\", "=", "C=\"", "M=<fake@x>", "S=99", " QT=9s", "(and 5 more)", "for a@b", "\r\n",
-	"\x1b[31m", "é", "\xff", "]: ", " I! [x] ", "refused", one, " => ", "[192.0.2.9]", "{", "\t", "completed", "%d", "…"}
+var hostile = []string{"ok", " ", "\"", "\\", "=", "C=\"", "M=<fake@x>", "S=99", " QT=9s", "(and 5 more)", "for a@b",
+	"\r\n", "\x1b[31m", "é", "\xff", "]: ", " I! [x] ", "refused", one, " => ", "[192.0.2.9]", "{", "\t", "completed",
+	"%d", "…"}
 
 // said returns random words of a peer.
 func said(rng *rand.Rand) string {
@@ -127,7 +128,8 @@ func TestCompressedLogs(t *testing.T) {
 func TestLinesOfAnyLength(t *testing.T) {
 	long := strings.Repeat("x", maxLine)
 	for in, want := range map[string][]string{"": nil, "a": {"a"}, "a\n": {"a"}, "a\r\nb": {"a", "b"}, "\n\n": {"", ""},
-		"a\n\nb\n": {"a", "", "b"}, long[1:] + "\nb": {long[1:], "b"}, long + "\nb": {long, "b"}, long + "y\nb\n": {long, "b"},
+		"a\n\nb\n": {"a", "", "b"}, long[1:] + "\nb": {long[1:], "b"}, long + "\nb": {long, "b"}, long +
+			"y\nb\n": {long, "b"},
 		long + long + long + "\nb": {long, "b"}, long + long: {long}} {
 		var got []string
 		err := eachLine(strings.NewReader(in), func(line string) error {
@@ -178,7 +180,8 @@ func TestCountsAndLists(t *testing.T) {
 	if err := sum.Read(strings.NewReader(strings.Join(log, "\n"))); err != nil {
 		t.Fatal(err)
 	}
-	if s := sum.Statistics(); s.Recipients != len(to)+3 || s.Arrived.Mails != 2 || s.Bounces != 1 || s.Arrived.Octets != 10 {
+	if s := sum.Statistics(); s.Recipients != len(to)+3 || s.Arrived.Mails != 2 || s.Bounces != 1 ||
+		s.Arrived.Octets != 10 {
 		t.Errorf("%+v", s)
 	}
 	b, err := json.Marshal(new(Summary).Statistics())

@@ -147,7 +147,8 @@ func TestLinesAndCountsGoElsewhere(t *testing.T) {
 	a.Redirect(nil)
 	(*Monitor)(nil).Redirect(b)
 	const want = "[E 1 W 2 I 3 D 4]"
-	if fmt.Sprint(first.list) != want || fmt.Sprint(second.list) != want || fmt.Sprint(hooks) != "[a failed 2 b failed 3]" {
+	if fmt.Sprint(first.list) != want || fmt.Sprint(second.list) != want ||
+		fmt.Sprint(hooks) != "[a failed 2 b failed 3]" {
 		t.Errorf("%q, %q, %q", first.list, second.list, hooks)
 	}
 	if a.Get(Failed, "x") != 5 || b.Get(Failed, "x") != 0 {

@@ -16,9 +16,11 @@ import (
 
 // formatMail returns an envelope with a value in every field, and a body.
 func formatMail() (*Envelope, []byte) {
-	return &Envelope{ID: "0000000a-000000000000000b", From: "a@example.com", To: []string{"b@example.org", "c@example.org"},
-		Received: time.Date(2026, 5, 4, 3, 2, 1, 500, time.UTC), Origin: OriginSMTP, Client: "192.0.2.1", Critical: true,
-		Return: "HDRS", EnvelopeID: "x+2By", Notify: map[string]Notify{"b@example.org": {On: "NEVER", Original: "rfc822;b@x"}},
+	return &Envelope{ID: "0000000a-000000000000000b", From: "a@example.com",
+		To: []string{"b@example.org", "c@example.org"}, Received: time.Date(2026, 5, 4, 3, 2, 1, 500, time.UTC),
+		Origin: OriginSMTP, Client: "192.0.2.1", Critical: true,
+		Return: "HDRS", EnvelopeID: "x+2By", Notify: map[string]Notify{"b@example.org": {On: "NEVER",
+			Original: "rfc822;b@x"}},
 		Note: json.RawMessage(`{"k":1}`)}, []byte("Subject: x\r\n\r\nbody\r\n")
 }
 
@@ -81,8 +83,8 @@ func TestEveryBitOfAResult(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	results := []Result{{Recipient: 0, State: Deferred, Time: env.Received, Host: "mx", Code: 451, Status: "4.7.1", Text: "later"},
-		{Recipient: 1, State: Delivered, Time: env.Received, Said: "250 ok", Passed: true, Told: true}}
+	results := []Result{{Recipient: 0, State: Deferred, Time: env.Received, Host: "mx", Code: 451, Status: "4.7.1",
+		Text: "later"}, {Recipient: 1, State: Delivered, Time: env.Received, Said: "250 ok", Passed: true, Told: true}}
 	file := slices.Clone(mail)
 	ends := []int{len(file)}
 	for i := range results {
@@ -147,7 +149,8 @@ func TestEveryBitOfADoneMark(t *testing.T) {
 			}
 		}
 	}
-	if _, _, err := decodeDone(encodeDone(strings.Repeat("f", maxID+1))); !errors.Is(err, ErrCorrupt) || errors.Is(err, errShort) {
+	if _, _, err := decodeDone(encodeDone(strings.Repeat("f", maxID+1))); !errors.Is(err, ErrCorrupt) ||
+		errors.Is(err, errShort) {
 		t.Errorf("an id that is too long: %v", err)
 	}
 }
@@ -203,8 +206,9 @@ func TestSegmentsWithDamage(t *testing.T) {
 
 // Ids come back as names of files: nothing but digits, letters to f and hyphens, 64 at most.
 func TestIDsAreHarmless(t *testing.T) {
-	for id, want := range map[string]bool{"0": true, "0000000a-000000000000000b": true, "-": true, strings.Repeat("a", 64): true,
-		strings.Repeat("a", 65): false, "": false, "g": false, "A": false, "..": false, "a/b": false, "a b": false, "a\x00": false,
+	for id, want := range map[string]bool{"0": true, "0000000a-000000000000000b": true, "-": true,
+		strings.Repeat("a", 64): true, strings.Repeat("a", 65): false, "": false, "g": false, "A": false, "..": false,
+		"a/b": false, "a b": false, "a\x00": false,
 		"é": false, "a\n": false, "`": false, ":": false} {
 		if validID(id) != want {
 			t.Errorf("%q: %v", id, !want)
@@ -227,8 +231,9 @@ func TestIDsAreHarmless(t *testing.T) {
 
 // Of a recipient's results the last one counts.
 func TestLastResults(t *testing.T) {
-	m := Mail{Envelope: Envelope{To: []string{"a", "b", "c"}}, Results: []Result{{Recipient: 0, State: Deferred, Code: 1},
-		{Recipient: 1, State: Deferred, Code: 2}, {Recipient: 0, State: Delivered, Code: 3}, {Recipient: 1, State: Deferred, Code: 4}}}
+	m := Mail{Envelope: Envelope{To: []string{"a", "b", "c"}}, Results: []Result{
+		{Recipient: 0, State: Deferred, Code: 1}, {Recipient: 1, State: Deferred, Code: 2},
+		{Recipient: 0, State: Delivered, Code: 3}, {Recipient: 1, State: Deferred, Code: 4}}}
 	if got := m.States(); !slices.Equal(got, []State{Delivered, Deferred, ""}) {
 		t.Errorf("%q", got)
 	}

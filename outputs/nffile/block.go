@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -301,11 +302,14 @@ func (f *File) skip(why error) error {
 	return &gapError{why, to - from}
 }
 
-// searcher returns a walker on the file.
+// searcher returns a walker that tries what is at a place. It has a File of its own: what
+// a block that is tried would change, other goroutines may be reading.
 func (f *File) searcher() *walker {
 	if f.finder == nil {
-		f.finder = newWalker(f)
+		f.finder = newWalker(&File{path: f.path, f: f.f, info: f.info, size: f.size, head: f.head, ident: f.ident,
+			stat: f.stat, haveStat: f.haveStat, exporters: slices.Clip(f.exporters), open: f.open, end: f.end})
 	}
+	f.finder.file.maps = f.maps
 	return f.finder
 }
 

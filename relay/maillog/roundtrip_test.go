@@ -153,17 +153,17 @@ func TestLinesOfAnyLength(t *testing.T) {
 	if err := eachLine(strings.NewReader("a\nb\n"), func(string) error { return full }); !errors.Is(err, full) {
 		t.Errorf("%v", err)
 	}
-	if err := eachLine(failing{}, func(string) error { return nil }); !errors.Is(err, full2) {
+	if err := eachLine(failing{}, func(string) error { return nil }); !errors.Is(err, errNotRead) {
 		t.Errorf("a reader that fails: %v", err)
 	}
 }
 
-var full2 = errors.New("input/output error")
+var errNotRead = errors.New("input/output error")
 
 // failing is a disk that cannot be read.
 type failing struct{}
 
-func (failing) Read([]byte) (int, error) { return 0, full2 }
+func (failing) Read([]byte) (int, error) { return 0, errNotRead }
 
 // Recipients that a line does not name are counted, and an empty log has lists, not nulls, for
 // programs that read JSON.

@@ -3,9 +3,11 @@ package ipfix_test
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/big"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -53,10 +55,8 @@ func TestFieldsReadAtOnce(t *testing.T) {
 				chosen[frequent[i].field] = i
 			}
 		}
-		var list []int
-		for _, i := range chosen { // in the order of a map, which is random
-			list = append(list, i)
-		}
+		list := slices.Sorted(maps.Values(chosen))
+		rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 		var fields []ipfix.FieldSpec
 		for _, i := range list {
 			fields = append(fields, frequent[i].spec)
@@ -78,7 +78,9 @@ func TestFieldsReadAtOnce(t *testing.T) {
 			for _, i := range list {
 				spec := frequent[i].spec
 				value := b[off : off+int(spec.Length)]
-				isField(t, &r, frequent[i].field, value)
+				if frequent[i].field != flow.IPVersion || value[0] != 0 { // 0 says nothing, the addresses do
+					isField(t, &r, frequent[i].field, value)
+				}
 				if flow.Uses(spec.PEN, spec.ID)[0].Keep {
 					kept = append(kept, fmt.Sprintf("%d/%d=%x", spec.PEN, spec.ID, value))
 				}

@@ -36,7 +36,7 @@ func (c *clock) seconds(b []byte, ms uint64) []byte {
 		if t.Second() != 0 || t.Year() > 9999 { // an offset that is no whole minute; a longer text
 			return time.Unix(int64(s), 0).In(c.location).AppendFormat(b, timeLayout)
 		}
-		copy(m.text[:], t.AppendFormat(nil, minuteLayout))
+		t.AppendFormat(m.text[:0], minuteLayout)
 		m.number = s/60 + 1
 	}
 	s %= 60

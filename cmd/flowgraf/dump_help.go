@@ -57,7 +57,8 @@ glong, json, parquet and influx, the tags %sc, %dc, %gsap (in csv: as well, as i
 csv:%ts,%sa,%sc,%byt), 'src geo DE' or 'country DE' in filters, and the elements and keys
 srcgeo, dstgeo and geo of -s and -A. The number of an AS is that of the address wherever a
 flow does not tell it, or tells 0: in what is printed, 'src as 64500' in filters, -s as and
--A srcas; files that -w writes have what the flows tell.
+-A srcas; files that -w writes have what the flows tell, but for keys of -A. Rows of -A
+have no AS besides their keys.
 
 Where a file has an index (flowgraf index), only the blocks are read that can hold the
 addresses, ports and AS numbers that the filter asks for; what is found is the same.

@@ -178,6 +178,49 @@ func TestDumpSystems(t *testing.T) {
 	}
 }
 
+// TestDumpSystemsOfFlowsWithout: each flow without a place for AS numbers has those of its own
+// addresses, in lists and for filters; rows whose addresses are masked, or whose flows may tell
+// others, have none.
+func TestDumpSystemsOfFlowsWithout(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nfcapd.202611281200")
+	w, err := nffile.Create(file, nffile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, src := range []string{"10.0.0.1", "10.0.1.1", "10.0.0.200", "172.16.0.1", "10.0.0.2"} {
+		r := flow.Record{Version: flow.V9, Proto: 6, Packets: 1, Bytes: 100, IPVersion: 4, Src: netip.MustParseAddr(src),
+			Dst: netip.MustParseAddr("192.0.2.1"), Present: flow.SetOf(flow.Src, flow.Dst)}
+		if err := w.Append(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	systems := filepath.Join(t.TempDir(), "systems.csv")
+	const lines = "prefix,as\n10.0.0.0/25,64500\n10.0.1.0/24,64501\n"
+	if err := os.WriteFile(systems, []byte(lines), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"-o csv:%sa,%sas":                                "10.0.0.1,64500\n10.0.1.1,64501\n10.0.0.200,0\n172.16.0.1,0\n10.0.0.2,64500\n",
+		"-o csv:%sa,%sas -O tstart":                      "10.0.0.1,64500\n10.0.1.1,64501\n10.0.0.200,0\n172.16.0.1,0\n10.0.0.2,64500\n",
+		"-o csv:%sa,%sas src~as~64500":                   "10.0.0.1,64500\n10.0.0.2,64500\n",
+		"-o csv:%sa,%sas not~src~as~64500":               "10.0.1.1,64501\n10.0.0.200,0\n172.16.0.1,0\n",
+		"-o csv:%sa,%sas,%fl -A srcip4/24 -O flows -n 1": "10.0.0.0,0,3\n",
+		"-o csv:%sas,%fl -A srcas -O flows":              "64500,2\n0,2\n64501,1\n",
+	} {
+		args := strings.Fields(line)
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], "~", " ")
+		}
+		out, err := dumped(t, append(args, "-q", "-r", file, "-G", systems)...)
+		if err != nil || out != want {
+			t.Errorf("%s: %v: %q\nexpected %q", line, err, out, want)
+		}
+	}
+}
+
 // TestDumpInflux: every flow is a point of its own, of the measurement of inputs.netflow,
 // at the time when it came in, and the sums are those of the file.
 func TestDumpInflux(t *testing.T) {

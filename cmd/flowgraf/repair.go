@@ -93,8 +93,10 @@ func repair(cmd *cobra.Command, args []string, dryRun bool) error {
 	fmt.Fprintf(out, "files: %d, sound %d, %s %d, not mended %d\n", len(paths), len(paths)-mended-left, did, mended,
 		left)
 	switch {
-	case left > 0 || dryRun && mended > 0:
-		return fmt.Errorf("%d of %d files are damaged", left+mended, len(paths))
+	case dryRun && left+damaged > 0:
+		return fmt.Errorf("%d of %d files are damaged", left+damaged, len(paths))
+	case left > 0:
+		return fmt.Errorf("%d of %d files are damaged and not mended", left, len(paths))
 	case damaged > 0:
 		return fmt.Errorf("%d of %d files were damaged: what they were is kept beside them", damaged, len(paths))
 	}

@@ -79,8 +79,8 @@ The pace is ` + fmt.Sprint(replayRate) + ` flows in a second, or ` + fmt.Sprint(
 loss; --rate sets another, 0 is as fast as possible. -z 1 is the original pace, -z 20
 is twenty times as fast; -d waits so many microseconds after each datagram.
 
-The exit code is 1 when a file could not be read to its end, or sending failed, and
-254 for a filter that is wrong.`,
+The exit code is 1 when a file could not be read to its end, datagrams of a capture are
+damaged, or sending failed, and 254 for a filter that is wrong.`,
 		Example: `  flowgraf replay -r nfcapd.202611221200 -H 192.0.2.10 -p 2055
   flowgraf replay -R flows/nfcapd.202611221200:nfcapd.202611221255 -z 1
   flowgraf replay -R /var/lib/flowgraf/flows -v 9 --rate 10000 'proto tcp and port 443'

@@ -127,7 +127,7 @@ const (
 
 // near follows instructions as long as both ends are far, lengths short and distances
 // long, as nearly all are; all others are left to instruction. It copies more bytes than
-// wanted where it needs not ask how many: the next instruction writes over them. What kind
+// wanted where it need not ask how many: the next instruction writes over them. What kind
 // of match comes next is as good as random, so a branch for each would be foretold wrongly
 // every second time: their operands are taken apart without one.
 func (d *lzoStream) near() {

@@ -133,12 +133,16 @@ func (in Input) newCounter(stats []Stat, r *request, m *matcher, of int) *counte
 		c.list.systems = newSystems(in.AS)
 		c.kinds = append(c.kinds, kind{sorted: c.list})
 	}
+	six := false
 	for i := range c.kinds {
 		k := &c.kinds[i]
 		c.whole = c.whole || k.sorted != nil || k.groups != nil && k.groups.aggregation.Whole
+		six = six || k.groups != nil && !k.groups.aggregation.Whole
 	}
 	c.x = in.newExtractor(columns, m)
-	c.x.ReadSix()
+	if six {
+		c.x.ReadSix()
+	}
 	for i := range c.batch.flows {
 		c.batch.flows[i] = c.x.NewBrief()
 	}

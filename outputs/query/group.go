@@ -314,7 +314,11 @@ func (g *groups) each(s *Sort, n int, post *nffilter.Filter, fn func(*Flow) erro
 		entries = slices.AppendSeq(make([]entry, 0, g.table.Len()), g.entries(s))
 	}
 	get := func(ref uint64, f *Flow) { g.flow(aggregate.Ref(ref), f) }
-	return handOut(ordered(entries, s, n, post != nil), get, g.systems, n, post, fn)
+	systems := g.systems
+	if !g.aggregation.Whole { // addresses may be masked, and what AS the flows tell is not known
+		systems = nil
+	}
+	return handOut(ordered(entries, s, n, post != nil), get, systems, n, post, fn)
 }
 
 // entries returns what sorts the rows, of which each has one.

@@ -40,10 +40,12 @@ func (in Input) List(ctx context.Context, fn func(*Flow) error) (Totals, error) 
 	f := Flow{Record: l.Record(), Extra: l.Extra()}
 	systems := newSystems(in.AS)
 	l.fn = func(r *flow.Record) error {
-		systems.fill(r)
+		told := systems.fill(r)
 		f.Ident, f.SysID, f.Number = l.Ident(), l.SysID(), l.number
 		f.File, f.Names, f.Elements, f.Size = l.file, l.Names(), l.Elements(), l.Size()
-		return fn(&f)
+		err := fn(&f)
+		told.restore(r) // it is the Decoder's, which sets what comes with the next flow alone
+		return err
 	}
 	return in.each(ctx, l)
 }

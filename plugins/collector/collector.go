@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
@@ -191,8 +190,6 @@ type Decoder struct {
 	forgotten uint64
 	refused   uint64
 	overMost  uint64
-	received  time.Time // of the last datagram, and when that was by the registry's clock
-	now       flow.Time
 	listed    int      // domains that may be series, of all accounts
 	maxSeries int      // of one account
 	sat       struct { // whose seat was looked for last
@@ -279,7 +276,7 @@ func (d *Decoder) decode(m *message, dg Datagram) error {
 	}
 	m.addr, m.port, m.received, m.size, m.stream = addr, dg.Exporter.Port(), flow.TimeOf(dg.Received), len(dg.Payload),
 		dg.Stream
-	m.now = d.clock(dg.Received)
+	m.now = d.shared.clock()
 	d.expire(m.now)
 	v, config := version(dg.Payload), d.look(addr)
 	if d.refuses(config) {
@@ -318,13 +315,4 @@ func (d *Decoder) decode(m *message, dg Datagram) error {
 		return fmt.Errorf("datagram of %s: %w", dg.Exporter, d.err)
 	}
 	return nil
-}
-
-// clock returns the time of the registry's clock. Datagrams that have come at once, and so
-// have one time of receipt, have the same one.
-func (d *Decoder) clock(received time.Time) flow.Time {
-	if received != d.received {
-		d.received, d.now = received, d.shared.clock()
-	}
-	return d.now
 }

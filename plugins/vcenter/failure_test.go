@@ -19,6 +19,8 @@ func TestURLsThatAreNone(t *testing.T) {
 	for _, bad := range []string{"https://me:se%zzcret@vcenter.example.com", "https://me:se cret@vcenter.example.com",
 		"https://me:secret@[::1", "https://me:secret@vcenter.example.com:port", "me:secret@vcenter.example.com",
 		"https://secret:@vcenter.example.com", "ftp://me:secret@vcenter.example.com", "\x7f", "//vcenter.example.com",
+		"https://me:secret/word@vcenter.example.com", "https://me:se#cret@vcenter.example.com", "https:?me:secret@vc",
+		"https://me:12345/cret@vc",
 		"https:vcenter.example.com", "https:///sdk"} {
 		_, err := New(Options{URL: bad})
 		if err == nil || !strings.HasPrefix(err.Error(), "url: expected ") {

@@ -94,8 +94,7 @@ func (o *dumpOptions) checkPrinted(flags *pflag.FlagSet) error {
 			return report.CheckInfo(o.output)
 		default:
 			return fmt.Errorf("-o %s with -%s: nfdump %s and heeds -o no more, without a word: expected no -o",
-				o.output,
-				a.option, a.does)
+				o.output, a.option, a.does)
 		}
 	}
 	return nil

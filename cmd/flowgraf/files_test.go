@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,8 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/flowgraf/flowgraf/outputs/nffile"
+	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/tests/peers"
 )
 
@@ -89,6 +92,43 @@ func TestDamagedFilesComeBack(t *testing.T) {
 	if code != 1 || !strings.Contains(out, "nfcapd.202611221400: not mended: ") ||
 		!strings.Contains(errs, "files are damaged") {
 		t.Errorf("repair of what is no file of flows: %d\n%s%s", code, out, errs)
+	}
+}
+
+// TestFilesLeftBehindAreMended: a file that was left while it was written is not damaged, so
+// repair ends with 0, and a trial does too.
+func TestFilesLeftBehindAreMended(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nfcapd.202611221200")
+	w, err := nffile.Create(path, nffile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := flow.Record{Version: flow.V9, Proto: 6, Packets: 1, Bytes: 100, Src: netip.MustParseAddr("192.0.2.1"),
+		Dst: netip.MustParseAddr("192.0.2.2"), Present: flow.SetOf(flow.Src, flow.Dst)}
+	if err := w.Append(&r); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ option, want string }{
+		{"--dry-run", "sound 0, to be mended 1, not mended 0"}, {"", "sound 0, mended 1, not mended 0"},
+		{"--dry-run", "sound 1, to be mended 0, not mended 0"},
+	} {
+		line := append([]string{"repair"}, strings.Fields(c.option+" "+path)...)
+		if code, out, errs := runLine(t, "flowgraf", line...); code != 0 || !strings.Contains(out, c.want) {
+			t.Errorf("%q: %d\n%s%s\nexpected 0 and %q", line, code, out, errs, c.want)
+		}
 	}
 }
 

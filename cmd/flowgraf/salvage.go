@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -44,6 +45,9 @@ growing, and 2 when the command line is wrong.`,
 
 // salvage writes what can be read of a file into a new one, and says what was wrong with it.
 func salvage(cmd *cobra.Command, from, to string) error {
+	if _, err := os.Lstat(to); err == nil { // before all of the file is read
+		return fmt.Errorf("-w %s: file exists, expected the name of a new one", to)
+	}
 	p := newProgress(cmd.Context(), cmd.ErrOrStderr(), false)
 	p.file(0, 1, from)
 	report, err := nffile.Verify(from, p.bytes)

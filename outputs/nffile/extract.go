@@ -214,8 +214,8 @@ type place struct {
 	width width
 }
 
-// An Extractor remembers so many pairs of outlines, as a power of two, each of at
-// most so many elements. Most flows have at most the few.
+// An Extractor remembers so many pairs of outlines, as a power of two, each of fewer
+// elements than that. Most flows have at most the few.
 const (
 	outlineBits     = 5
 	outlineElements = 16
@@ -282,8 +282,10 @@ func (o *outline) fits(rec []byte, head uint32) bool {
 	if o.head != head {
 		return false
 	}
-	differ := uint32(0)         // one branch for all elements: of most records they are those of the outline
-	for i := range outlineFew { // and none for how many they are
+	// One branch for all elements: of most records they are those of the outline. And none
+	// for how many they are.
+	differ := uint32(0)
+	for i := range outlineFew {
 		differ |= le.Uint32(rec[o.offsets[i]:]) ^ o.heads[i]
 	}
 	for i := outlineFew; i < o.n; i++ {

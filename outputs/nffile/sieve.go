@@ -76,13 +76,15 @@ func (s *Sieve) lookFor(needles []flow.Value) {
 	for _, v := range needles {
 		s.low = append(s.low, uint32(v.Lo))
 	}
-	for i, c := range s.x.columns {
-		if side := slices.Index([]Column{Column(flow.Src), Column(flow.Dst)}, c); side >= 0 {
-			s.near, s.sides[1] = append(s.near, i), side
+	for side, f := range [...]flow.Field{flow.Src, flow.Dst} {
+		i := slices.Index(s.x.columns, Column(f))
+		if i < 0 {
+			continue
 		}
-		if len(s.near) == 1 {
-			s.sides[0] = s.sides[1]
+		if len(s.near) == 0 {
+			s.sides[0] = side
 		}
+		s.near, s.sides[1] = append(s.near, i), side
 	}
 }
 

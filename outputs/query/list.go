@@ -40,12 +40,12 @@ func (in Input) List(ctx context.Context, fn func(*Flow) error) (Totals, error) 
 	f := Flow{Record: l.Record(), Extra: l.Extra()}
 	systems := newSystems(in.AS)
 	l.fn = func(r *flow.Record) error {
-		told := systems.fill(r)
+		if systems != nil { // the record is the Decoder's, which sets what comes with the next flow alone
+			defer systems.fill(r).restore(r)
+		}
 		f.Ident, f.SysID, f.Number = l.Ident(), l.SysID(), l.number
 		f.File, f.Names, f.Elements, f.Size = l.file, l.Names(), l.Elements(), l.Size()
-		err := fn(&f)
-		told.restore(r) // it is the Decoder's, which sets what comes with the next flow alone
-		return err
+		return fn(&f)
 	}
 	return in.each(ctx, l)
 }

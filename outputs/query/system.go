@@ -34,17 +34,26 @@ func (s *systems) fill(r *flow.Record) toldSystems {
 	if s == nil {
 		return told
 	}
-	if r.SrcAS == 0 && r.Src.IsValid() {
-		if r.SrcAS = s.ask(r.Src); r.SrcAS != 0 {
+	if r.SrcAS == 0 {
+		if r.SrcAS = s.of(r.Src); r.SrcAS != 0 {
 			r.Present.Add(flow.SrcAS)
 		}
 	}
-	if r.DstAS == 0 && r.Dst.IsValid() {
-		if r.DstAS = s.ask(r.Dst); r.DstAS != 0 {
+	if r.DstAS == 0 {
+		if r.DstAS = s.of(r.Dst); r.DstAS != 0 {
 			r.Present.Add(flow.DstAS)
 		}
 	}
 	return told
+}
+
+// of returns the system of an address, 0 where there is none: flows without an address have
+// zeros in a Brief.
+func (s *systems) of(a netip.Addr) uint32 {
+	if !a.IsValid() || a.IsUnspecified() {
+		return 0
+	}
+	return s.ask(a)
 }
 
 // restore leaves a flow only what it tells itself.
@@ -52,8 +61,8 @@ func (t toldSystems) restore(r *flow.Record) { r.SrcAS, r.DstAS, r.Present = t.s
 
 // number returns the system that a flow tells, or else that of an address.
 func (s *systems) number(told, address flow.Value) uint64 {
-	if a := address.Addr(); told.Lo == 0 && a.IsValid() {
-		return uint64(s.ask(a))
+	if told.Lo == 0 {
+		return uint64(s.of(address.Addr()))
 	}
 	return told.Lo
 }

@@ -275,8 +275,7 @@ func openParquet(w io.Writer, opt Options) (Printer, error) {
 	out := bufio.NewWriterSize(w, 1<<20)
 	p := &parquetFile{out: out, rows: make([]parquet.Row, parquetBatch), opt: opt}
 	p.w = parquet.NewGenericWriter[any](out, parquetSchema(), parquet.Compression(&parquet.Zstd),
-		parquet.DataPageVersion(1),
-		parquet.MaxRowsPerRowGroup(parquetGroup), parquet.CreatedBy("flowgraf", "1", ""))
+		parquet.DataPageVersion(1), parquet.MaxRowsPerRowGroup(parquetGroup), parquet.CreatedBy("flowgraf", "1", ""))
 	for i := range p.rows {
 		p.rows[i] = make(parquet.Row, len(parquetColumns))
 	}

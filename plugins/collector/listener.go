@@ -156,13 +156,12 @@ func (l *Listener) Start(handle func([]Datagram)) error {
 			l.opt.Address, l.granted, l.opt.ReadBuffer, readBufferAdvice(l.opt.ReadBuffer))
 	}
 	l.handle = handle
-	gather := gatherWait(l.granted)
-	l.wg.Go(func() { l.readDatagrams(r, gather) })
+	l.wg.Go(func() { l.readDatagrams(r) })
 	return nil
 }
 
 // readDatagrams receives until the socket is closed, or until it is empty after Stop.
-func (l *Listener) readDatagrams(r *batchReader, gather time.Duration) {
+func (l *Listener) readDatagrams(r *batchReader) {
 	pause := time.Duration(0)
 	last := time.Now()
 	for {
@@ -193,6 +192,7 @@ func (l *Listener) readDatagrams(r *batchReader, gather time.Duration) {
 		if l.load.addBatch(list, now) {
 			l.Drops()
 		}
+		gather := gatherWait(l.ReadBuffer()) // who has adopted it may want another buffer
 		busy := now.Sub(last) < gather
 		last = now
 		if busy && len(list) < batchSize {

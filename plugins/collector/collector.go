@@ -139,6 +139,7 @@ type ExporterStats struct {
 	SequenceGaps uint64 // times that something was missing
 	// what was missing, in the unit of the sequence: v5 and v7 flows, v9 and sFlow datagrams, IPFIX records
 	SequenceLost     uint64
+	SequenceReceived uint64 // what has come, in the same unit, as far as it is known: a gauge
 	SequenceUnsure   uint64 // a gauge: what may be missing, until it is known how the exporter counts
 	SequenceLate     uint64 // datagrams that came after a later one, or twice; their loss was counted before
 	SequenceRestarts uint64 // times that the sequence began anew
@@ -242,6 +243,7 @@ func (d *Decoder) Exporters(fn func(*ExporterStats)) {
 			dom.unlisted = !d.list(dom, now)
 		}
 		dom.stats.TemplatesKnown, dom.stats.Unlisted = dom.entries, dom.unlisted
+		dom.stats.SequenceReceived = dom.received()
 		fn(&dom.stats)
 	}
 }

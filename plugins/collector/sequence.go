@@ -2,6 +2,7 @@ package collector
 
 import (
 	"math"
+	"math/bits"
 	"net/netip"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
@@ -123,6 +124,33 @@ func (s *sequence) takeNumber(st *ExporterStats, seq uint32, now sent) {
 		return // late: the sequence stays where it is
 	}
 	s.known, s.last, s.counts, s.lateRun = true, seq, now, 0
+}
+
+// countsBy returns the way in which the exporter counts, as far as that is known, else that
+// of the protocol's RFC.
+func (s *sequence) countsBy() uint8 {
+	if ways, any := s.leaders(); any && ways&(1<<s.way) == 0 {
+		return uint8(bits.TrailingZeros8(ways))
+	}
+	return s.way
+}
+
+// received returns how much has come of what the exporter counts. Templates, which hardly
+// any exporter counts, are left out.
+func (dom *domain) received() uint64 {
+	s := &sequence{way: rfcWay(dom.key.version)}
+	for i := range dom.sequences {
+		if dom.sequences[i].used >= s.used {
+			s = &dom.sequences[i]
+		}
+	}
+	switch s.countsBy() {
+	case countDatagrams:
+		return dom.stats.Datagrams
+	case countFlows, countFlowsThrough:
+		return dom.stats.Flows
+	}
+	return dom.stats.Flows + dom.stats.Options
 }
 
 // compare compares the number of a datagram with those expected. It returns false for one

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -92,6 +93,30 @@ func TestLossByWayOfCounting(t *testing.T) {
 				t.Errorf("%s, datagram %d lost: %d gaps, %d lost, %d unsure, want 1 and %d", name, lost,
 					st.SequenceGaps, st.SequenceLost, st.SequenceUnsure, want)
 			}
+		}
+	}
+}
+
+// TestReceivedByWayOfCounting: what has come is counted in what is lost: where each datagram
+// has as much, of ten datagrams one lost is a tenth, whatever the exporter counts.
+func TestReceivedByWayOfCounting(t *testing.T) {
+	for name, next := range waysOfCounting {
+		if name == "nothing, always the same" {
+			continue
+		}
+		seq, each := uint32(1000), sent{20, 5, 0, false}
+		dom := &domain{sequences: []sequence{{way: rfcWay(flow.V9)}}}
+		q, st := &dom.sequences[0], &dom.stats
+		for i := range 1001 {
+			if i%10 != 7 {
+				q.takeNumber(st, seq, each)
+				st.Datagrams, st.Flows, st.Options = st.Datagrams+1, st.Flows+20, st.Options+5
+			}
+			seq = next(seq, each, each)
+		}
+		share := float64(st.SequenceLost) / float64(st.SequenceLost+dom.received())
+		if math.Abs(share-0.1) > 0.005 {
+			t.Errorf("%s: %d lost, %d received, a share of %v", name, st.SequenceLost, dom.received(), share)
 		}
 	}
 }

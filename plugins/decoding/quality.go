@@ -136,6 +136,7 @@ func addStats(sum, s *collector.ExporterStats) {
 	sum.Datagrams += s.Datagrams
 	sum.Flows += s.Flows
 	sum.SequenceLost += s.SequenceLost
+	sum.SequenceReceived += s.SequenceReceived
 	sum.ExporterDatagrams += s.ExporterDatagrams
 	sum.ExporterDatagramsLost += s.ExporterDatagramsLost
 	sum.ExporterFlows += s.ExporterFlows
@@ -185,7 +186,7 @@ func (e *exporterQuality) fields(s *collector.ExporterStats, t *tally, now time.
 		"sets_expired":          s.SetsExpired,
 		"sets_waiting":          uint64(s.SetsWaiting),
 
-		"loss_sequence": share(grown(s.SequenceLost, b.SequenceLost), grown(s.Flows, b.Flows)),
+		"loss_sequence": share(grown(s.SequenceLost, b.SequenceLost), grown(s.SequenceReceived, b.SequenceReceived)),
 		"loss_exporter": max(share(grown(s.ExporterDatagramsLost, b.ExporterDatagramsLost),
 			grown(s.ExporterDatagrams, b.ExporterDatagrams)), share(grown(s.ExporterFlowsLost, b.ExporterFlowsLost),
 			grown(s.ExporterFlows, b.ExporterFlows))),

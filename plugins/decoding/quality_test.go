@@ -15,6 +15,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/decoding/decodingtest"
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+	"github.com/flowgraf/flowgraf/plugins/ipfix"
 	"github.com/flowgraf/flowgraf/plugins/netflow"
 	"github.com/flowgraf/flowgraf/plugins/sflow"
 )
@@ -146,6 +147,29 @@ func TestQualityOfTemplatesAndLoss(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	o.Stop()
+}
+
+// TestLossBySequence: one datagram of ten is lost, which is a tenth of what NetFlow v9
+// counts, datagrams, of many flows each.
+func TestLossBySequence(t *testing.T) {
+	o := observe(t, nil)
+	e := netflow.V9Encoder{SourceID: 1}
+	tmpl, err := ipfix.NewTemplate(256, decodingtest.Fields()[:7])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		e.Begin(nil, flow.TimeOf(o.now))
+		e.AddTemplates(tmpl)
+		e.AddData(tmpl, decodingtest.Flows(20*i, 20))
+		if b := e.End(); i%10 != 7 {
+			o.takePayloads("192.0.2.1", b)
+		}
+	}
+	got := o.look(10*time.Second, 0)["192.0.2.1"]
+	if loss := got["loss_sequence"].(float64); math.Abs(loss-0.1) > 0.002 {
+		t.Errorf("loss_sequence is %v, want a tenth", loss)
+	}
 }
 
 // TestReconciliation: flows of one packet in 512, without a word of that, beside the

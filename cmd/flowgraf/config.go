@@ -247,7 +247,9 @@ func place(data []byte, table string, nth int, err error) (line int, text string
 	}
 	if m := numberedTable.FindStringSubmatch(text); m != nil && nth >= 0 {
 		inner, _ := strconv.Atoi(m[2])
-		data = onlyInner(data, table, nth, m[1], inner-1)
+		if data, line = onlyInner(data, table, nth, m[1], inner-1, text); line > 0 {
+			return line, text
+		}
 	}
 	if line = findLine(data, table, nth, text, names); line > 0 {
 		if fields {
@@ -281,8 +283,14 @@ func namesBoth(text, name string, line []byte) bool {
 }
 
 // onlyInner empties all lines of the nth table of a plugin but its first and those of the
-// inner-th of the tables of a name inside it.
-func onlyInner(data []byte, table string, nth int, name string, inner int) []byte {
+// inner-th of the tables of a name inside it. at is the line of that table which has the
+// option that an error names, 0 without: the value may stand there otherwise than the error
+// has it, as 90m for 1h30m0s.
+func onlyInner(data []byte, table string, nth int, name string, inner int, text string) (rest []byte, at int) {
+	option := ""
+	if m := innerOption.FindStringSubmatch(text); m != nil {
+		option = m[1]
+	}
 	lines := bytes.Split(data, []byte("\n"))
 	seen, seenInner, inside := -1, -1, false
 	for i, line := range lines {
@@ -299,12 +307,19 @@ func onlyInner(data []byte, table string, nth int, name string, inner int) []byt
 				}
 			}
 		}
+		if m := optionLine.FindSubmatch(line); m != nil && inside && string(m[1]) == option {
+			at = i + 1
+		}
 		if seen == nth && !inside {
 			lines[i] = nil
 		}
 	}
-	return bytes.Join(lines, []byte("\n"))
+	return bytes.Join(lines, []byte("\n")), at
 }
+
+// innerOption is the option that an error of a table inside a plugin's is about, behind the
+// name of the table.
+var innerOption = regexp.MustCompile(`"\): (\w+): `)
 
 // findLine returns the line of the first option in the nth table (any when nth
 // is negative) that the error names, with its value rather than without, else the line of

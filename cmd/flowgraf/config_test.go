@@ -28,6 +28,7 @@ const locateConfig = `[agent]
   [[inputs.netflow.rollup]]
     tags = ["src", "dts"]
     top = 20
+    interval = "25h"
 
 [[outputs.file]]
   files = ["a"]
@@ -49,18 +50,20 @@ func TestLocate(t *testing.T) {
 			`f:9: inputs.netflow: expected a port in "udp://:2056"`},
 		{"first of two tables", "inputs.netflow", 0, "inputs.netflow: bad service_address",
 			"f:5: inputs.netflow: bad service_address"},
-		{"table only", "outputs.file", 0, "outputs.file: no", "f:20: outputs.file: no"},
+		{"table only", "outputs.file", 0, "outputs.file: no", "f:21: outputs.file: no"},
 		{"option and value", "inputs.netflow", 1, `tags: got "dts"; did you mean "dst"?`, "f:17: tags: got"},
 		{"option and number", "inputs.netflow", 1, `top: expected at most 5, got 20`, "f:18: top: "},
 		{"second table inside", "inputs.netflow", 1, `inputs.netflow: rollup 2 ("a"): tags: expected each once`,
 			"f:17: "},
 		{"first table inside", "inputs.netflow", 1, `inputs.netflow: rollup 1 ("a"): tags: expected each once`,
 			"f:14: "},
+		{"a value that the error has otherwise", "inputs.netflow", 1,
+			`inputs.netflow: rollup 2 ("a"): interval: expected 1s to 24h0m0s, got "25h0m0s"`, "f:19: "},
 		{"unknown option of the agent", "", 0,
 			`line 1: configuration specified the fields ["interval"], but they were not used`,
 			`f:2: configuration specified the fields ["interval"], but they were not used`},
 		{"unknown plugin", "", 0, "error parsing file, undefined but requested output: file",
-			"f:20: outputs.file is not in flowgraf, which has the outputs "},
+			"f:21: outputs.file is not in flowgraf, which has the outputs "},
 		{"nowhere", "outputs.nosuch", 0, "no idea", "f: no idea"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

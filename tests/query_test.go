@@ -214,3 +214,41 @@ func TestQuestionsInFlux(t *testing.T) {
 	}
 	a.stop(t)
 }
+
+// The sums of hours that the README makes in InfluxDB, here of five seconds, are those of
+// the minutes, here seconds: the last of an hour is written when the hour is over.
+func TestHourlySums(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(readme), "```sql\nCREATE DATABASE")
+	text, _, found := strings.Cut(text, "```")
+	if !found {
+		t.Fatal("README.md makes no database")
+	}
+	server := startInfluxDB(t)
+	post := func(where, body string) {
+		t.Helper()
+		resp, err := http.Post(server+where, "application/x-www-form-urlencoded", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if answer, _ := io.ReadAll(resp.Body); resp.StatusCode/100 != 2 || strings.Contains(string(answer), "error") {
+			t.Fatalf("%s: %s: %s", body, resp.Status, answer)
+		}
+	}
+	statements := strings.NewReplacer("1h", "5s", "2h", "10s", "\nCREATE", ";CREATE").Replace("CREATE DATABASE" + text)
+	post("/query", "q="+url.QueryEscape(statements))
+	const window, late = time.Second, 2 * time.Second
+	written, begin := uint64(0), time.Now().Truncate(5*window).Add(5*window)
+	for at := begin; at.Before(begin.Add(20 * window)); at = at.Add(window) {
+		time.Sleep(time.Until(at.Add(late)))
+		post("/write?db=flows", fmt.Sprintf("netflow_by_service,service=https scaled_bytes=1i,scaled_packets=1i,flows=1i %d",
+			at.UnixNano()+417263))
+		written++
+	}
+	sum := "select sum(scaled_bytes) from flows.year.netflow_by_service where service = 'https'"
+	waitFor(t, 30*time.Second, "all seconds in the sums", func() bool { return influxNumber(t, server, sum) == written })
+}

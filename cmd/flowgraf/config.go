@@ -231,7 +231,7 @@ func locate(file string, data []byte, table string, nth int, err error) error {
 func place(data []byte, table string, nth int, err error) (line int, text string) {
 	text = err.Error()
 	fields := strings.Contains(text, "but they were not used")
-	if m := errorLine.FindStringSubmatch(text); m != nil && !fields {
+	if m := errorLine.FindStringSubmatch(text); m != nil && !fields && table == "" { // a plugin's is of another file
 		line, _ = strconv.Atoi(m[1])
 		return line, strings.Replace(text, m[0], "", 1)
 	}

@@ -59,6 +59,8 @@ func TestLocate(t *testing.T) {
 			"f:14: "},
 		{"a value that the error has otherwise", "inputs.netflow", 1,
 			`inputs.netflow: rollup 2 ("a"): interval: expected 1s to 24h0m0s, got "25h0m0s"`, "f:19: "},
+		{"line of another file", "outputs.file", 0, "outputs.file: a.csv: line 7: no prefix, as in line 2",
+			"f:21: outputs.file: a.csv: line 7: no prefix, as in line 2"},
 		{"unknown option of the agent", "", 0,
 			`line 1: configuration specified the fields ["interval"], but they were not used`,
 			`f:2: configuration specified the fields ["interval"], but they were not used`},

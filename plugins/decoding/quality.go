@@ -224,9 +224,10 @@ func (e *exporterQuality) reconcile(s *collector.ExporterStats, t *tally, fields
 	var flows, counters float64
 	step := false
 	for index, p := range t.ports {
-		c, seen := p.counted, p.in
+		c := p.counted
+		seen, out := p.both()
 		if !c.inOnly {
-			seen += p.out
+			seen += out
 		}
 		if c.at == 0 {
 			continue
@@ -275,7 +276,7 @@ func (e *exporterQuality) propose(rate uint64, step bool, fields map[string]any,
 	if log != nil && apart(e.proposed) {
 		e.proposed = rate
 		log.Warnf("%s: its interfaces have counted %d times the bytes of its flows, and no sampling rate is known: "+
-			"if it samples, set sampling_rate = %d for it in a table [[inputs.netflow.exporter]]", e.stats.Exporter, rate,
-			rate)
+			"if it samples, set sampling_rate for it in a table [[inputs.netflow.exporter]], to the number in its "+
+			"configuration, about %d", e.stats.Exporter, rate, rate)
 	}
 }

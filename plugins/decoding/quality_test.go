@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -199,13 +200,60 @@ func TestReconciliation(t *testing.T) {
 			}
 		}
 		ratio, _ := got["flow_counter_ratio"].(float64)
-		warned := strings.Count(strings.Join(log.list, "\n"), "set sampling_rate = 512") == 1
+		warned := strings.Count(strings.Join(log.list, "\n"), "in its configuration, about 512") == 1
 		switch {
 		case configured == 0 && (math.Abs(ratio*512-1) > 0.01 || !warned ||
 			got["sampling_rate_proposed"] != uint64(512)):
 			t.Errorf("without a rate: %v, warned %v", got, log.list)
 		case configured > 0 && (math.Abs(ratio-1) > 0.01 || got["sampling_rate_proposed"] != nil || warned):
 			t.Errorf("with the rate: %v, warned %v", got, log.list)
+		}
+	}
+}
+
+// TestReconciliationOfDirections: whichever flows a router tells of, those that come in at
+// its interfaces, those that go out, both, or both of one interface only, as many bytes as
+// its counters have are not counted as fewer or more.
+func TestReconciliationOfDirections(t *testing.T) {
+	for name, ports := range map[string][2][]uint32{
+		"coming in":            {{3, 4}, nil},
+		"going out":            {nil, {3, 4}},
+		"both":                 {{3, 4}, {3, 4}},
+		"both of one of these": {{3}, {3}},
+	} {
+		o := observe(t, nil)
+		tmpl, err := ipfix.NewTemplate(256, decodingtest.Fields())
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := ipfix.Encoder{Domain: 1}
+		var got map[string]any
+		for i := range uint64(6) {
+			var list []flow.Record
+			for direction, seen := range ports {
+				for _, port := range seen {
+					for _, r := range decodingtest.Flows(int(i)*2, 2) {
+						r.Bytes, r.Direction = 1e6, uint8(direction)
+						r.Input, r.Output = port, 7-port // of these two interfaces
+						if direction == 1 {
+							r.Input, r.Output = 7-port, port
+						}
+						list = append(list, r)
+					}
+				}
+			}
+			e.Begin(nil, flow.TimeOf(o.now))
+			e.AddTemplates(tmpl)
+			e.AddData(tmpl, list)
+			counters := map[uint32][2]uint64{3: {i * 2e6, i * 2e6}}
+			if slices.Contains(slices.Concat(ports[0], ports[1]), 4) {
+				counters[4] = counters[3]
+			}
+			o.takePayloads("192.0.2.1", e.End(), interfaceCounters(o.now, counters))
+			got = o.look(10*time.Second, 0)["192.0.2.1"]
+		}
+		if ratio, _ := got["flow_counter_ratio"].(float64); math.Abs(ratio-1) > 0.001 {
+			t.Errorf("flows %s: %v", name, got)
 		}
 	}
 }

@@ -40,8 +40,15 @@ type tally struct {
 
 // portTally is an interface: what flows and what its own counters say.
 type portTally struct {
-	in, out uint64 // scaled bytes of flows
+	in, out [2]uint64 // scaled bytes of flows that were seen coming in, and of those seen going out
 	counted counted
+}
+
+// both returns the scaled bytes of flows in both directions of the interface. What was seen
+// coming in somewhere may be seen going out as well, there or elsewhere: of each direction
+// counts the way of seeing that has told more.
+func (p *portTally) both() (in, out uint64) {
+	return max(p.in[0], p.in[1]), max(p.out[0], p.out[1])
 }
 
 // counted is what the counters of an interface say.
@@ -102,19 +109,18 @@ func (t *tallies) flow(r *flow.Record) {
 			e.doubled += bytes
 		}
 	}
-	// What a packet adds to the counters of its interfaces is told by flows that were seen
-	// coming in; those seen going out tell of the same packets again.
+	seen := 0
 	if r.Direction == 1 {
-		return
+		seen = 1
 	}
 	if r.Input != 0 {
 		if p := e.port(r.Input); p != nil {
-			p.in += bytes
+			p.in[seen] += bytes
 		}
 	}
 	if r.Output != 0 {
 		if p := e.port(r.Output); p != nil {
-			p.out += bytes
+			p.out[seen] += bytes
 		}
 	}
 }
@@ -182,7 +188,9 @@ func (e *tally) merge(o *tally) {
 			p = &portTally{}
 			e.ports[index] = p
 		}
-		p.in, p.out = p.in+from.in, p.out+from.out
+		for seen := range p.in {
+			p.in[seen], p.out[seen] = p.in[seen]+from.in[seen], p.out[seen]+from.out[seen]
+		}
 		if from.counted.at > p.counted.at {
 			p.counted = from.counted
 		}

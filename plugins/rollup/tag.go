@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/nffilter"
@@ -70,6 +71,10 @@ var derivedTags = []tag{
 	{name: "username", kind: tagUser, field: flow.User},
 }
 
+// pointFields are the fields of a flow that a point has as fields: in InfluxDB a tag of that
+// name would hide them.
+var pointFields = []string{"flows", "flow_start", "flow_end"}
+
 // TagNames returns the names that a tag of a roll-up can have, sorted.
 func TagNames() []string {
 	var names []string
@@ -77,7 +82,7 @@ func TagNames() []string {
 		names = append(names, t.name)
 	}
 	for f := range flow.Field(flow.NumFields) {
-		if f.Name() != "" {
+		if f.Name() != "" && !slices.Contains(pointFields, f.Name()) {
 			names = append(names, f.Name())
 		}
 	}
@@ -88,8 +93,37 @@ func TagNames() []string {
 	return slices.Compact(names)
 }
 
+// similarTag returns the tag that was probably meant: one that has all the words of a name,
+// but for those that say nothing here, as src_ip is src, as is bgp_src_as and vm is in_vm.
+func similarTag(name string) string {
+	words := slices.DeleteFunc(strings.Split(strings.ToLower(name), "_"), func(word string) bool {
+		return slices.Contains([]string{"", "ip", "ipv4", "ipv6", "addr", "address"}, word)
+	})
+	best, least := "", 0
+	for _, tag := range TagNames() {
+		of := strings.Split(tag, "_")
+		if len(words) == 0 || slices.ContainsFunc(words, func(word string) bool { return !slices.Contains(of, word) }) {
+			continue
+		}
+		weight := 2 * len(of)
+		if slices.Contains(of, "dst") || slices.Contains(of, "out") {
+			weight++
+		}
+		if best == "" || weight < least {
+			best, least = tag, weight
+		}
+	}
+	if best == "" {
+		return nffilter.Suggestion(name, TagNames())
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
 // parseTag returns the tag of a name.
 func parseTag(name string) (tag, error) {
+	if slices.Contains(pointFields, name) {
+		return tag{}, fmt.Errorf("expected none that is a field of each point, got %q", name)
+	}
 	if i := slices.IndexFunc(derivedTags, func(t tag) bool { return t.name == name }); i >= 0 {
 		return derivedTags[i], nil
 	}
@@ -109,7 +143,7 @@ func parseTag(name string) (tag, error) {
 		}
 	}
 	return tag{}, fmt.Errorf("expected fields of a flow, or what follows from them, got %q%s", name,
-		nffilter.Suggestion(name, TagNames()))
+		similarTag(name))
 }
 
 // words returns how many words of a key the tag has.

@@ -9,16 +9,19 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/flowgraf/flowgraf/plugins/vcenter/vcentertest"
 )
 
 // netflowDir has what the input's README shows.
 const netflowDir = "../plugins/inputs/netflow/"
 
-// sampleRollups returns the roll-ups of the sample configuration, with windows of a second.
-func sampleRollups(t *testing.T) string {
+// sampleRollups returns the roll-ups of the sample configuration, with windows of that length.
+func sampleRollups(t *testing.T, window string) string {
 	t.Helper()
 	sample, err := os.ReadFile(netflowDir + "sample.conf")
 	if err != nil {
@@ -32,7 +35,7 @@ func sampleRollups(t *testing.T) string {
 	}
 	text := regexp.MustCompile("(?m)^  # ?").ReplaceAllString(tables, "")
 	text = strings.Replace(text, `interval = "1m"`, "", 1)
-	return regexp.MustCompile(`(?m)^ *name = .*$`).ReplaceAllString(text, "$0\n  interval = \"1s\"")
+	return regexp.MustCompile(`(?m)^ *name = .*$`).ReplaceAllString(text, fmt.Sprintf("$0\n  interval = %q", window))
 }
 
 // influxRows runs a query and returns how many rows it has. One that fails is an error, and
@@ -108,35 +111,61 @@ func readmeQuestions(t *testing.T, language string) (list []string) {
 	return list
 }
 
-// questions returns the queries of the README and of the dashboard, ready to run.
-func questions(t *testing.T) (list []string) {
+// dashboard is what is asked of Grafana's dashboard.
+type dashboard struct {
+	Templating struct {
+		List []struct{ Type, Query string }
+	}
+	Panels []panel
+}
+
+// panel is one of the dashboard's. Places are in columns, of which there are 24, and rows.
+type panel struct {
+	ID          int
+	Title, Type string
+	GridPos     struct{ X, Y, W, H int }
+	Targets     []struct{ RefID, Query, ResultFormat string }
+	FieldConfig struct {
+		Defaults  struct{ Unit string }
+		Overrides []struct{ Matcher struct{ Options string } }
+	}
+	Transformations []struct {
+		Options struct{ RenameByName map[string]string }
+	}
+}
+
+func readDashboard(t *testing.T) (d dashboard) {
 	t.Helper()
-	list = readmeQuestions(t, "influxql")
 	file, err := os.ReadFile(netflowDir + "dashboard.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var dashboard struct {
-		Templating struct {
-			List []struct{ Type, Query string }
-		}
-		Panels []struct {
-			Title   string
-			Targets []struct{ Query string }
-		}
-	}
-	if err := json.Unmarshal(file, &dashboard); err != nil {
+	if err := json.Unmarshal(file, &d); err != nil {
 		t.Fatal(err)
 	}
-	fill := strings.NewReplacer("$timeFilter", "time > now() - 1h", "$exporter", ".*")
-	for _, v := range dashboard.Templating.List {
+	return d
+}
+
+// asGrafana replaces Grafana's variables in a query: a time range, all exporters, and an
+// interval of a minute, which is the least that a panel takes.
+func asGrafana(query, timeFilter string) string {
+	return strings.NewReplacer("$timeFilter", timeFilter, "$exporter", ".*", "$__interval_ms", "60000",
+		"$__interval", "1m").Replace(query)
+}
+
+// questions returns the queries of the README and of the dashboard, ready to run.
+func questions(t *testing.T) (list []string) {
+	t.Helper()
+	list = readmeQuestions(t, "influxql")
+	d := readDashboard(t)
+	for _, v := range d.Templating.List {
 		if v.Type == "query" {
 			list = append(list, v.Query)
 		}
 	}
-	for _, p := range dashboard.Panels {
+	for _, p := range d.Panels {
 		for _, target := range p.Targets {
-			list = append(list, fill.Replace(target.Query))
+			list = append(list, asGrafana(target.Query, "time > now() - 1h"))
 		}
 	}
 	if len(list) < 25 {
@@ -145,10 +174,62 @@ func questions(t *testing.T) (list []string) {
 	return list
 }
 
+// columns returns the names that a panel's queries and transformations give.
+func (p *panel) columns() (names []string) {
+	for _, target := range p.Targets {
+		for _, m := range regexp.MustCompile(`AS "([^"]+)"`).FindAllStringSubmatch(target.Query, -1) {
+			names = append(names, m[1])
+		}
+	}
+	for _, tr := range p.Transformations {
+		for from, to := range tr.Options.RenameByName {
+			names = append(slices.DeleteFunc(names, func(name string) bool { return name == from }), to)
+		}
+	}
+	return names
+}
+
+// Panels of the dashboard have places of their own, follow the time range, and say in which
+// unit they are; what an override is about is a column that there is.
+func TestDashboardPanels(t *testing.T) {
+	taken := map[[2]int]string{}
+	ids := map[int]bool{}
+	for _, p := range readDashboard(t).Panels {
+		if ids[p.ID] {
+			t.Errorf("%s: another panel has the id %d", p.Title, p.ID)
+		}
+		ids[p.ID] = true
+		for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
+			for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
+				if other := taken[[2]int{x, y}]; other != "" || x >= 24 {
+					t.Fatalf("%s: column %d of row %d is %s's, or none", p.Title, x, y, other)
+				}
+				taken[[2]int{x, y}] = p.Title
+			}
+		}
+		for _, target := range p.Targets {
+			series := target.ResultFormat == "time_series"
+			if !strings.Contains(target.Query, "$timeFilter") || strings.Contains(target.Query, "time($__interval)") != series {
+				t.Errorf("%s: %s", p.Title, target.Query)
+			}
+			if series && p.FieldConfig.Defaults.Unit == "" {
+				t.Errorf("%s has no unit", p.Title)
+			}
+		}
+		columns := p.columns()
+		for _, o := range p.FieldConfig.Overrides {
+			if !slices.Contains(columns, o.Matcher.Options) {
+				t.Errorf("%s: an override is about %q, columns are %q", p.Title, o.Matcher.Options, columns)
+			}
+		}
+	}
+}
+
 // rollupsInInfluxDB runs an agent that has written the roll-ups of the sample configuration
-// to an InfluxDB: their sums are those of the traffic.
+// to an InfluxDB, with names of a vCenter: their sums are those of the traffic.
 func rollupsInInfluxDB(t *testing.T, server string) *agent {
 	t.Helper()
+	site := vcentertest.New(t)
 	a := startAgent(t, t.TempDir(), `
 [agent]
   interval = "1s"
@@ -160,8 +241,19 @@ func rollupsInInfluxDB(t *testing.T, server string) *agent {
 [[inputs.netflow]]
   service_address = "udp://{{ .Flows }}"
   metrics = ["exporters", "quality"]
-`+sampleRollups(t), map[string]string{"InfluxDB": server})
+  [inputs.netflow.vcenter]
+    url = "{{ .VCenter }}"
+    username = "{{ .Name }}"
+    password = "{{ .Password }}"
+    insecure_skip_verify = true
+`+sampleRollups(t, "1s"), map[string]string{"InfluxDB": server, "VCenter": site.URL, "Name": vcentertest.Name,
+		"Password": vcentertest.Password})
+	waitFor(t, 30*time.Second, "an answer of the vCenter", func() bool {
+		return influxNumber(t, server, "select max(vcenter_ports) from netflow_exporter") > 0
+	})
 	sent := generate(t, "--to", a.flows, "--protocol", "v9", "--mix", "realistic", "--count", "20000", "--rate", "5000")
+	virtual := generate(t, "--to", a.flows, "--protocol", "vmware", "--count", "2000", "--rate", "2000")
+	sent.flows, sent.bytes = sent.flows+virtual.flows, sent.bytes+virtual.bytes
 	for _, roll := range []string{"netflow_by_interface", "netflow_by_service", "netflow_by_src_net", "netflow_by_as",
 		"netflow_by_vm"} {
 		waitFor(t, 60*time.Second, "the flows in "+roll, func() bool {
@@ -180,12 +272,9 @@ func TestQuestionsOnInfluxDB(t *testing.T) {
 	server := startInfluxDB(t)
 	a := rollupsInInfluxDB(t, server)
 	for _, query := range questions(t) {
-		ready := func() bool { return influxRows(t, server, query) > 0 }
-		if strings.Contains(query, "in_vm") { // no vCenter has told names
-			ready()
-			continue
-		}
-		waitFor(t, 60*time.Second, fmt.Sprintf("an answer to %s", query), ready)
+		waitFor(t, 60*time.Second, fmt.Sprintf("an answer to %s", query), func() bool {
+			return influxRows(t, server, query) > 0
+		})
 	}
 	a.stop(t)
 }

@@ -1,4 +1,4 @@
-# Targets: build, install, uninstall, deb, deb-test, vet-windows, test, bench, engines, fuzz, lint, deps, notices. See README.md.
+# Targets: build, install, uninstall, deb, deb-test, vet-windows, test, bench, engines, picture, fuzz, lint, deps, notices. See README.md.
 
 GO         ?= go
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -16,7 +16,7 @@ BINARY     ?= ./flowgraf
 # Captured datagrams and nfdump files, with which more tests run.
 export FLOWGRAF_SAMPLES ?= $(abspath ../shared/samples)
 
-.PHONY: build install uninstall deb deb-test test package-tests lint vet-windows bench fuzz deps notices engines packages clean
+.PHONY: build install uninstall deb deb-test test package-tests lint vet-windows bench fuzz deps notices engines picture packages clean
 
 # One static binary, the same from whatever folder it is built in. The licences of what
 # it contains are made first.
@@ -131,6 +131,19 @@ engines:
 	done
 	. tests/peers.env && FLOWGRAF_ENGINES=$(abspath build/engines) $(GO) test -count=1 -v \
 		-run '^(TestVictoriaLogsCluster|TestQuestionsInFlux)$$' ./tests
+
+# The picture of plugins/inputs/netflow/dashboard.json. An agent takes flows for half an hour,
+# the first time; its InfluxDB stays in build/dashboard and answers the queries; Grafana's
+# libraries, which come from npm and have 600 MB, draw the answers in chromium. No other target
+# asks for any of it.
+DASHBOARD  := plugins/inputs/netflow/dashboard
+picture: packages
+	@mkdir -p build/dashboard
+	cp tests/dashboard/package.json tests/dashboard/package-lock.json build/dashboard
+	cd build/dashboard && npm ci --ignore-scripts --no-audit --no-fund
+	. tests/peers.env && FLOWGRAF_PICTURE=$(abspath build/dashboard) FLOWGRAF_PEERS=required $(GO) test -count=1 -v \
+		-timeout 60m -run '^TestDashboardPicture$$' ./tests
+	node tests/dashboard/picture.mjs $(DASHBOARD).json build/dashboard $(DASHBOARD).png
 
 packages:
 	tests/packages.sh

@@ -37,7 +37,12 @@ func startInfluxDB(t *testing.T) string { return startInflux(t, peer(t, "influxd
 // the option.
 func startInflux(t *testing.T, influxd string) string {
 	t.Helper()
-	dir := t.TempDir()
+	return startInfluxIn(t, influxd, t.TempDir())
+}
+
+// startInfluxIn starts an InfluxDB on what a directory has of an earlier one.
+func startInfluxIn(t *testing.T, influxd, dir string) string {
+	t.Helper()
 	addr := freePort(t, "tcp")
 	file := filepath.Join(dir, "influxdb.conf")
 	text := fmt.Sprintf(influxConfig, freePort(t, "tcp"), addr, dir)

@@ -30,6 +30,8 @@ type Site struct {
 	URL  string
 	VMs  [2]string // names
 	Host string    // name of their host
+
+	registry *simulator.Registry
 }
 
 // New starts a vCenter that ends with the test. Its certificate is its own.
@@ -37,11 +39,11 @@ func New(t testing.TB) *Site {
 	t.Helper()
 	m := simulator.VPX()
 	t.Cleanup(m.Remove)
-	m.Machine = 2
+	m.Machine, m.Portgroup = 3, 4
 	if err := m.Create(); err != nil {
 		t.Fatal(err)
 	}
-	s := &Site{}
+	s := &Site{registry: m.Map()}
 	s.furnish(m.Map())
 	m.Service.TLS = &tls.Config{}
 	m.Service.Listen = &url.URL{User: url.UserPassword(Name, Password)}
@@ -81,4 +83,35 @@ func (s *Site) furnish(registry *simulator.Registry) {
 		ports = append(ports, port(FirstPort+i, vm.Reference()))
 	}
 	sw.FetchDVPortsResponse.Returnval = ports
+}
+
+// Port is one of a switch: a virtual machine's, or one that has none.
+type Port struct {
+	Key                int
+	Portgroup, Machine string
+}
+
+// Populate gives the switch an address and a sampling rate, and these ports in place of
+// those it has: at most six machines in four groups.
+func (s *Site) Populate(address string, sampling int32, ports ...Port) {
+	sw := s.registry.Any("DistributedVirtualSwitch").(*simulator.DistributedVirtualSwitch)
+	config := sw.Config.(*types.VMwareDVSConfigInfo)
+	config.SwitchIpAddress, config.IpfixConfig.SamplingRate = address, sampling
+	hosts, machines := config.Host, s.registry.All("VirtualMachine")
+	groups, keys := s.registry.All("DistributedVirtualPortgroup"), map[string]string{}
+	sw.FetchDVPortsResponse.Returnval = nil
+	for _, p := range ports {
+		if keys[p.Portgroup] == "" {
+			group := groups[0].(*simulator.DistributedVirtualPortgroup)
+			group.Name, keys[p.Portgroup], groups = p.Portgroup, group.Key, groups[1:]
+		}
+		port := types.DistributedVirtualPort{Key: strconv.Itoa(p.Key), PortgroupKey: keys[p.Portgroup],
+			ProxyHost: hosts[0].Config.Host}
+		if p.Machine != "" {
+			vm := machines[0]
+			vm.Entity().Name, machines = p.Machine, machines[1:]
+			port.Connectee = &types.DistributedVirtualSwitchPortConnectee{ConnectedEntity: types.NewReference(vm.Reference())}
+		}
+		sw.FetchDVPortsResponse.Returnval = append(sw.FetchDVPortsResponse.Returnval, port)
+	}
 }

@@ -38,6 +38,19 @@ func sampleRollups(t *testing.T, window string) string {
 	return regexp.MustCompile(`(?m)^ *name = .*$`).ReplaceAllString(text, fmt.Sprintf("$0\n  interval = %q", window))
 }
 
+// influxPost sends statements or lines to an InfluxDB.
+func influxPost(t *testing.T, address, body string) {
+	t.Helper()
+	resp, err := http.Post(address, "application/x-www-form-urlencoded", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if answer, _ := io.ReadAll(resp.Body); resp.StatusCode/100 != 2 || strings.Contains(string(answer), "error") {
+		t.Fatalf("%s: %s: %s", body, resp.Status, answer)
+	}
+}
+
 // influxRows runs a query and returns how many rows it has. One that fails is an error, and
 // not asked again.
 func influxRows(t *testing.T, server, query string) (rows int) {
@@ -279,6 +292,28 @@ func TestQuestionsOnInfluxDB(t *testing.T) {
 	a.stop(t)
 }
 
+// A link that is idle for more than 95 of 100 slots has a 95th percentile of 0.
+func TestPercentileOfIdleLink(t *testing.T) {
+	server := startInfluxDB(t)
+	influxPost(t, server+"/query", "q=CREATE+DATABASE+telegraf")
+	var lines strings.Builder
+	for hour := range 25 * 24 {
+		if hour%2 == 0 { // one of 24 slots
+			fmt.Fprintf(&lines, "netflow_by_interface,source=192.0.2.1,in_snmp=1 scaled_bytes=1000000i %d\n",
+				time.Now().Add(-time.Duration(hour+2)*time.Hour).UnixNano())
+		}
+	}
+	influxPost(t, server+"/write?db=telegraf", lines.String())
+	for _, query := range readmeQuestions(t, "influxql") {
+		if !strings.Contains(query, "percentile") {
+			continue
+		}
+		if rows, bits := influxRows(t, server, query), influxNumber(t, server, query); rows != 1 || bits != 0 {
+			t.Errorf("%s: %d rows, %d, want 1 and 0", query, rows, bits)
+		}
+	}
+}
+
 // The ten questions in Flux find something, too.
 func TestQuestionsInFlux(t *testing.T) {
 	fluxd := filepath.Join(os.Getenv("FLOWGRAF_ENGINES"), "influxd")
@@ -317,27 +352,18 @@ func TestHourlySums(t *testing.T) {
 		t.Fatal("README.md makes no database")
 	}
 	server := startInfluxDB(t)
-	post := func(where, body string) {
-		t.Helper()
-		resp, err := http.Post(server+where, "application/x-www-form-urlencoded", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		if answer, _ := io.ReadAll(resp.Body); resp.StatusCode/100 != 2 || strings.Contains(string(answer), "error") {
-			t.Fatalf("%s: %s: %s", body, resp.Status, answer)
-		}
-	}
 	statements := strings.NewReplacer("1h", "5s", "2h", "10s", "\nCREATE", ";CREATE").Replace("CREATE DATABASE" + text)
-	post("/query", "q="+url.QueryEscape(statements))
+	influxPost(t, server+"/query", "q="+url.QueryEscape(statements))
 	const window, late = time.Second, 2 * time.Second
 	written, begin := uint64(0), time.Now().Truncate(5*window).Add(5*window)
 	for at := begin; at.Before(begin.Add(20 * window)); at = at.Add(window) {
 		time.Sleep(time.Until(at.Add(late)))
-		post("/write?db=flows", fmt.Sprintf("netflow_by_service,service=https scaled_bytes=1i,scaled_packets=1i,flows=1i %d",
-			at.UnixNano()+417263))
+		influxPost(t, server+"/write?db=flows", fmt.Sprintf("netflow_by_service,service=https "+
+			"scaled_bytes=1i,scaled_packets=1i,flows=1i %d", at.UnixNano()+417263))
 		written++
 	}
 	sum := "select sum(scaled_bytes) from flows.year.netflow_by_service where service = 'https'"
-	waitFor(t, 30*time.Second, "all seconds in the sums", func() bool { return influxNumber(t, server, sum) == written })
+	waitFor(t, 30*time.Second, "all seconds in the sums", func() bool {
+		return influxNumber(t, server, sum) == written
+	})
 }

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,8 +23,11 @@ type stream struct {
 	left          func() uint64 // how many datagrams no worker has acknowledged
 }
 
-// ofReadme returns the table of a plugin as the README prints it, with the addresses of the
-// test's servers.
+// of returns what a worker of a name gets datagrams with.
+func (s stream) of(worker string) string { return strings.ReplaceAll(s.input, "worker-1", worker) }
+
+// ofReadme returns the two tables of a plugin as the README prints them, for flows and for
+// what is known of the exporters, with the addresses of the test's servers.
 func ofReadme(t *testing.T, plugin string) string {
 	t.Helper()
 	readme, err := os.ReadFile("../README.md")
@@ -32,15 +36,15 @@ func ofReadme(t *testing.T, plugin string) string {
 	}
 	table := regexp.MustCompile(`(?m)^\[\[` + plugin + `\]\]\n(?:[ ].*\n)+`)
 	list := table.FindAllString(string(readme), -1)
-	if len(list) != 1 {
+	if len(list) != 2 {
 		t.Fatalf("the README has %d tables [[%s]]", len(list), plugin)
 	}
 	servers := regexp.MustCompile(`(servers|brokers) = \["[^"]*"\]`)
-	text := servers.ReplaceAllString(list[0], `$1 = ["{{ .Stream }}"]`)
-	if text == list[0] {
-		t.Fatalf("no servers in %s", text)
+	text := strings.Join(list, "\n")
+	if n := len(servers.FindAllString(text, -1)); n != len(list) {
+		t.Fatalf("%d of two servers in %s", n, text)
 	}
-	return "\n" + text
+	return "\n" + servers.ReplaceAllString(text, `$1 = ["{{ .Stream }}"]`)
 }
 
 // startNATS starts JetStream with a consumer that workers share. What is not acknowledged
@@ -85,7 +89,7 @@ func startNATS(t *testing.T, again time.Duration) stream {
 func startKafka(t *testing.T, partitions int32) stream {
 	t.Helper()
 	const topic, group = "flows", "workers"
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(partitions, topic),
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(partitions, topic, "known"),
 		kfake.GroupMinSessionTimeout(time.Second))
 	if err != nil {
 		t.Fatal(err)
@@ -214,9 +218,7 @@ func TestWorkersOfAStream(t *testing.T) {
 }
 
 // workersRate is how many flows a second workers share. The exporter sends its templates every
-// second, to workers at random: until one has them, which may be half a minute, its sets wait in
-// the 4 MiB that those of an exporter may take. At this rate these are enough for the minute
-// that sets wait at most.
+// second, to workers at random: until one has them, which may be half a minute, its sets wait.
 const workersRate = "450"
 
 // testWorkers is TestWorkersOfAStream for one kind of server, with flows of one protocol.
@@ -226,7 +228,7 @@ func testWorkers(t *testing.T, s stream, protocol string) {
 	var workers []*agent
 	begin := func(i int) {
 		dirs[i] = t.TempDir()
-		workers = append(workers, startAgent(t, dirs[i], workerConfig+s.input, s.data))
+		workers = append(workers, startAgent(t, dirs[i], workerConfig+s.of(fmt.Sprint("worker", i)), s.data))
 	}
 	for i := range 3 {
 		begin(i)
@@ -240,7 +242,7 @@ func testWorkers(t *testing.T, s stream, protocol string) {
 	waitFor(t, time.Minute, "flows in the worker that is killed", func() bool { return some(0) })
 	workers[0].kill()
 	begin(3)
-	workers[0] = startAgent(t, dirs[0], workerConfig+s.input, s.data) // it goes on with what it has left
+	workers[0] = startAgent(t, dirs[0], workerConfig+s.of("worker0"), s.data) // it goes on with what it has left
 	waitFor(t, time.Minute, "flows and all templates in all workers", func() bool {
 		written := time.Now()
 		return some(3) && !slices.ContainsFunc(workers, func(w *agent) bool {
@@ -309,7 +311,7 @@ func TestRollupsOverWorkers(t *testing.T) {
 	edge := startAgent(t, t.TempDir(), edgeConfig+s.output, s.data)
 	var workers []*agent
 	begin := func() {
-		config := strings.Replace(summingConfig, `"pass"`, `"drop"`, 1) + s.input
+		config := strings.Replace(summingConfig, `"pass"`, `"drop"`, 1) + s.of(fmt.Sprint("worker", len(workers)))
 		workers = append(workers, startAgent(t, t.TempDir(), config, s.data))
 	}
 	begin()
@@ -344,5 +346,42 @@ func TestRollupsOverWorkers(t *testing.T) {
 	if flows != 0 || octets != 0 || packets != 0 {
 		t.Errorf("sent and not in the roll-ups are %d flows, %d packets and %d bytes", int64(flows), int64(packets),
 			int64(octets))
+	}
+}
+
+// TestTemplatesReachAllWorkers: an exporter tells its templates once. What the edge sends
+// again, here as it starts, all workers get, so that each can decode its part of the flows.
+func TestTemplatesReachAllWorkers(t *testing.T) {
+	t.Run("NATS", func(t *testing.T) { testTemplatesReachAll(t, startNATS(t, 5*time.Minute)) })
+	t.Run("Kafka", func(t *testing.T) { testTemplatesReachAll(t, startKafka(t, 12)) })
+}
+
+func testTemplatesReachAll(t *testing.T, s stream) {
+	dir := t.TempDir()
+	config := strings.Replace(edgeConfig, "metrics =", "state_file = \"{{ .Dir }}/state\"\n  metrics =", 1) + s.output
+	edge := startAgent(t, dir, config, s.data)
+	sent := generate(t, "--to", edge.flows, "--protocol", "ipfix", "--mix", "realistic", "--exporters", "1", "--count",
+		"2000")
+	waitFor(t, time.Minute, "the flows of the edge", func() bool {
+		return uint64(sum(archived(t, dir))) == sent.flows
+	})
+	edge.stop(t)
+	var workers []*agent
+	for i := range 3 {
+		config := strings.Replace(summingConfig, `"pass"`, `"drop"`, 1) + s.of(fmt.Sprint("worker", i))
+		workers = append(workers, startAgent(t, t.TempDir(), config, s.data))
+	}
+	edge = startAgent(t, dir, config, s.data)
+	waitFor(t, time.Minute, "all flows in the roll-ups", func() bool {
+		flows := uint64(0)
+		for _, w := range workers {
+			for _, p := range points(t, filepath.Join(w.dir, "metrics"), "by_service") {
+				flows += p.uint("flows")
+			}
+		}
+		return flows == sent.flows
+	})
+	for _, w := range append(workers, edge) {
+		w.stop(t)
 	}
 }

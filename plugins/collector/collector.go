@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
@@ -97,6 +98,12 @@ type Options struct {
 	// MiB.
 	MaxBytes int
 
+	// WaitTime is how long a data set waits for its template at most; default a minute.
+	// MaxWaiting bounds the memory of all that wait; default 16 MiB, of which one exporter
+	// gets 4 MiB, of another bound the half.
+	WaitTime   time.Duration
+	MaxWaiting int
+
 	// Log gets a line for what an administrator should know, at most about ten
 	// a minute. nil is silence.
 	Log func(format string, args ...any)
@@ -114,6 +121,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = 64 << 20
+	}
+	if o.WaitTime <= 0 {
+		o.WaitTime = waitTime
 	}
 }
 

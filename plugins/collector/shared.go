@@ -272,7 +272,10 @@ func NewDecoders(n int, o Options) []*Decoder {
 	list := make([]*Decoder, n)
 	for i := range list {
 		list[i] = newDecoder(o, shared)
-		list[i].room.limit = divide(waitAll)
+		list[i].room.limit, list[i].room.share = divide(waitAll), waitExporter
+		if o.MaxWaiting > 0 {
+			list[i].room.limit, list[i].room.share = divide(o.MaxWaiting), divide(o.MaxWaiting)/2
+		}
 		list[i].maxSeries = divide(maxSeries)
 	}
 	return list

@@ -320,9 +320,9 @@ func (d *Decoder) missing(m *message, set ipfix.Set) {
 		m.dom.missed = map[uint16]bool{}
 	}
 	m.dom.missed[id] = true
-	d.log.say(m.now, "%s, %s domain %d: no template %d yet: its sets wait up to a minute until the exporter "+
+	d.log.say(m.now, "%s, %s domain %d: no template %d yet: its sets wait up to %.0f min until the exporter "+
 		"sends it",
-		m.addr, m.dom.key.version, m.dom.key.domain, id)
+		m.addr, m.dom.key.version, m.dom.key.domain, id, d.opt.WaitTime.Minutes())
 }
 
 // logLimiter lets a few lines through: ten at once, then one in six seconds.

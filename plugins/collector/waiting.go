@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"container/list"
 	"slices"
+	"time"
 
 	"github.com/flowgraf/flowgraf/plugins/flow"
 	"github.com/flowgraf/flowgraf/plugins/ipfix"
@@ -13,7 +14,7 @@ import (
 // that describes them (RFC 7011, section 8): over UDP after each restart of a
 // collector, until the exporter sends its templates again.
 const (
-	waitTime     = flow.Time(60e9)
+	waitTime     = time.Minute
 	waitExporter = 4 << 20  // bytes: of an exporter with 1,000 datagrams a second, three seconds
 	waitAll      = 16 << 20 // bytes
 	waitOverhead = 1024     // bytes that a set takes besides its own
@@ -39,6 +40,7 @@ func (w *waiting) size() int { return len(w.body) + waitOverhead }
 // walk, so that a set costs the same however many wait.
 type waitingRoom struct {
 	limit  int                 // bytes
+	share  int                 // of these, bytes that one exporter may have
 	bytes  int                 // of all
 	all    list.List           // of *waiting
 	greedy heaviest[*exporter] // those whose sets wait
@@ -105,11 +107,11 @@ func (d *Decoder) wait(m *message, set ipfix.Set) {
 	d.expire(m.now)
 	size := len(set.Body) + waitOverhead
 	exp := m.dom.exporter
-	if size > waitExporter {
+	if size > d.room.share {
 		m.dom.stats.SetsExpired++
 		return
 	}
-	for exp.waiting+size > waitExporter {
+	for exp.waiting+size > d.room.share {
 		d.endWait(oldest(&exp.sets), true)
 	}
 	for d.room.bytes+size > d.room.limit && len(d.room.greedy) > 0 {
@@ -122,7 +124,7 @@ func (d *Decoder) wait(m *message, set ipfix.Set) {
 
 // expire drops the sets that have waited too long.
 func (d *Decoder) expire(now flow.Time) {
-	for w := oldest(&d.room.all); w != nil && now-w.at > waitTime; w = oldest(&d.room.all) {
+	for w := oldest(&d.room.all); w != nil && now-w.at > flow.Time(d.opt.WaitTime); w = oldest(&d.room.all) {
 		d.endWait(w, true)
 	}
 }

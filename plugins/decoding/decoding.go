@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/influxdata/telegraf"
 
@@ -108,6 +109,13 @@ type Options struct {
 	Log telegraf.Logger
 }
 
+// How long sets of relayed datagrams wait for their templates, and in how much memory: of
+// what is sent again once a minute one of several who share a stream gets only some.
+const (
+	relayedWait    = 10 * time.Minute
+	relayedWaiting = 64 << 20
+)
+
 // Pool decodes datagrams with several workers and makes metrics of them.
 type Pool struct {
 	opt     Options
@@ -149,6 +157,9 @@ func New(o Options) (*Pool, error) {
 		}
 	}
 	p.opt.Decoder.Enrich = enriching(o.VCenter, o.Enrichment)
+	if o.Relayed {
+		p.opt.Decoder.WaitTime, p.opt.Decoder.MaxWaiting = relayedWait, relayedWaiting
+	}
 	p.opt.Metrics.Lost = &p.flowsLost
 	p.opt.Decoder.TemplatesOnly = !o.decoding()
 	count := o.Workers

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/influxdata/telegraf"
@@ -120,6 +121,34 @@ func TestDataBeforeTheirTemplate(t *testing.T) {
 	if got := acc.Count(flowmetric.Measurement); got != 40 {
 		t.Errorf("%d flows, want 40", got)
 	}
+}
+
+// TestDataLongBeforeTheirTemplate: of several agents that share a stream one may be told a
+// template by the fourth or the fifth time only, which is once a minute: sets of a busy
+// exporter wait for it.
+func TestDataLongBeforeTheirTemplate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, acc := started(t, &NetFlow{Rollups: []decoding.Rollup{{Name: "total"}}, Metrics: []string{}})
+		list := datagrams(t, decodingtest.Datagrams(t, 38))
+		const seconds, each = 300, 20
+		for range seconds {
+			for range each {
+				for _, m := range list[1:] {
+					if err := n.Add(m.Copy(), acc); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		if err := n.Add(list[0], acc); err != nil {
+			t.Fatal(err)
+		}
+		n.Stop()
+		if got := sum(acc.List(), "total", "flows"); got != seconds*each*38 {
+			t.Errorf("%d flows, want %d", got, seconds*each*38)
+		}
+	})
 }
 
 // TestOthersGoOn: what is no datagram goes on as it is, also what claims to be one.

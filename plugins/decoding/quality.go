@@ -159,6 +159,18 @@ func share(part, whole uint64) float64 {
 	return float64(part) / (float64(part) + float64(whole))
 }
 
+// missing returns which share of what an exporter says it has sent since a look before has
+// been lost. What was taken for lost then may have come late.
+func missing(lost, lostBefore, sent, sentBefore uint64) float64 {
+	if sent < sentBefore { // begun anew
+		lostBefore, sentBefore = 0, 0
+	}
+	if lost <= lostBefore || sent == sentBefore {
+		return 0
+	}
+	return min(1, float64(lost-lostBefore)/float64(sent-sentBefore))
+}
+
 // grown returns how much a counter has grown; all of it where it began anew.
 func grown(now, before uint64) uint64 {
 	if now < before {
@@ -187,9 +199,9 @@ func (e *exporterQuality) fields(s *collector.ExporterStats, t *tally, now time.
 		"sets_waiting":          uint64(s.SetsWaiting),
 
 		"loss_sequence": share(grown(s.SequenceLost, b.SequenceLost), grown(s.SequenceReceived, b.SequenceReceived)),
-		"loss_exporter": max(share(grown(s.ExporterDatagramsLost, b.ExporterDatagramsLost),
-			grown(s.ExporterDatagrams, b.ExporterDatagrams)), share(grown(s.ExporterFlowsLost, b.ExporterFlowsLost),
-			grown(s.ExporterFlows, b.ExporterFlows))),
+		"loss_exporter": max(
+			missing(s.ExporterDatagramsLost, b.ExporterDatagramsLost, s.ExporterDatagrams, b.ExporterDatagrams),
+			missing(s.ExporterFlowsLost, b.ExporterFlowsLost, s.ExporterFlows, b.ExporterFlows)),
 	}
 	e.habit(s, now, passed, fields)
 	e.reconcile(s, t, fields, log)

@@ -142,10 +142,20 @@ func TestQualityOfTemplatesAndLoss(t *testing.T) {
 		t.Errorf("series_folded is %v", got["series_folded"])
 	}
 	e := &exporterQuality{ports: map[uint32]*reconciled{}}
-	s := &collector.ExporterStats{ExporterDatagrams: 90, ExporterDatagramsLost: 10, SamplingRefused: 3, SetsExpired: 4}
+	s := &collector.ExporterStats{ExporterDatagrams: 100, ExporterDatagramsLost: 10, SamplingRefused: 3, SetsExpired: 4}
 	got = e.fields(s, &tally{}, o.now, 0, nil)
 	if got["loss_exporter"] != 0.1 || got["sampling_refused"] != uint64(3) || got["sets_expired"] != uint64(4) {
 		t.Errorf("got %v", got)
+	}
+	for _, c := range []struct {
+		sent, lost uint64
+		want       float64
+	}{{200, 60, 0.3}, {300, 110, 0.5}, {400, 108, 0}, {500, 133, 0.25}, {500, 133, 0}, {10, 1, 0.1}} {
+		// Two that were taken for lost come late; in the end the exporter begins anew.
+		s = &collector.ExporterStats{ExporterFlows: c.sent, ExporterFlowsLost: c.lost}
+		if got := e.fields(s, &tally{}, o.now, 0, nil); got["loss_exporter"] != c.want {
+			t.Errorf("%d of %d lost: loss_exporter is %v, want %v", c.lost, c.sent, got["loss_exporter"], c.want)
+		}
 	}
 	o.Stop()
 }

@@ -28,8 +28,9 @@ type quality struct {
 type exporterQuality struct {
 	stats    collector.ExporterStats // sums over its domains
 	tally    tally
-	rate     float64 // datagrams a second, as usual
-	rounds   int     // in which it has sent something
+	rate     float64       // datagrams a second, as usual
+	rounds   int           // in which it has sent something
+	since    time.Duration // from the last of them
 	ports    map[uint32]*reconciled
 	explains uint64 // the sampling rate that would explain the interfaces' counters
 	steady   int    // how many of their steps in a row have said so, but for a factor of two
@@ -215,12 +216,17 @@ func (e *exporterQuality) habit(s *collector.ExporterStats, now time.Time, passe
 	fields map[string]any) {
 	silence := max(0, now.Sub(s.LastReceived.Time()))
 	sent := grown(s.Datagrams, e.stats.Datagrams)
-	if seconds := passed.Seconds(); sent > 0 && e.stats.Datagrams > 0 && seconds > 0 {
+	e.since += passed
+	if e.stats.Datagrams == 0 { // the first look
+		e.since = 0
+	}
+	if seconds := e.since.Seconds(); sent > 0 && seconds > 0 {
 		rate := float64(sent) / seconds
 		if e.rounds++; e.rounds == 1 {
 			e.rate = rate
 		}
 		e.rate += (rate - e.rate) / 8
+		e.since = 0
 	}
 	quiet := false
 	if e.rounds >= usualRounds && e.rate > 0 {

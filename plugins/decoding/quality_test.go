@@ -94,6 +94,30 @@ func TestExporterGoesQuiet(t *testing.T) {
 	}
 }
 
+// TestSeldomIsNotQuiet: of an exporter that sends less often than it is looked at, the habit
+// is how often it sends.
+func TestSeldomIsNotQuiet(t *testing.T) {
+	o := observe(t, nil)
+	for i := range 300 {
+		if i%25 == 0 {
+			o.takePayloads("192.0.2.1", v5(o.now, uint32(i/25), decodingtest.Flows(i, 1)...))
+		}
+		got := o.look(10*time.Second, 0)["192.0.2.1"]
+		if got["quiet"] != false {
+			t.Fatalf("round %d: quiet after %v ms", i, got["silence_ms"])
+		}
+		if rate, ok := got["usual_datagrams_per_second"].(float64); ok && math.Abs(rate*250-1) > 0.1 {
+			t.Fatalf("round %d: %v datagrams a second, want one in 250", i, rate)
+		}
+	}
+	for range 226 { // ten pauses, from the last datagram on
+		o.look(10*time.Second, 0)
+	}
+	if got := o.look(10*time.Second, 0)["192.0.2.1"]; got["quiet"] != true {
+		t.Errorf("after ten pauses: %v", got)
+	}
+}
+
 // TestQualityOfFlows: rates that nobody told, doubled flows, long flows, skewed clocks.
 func TestQualityOfFlows(t *testing.T) {
 	o := observe(t, nil)

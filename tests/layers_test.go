@@ -15,7 +15,7 @@ const module = "github.com/flowgraf/flowgraf/"
 var importLayers = [][]string{
 	{"tests", "cmd"},
 	{"plugins/inputs/netflow", "plugins/inputs/selfstats", "plugins/inputs/smtp_relay", "plugins/processors/netflow",
-		"outputs/nfdump", "outputs/smtp_relay", "plugins/execd", "plugins/serializers/influx"},
+		"outputs/file", "outputs/nfdump", "outputs/smtp_relay", "plugins/execd", "plugins/serializers/influx"},
 	{"plugins/decoding", "plugins/decoding/decodingtest"},
 	{"plugins/flowmetric", "plugins/flowmetric/generate"},
 	{"outputs/web"},

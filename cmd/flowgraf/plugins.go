@@ -43,7 +43,6 @@ import (
 	_ "github.com/influxdata/telegraf/plugins/inputs/syslog"
 	_ "github.com/influxdata/telegraf/plugins/inputs/system"
 	_ "github.com/influxdata/telegraf/plugins/inputs/tail"
-	_ "github.com/influxdata/telegraf/plugins/outputs/file"
 	_ "github.com/influxdata/telegraf/plugins/outputs/http"
 	_ "github.com/influxdata/telegraf/plugins/outputs/influxdb"
 	_ "github.com/influxdata/telegraf/plugins/outputs/influxdb_v2"
@@ -85,6 +84,7 @@ import (
 	_ "github.com/influxdata/telegraf/plugins/serializers/csv"
 	_ "github.com/influxdata/telegraf/plugins/serializers/json"
 
+	_ "github.com/flowgraf/flowgraf/outputs/file"
 	_ "github.com/flowgraf/flowgraf/outputs/nfdump"
 	_ "github.com/flowgraf/flowgraf/outputs/smtp_relay"
 	_ "github.com/flowgraf/flowgraf/plugins/inputs/netflow"

@@ -9,9 +9,10 @@ import (
 
 // garbageBytes is how many bytes of garbage may gather before they are collected,
 // besides as many as are in use. A collector makes much garbage and keeps little,
-// metrics in the outputs' buffers: where the heap may only double, as Go has it,
-// collecting a few megabytes over and over is a third of what a metric costs.
-const garbageBytes = 64 << 20
+// metrics in the outputs' buffers: where the heap may only double, as Go has it, a few
+// megabytes are collected over and over. More than this makes nothing cheaper: pages
+// that the heap has not had before cost as much as collections.
+const garbageBytes = 16 << 20
 
 // garbageRoom makes room for garbage, for as long as the result is kept alive, unless
 // GOGC or GOMEMLIMIT say how much there may be. It is never read nor written, so the

@@ -90,15 +90,15 @@ func (c *cache) box(v *value) any {
 	case formBoxed:
 		return v.boxed
 	case formUint:
-		return c.uint(v.bits)
+		return v.bits
 	case formInt:
 		return int64(v.bits)
 	case formFloat:
 		return math.Float64frombits(v.bits)
 	case formAddr4, formAddr6:
-		return c.addr(v.addr())
+		return v.addr().String()
 	case formText:
-		return c.text(c.bytes(v))
+		return string(c.bytes(v))
 	}
 	return nil
 }

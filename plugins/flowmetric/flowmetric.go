@@ -10,7 +10,7 @@
 // exporter_original_ip (403, 404), there a number, is an address: one of IPv6 fits no
 // number.
 //
-// A Builder keeps values it has written before, so that a flow costs few
+// A Builder takes memory for several metrics at a time, so that a flow costs few
 // allocations: it is made once per goroutine.
 //
 // To add a name, add its line to stock.csv and run go generate; for a new kind of
@@ -84,6 +84,7 @@ type Builder struct {
 	lineTags     []lineTag
 	plain        bool // the names of all fields: see plainNames
 	cache        cache
+	memory       memory
 	names        map[elementKey]stockField // of elements outside the stock table
 
 	scratch [16]byte
@@ -173,17 +174,16 @@ func IsEvent(r *flow.Record) bool {
 // finish makes the metric of the fields at hand; those named in tags become tags.
 func (b *Builder) finish(name string, exporter netip.Addr, v flow.Version, at time.Time, tags []string) *Metric {
 	b.move(tags)
-	m, fields := newMetric(len(b.fields) - len(b.moved))
+	m, fields := b.memory.metric(len(b.fields) - len(b.moved))
 	n := 0
 	for i := range b.fields {
 		if f := &b.fields[i]; f.form != formNone {
-			fields[n] = telegraf.Field{Key: f.name, Value: b.cache.box(&f.value)}
+			fields[n] = telegraf.Field{Key: f.name, Value: b.memory.box(&f.value, b.cache.scratch)}
 			n++
 		}
 	}
 	m.Measurement, m.At, m.Kind = name, at, telegraf.Untyped
-	source, _ := b.cache.addr(exporter).(string)
-	m.setTags(source, v.String())
+	m.setTags(b.cache.addr(exporter), v.String())
 	for i := range b.moved {
 		if text := line.Tag(tagValue(b.cache.box(&b.moved[i].value))); text != "" {
 			m.AddTag(b.moved[i].name, text)

@@ -102,7 +102,7 @@ func TestValues(t *testing.T) {
 			t.Fatal(err)
 		}
 		var cache cache
-		for range 2 { // the second time from the cache
+		for range 2 { // the second time with what the first has left
 			if got := cache.value(c.kind, b); got != c.want {
 				t.Errorf("kind %d of %q: got %v (%T), want %v (%T)", c.kind, c.bytes, got, got, c.want, c.want)
 			}
@@ -306,6 +306,7 @@ func TestTimestampsAreUnique(t *testing.T) {
 	var all [workers][]int64
 	var wg sync.WaitGroup
 	now := time.Now()
+	clock := rising{wall: time.Now}
 	for w := range workers {
 		wg.Go(func() {
 			for i := range each {
@@ -313,7 +314,7 @@ func TestTimestampsAreUnique(t *testing.T) {
 				if i%3 == 0 {
 					at = now.Add(-time.Hour) // the clock was set back
 				}
-				all[w] = append(all[w], Timestamp(at).UnixNano())
+				all[w] = append(all[w], clock.timestamp(at).UnixNano())
 			}
 		})
 	}
@@ -331,7 +332,7 @@ func TestTimestampsAreUnique(t *testing.T) {
 		}
 	}
 	later := time.Now().Add(time.Hour)
-	if got := Timestamp(later); !got.Equal(later) {
+	if got := clock.timestamp(later); !got.Equal(later) {
 		t.Errorf("got %v, want the time of receipt %v", got, later)
 	}
 }

@@ -81,8 +81,7 @@ func (b *Builder) appendTag(dst []byte, t *lineTag, r *flow.Record) []byte {
 	case i >= 0:
 		dst = b.cache.appendTagValue(dst, &b.fields[i].value)
 	case t.key == "source":
-		source, _ := b.cache.addr(r.Exporter).(string)
-		dst = line.AppendKey(dst, source)
+		dst = line.AppendKey(dst, b.cache.addr(r.Exporter))
 	case t.key == "version":
 		dst = line.AppendKey(dst, r.Version.String())
 	}

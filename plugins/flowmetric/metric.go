@@ -17,9 +17,9 @@ func init() {
 	gob.RegisterName("flowgraf.metric", &Metric{})
 }
 
-// Metric is a telegraf.Metric whose tags and fields lie in one piece of memory
-// each: Telegraf's own takes one allocation per field, and is made from maps. It
-// behaves like Telegraf's in everything else. Its fields are exported for gob.
+// Metric is a telegraf.Metric whose tags and fields lie in pieces of memory that it
+// shares with others: Telegraf's own takes one allocation per field, and is made from
+// maps. It behaves like Telegraf's in everything else. Its fields are exported for gob.
 type Metric struct {
 	Measurement string
 	TagPtrs     []*telegraf.Tag // sorted by key
@@ -43,9 +43,8 @@ type tagBlock struct {
 // New returns a metric with copies of the tags, which are sorted by key, and the fields,
 // whose values are of the types that metrics have.
 func New(name string, tags []telegraf.Tag, fields []telegraf.Field, at time.Time) *Metric {
-	m, to := newMetric(len(fields))
-	copy(to, fields)
-	m.Measurement, m.At, m.Kind = name, at, telegraf.Untyped
+	m := &Metric{Measurement: name, At: at, Kind: telegraf.Untyped}
+	m.setFields(fields)
 	slab := slices.Clone(tags)
 	m.TagPtrs = make([]*telegraf.Tag, len(slab), len(slab)+2)
 	for i := range slab {
@@ -75,46 +74,6 @@ func (m *Metric) setSource(source string) {
 func (m *Metric) setFields(fields []telegraf.Field) {
 	slab := slices.Clone(fields)
 	m.FieldPtrs = point(make([]*telegraf.Field, len(slab)), slab)
-}
-
-// A block is a Metric with room for its fields, in one allocation.
-type (
-	block24 struct {
-		Metric
-		fields [24]telegraf.Field
-		ptrs   [24]*telegraf.Field
-	}
-	block32 struct {
-		Metric
-		fields [32]telegraf.Field
-		ptrs   [32]*telegraf.Field
-	}
-	block39 struct { // what is more takes the next size of Go's allocator
-		Metric
-		fields [39]telegraf.Field
-		ptrs   [39]*telegraf.Field
-	}
-)
-
-// newMetric returns a metric with n fields, and these, which are still to be set.
-func newMetric(n int) (*Metric, []telegraf.Field) {
-	switch {
-	case n <= 24:
-		b := &block24{}
-		b.FieldPtrs = point(b.ptrs[:n], b.fields[:n])
-		return &b.Metric, b.fields[:n]
-	case n <= 32:
-		b := &block32{}
-		b.FieldPtrs = point(b.ptrs[:n], b.fields[:n])
-		return &b.Metric, b.fields[:n]
-	case n <= 39:
-		b := &block39{}
-		b.FieldPtrs = point(b.ptrs[:n], b.fields[:n])
-		return &b.Metric, b.fields[:n]
-	}
-	m, fields := &Metric{}, make([]telegraf.Field, n)
-	m.FieldPtrs = point(make([]*telegraf.Field, n), fields)
-	return m, fields
 }
 
 // point lets ptrs point to the fields.

@@ -2,11 +2,13 @@ package tests
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -384,4 +386,44 @@ func testTemplatesReachAll(t *testing.T, s stream) {
 	for _, w := range append(workers, edge) {
 		w.stop(t)
 	}
+}
+
+// TestReloadOfAWorker: a worker that reloads its configuration, with the same options of its
+// processor and with others, goes on with what it knows of the exporters: no set waits for a
+// template, and its counters go on.
+func TestReloadOfAWorker(t *testing.T) {
+	s := startNATS(t, 5*time.Minute)
+	edge := startAgent(t, t.TempDir(), edgeConfig+s.output, s.data)
+	config := strings.Replace(summingConfig, `datagrams = "pass"`, "{{ .Option }}", 1) + s.of("worker")
+	values := maps.Clone(s.data)
+	values["Option"] = ""
+	w := startAgent(t, t.TempDir(), config, values)
+	load := generateOn(t, "--to", edge.flows, "--protocol", "v9", "--mix", "realistic", "--exporters", "1", "--rate",
+		workersRate)
+	count := func(field string) (n uint64) {
+		for _, p := range points(t, filepath.Join(w.dir, "metrics"), "netflow_exporter") {
+			if p.tags["version"] == "NetFlowV9" {
+				n = p.uint(field) // of the latest
+			}
+		}
+		return n
+	}
+	for i, option := range []string{"", `  flow_tags = ["src"]`, `  flow_tags = ["dst"]`} {
+		before := count("flows")
+		waitFor(t, time.Minute, "flows", func() bool { return count("flows") > before+200 })
+		w.configure(t, config, values, map[string]string{"Option": option})
+		if err := w.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, time.Minute, "the reload", func() bool {
+			return strings.Count(w.out.String(), "Starting flowgraf") == i+2
+		})
+	}
+	sent := load()["flows"]
+	waitFor(t, time.Minute, "all flows counted", func() bool { return count("flows") >= sent })
+	if flows, sets := count("flows"), count("sets_without_template"); flows != sent || sets != 0 {
+		t.Errorf("%d flows are counted, %d were sent; %d sets had no template", flows, sent, sets)
+	}
+	edge.stop(t)
+	w.stop(t)
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/plugins/handover"
 	"github.com/flowgraf/flowgraf/plugins/inputs/netflow"
+	decoder "github.com/flowgraf/flowgraf/plugins/processors/netflow"
 	"github.com/flowgraf/flowgraf/relay"
 )
 
@@ -204,6 +205,9 @@ func handOver(next *config.Config, outlets []*outlet, cancel func(), done <-chan
 			sockets = append(sockets, p.ServiceAddress)
 		}
 	}
+	for _, p := range decoders(next) {
+		sockets = append(sockets, p.Place)
+	}
 	handover.Begin(sockets...)
 	relay.BeginReload() // the mail relay goes on until the new one takes it over
 	heirs := map[string]bool{}
@@ -249,11 +253,23 @@ func (o *agentOptions) runAgent(ctx context.Context, c *config.Config) error {
 			p.Identity = in.Config.ID
 		}
 	}
+	decoders(c)
 	announce(c)
 	room := garbageRoom()
 	err := a.Run(ctx)
 	runtime.KeepAlive(room)
 	return err
+}
+
+// decoders returns the processors that decode datagrams, each with its name among them.
+func decoders(c *config.Config) (list []*decoder.NetFlow) {
+	for _, r := range c.Processors {
+		if p, ours := r.Processor.(*decoder.NetFlow); ours {
+			p.Place, p.Identity = fmt.Sprintf("processors.netflow %d", len(list)), r.Config.ID
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 // testing says whether metrics are to be printed, and outputs not used.

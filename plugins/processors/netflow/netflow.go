@@ -20,6 +20,7 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/decoding"
 	"github.com/flowgraf/flowgraf/plugins/flowmetric"
+	"github.com/flowgraf/flowgraf/plugins/handover"
 )
 
 //go:embed sample.conf
@@ -53,6 +54,10 @@ type NetFlow struct {
 	Interfaces   []string             `toml:"interface_counters"`
 	Log          telegraf.Logger      `toml:"-"`
 	Statistics   *selfstat.Collector  `toml:"-"`
+
+	// Place names what the plugin leaves to that of the next configuration at a reload,
+	// which goes on where it has ended; with the same Identity its options are the same.
+	Place, Identity string `toml:"-"`
 
 	pool    *decoding.Pool
 	wants   decoding.Wants
@@ -118,9 +123,26 @@ func (n *NetFlow) Init() error {
 	return nil
 }
 
+// estate is what the plugin leaves.
+type estate struct {
+	pool     *decoding.Pool // stopped
+	identity string
+}
+
+// Stop does nothing more.
+func (*estate) Stop() {}
+
 // Start begins to take metrics.
 func (n *NetFlow) Start(acc telegraf.Accumulator) error {
-	n.pool.Restore()
+	switch before, _ := handover.Take(n.Place).(*estate); {
+	case before == nil:
+		n.pool.Restore()
+	case n.Identity == before.identity && len(n.PENFiles) == 0:
+		n.pool = before.pool
+		n.pool.Continue()
+	default:
+		n.pool.Inherit(before.pool)
+	}
 	n.pool.Start(acc)
 	n.pool.Keep()
 	n.done = make(chan struct{})
@@ -185,7 +207,8 @@ func (n *NetFlow) dropAll(younger bool) {
 	}
 }
 
-// Stop waits until all is decoded and emitted, also what open windows have.
+// Stop waits until all is decoded and emitted, also what open windows have. In a reload the
+// plugin leaves what it has learned to the next one.
 func (n *NetFlow) Stop() {
 	if n.done == nil {
 		return
@@ -196,6 +219,7 @@ func (n *NetFlow) Stop() {
 	n.pool.Stop()
 	n.dropAll(false)
 	n.stats.Set(n.pool.RollupCounts())
+	handover.Leave(n.Place, &estate{n.pool, n.Identity})
 }
 
 // tell emits the counters of the exporters, at the interval, and drops what has been taken.

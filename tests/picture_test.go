@@ -79,7 +79,7 @@ func TestDashboardPicture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	from, to := times[0].Truncate(time.Minute).Add(time.Minute), times[1].Truncate(time.Minute)
+	from, to := times[0].Truncate(time.Minute).Add(time.Minute), times[1].Truncate(time.Minute).Add(-time.Millisecond)
 	filter := fmt.Sprintf("time >= %dms and time <= %dms", from.UnixMilli(), to.UnixMilli())
 	answers := map[string]json.RawMessage{}
 	for _, p := range readDashboard(t).Panels {

@@ -132,8 +132,8 @@ engines:
 	. tests/peers.env && FLOWGRAF_ENGINES=$(abspath build/engines) $(GO) test -count=1 -v \
 		-run '^(TestVictoriaLogsCluster|TestQuestionsInFlux)$$' ./tests
 
-# The picture of plugins/inputs/netflow/dashboard.json. An agent takes flows for half an hour,
-# the first time; its InfluxDB stays in build/dashboard and answers the queries; Grafana's
+# The picture of plugins/inputs/netflow/dashboard.json. An agent takes flows for twenty
+# minutes, the first time; its InfluxDB stays in build/dashboard and answers the queries; Grafana's
 # libraries, which come from npm and have 600 MB, draw the answers in chromium. No other target
 # asks for any of it.
 DASHBOARD  := plugins/inputs/netflow/dashboard

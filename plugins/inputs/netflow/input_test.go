@@ -103,6 +103,32 @@ func TestInit(t *testing.T) {
 	}
 }
 
+// warnings is a log whose warnings are counted.
+type warnings struct {
+	telegraf.Logger
+	count int
+}
+
+// Warnf counts a warning.
+func (w *warnings) Warnf(string, ...any) { w.count++ }
+
+// TestNoMetrics: who asks for nothing is warned, and nobody else.
+func TestNoMetrics(t *testing.T) {
+	rollups := []decoding.Rollup{{Name: "r", Tags: []string{"source"}}}
+	for _, c := range []struct {
+		metrics []string
+		rollups []decoding.Rollup
+		want    int
+	}{{nil, nil, 0}, {[]string{}, nil, 1}, {[]string{}, rollups, 0}, {[]string{"exporters"}, nil, 0}} {
+		log := &warnings{Logger: logger.New("inputs", "netflow", "")}
+		n := &NetFlow{ServiceAddress: "udp://127.0.0.1:0", Metrics: c.metrics, Rollups: c.rollups, Log: log}
+		if err := n.Init(); err != nil || log.count != c.want {
+			t.Errorf("metrics %v and %d roll-ups: %d warnings (%v), expected %d", c.metrics, len(c.rollups), log.count,
+				err, c.want)
+		}
+	}
+}
+
 // TestSampleConfig loads the sample, and the README must show it.
 func TestSampleConfig(t *testing.T) {
 	var n NetFlow

@@ -108,10 +108,14 @@ func (n *NetFlow) Init() error {
 	n.stats.Register(n.Statistics, n.Rollups)
 	o.Metrics = flowmetric.Options{FlowTags: n.FlowTags, PEN: pen, Stock: stock, ExtraFields: n.ExtraFields}
 	pool, err := decoding.New(o)
-	if err = errors.Join(append(errs, err)...); err == nil {
-		n.pool = pool
+	if err = errors.Join(append(errs, err)...); err != nil {
+		return err
 	}
-	return err
+	n.pool = pool
+	if len(list) == 0 && len(n.Rollups) == 0 {
+		n.Log.Warnf("metrics is empty, and there is no [[inputs.netflow.rollup]]: nothing is made of the flows")
+	}
+	return nil
 }
 
 // Start opens the port and begins to receive. After a reload it takes over the port of

@@ -31,6 +31,8 @@ type exporterQuality struct {
 	rate     float64       // datagrams a second, as usual
 	rounds   int           // in which it has sent something
 	since    time.Duration // from the last of them
+	gap      time.Duration // as usual, from one of them to the next where it sends less often than it is looked at
+	quiet    bool
 	ports    map[uint32]*reconciled
 	explains uint64 // the sampling rate that would explain the interfaces' counters
 	steady   int    // how many of their steps in a row have said so, but for a factor of two
@@ -220,21 +222,33 @@ func (e *exporterQuality) habit(s *collector.ExporterStats, now time.Time, passe
 	if e.stats.Datagrams == 0 { // the first look
 		e.since = 0
 	}
-	if seconds := e.since.Seconds(); sent > 0 && seconds > 0 {
-		rate := float64(sent) / seconds
-		if e.rounds++; e.rounds == 1 {
-			e.rate = rate
-		}
-		e.rate += (rate - e.rate) / 8
-		e.since = 0
+	if sent > 0 && e.since > 0 {
+		e.learn(float64(sent)/e.since.Seconds(), passed)
 	}
-	quiet := false
+	e.quiet = false
 	if e.rounds >= usualRounds && e.rate > 0 {
-		pause := time.Duration(float64(time.Second) / e.rate)
-		quiet = silence > max(quietTime, quietPauses*pause)
+		pause := max(e.gap, time.Duration(float64(time.Second)/e.rate))
+		e.quiet = silence > max(quietTime, quietPauses*pause)
 		fields["usual_datagrams_per_second"] = e.rate
 	}
-	fields["quiet"], fields["silence_ms"] = quiet, silence.Milliseconds()
+	fields["quiet"], fields["silence_ms"] = e.quiet, silence.Milliseconds()
+}
+
+// learn takes a round in which the exporter has sent something, at a rate, for its habit.
+// Many datagrams at once have a pause before them that their rate does not tell; one in
+// which it was quiet is no habit.
+func (e *exporterQuality) learn(rate float64, passed time.Duration) {
+	gap := e.since
+	if e.since = 0; gap <= passed {
+		gap = 0
+	}
+	if e.rounds++; e.rounds == 1 {
+		e.rate, e.gap = rate, gap
+	}
+	e.rate += (rate - e.rate) / 8
+	if !e.quiet {
+		e.gap += (gap - e.gap) / 8
+	}
 }
 
 // reconcile compares the bytes of flows with the counters of the interfaces.

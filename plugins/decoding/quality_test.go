@@ -118,6 +118,44 @@ func TestSeldomIsNotQuiet(t *testing.T) {
 	}
 }
 
+// TestBurstsAreNotQuiet: of an exporter that sends many datagrams at once, and then none for a
+// minute, the minute is a pause; an hour in which it was away is none.
+func TestBurstsAreNotQuiet(t *testing.T) {
+	o := observe(t, nil)
+	send := func(i int) {
+		for j := range 40 {
+			o.takePayloads("192.0.2.1", v5(o.now, uint32(40*i+j), decodingtest.Flows(i, 1)...))
+		}
+	}
+	habit := func(from int) {
+		for i := range 60 {
+			if i%6 == 0 {
+				send(from + i/6)
+			}
+			if got := o.look(10*time.Second, 0)["192.0.2.1"]; got["quiet"] != false {
+				t.Fatalf("round %d: quiet after %v ms", from+i, got["silence_ms"])
+			}
+		}
+	}
+	habit(0)
+	for range 2 {
+		var got map[string]any
+		for range 360 {
+			got = o.look(10*time.Second, 0)["192.0.2.1"]
+		}
+		if got["quiet"] != true {
+			t.Errorf("quiet is %v after %v ms", got["quiet"], got["silence_ms"])
+		}
+		habit(10)
+	}
+	for range 56 {
+		o.look(10*time.Second, 0)
+	}
+	if got := o.look(10*time.Second, 0)["192.0.2.1"]; got["quiet"] != true {
+		t.Errorf("quiet is %v after %v ms", got["quiet"], got["silence_ms"])
+	}
+}
+
 // TestQualityOfFlows: rates that nobody told, doubled flows, long flows, skewed clocks.
 func TestQualityOfFlows(t *testing.T) {
 	o := observe(t, nil)

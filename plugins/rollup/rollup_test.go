@@ -228,6 +228,7 @@ func TestDefinitions(t *testing.T) {
 		{"tag that is a field", Definition{Name: "n", Tags: []string{"flows"}}, `field of each point, got "flows"`},
 		{"tag with more words", Definition{Name: "n", Tags: []string{"src_ip"}}, `got "src_ip"; did you mean "src"?`},
 		{"tag with fewer", Definition{Name: "n", Tags: []string{"dst_as"}}, `did you mean "bgp_dst_as"?`},
+		{"word of several tags", Definition{Name: "n", Tags: []string{"as"}}, `did you mean "bgp_src_as"?`},
 		{"half of a tag", Definition{Name: "n", Tags: []string{"VM"}}, `did you mean "in_vm"?`},
 		{"derived tag", Definition{Name: "n", Tags: []string{"servce"}}, `did you mean "service"?`},
 		{"tag twice", Definition{Name: "n", Tags: []string{"src", "src"}}, `got "src" again`},

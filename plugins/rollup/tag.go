@@ -93,6 +93,10 @@ func TagNames() []string {
 	return slices.Compact(names)
 }
 
+// secondary are words of tags which are meant more seldom than others that have the same
+// words besides.
+var secondary = []string{"dst", "out", "next", "prev"}
+
 // similarTag returns the tag that was probably meant: one that has all the words of a name,
 // but for those that say nothing here, as src_ip is src, as is bgp_src_as and vm is in_vm.
 func similarTag(name string) string {
@@ -106,7 +110,7 @@ func similarTag(name string) string {
 			continue
 		}
 		weight := 2 * len(of)
-		if slices.Contains(of, "dst") || slices.Contains(of, "out") {
+		if slices.ContainsFunc(of, func(word string) bool { return slices.Contains(secondary, word) }) {
 			weight++
 		}
 		if best == "" || weight < least {

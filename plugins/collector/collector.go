@@ -99,8 +99,8 @@ type Options struct {
 	MaxBytes int
 
 	// WaitTime is how long a data set waits for its template at most; default a minute.
-	// MaxWaiting bounds the memory of all that wait; default 16 MiB, of which one exporter
-	// gets 4 MiB, of another bound the half.
+	// MaxWaiting bounds the memory of all that wait, of which the decoders have equal parts;
+	// default 16 MiB. In each decoder one exporter gets 4 MiB, of another bound half of the part.
 	WaitTime   time.Duration
 	MaxWaiting int
 

@@ -7,6 +7,8 @@
 package file
 
 import (
+	"reflect"
+
 	"github.com/influxdata/telegraf"
 	"github.com/influxdata/telegraf/models"
 	"github.com/influxdata/telegraf/plugins/outputs"
@@ -52,8 +54,19 @@ func (f *File) Init() error {
 // each of them is compressed by itself.
 func (f *File) together() bool {
 	r, ok := f.serializer.(*models.RunningSerializer)
-	return ok && r.Config.DataFormat == "influx" && !f.UseBatchFormat && f.RotationMaxSize == 0 &&
-		(f.CompressionAlgorithm == "" || f.CompressionAlgorithm == "identity")
+	return ok && r.Config.DataFormat == "influx" && !bounded(r.Serializer) && !f.UseBatchFormat &&
+		f.RotationMaxSize == 0 && (f.CompressionAlgorithm == "" || f.CompressionAlgorithm == "identity")
+}
+
+// bounded says whether influx_max_line_bytes is set: of a metric that has a field for which
+// no line is long enough, Telegraf's serializer writes the other fields in a batch only.
+func bounded(s telegraf.Serializer) bool {
+	v := reflect.Indirect(reflect.ValueOf(s))
+	if v.Kind() != reflect.Struct {
+		return false
+	}
+	most := v.FieldByName("MaxLineBytes")
+	return most.IsValid() && !most.IsZero()
 }
 
 // Write writes the metrics. With an error all of them are to be written again; what part of

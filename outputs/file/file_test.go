@@ -32,7 +32,10 @@ func serializer(t *testing.T, format string) telegraf.Serializer {
 		telegraf.Serializer
 		telegraf.Initializer
 	} = &influx.Serializer{UintSupport: true}
-	if format == "json" {
+	switch format {
+	case "short lines":
+		s, format = &influx.Serializer{UintSupport: true, MaxLineBytes: 120}, "influx"
+	case "json":
 		s = &json.Serializer{TimestampUnits: config.Duration(time.Second)}
 	}
 	if err := s.Init(); err != nil {
@@ -87,6 +90,7 @@ func TestBytesAreTelegrafs(t *testing.T) {
 		"in batches":   {"influx", func(f *file.File) { f.UseBatchFormat = true }, false},
 		"compressed":   {"influx", func(f *file.File) { f.CompressionAlgorithm = "gzip" }, false},
 		"largest size": {"influx", func(f *file.File) { f.RotationMaxSize, f.RotationMaxArchives = 20_000, -1 }, false},
+		"short lines":  {"short lines", func(*file.File) {}, false},
 		"json":         {"json", func(*file.File) {}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

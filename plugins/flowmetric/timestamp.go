@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// maxAhead is how far timestamps run ahead of the wall clock at most: longer than a set
-// waits for its template, whose time of receipt is older than that of its neighbours.
+// maxAhead is how far timestamps run ahead of the wall clock at most. Metrics may be older by
+// more: those of a set that has waited for its template.
 const maxAhead = int64(time.Minute)
 
 // restartTime is how long after a restart metrics may still come whose time of receipt

@@ -10,7 +10,7 @@ import (
 )
 
 // What a piece of memory has room for: about five flows. A piece is free when the last metric
-// in it is: one that is kept for long keeps its neighbours, some 16 KiB.
+// in it is: one that is kept for long keeps its neighbours, some 20 KiB where each has 24 fields.
 const (
 	pieceMetrics = 8
 	pieceFields  = 128

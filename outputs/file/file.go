@@ -2,12 +2,15 @@
 // lines of line protocol are written: those of a batch go into the file with one write. A
 // write for each line, as Telegraf's has it, is as dear as making a metric.
 //
-// The bytes are the same, and so is what an error does: the batch is written again. But
-// Telegraf's use_batch_format takes a batch that a full disk has no room for as written.
+// The bytes are the same, and so is what an error does: the batch is written again, here on
+// lines of its own. But Telegraf's use_batch_format takes a batch that a full disk has no room
+// for as written.
 package file
 
 import (
+	"os"
 	"reflect"
+	"slices"
 
 	"github.com/influxdata/telegraf"
 	"github.com/influxdata/telegraf/models"
@@ -20,7 +23,7 @@ type File struct {
 	file.File
 	serializer telegraf.Serializer // nil where each metric is written by itself
 	lines      lines
-	torn       bool // the last write has failed, and may have left part of a line
+	torn       bool // a write has failed, and may have left part of a line
 }
 
 // lines is what Telegraf's output is given as a serializer: it returns the lines of a batch
@@ -47,6 +50,33 @@ func (f *File) Init() error {
 		f.serializer = nil
 	}
 	return f.File.Init()
+}
+
+// Connect opens the files. What a full disk has left of a line, before a reload or a restart,
+// is none of the next batch's.
+func (f *File) Connect() error {
+	if err := f.File.Connect(); err != nil {
+		return err
+	}
+	f.torn = slices.ContainsFunc(f.Files, endsWithinLine)
+	return nil
+}
+
+// endsWithinLine says whether the last line of a file has no end. What is no file, or cannot be
+// read, has none.
+func endsWithinLine(name string) bool {
+	info, err := os.Stat(name)
+	if name == "stdout" || err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		return false
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	last := []byte{'\n'}
+	_, err = file.ReadAt(last, info.Size()-1)
+	return err == nil && last[0] != '\n'
 }
 
 // together says whether the metrics of a batch may be written together. In other formats a

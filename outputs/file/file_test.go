@@ -123,6 +123,31 @@ func TestBytesAreTelegrafs(t *testing.T) {
 	}
 }
 
+// Part of a line that an output before has left stays one of its own.
+func TestTornBefore(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "out")
+	const torn = "netflow,source=192.0.2.1 in_by"
+	if err := os.WriteFile(name, []byte(torn), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	batch := batches()[2]
+	want, err := serializer(t, "influx").SerializeBatch(batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time all lines are whole
+		f := &File{File: file.File{CompressionLevel: -1, Log: logger.New("outputs", "file", ""), Files: []string{name}}}
+		open(t, f, "influx")
+		if err := f.Write(batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(name)
+	if err != nil || string(got) != torn+"\n"+string(want)+string(want) {
+		t.Errorf("%v: got %q", err, got)
+	}
+}
+
 // content returns the size of each file of a directory and all that is in them. Names of
 // files that were cut have a time in them, and are in its order.
 func content(t *testing.T, dir string) string {

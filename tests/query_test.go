@@ -339,7 +339,7 @@ func TestQuestionsInFlux(t *testing.T) {
 	a.stop(t)
 }
 
-// The sums of hours that the README makes in InfluxDB, here of five seconds, are those of
+// The sums of hours that the README makes in InfluxDB, here of ten seconds, are those of
 // the minutes, here seconds: the last of an hour is written when the hour is over.
 func TestHourlySums(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
@@ -352,10 +352,10 @@ func TestHourlySums(t *testing.T) {
 		t.Fatal("README.md makes no database")
 	}
 	server := startInfluxDB(t)
-	statements := strings.NewReplacer("1h", "5s", "2h", "10s", "\nCREATE", ";CREATE").Replace("CREATE DATABASE" + text)
+	statements := strings.NewReplacer("1h", "10s", "2h", "20s", "\nCREATE", ";CREATE").Replace("CREATE DATABASE" + text)
 	influxPost(t, server+"/query", "q="+url.QueryEscape(statements))
 	const window, late = time.Second, 2 * time.Second
-	written, begin := uint64(0), time.Now().Truncate(5*window).Add(5*window)
+	written, begin := uint64(0), time.Now().Truncate(10*window).Add(10*window)
 	for at := begin; at.Before(begin.Add(20 * window)); at = at.Add(window) {
 		time.Sleep(time.Until(at.Add(late)))
 		influxPost(t, server+"/write?db=flows", fmt.Sprintf("netflow_by_service,service=https "+

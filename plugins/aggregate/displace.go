@@ -10,14 +10,14 @@ import (
 // key without a row takes that of the least weight, whose sums go to the rest. So the
 // sums stay exact.
 //
-// To find the lightest row costs more than all else, so the lightest eighth of a part is
+// To find the lightest row costs more than all else, so the lightest quarter of a part is
 // displaced at once, and the next keys take these cells (Anderson et al.: A
 // High-Performance Algorithm for Identifying Frequent Items in Data Streams, 2017). A key
-// that weighs more than all flows of its part by seven eighths of the part's rows has a
+// that weighs more than all flows of its part by three quarters of the part's rows has a
 // row for certain.
 
 // displacedShare is one row in how many is displaced at once.
-const displacedShare = 8
+const displacedShare = 4
 
 // standing is what a row weighs.
 type standing struct {

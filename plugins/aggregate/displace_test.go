@@ -7,7 +7,7 @@ import (
 
 // Displacing keeps the sums exact, the rows within the bound, and every key whose weight
 // may matter in a row: what a row lacks is at most what it inherited, and what weighs more
-// than all flows of its part by seven eighths of the rows has one.
+// than all flows of its part by three quarters of the rows has one.
 func TestDisplace(t *testing.T) {
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 1))

@@ -17,6 +17,7 @@ type cache struct {
 	flags [256]any
 
 	scratch []byte // texts of the metric at hand
+	memory  memory
 }
 
 // mix spreads the bits of v (the finalizer of MurmurHash3).

@@ -37,7 +37,6 @@ type DatagramBuilder struct {
 	text   strings.Builder // the payloads of several metrics
 	code   []byte          // of the payload at hand
 	cache  cache
-	memory memory
 	policy struct { // the last
 		is   flow.Policy
 		text string
@@ -65,8 +64,8 @@ func (b *DatagramBuilder) Metric(dg flow.Datagram) telegraf.Metric {
 	m.Measurement, m.At, m.Kind, m.lost = DatagramMeasurement, Timestamp(dg.Received), telegraf.Untyped, b.Lost
 	m.setSource(b.cache.addr(dg.Exporter.Addr()))
 	fields := append(block.fields[:0],
-		telegraf.Field{Key: "port", Value: b.memory.number(typeUint, uint64(dg.Exporter.Port()))},
-		telegraf.Field{Key: "received", Value: b.memory.number(typeInt, uint64(dg.Received.UnixNano()))},
+		telegraf.Field{Key: "port", Value: b.cache.memory.number(typeUint, uint64(dg.Exporter.Port()))},
+		telegraf.Field{Key: "received", Value: b.cache.memory.number(typeInt, uint64(dg.Received.UnixNano()))},
 		b.payload(dg.Payload))
 	if dg.Resent {
 		fields = append(fields, telegraf.Field{Key: "resent", Value: true})

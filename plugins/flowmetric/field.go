@@ -2,7 +2,6 @@ package flowmetric
 
 import (
 	"encoding/binary"
-	"math"
 	"net/netip"
 )
 
@@ -83,25 +82,6 @@ func (c *cache) string(s string) value {
 
 // bytes returns the text of formText. It is valid as long as the metric is at hand.
 func (c *cache) bytes(v *value) []byte { return c.scratch[v.bits : v.bits+v.high] }
-
-// box returns a value in an interface, nil for none.
-func (c *cache) box(v *value) any {
-	switch v.form {
-	case formBoxed:
-		return v.boxed
-	case formUint:
-		return v.bits
-	case formInt:
-		return int64(v.bits)
-	case formFloat:
-		return math.Float64frombits(v.bits)
-	case formAddr4, formAddr6:
-		return v.addr().String()
-	case formText:
-		return string(c.bytes(v))
-	}
-	return nil
-}
 
 // begin forgets the metric at hand.
 func (b *Builder) begin() {

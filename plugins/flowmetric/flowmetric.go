@@ -84,7 +84,6 @@ type Builder struct {
 	lineTags     []lineTag
 	plain        bool // the names of all fields: see plainNames
 	cache        cache
-	memory       memory
 	names        map[elementKey]stockField // of elements outside the stock table
 
 	scratch [16]byte
@@ -174,11 +173,11 @@ func IsEvent(r *flow.Record) bool {
 // finish makes the metric of the fields at hand; those named in tags become tags.
 func (b *Builder) finish(name string, exporter netip.Addr, v flow.Version, at time.Time, tags []string) *Metric {
 	b.move(tags)
-	m, fields := b.memory.metric(len(b.fields) - len(b.moved))
+	m, fields := b.cache.memory.metric(len(b.fields) - len(b.moved))
 	n := 0
 	for i := range b.fields {
 		if f := &b.fields[i]; f.form != formNone {
-			fields[n] = telegraf.Field{Key: f.name, Value: b.memory.box(&f.value, b.cache.scratch)}
+			fields[n] = telegraf.Field{Key: f.name, Value: b.cache.box(&f.value)}
 			n++
 		}
 	}

@@ -52,8 +52,9 @@ func (m *memory) metric(n int) (*Metric, []telegraf.Field) {
 	return out, fields
 }
 
-// box returns a value in an interface, nil for none. Texts lie in scratch.
-func (m *memory) box(v *value, scratch []byte) any {
+// box returns a value in an interface, nil for none.
+func (c *cache) box(v *value) any {
+	m := &c.memory
 	switch v.form {
 	case formBoxed:
 		return v.boxed
@@ -68,7 +69,7 @@ func (m *memory) box(v *value, scratch []byte) any {
 	case formAddr6:
 		return m.text(v.addr().AppendTo(m.room(addressBytes)))
 	case formText:
-		text := scratch[v.bits : v.bits+v.high]
+		text := c.bytes(v)
 		return m.text(append(m.room(len(text)), text...))
 	}
 	return nil

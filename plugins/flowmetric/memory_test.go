@@ -71,9 +71,9 @@ func TestMetricsShareNoValues(t *testing.T) {
 // Every form of a value is in an interface what Go itself puts there, alone and behind others,
 // also texts that no piece of memory has room for.
 func TestBoxedAsGoDoes(t *testing.T) {
-	var m memory
+	var m cache
 	long := strings.Repeat("long", pieceBytes)
-	scratch := []byte(long)
+	m.scratch = []byte(long)
 	address4 := netip.MustParseAddr("203.0.113.255")
 	address6 := netip.MustParseAddr("2001:db8:ffff:ffff:ffff:ffff:ffff:1234")
 	for range 300 {
@@ -96,7 +96,7 @@ func TestBoxedAsGoDoes(t *testing.T) {
 			{value{form: formText, high: uint64(len(long))}, long},
 			{boxed(true), true},
 		} {
-			if got := m.box(&c.v, scratch); got != c.want {
+			if got := m.box(&c.v); got != c.want {
 				t.Fatalf("%+v is %v (%T), expected %v (%T)", c.v, got, got, c.want, c.want)
 			}
 		}

@@ -157,12 +157,7 @@ func siteConfig() string {
   service_address = "udp4://{{ .Flows }}"
   metrics = ["exporters", "quality"]
   read_buffer_size = "64KiB"
-  [inputs.netflow.vcenter]
-    url = "{{ .VCenter }}"
-    username = "{{ .Name }}"
-    password = "{{ .Password }}"
-    insecure_skip_verify = true
-`)
+` + vcenterSection)
 	for _, e := range site {
 		fmt.Fprintf(&b, "  [[inputs.netflow.exporter]]\n    address = %q\n    name = %q\n", e.address, e.name)
 		if e.sampling > 0 {

@@ -254,13 +254,8 @@ func rollupsInInfluxDB(t *testing.T, server string) *agent {
 [[inputs.netflow]]
   service_address = "udp://{{ .Flows }}"
   metrics = ["exporters", "quality"]
-  [inputs.netflow.vcenter]
-    url = "{{ .VCenter }}"
-    username = "{{ .Name }}"
-    password = "{{ .Password }}"
-    insecure_skip_verify = true
-`+sampleRollups(t, "1s"), map[string]string{"InfluxDB": server, "VCenter": site.URL, "Name": vcentertest.Name,
-		"Password": vcentertest.Password})
+`+vcenterSection+sampleRollups(t, "1s"), map[string]string{"InfluxDB": server, "VCenter": site.URL,
+		"Name": vcentertest.Name, "Password": vcentertest.Password})
 	waitFor(t, 30*time.Second, "an answer of the vCenter", func() bool {
 		return influxNumber(t, server, "select max(vcenter_ports) from netflow_exporter") > 0
 	})

@@ -9,6 +9,14 @@ import (
 	"github.com/flowgraf/flowgraf/plugins/vcenter/vcentertest"
 )
 
+// vcenterSection is the part of an input's configuration that asks a vCenter.
+const vcenterSection = `  [inputs.netflow.vcenter]
+    url = "{{ .VCenter }}"
+    username = "{{ .Name }}"
+    password = "{{ .Password }}"
+    insecure_skip_verify = true
+`
+
 // Flows of a virtual switch get the names that a vCenter has for their ports, and
 // its sampling rate; which name belongs to which port is what the switch says.
 func TestNamesFromVCenter(t *testing.T) {
@@ -20,12 +28,7 @@ func TestNamesFromVCenter(t *testing.T) {
   flush_interval = "200ms"
 [[inputs.netflow]]
   service_address = "udp://{{ .Flows }}"
-  [inputs.netflow.vcenter]
-    url = "{{ .VCenter }}"
-    username = "{{ .Name }}"
-    password = "{{ .Password }}"
-    insecure_skip_verify = true
-[[outputs.file]]
+`+vcenterSection+`[[outputs.file]]
   files = ["{{ .Dir }}/metrics"]
   influx_uint_support = true
 `, map[string]string{"Flows": addr, "VCenter": site.URL, "Name": vcentertest.Name, "Password": vcentertest.Password})

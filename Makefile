@@ -85,7 +85,7 @@ package-tests: packages
 	@mkdir -p build
 	. tests/peers.env && { $(GO) test -race -v -timeout 40m ./tests ./outputs/web ./outputs/nffile ./relay ./... 2>&1; \
 		echo "go test: exit $$?"; } | \
-		tee build/test.log | grep --line-buffered -E '^(ok|FAIL|panic|go test:)|^ *--- FAIL'
+		tee build/test.log | grep --line-buffered -E '^(ok|FAIL|panic:|fatal error:|go test:)|^ *--- FAIL'
 	@tail -n 1 build/test.log | grep -q '^go test: exit 0$$' || { tests/failed.sh build/test.log; exit 1; }
 
 lint:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/flowgraf/flowgraf/outputs/nfdump"
 	"github.com/flowgraf/flowgraf/outputs/smtp_relay"
+	"github.com/flowgraf/flowgraf/plugins/collector"
 	"github.com/flowgraf/flowgraf/plugins/inputs/netflow"
 )
 
@@ -37,9 +38,6 @@ func advise(ctx context.Context, plugin any, offline bool) (warnings []string) {
 	return warnings
 }
 
-// defaultBuffer is what the collector asks for when read_buffer_size is not set.
-const defaultBuffer = 16 << 20
-
 // rmemMax is where Linux has the largest receive buffer of ordinary processes, in octets.
 const rmemMax = "/proc/sys/net/core/rmem_max"
 
@@ -55,11 +53,12 @@ func readRmemMax() int64 {
 
 // adviseBuffer compares the receive buffer with what the system gives without CAP_NET_ADMIN.
 func adviseBuffer(wanted int64, most func() int64) []string {
+	enough := wanted
 	if wanted <= 0 {
-		wanted = defaultBuffer
+		wanted, enough = collector.DefaultReadBuffer, collector.FairReadBuffer
 	}
 	limit := most()
-	if limit == 0 || limit >= wanted {
+	if limit == 0 || limit >= enough {
 		return nil
 	}
 	return []string{fmt.Sprintf("the receive buffer is to have %s, and net.core.rmem_max is %s, which an agent "+

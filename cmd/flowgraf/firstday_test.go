@@ -19,8 +19,11 @@ func TestAdviseBuffer(t *testing.T) {
 			t.Errorf("a limit of %d: %q", n, w)
 		}
 	}
-	if w := adviseBuffer(0, limit(1<<20)); len(w) != 1 {
+	if w := adviseBuffer(0, limit(1<<20)); len(w) != 1 || !strings.Contains(w[0], "net.core.rmem_max=67108864") {
 		t.Errorf("the default beside a small limit: %q", w)
+	}
+	if w := adviseBuffer(0, limit(16<<20)); w != nil {
+		t.Errorf("the default beside a fair limit: %q", w)
 	}
 }
 

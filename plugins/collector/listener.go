@@ -13,31 +13,36 @@ import (
 	"time"
 )
 
-// DefaultReadBuffer is the size of a socket's receive buffer in bytes that a
-// listener asks for. The usual default of Linux holds 92 datagrams.
-const DefaultReadBuffer = 16 << 20
+// The sizes of a socket's receive buffer in bytes that a listener asks for where no other is
+// set, and that it warns of then when it gets less. The usual default of Linux holds 92
+// datagrams.
+const (
+	DefaultReadBuffer = 64 << 20
+	FairReadBuffer    = 16 << 20
+)
 
 // maxDatagram is more than a UDP payload can have, in bytes.
 const maxDatagram = 64 << 10
 
-// A wake-up costs as much as twenty datagrams, so while datagrams come in a row
-// the reader lets them gather in the kernel, for as long as the receive buffer
-// holds flow export of 2.5 Gbit/s, but no longer than gatherMost; and not at all when
-// that is less than gatherLeast. Where the buffer then has some, but is less than an eighth
-// full, it goes on so, for gatherLong at most: a look at the buffer costs less than to wake
-// all that works on datagrams.
+// A wake-up costs as much as twenty datagrams, on a virtual machine as a hundred, so while
+// datagrams come in a row the reader lets them gather in the kernel: for as long as the
+// receive buffer holds flow export of 2.5 Gbit/s, and not at all when that is less than
+// gatherLeast. It reads when by what has come gatherHeld bytes are held or an eighth of the
+// buffer, but not before gatherFirst, when nothing has come, and after gatherLong. A look at
+// the buffer costs less than to wake all that works on datagrams.
 const (
 	gatherLeast = time.Millisecond
-	gatherMost  = 50 * time.Millisecond
-	gatherLong  = 4 * gatherMost
+	gatherFirst = 50 * time.Millisecond
+	gatherLong  = 400 * time.Millisecond
 	gatherSpeed = 2.5e9 / 8 // bytes per second
+	gatherHeld  = 4 << 20   // with the kernel's bookkeeping; more is not in the processor's cache
 	gatherShare = 8
 )
 
 // gatherWait returns how long datagrams may gather in a receive buffer that has room for so
 // many bytes.
 func gatherWait(buffer int) time.Duration {
-	wait := min(time.Duration(float64(buffer)/gatherSpeed*float64(time.Second)), gatherMost)
+	wait := min(time.Duration(float64(buffer)/gatherSpeed*float64(time.Second)), gatherLong)
 	if wait < gatherLeast {
 		return 0
 	}
@@ -67,12 +72,14 @@ type ListenerOptions struct {
 // does, and Stop ends it.
 type Listener struct {
 	opt      ListenerOptions
+	usual    bool    // no receive buffer was asked for
 	socket   *socket // nil before Start
 	local    netip.AddrPort
 	wg       sync.WaitGroup
 	granted  int
 	errs     atomic.Uint64
 	stop     atomic.Int64  // when Stop was called, in nanoseconds since 1970; 0 before
+	stopped  chan struct{} // closed then
 	reported atomic.Uint32 // drops as SO_RXQ_OVFL reported them last
 
 	gate      sync.Mutex     // held while handle runs
@@ -91,13 +98,14 @@ type Listener struct {
 
 // NewListener returns a listener that is not yet open.
 func NewListener(o ListenerOptions) *Listener {
-	if o.ReadBuffer <= 0 {
+	usual := o.ReadBuffer <= 0
+	if usual {
 		o.ReadBuffer = DefaultReadBuffer
 	}
 	if o.Warn == nil {
 		o.Warn = func(string, ...any) {}
 	}
-	return &Listener{opt: o}
+	return &Listener{opt: o, usual: usual, stopped: make(chan struct{})}
 }
 
 // ParseAddress splits an address as in ListenerOptions or StreamOptions into network
@@ -151,7 +159,7 @@ func (l *Listener) Start(handle func([]Datagram)) error {
 	}
 	l.socket = s
 	l.granted = s.setReadBuffer(l.opt.ReadBuffer)
-	if l.granted < l.opt.ReadBuffer {
+	if isShort(l.granted, l.opt.ReadBuffer, l.usual) {
 		l.opt.Warn("the receive buffer of %s has %d bytes instead of %d, so bursts may be dropped: %s",
 			l.opt.Address, l.granted, l.opt.ReadBuffer, readBufferAdvice(l.opt.ReadBuffer))
 	}
@@ -160,9 +168,18 @@ func (l *Listener) Start(handle func([]Datagram)) error {
 	return nil
 }
 
+// isShort says whether less of a receive buffer was granted than there should be. usual is
+// that nobody has asked for it.
+func isShort(granted, asked int, usual bool) bool {
+	if usual {
+		return granted < FairReadBuffer
+	}
+	return granted < asked
+}
+
 // readDatagrams receives until the socket is closed, or until it is empty after Stop.
 func (l *Listener) readDatagrams(r *batchReader) {
-	pause := time.Duration(0)
+	pause, gather := time.Duration(0), gatherFirst
 	last := time.Now()
 	for {
 		if l.stop.Load() != 0 {
@@ -192,33 +209,52 @@ func (l *Listener) readDatagrams(r *batchReader) {
 		if l.load.addBatch(list, now) {
 			l.Drops()
 		}
-		gather := gatherWait(l.ReadBuffer()) // who has adopted it may want another buffer
-		busy := now.Sub(last) < gather
+		busy := now.Sub(last) < min(gatherFirst, gatherWait(l.ReadBuffer())) // who has adopted it may want another
 		last = now
-		if busy && len(list) < batchSize {
-			l.gather(gather)
+		switch {
+		case !busy:
+			gather = gatherFirst
+		case len(list) < batchSize:
+			gather = l.gather(gather)
 			last = time.Now()
 		}
 	}
 }
 
-// gather lets datagrams gather in the receive buffer, at first for wait.
-func (l *Listener) gather(wait time.Duration) {
-	for gathered := time.Duration(0); wait > 0 && l.stop.Load() == 0; {
-		time.Sleep(wait)
+// gather lets datagrams gather in the receive buffer, and returns for how long they may the
+// next time, by what has come. At first it waits for so long, if the buffer is large enough.
+func (l *Listener) gather(first time.Duration) (next time.Duration) {
+	wait := min(first, gatherWait(l.ReadBuffer()))
+	next = gatherFirst
+	for gathered := time.Duration(0); wait > 0; {
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-l.stopped:
+			timer.Stop()
+			return next
+		}
 		gathered += wait
 		held, size := l.socket.held()
-		wait = furtherWait(held, size, gathered)
+		wait, next = furtherWait(held, size, gathered)
 	}
+	return next
 }
 
 // furtherWait returns how long datagrams may gather on, in a buffer of which so many bytes
-// are held, both with the kernel's bookkeeping; 0 when they are to be read.
-func furtherWait(held, size int, gathered time.Duration) time.Duration {
-	if held == 0 || held > size/gatherShare {
-		return 0
+// are held, both with the kernel's bookkeeping, 0 when they are to be read; and how long they
+// may gather by this rate, at least gatherFirst.
+func furtherWait(held, size int, gathered time.Duration) (wait, whole time.Duration) {
+	if held == 0 {
+		return 0, gatherFirst
 	}
-	return min(gatherWait((size-held)/2), gatherLong-gathered) // half is for the bookkeeping
+	most := float64(min(gatherHeld, size/gatherShare))
+	whole = time.Duration(min(float64(gathered)*most/float64(held), float64(gatherLong)))
+	wait = min(gatherWait((size-held)/2), whole-gathered) // half is for the bookkeeping
+	if wait < gatherLeast {
+		wait = 0
+	}
+	return wait, max(whole, gatherFirst)
 }
 
 // drain hands over what the kernel holds after Stop.
@@ -245,6 +281,7 @@ func (l *Listener) Stop() {
 		return
 	}
 	if l.stop.CompareAndSwap(0, time.Now().UnixNano()) {
+		close(l.stopped)
 		l.adopting.Wait() // who has adopted it gets what was kept
 		l.unpark(discard)
 		l.socket.interrupt()

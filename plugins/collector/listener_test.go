@@ -267,36 +267,61 @@ func TestParseAddress(t *testing.T) {
 	}
 }
 
+func TestShortReadBuffer(t *testing.T) {
+	for _, c := range []struct {
+		granted, asked int
+		usual, short   bool
+	}{
+		{212_992, DefaultReadBuffer, true, true},
+		{FairReadBuffer, DefaultReadBuffer, true, false},
+		{DefaultReadBuffer, DefaultReadBuffer, true, false},
+		{FairReadBuffer, DefaultReadBuffer, false, true},
+		{1 << 20, 1 << 20, false, false},
+	} {
+		if short := isShort(c.granted, c.asked, c.usual); short != c.short {
+			t.Errorf("%d bytes of %d, asked for by nobody: %t: %t", c.granted, c.asked, c.usual, short)
+		}
+	}
+}
+
 // TestGathering: datagrams wait in the kernel only while it has room for all that can come
 // meanwhile, and only for so long.
 func TestGathering(t *testing.T) {
-	const size = 32 << 20 // as the kernel counts: room for 16 MiB of payload
+	const (
+		small = 32 << 20 // as the kernel counts: room for 16 MiB of payload
+		large = 4 * small
+		share = 4 << 20 // is read at once
+	)
 	for _, c := range []struct {
-		held     int
-		gathered time.Duration
-		on       bool
+		held, size  int
+		gathered    time.Duration
+		wait, whole time.Duration // 0 is none
 	}{
-		{0, gatherMost, false}, // nothing comes: the reader waits for the next datagram
-		{1, gatherMost, true},
-		{size / 8, gatherMost, true},
-		{size/8 + 1, gatherMost, false},
-		{size, gatherMost, false},
-		{1, gatherLong - time.Nanosecond, true},
-		{1, gatherLong, false},
-		{1, gatherLong + gatherMost, false},
+		{0, small, gatherFirst, 0, gatherFirst}, // nothing comes: the reader waits for the next datagram
+		{1, small, gatherFirst, 53 * time.Millisecond, gatherLong},
+		{1, large, gatherFirst, 214 * time.Millisecond, gatherLong},
+		{1, large, 300 * time.Millisecond, 100 * time.Millisecond, gatherLong},
+		{1, large, gatherLong, 0, gatherLong},
+		{1, large, 2 * gatherLong, 0, gatherLong},
+		{share / 2, large, gatherFirst, gatherFirst, 2 * gatherFirst}, // as much again is a share
+		{share / 2, small, gatherFirst, gatherFirst - time.Millisecond/2, 2 * gatherFirst},
+		{share, large, gatherFirst, 0, gatherFirst},
+		{share, large, 3 * gatherFirst, 0, 3 * gatherFirst},
+		{2 * share, large, 4 * gatherFirst, 0, 2 * gatherFirst}, // it was too long
+		{large, large, gatherFirst, 0, gatherFirst},
+		{1 << 10, 1 << 20, gatherFirst, time.Millisecond, gatherLong},
+		{0, 0, gatherFirst, 0, gatherFirst}, // a system that tells nothing
 	} {
-		wait := furtherWait(c.held, size, c.gathered)
-		if wait > 0 != c.on {
-			t.Errorf("with %d of %d bytes after %s it goes on for %s", c.held, size, c.gathered, wait)
+		wait, whole := furtherWait(c.held, c.size, c.gathered)
+		if whole != c.whole || (wait > 0) != (c.wait > 0) || (wait-c.wait).Abs() > time.Millisecond {
+			t.Errorf("with %d of %d bytes after %s it goes on for %s of %s, not %s of %s", c.held, c.size, c.gathered,
+				wait, whole, c.wait, c.whole)
 		}
-		if came := wait.Seconds() * 2.5e9 / 8; came > float64(size-c.held)/2 {
-			t.Errorf("with %d of %d bytes %.0f more may come in %s", c.held, size, came, wait)
-		}
-		if wait > 0 && c.gathered+wait > 200*time.Millisecond {
-			t.Errorf("after %s it goes on for %s", c.gathered, wait)
+		if came := wait.Seconds() * 2.5e9 / 8; came > float64(c.size-c.held)/2 {
+			t.Errorf("with %d of %d bytes %.0f more may come in %s", c.held, c.size, came, wait)
 		}
 	}
-	if wait := furtherWait(0, 0, 0); wait != 0 { // a system that tells nothing
-		t.Errorf("where nothing is known it goes on for %s", wait)
+	if wait := gatherWait(DefaultReadBuffer); wait < 4*gatherFirst || wait > gatherLong {
+		t.Errorf("a wait for the usual buffer lasts %s", wait)
 	}
 }

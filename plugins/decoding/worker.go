@@ -44,7 +44,7 @@ const mostMetrics = 4 * maxMetrics
 // A worker that has had work for hotAfter, a fifth of the time for which a listener lets
 // datagrams gather at most, without a pause as long as coolAfter, does not keep up alone.
 const (
-	hotAfter  = 40 * time.Millisecond
+	hotAfter  = 80 * time.Millisecond
 	coolAfter = time.Millisecond
 )
 

@@ -59,7 +59,7 @@ agent_config() {
 $(default_agent_section)
 [[inputs.netflow]]
   service_address = "udp4://127.0.0.1:$port"
-  read_buffer_size = "16MB"
+  read_buffer_size = "64MiB"
 $2
 $3
 EOF

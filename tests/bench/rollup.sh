@@ -118,7 +118,7 @@ $(default_agent_section)
 $(output_section "$1")
 [[inputs.netflow]]
   service_address = "udp4://127.0.0.1:$port"
-  read_buffer_size = "16MB"
+  read_buffer_size = "64MiB"
 $2
 EOF
 }

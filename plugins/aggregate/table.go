@@ -100,7 +100,7 @@ const (
 )
 
 // Batch is how many keys are looked up at once: their cache misses overlap.
-const Batch = 64
+const Batch = 256
 
 // Options say what a Table is for.
 type Options struct {
@@ -117,6 +117,9 @@ type Options struct {
 // RowBytes is about what a row costs, in bytes of memory: its cell, and its places in the
 // index, of which a third are in use.
 func (o Options) RowBytes() int { return 8*(cellKey+o.Words+o.Own) + 24 }
+
+// lineWords is how many words a line of the cache has, on most processors.
+const lineWords = 8
 
 // New returns an empty Table. With a bound, which keys have rows is who comes first; all
 // others go into the rest.
@@ -296,6 +299,17 @@ func (c Cell) Add(first, last, flows, packets, bytes uint64) {
 	c[cellBytes] += bytes
 }
 
+// touch reads a word of each line of the cache that a cell lies in.
+func (c Cell) touch() (word uint64) {
+	for i := 0; i < len(c); i += lineWords {
+		word ^= c[i]
+	}
+	if len(c)%lineWords != 0 {
+		word ^= c[len(c)-1]
+	}
+	return word
+}
+
 // IsNew says whether nothing has been added to the cell yet.
 func (c Cell) IsNew() bool { return c[cellFirst] == ^uint64(0) }
 
@@ -352,9 +366,7 @@ func (t *Table) Locate(keys []uint64, cells []Cell) {
 		}
 	}
 	for _, c := range cells {
-		if len(c) > cellKey {
-			touched ^= c[cellKey] ^ c[len(c)-1] // of all lines of the cache but one between them
-		}
+		touched ^= c.touch()
 	}
 	t.parts[0].touched = touched // the loads above must not be optimised away
 	for i := range cells {

@@ -195,6 +195,22 @@ func mayLack(set []uint64, hash uint64, e entry) bool {
 	return set[0] != hash
 }
 
+// nowhere is the place of an address in a set that has neither registers nor a list.
+var nowhere uint8
+
+// place returns the first byte to be read when an address is added to a set, by its second
+// word. Where the set has registers it is the value that the address may raise, and mask has
+// all bits, else none.
+func (s *sketches) place(word uint64, e entry) (first *uint8, mask uint8) {
+	switch {
+	case isDense(word):
+		return &s.dense.at(word>>numberAt - 1)[e.register()], ^uint8(0)
+	case word != 0:
+		return (*uint8)(unsafe.Pointer(s.lists.at(word>>numberAt - 1))), 0
+	}
+	return &nowhere, 0
+}
+
 // addHash adds an address, by its hash, to a set.
 func (s *sketches) addHash(set []uint64, hash uint64) { s.addEntry(set, hash, entryOf(hash)) }
 

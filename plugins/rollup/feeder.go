@@ -62,25 +62,25 @@ type value struct {
 	srcEntry, dstEntry         entry  // of these
 }
 
+// The numbers of flows in a feeder are of a byte.
+const _ = uint8(aggregate.Batch - 1)
+
 // scratch is what adding takes.
 type scratch struct {
 	cells  [aggregate.Batch]aggregate.Cell
 	missed [aggregate.Batch]miss
-	news   [2 * aggregate.Batch]news
-
-	touched uint64
+	news   [2 * aggregate.Batch]address
 }
 
 // miss is a flow whose key has no row: its places in the keys and in the values.
 type miss struct{ key, value uint8 }
 
-// news is an address that may be new to a set, the sources or else the destinations of a
-// cell.
-type news struct {
+// address is one that may be new to a set, the sources or else the destinations of a cell.
+type address struct {
 	cell uint8
 	dst  bool
+	mask uint8 // of what place gives
 	e    entry
-	have uint8 // the value of its register so far, or less
 }
 
 // lane is the flows of a feeder that a roll-up takes: their keys, and numbers in values.

@@ -123,42 +123,34 @@ func (w *window) addUntagged(l *lane, f *Feeder) {
 }
 
 // addAddresses adds the addresses of flows to the sets of their cells. What most flows have
-// been told before is found out by loads alone, so that the processor need not wait for one
-// to ask for the next.
+// been told before is found out by loads alone, one close behind the other, so that the
+// processor need not wait for one to ask for the next.
 func (w *window) addAddresses(values []uint8, f *Feeder, cells []aggregate.Cell) {
 	sets, news, n := &w.addresses, &f.scratch.news, 0
+	var places [len(news)]*uint8
 	for i, c := range cells {
 		v, own := &f.values[values[i]], w.table.Own(c)[ownSources:ownWords]
 		if mayLack(own[:2], v.src, v.srcEntry) {
-			news[n].cell, news[n].dst, news[n].e = uint8(i), false, v.srcEntry
+			a := &news[n]
+			a.cell, a.dst, a.e = uint8(i), false, v.srcEntry
+			places[n], a.mask = sets.place(own[1], a.e)
 			n++
 		}
 		if mayLack(own[2:], v.dst, v.dstEntry) {
-			news[n].cell, news[n].dst, news[n].e = uint8(i), true, v.dstEntry
+			a := &news[n]
+			a.cell, a.dst, a.e = uint8(i), true, v.dstEntry
+			places[n], a.mask = sets.place(own[3], a.e)
 			n++
 		}
 	}
-	touched := f.scratch.touched
-	for i := range news[:n] {
-		a := &news[i]
-		own := w.table.Own(cells[a.cell])[ownSources:ownWords]
-		word := own[1]
-		if a.dst {
-			word = own[3]
-		}
-		a.have = 0
-		if isDense(word) {
-			a.have = sets.dense.at(word>>numberAt - 1)[a.e.register()]
-		} else if word != 0 {
-			touched ^= uint64(sets.lists.at(word>>numberAt - 1)[0])
-		}
+	lacking := 0
+	for i, p := range places[:n] {
+		a := news[i]
+		news[lacking] = a
+		_, raised := bits.Sub64(uint64(*p&a.mask), uint64(a.e.value()), 0) // a branch would wait for the load
+		lacking += int(raised)
 	}
-	f.scratch.touched = touched // the loads must not be optimised away
-	for i := range news[:n] {
-		a := &news[i]
-		if a.e.value() <= a.have {
-			continue
-		}
+	for _, a := range news[:lacking] {
 		v, own := &f.values[values[a.cell]], w.table.Own(cells[a.cell])[ownSources:ownWords]
 		if a.dst {
 			sets.addEntry(own[2:], v.dst, a.e)

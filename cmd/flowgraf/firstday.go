@@ -52,13 +52,10 @@ func readRmemMax() int64 {
 }
 
 // adviseBuffer compares the receive buffer with what the system gives without CAP_NET_ADMIN.
-func adviseBuffer(wanted int64, most func() int64) []string {
-	enough := wanted
-	if wanted <= 0 {
-		wanted, enough = collector.DefaultReadBuffer, collector.FairReadBuffer
-	}
+func adviseBuffer(size int64, most func() int64) []string {
+	wanted, enough := collector.ReadBufferFor(int(size))
 	limit := most()
-	if limit == 0 || limit >= enough {
+	if limit == 0 || limit >= int64(enough) {
 		return nil
 	}
 	return []string{fmt.Sprintf("the receive buffer is to have %s, and net.core.rmem_max is %s, which an agent "+

@@ -21,6 +21,15 @@ const (
 	FairReadBuffer    = 16 << 20
 )
 
+// ReadBufferFor returns how many bytes of receive buffer are asked for where an option says
+// size, and how many are enough not to warn of: where none is set, 0 or less, a fair part.
+func ReadBufferFor(size int) (asked, enough int) {
+	if size <= 0 {
+		return DefaultReadBuffer, FairReadBuffer
+	}
+	return size, size
+}
+
 // maxDatagram is more than a UDP payload can have, in bytes.
 const maxDatagram = 64 << 10
 
@@ -72,7 +81,7 @@ type ListenerOptions struct {
 // does, and Stop ends it.
 type Listener struct {
 	opt      ListenerOptions
-	usual    bool    // no receive buffer was asked for
+	enough   int     // bytes of receive buffer
 	socket   *socket // nil before Start
 	local    netip.AddrPort
 	wg       sync.WaitGroup
@@ -98,14 +107,12 @@ type Listener struct {
 
 // NewListener returns a listener that is not yet open.
 func NewListener(o ListenerOptions) *Listener {
-	usual := o.ReadBuffer <= 0
-	if usual {
-		o.ReadBuffer = DefaultReadBuffer
-	}
+	asked, enough := ReadBufferFor(o.ReadBuffer)
+	o.ReadBuffer = asked
 	if o.Warn == nil {
 		o.Warn = func(string, ...any) {}
 	}
-	return &Listener{opt: o, usual: usual, stopped: make(chan struct{})}
+	return &Listener{opt: o, enough: enough, stopped: make(chan struct{})}
 }
 
 // ParseAddress splits an address as in ListenerOptions or StreamOptions into network
@@ -159,22 +166,13 @@ func (l *Listener) Start(handle func([]Datagram)) error {
 	}
 	l.socket = s
 	l.granted = s.setReadBuffer(l.opt.ReadBuffer)
-	if isShort(l.granted, l.opt.ReadBuffer, l.usual) {
+	if l.granted < l.enough {
 		l.opt.Warn("the receive buffer of %s has %d bytes instead of %d, so bursts may be dropped: %s",
 			l.opt.Address, l.granted, l.opt.ReadBuffer, readBufferAdvice(l.opt.ReadBuffer))
 	}
 	l.handle = handle
 	l.wg.Go(func() { l.readDatagrams(r) })
 	return nil
-}
-
-// isShort says whether less of a receive buffer was granted than there should be. usual is
-// that nobody has asked for it.
-func isShort(granted, asked int, usual bool) bool {
-	if usual {
-		return granted < FairReadBuffer
-	}
-	return granted < asked
 }
 
 // readDatagrams receives until the socket is closed, or until it is empty after Stop.

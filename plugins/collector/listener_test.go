@@ -267,19 +267,12 @@ func TestParseAddress(t *testing.T) {
 	}
 }
 
-func TestShortReadBuffer(t *testing.T) {
-	for _, c := range []struct {
-		granted, asked int
-		usual, short   bool
-	}{
-		{212_992, DefaultReadBuffer, true, true},
-		{FairReadBuffer, DefaultReadBuffer, true, false},
-		{DefaultReadBuffer, DefaultReadBuffer, true, false},
-		{FairReadBuffer, DefaultReadBuffer, false, true},
-		{1 << 20, 1 << 20, false, false},
-	} {
-		if short := isShort(c.granted, c.asked, c.usual); short != c.short {
-			t.Errorf("%d bytes of %d, asked for by nobody: %t: %t", c.granted, c.asked, c.usual, short)
+func TestReadBufferFor(t *testing.T) {
+	usual := [2]int{DefaultReadBuffer, FairReadBuffer}
+	for size, want := range map[int][2]int{-1: usual, 0: usual, 1 << 20: {1 << 20, 1 << 20},
+		DefaultReadBuffer: {DefaultReadBuffer, DefaultReadBuffer}} {
+		if asked, enough := ReadBufferFor(size); asked != want[0] || enough != want[1] {
+			t.Errorf("for %d it is %d, and enough are %d", size, asked, enough)
 		}
 	}
 }

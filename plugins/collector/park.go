@@ -49,9 +49,7 @@ func (l *Listener) keep(list []Datagram) {
 // goroutine of the listener's. readBuffer is ListenerOptions.ReadBuffer. It returns at
 // once. The address stays.
 func (l *Listener) Adopt(readBuffer int, handle func([]Datagram)) {
-	if readBuffer <= 0 {
-		readBuffer = DefaultReadBuffer
-	}
+	readBuffer, _ = ReadBufferFor(readBuffer)
 	if readBuffer != l.opt.ReadBuffer {
 		l.opt.ReadBuffer = readBuffer
 		l.mu.Lock()

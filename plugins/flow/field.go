@@ -155,7 +155,11 @@ const Mapped4 = 0xFFFF << 32
 
 // ValueOf returns an address as a value; a missing one is 0.0.0.0.
 func ValueOf(a netip.Addr) Value {
-	if !a.IsValid() {
+	switch {
+	case a.Is4():
+		b := a.As4() // is in registers, where the processor waits for an array of 16
+		return Value{Lo: Mapped4 | uint64(be.Uint32(b[:]))}
+	case !a.IsValid():
 		return Value{Lo: Mapped4}
 	}
 	b := a.As16()

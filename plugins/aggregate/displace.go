@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 )
@@ -15,6 +16,11 @@ import (
 // High-Performance Algorithm for Identifying Frequent Items in Data Streams, 2017). A key
 // that weighs more than all flows of its part by three quarters of the part's rows has a
 // row for certain.
+//
+// Most keys never weigh as much as what was displaced last, and need no row: a sieve of
+// some weights, of which each key has one, together with others, has what was added to the
+// rest for them, and while that is no more than the heaviest that was displaced their flows
+// go to the rest at once (Homem, Carvalho: Finding top-k elements in data streams, 2010).
 
 // displacedShare is one row in how many is displaced at once.
 const displacedShare = 4
@@ -46,21 +52,41 @@ func (t *Table) OwnWord(i int) int { return cellKey + t.words + i }
 // Of returns what a cell weighs.
 func (w Weight) Of(c Cell) uint64 { return c[w[0]] + c[w[1]] }
 
-// Displace returns the cell of a key, for which Locate has found one of the rest: one
-// whose row was among the lightest, and has gone to the rest. It is empty now, and of this
-// key. least is what the heaviest row that was displaced in its part so far has weighed:
-// at most that is missing in the new sums of the key. It is 0 where the key has a row by
-// now, or stays in the rest, as its part has no rows. displaced is how many rows have gone
-// to the rest. Weight must not fall while sums are added. Cells that were located before
-// may be of other keys afterwards.
-func (t *Table) Displace(key []uint64, weight Weight) (c Cell, least uint64, displaced int) {
+// sieveShare is how many weights the sieve of a part has at least for each of its rows, and
+// half of how many at most.
+const sieveShare = 2
+
+// Displace returns the cell that a flow of a key is to be added to, for which Locate, the last
+// time, has found one of the rest. adds is what the flow will add to the weight of a cell. It is a
+// cell of the key where it has a row by now, or where it may weigh more than the heaviest
+// row that was displaced in its part: that of one of the lightest, whose sums have gone to
+// the rest. That cell is new, and least is what the rest may have of the key at most. Else
+// it is the cell of the rest. Weight must not fall while sums are added. Cells that were
+// located before may be of other keys afterwards.
+func (t *Table) Displace(key []uint64, adds uint64, weight Weight) (c Cell, least uint64) {
 	hash := t.hash(key)
 	p := t.partOf(hash)
-	if c := t.find(p, key, hash, p.size); !t.IsRest(c) || p.size+len(p.spare) == 0 {
-		return c, 0, 0
+	if t.taken > 0 {
+		if c := t.find(p, key, hash, p.size); !t.IsRest(c) {
+			return c, 0
+		}
 	}
+	if p.size+len(p.spare) == 0 {
+		t.pass(hash)
+		return p.rest, 0
+	}
+	if p.sieve == nil {
+		p.sieve = newWords(1 << bits.Len(uint(sieveShare*p.size-1)))
+	}
+	passed := p.passed(hash)
+	if *passed+adds <= p.displaced {
+		*passed += adds
+		t.pass(hash)
+		return p.rest, 0
+	}
+	least = *passed
 	if len(p.spare) == 0 {
-		displaced = t.displaceLightest(p, weight)
+		t.displaceLightest(p, weight)
 	}
 	last := len(p.spare) - 1
 	number := p.spare[last]
@@ -69,13 +95,23 @@ func (t *Table) Displace(key []uint64, weight Weight) (c Cell, least uint64, dis
 	copy(t.key(c), key)
 	p.insert(placeOf(hash, number))
 	p.size++
-	t.size, t.spare = t.size+1, t.spare-1
-	return c, p.displaced, displaced
+	t.size, t.spare, t.taken = t.size+1, t.spare-1, t.taken+1
+	return c, least
 }
 
-// displaceLightest moves the lightest rows of a part, which has some, to the rest, and
-// returns how many.
-func (t *Table) displaceLightest(p *part, weight Weight) int {
+// passed returns what the rest has of the keys that share a weight of the sieve with one,
+// by its hash, at most. The index has the lower half of hashes, and parts the highest bits.
+func (p *part) passed(hash uint64) *uint64 { return &p.sieve[hash>>32&uint64(len(p.sieve)-1)] }
+
+// pass notes that the rest has something of a key, by its hash.
+func (t *Table) pass(hash uint64) {
+	if t.beyond != nil {
+		t.beyond(hash)
+	}
+}
+
+// displaceLightest moves the lightest rows of a part, which has some, to the rest.
+func (t *Table) displaceLightest(p *part, weight Weight) {
 	p.standings = slices.Grow(p.standings[:0], p.size)
 	for n := range t.rowsOf(p) {
 		p.standings = append(p.standings, standing{weight.Of(t.cell(p, n)), n})
@@ -86,11 +122,15 @@ func (t *Table) displaceLightest(p *part, weight Weight) int {
 	for _, s := range list[:n] {
 		p.displaced = max(p.displaced, s.weight)
 		c := t.cell(p, s.cell)
+		hash := t.hash(t.key(c))
+		passed := p.passed(hash)
+		*passed = max(*passed, s.weight)
+		t.pass(hash)
 		t.mergeCell(p, p.rest, p, c)
 		if r := c[cellMore] >> 32; r > 0 {
 			p.reverse[r-1] = counters{}
 		}
-		t.remove(p, s.cell)
+		p.remove(hash, s.cell)
 		more := c[cellMore] &^ (1<<32 - 1)
 		clear(c)
 		c[cellFirst], c[cellMore] = ^uint64(0), more
@@ -98,7 +138,6 @@ func (t *Table) displaceLightest(p *part, weight Weight) int {
 	}
 	p.size -= n
 	t.size, t.spare = t.size-n, t.spare+n
-	return n
 }
 
 // lightestFirst puts the n lightest before the others: quickselect (Hoare: Algorithm 65,
@@ -130,11 +169,11 @@ func lightestFirst(list []standing, n int) {
 	}
 }
 
-// remove takes a cell out of the index, and moves those behind it up that would not be
+// remove takes a cell, by the hash of its key, out of the index, and moves those behind it up that would not be
 // found else.
-func (t *Table) remove(p *part, number uint32) {
+func (p *part) remove(hash uint64, number uint32) {
 	mask := uint32(len(p.index) - 1)
-	hole := uint32(t.hash(t.key(t.cell(p, number)))) & mask
+	hole := uint32(hash) & mask
 	for cellAt(p.index[hole]) != number {
 		hole = (hole + 1) & mask
 	}

@@ -1,13 +1,15 @@
 package aggregate
 
 import (
+	"maps"
 	"math/rand/v2"
 	"testing"
 )
 
 // Displacing keeps the sums exact, the rows within the bound, and every key whose weight
 // may matter in a row: what a row lacks is at most what it inherited, and what weighs more
-// than all flows of its part by three quarters of the rows has one.
+// than all flows of its part by three quarters of the rows has one. What the rest has of is
+// told.
 func TestDisplace(t *testing.T) {
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -15,8 +17,9 @@ func TestDisplace(t *testing.T) {
 		if seed%3 == 0 {
 			bound += fewCells - 100 // of several parts, mostly
 		}
+		beyond := map[uint64]bool{}
 		table := New(Options{Words: words, Own: 1, Bound: bound,
-			Joined: func(into, from []uint64) { into[0] += from[0] }})
+			Joined: func(into, from []uint64) { into[0] += from[0] }, Beyond: func(hash uint64) { beyond[hash] = true }})
 		weight := Weight{cellBytes, table.OwnWord(0)}
 		inherited := map[[words]uint64]uint64{}
 		want, all := map[[words]uint64]uint64{}, sums{}
@@ -30,7 +33,7 @@ func TestDisplace(t *testing.T) {
 			c := cells[0]
 			if table.IsRest(c) {
 				var least uint64
-				if c, least, _ = table.Displace(f.key[:], weight); c.IsNew() {
+				if c, least = table.Displace(f.key[:], f.bytes, weight); !table.IsRest(c) && c.IsNew() {
 					table.Own(c)[0], inherited[f.key] = least, least
 				}
 			}
@@ -39,7 +42,7 @@ func TestDisplace(t *testing.T) {
 			c.AddReverseFlags(f.revFlags)
 			table.AddReverse(c, f.key[:], f.revPackets, f.revBytes)
 		}
-		got, rows, kept := sums{}, 0, map[[words]uint64]bool{}
+		got, rows, kept, lacks := sums{}, 0, map[[words]uint64]bool{}, maps.Clone(want)
 		add := func(row Row) {
 			got.plus(sums{row.First, row.Last, row.Flows, row.Packets, row.Bytes, row.RevPackets, row.RevBytes,
 				row.Flags, row.RevFlags})
@@ -49,7 +52,7 @@ func TestDisplace(t *testing.T) {
 			rows++
 			add(row)
 			key := [words]uint64(row.Key)
-			kept[key] = true
+			kept[key], lacks[key] = true, want[key]-row.Bytes
 			if row.Bytes > want[key] || row.Bytes+row.Own[0] < want[key] || row.Own[0] != inherited[key] {
 				t.Fatalf("seed %d: %v has %d bytes and lacks %d at most, had %d", seed, key, row.Bytes, row.Own[0],
 					want[key])
@@ -57,9 +60,56 @@ func TestDisplace(t *testing.T) {
 		}
 		table.Rests(add)
 		checkHeavy(t, table, want, kept)
+		for key, bytes := range lacks {
+			if told := beyond[table.Hash(key[:])]; told != (bytes > 0) {
+				t.Fatalf("seed %d: the rest has %d bytes of %v, which was told: %v", seed, bytes, key, told)
+			}
+		}
 		if got != all || rows > bound || table.Len() != rows {
 			t.Fatalf("seed %d: %d rows of %d have %+v, want %+v", seed, rows, bound, got, all)
 		}
+	}
+}
+
+// Keys that weigh less than what has been displaced stay in the rest, and take no row from
+// others, as long as what they share a weight of the sieve with does.
+func TestLightKeysDisplaceNothing(t *testing.T) {
+	const bound, weighs = 100, 1000
+	displaced := 0
+	table := New(Options{Words: words, Own: 1, Bound: bound, Beyond: func(uint64) { displaced++ }})
+	weight := Weight{cellBytes, table.OwnWord(0)}
+	add := func(key [words]uint64, bytes uint64) Cell {
+		var cells [1]Cell
+		if table.Locate(key[:], cells[:]); table.IsRest(cells[0]) {
+			cells[0], _ = table.Displace(key[:], bytes, weight)
+		}
+		cells[0].Add(1, 1, 1, 1, bytes)
+		return cells[0]
+	}
+	for k := range uint64(bound + 1) {
+		add([words]uint64{1, k}, weighs)
+	}
+	if want := bound / displacedShare; displaced != want {
+		t.Fatalf("the first key too many has displaced %d, want %d", displaced, want)
+	}
+	rows := table.Len()
+	for k := range uint64(10 * bound) {
+		key := [words]uint64{2, k}
+		if *table.parts[0].passed(table.Hash(key[:])) >= weighs {
+			continue // who shares it was displaced
+		}
+		if c := add(key, 1); !table.IsRest(c) || table.Len() != rows {
+			t.Fatalf("key %d, which weighs nothing, has a row", k)
+		}
+	}
+	heavy, parts := [words]uint64{3}, 0
+	for ; table.IsRest(add(heavy, weighs/10)); parts++ {
+		if parts > 10 {
+			t.Fatal("what weighs more than the lightest row has none")
+		}
+	}
+	if table.Len() != rows+1 {
+		t.Errorf("%d rows, want that of the heavy key besides %d", table.Len(), rows)
 	}
 }
 

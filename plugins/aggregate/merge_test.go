@@ -78,7 +78,8 @@ func TestMergeOfAnyOverlap(t *testing.T) {
 // A row may take the cell of one that came from another table.
 func TestDisplaceAfterMerge(t *testing.T) {
 	const n = 20000
-	sum := New(Options{Words: 2, Bound: 2 * n})
+	displaced := 0
+	sum := New(Options{Words: 2, Bound: 2 * n, Beyond: func(uint64) { displaced++ }})
 	twin := sum.Twin()
 	fill(sum, 0, n, map[uint64][2]uint64{})
 	fill(twin, n, 2*n, map[uint64][2]uint64{})
@@ -87,12 +88,11 @@ func TestDisplaceAfterMerge(t *testing.T) {
 		t.Fatalf("%d rows, expected %d", sum.Len(), 2*n)
 	}
 	weight := Weight{cellBytes, cellBytes}
-	displaced := 0
 	for k := range uint64(500) {
 		key := []uint64{8, 1<<40 + k}
-		c, least, n := sum.Displace(key, weight)
-		if displaced += n; least == 0 || !c.IsNew() {
-			t.Fatalf("key %d: the heaviest displaced is of %d, new %v", k, least, c.IsNew())
+		c, _ := sum.Displace(key, 2<<50, weight)
+		if sum.IsRest(c) || !c.IsNew() {
+			t.Fatalf("key %d: of the rest %v, new %v", k, sum.IsRest(c), c.IsNew())
 		}
 		c.Add(1, 1, 1, 1, 1<<50)
 	}

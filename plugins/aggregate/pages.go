@@ -32,14 +32,14 @@ func (p *pages) chunk(words int) []uint64 {
 	return c
 }
 
-// largeIndex is from how many places on an index is on huge pages.
-const largeIndex = 256 << 10 / 8
+// manyWords is from how many on words that are used in no order are on huge pages.
+const manyWords = 256 << 10 / 8
 
-// newIndex returns an index of so many places.
-func newIndex(places int) []uint64 {
-	index := make([]uint64, places)
-	if places >= largeIndex {
-		WantHugePages(index)
+// newWords returns so many words, for an index or a sieve.
+func newWords(n int) []uint64 {
+	words := make([]uint64, n)
+	if n >= manyWords {
+		WantHugePages(words)
 	}
-	return index
+	return words
 }

@@ -63,9 +63,11 @@ type Table struct {
 	bound  int    // cells at most
 	size   int    // cells in use
 	spare  int    // cells that are kept for keys that displace others
+	taken  int    // of these, by keys since Locate
 	parts  [numParts]part
 	pages  pages
 	joined func(into, from []uint64)
+	beyond func(hash uint64)
 }
 
 // part is a part of a Table. Its size is a power of two and at least twice the number of
@@ -83,6 +85,7 @@ type part struct {
 	standings []standing
 	spare     []uint32 // cells whose rows were displaced, and that have no other yet
 	displaced uint64   // what the heaviest row of these and those before has weighed
+	sieve     []uint64 // what the rest has of the keys that share a weight, at most
 }
 
 const (
@@ -112,6 +115,10 @@ type Options struct {
 	// caller's words of both; it sets the former. It is called by several goroutines. nil
 	// does nothing.
 	Joined func(into, from []uint64)
+
+	// Beyond is called by Displace for each flow that goes to the rest, and for each row
+	// that does, with the hash of the key. nil does nothing.
+	Beyond func(hash uint64)
 }
 
 // RowBytes is about what a row costs, in bytes of memory: its cell, and its places in the
@@ -125,7 +132,7 @@ const lineWords = 8
 // others go into the rest.
 func New(o Options) *Table {
 	t := &Table{words: o.Words, stride: cellKey + o.Words + o.Own, seed: rand.Uint64(), twist: rand.Uint64() | 1,
-		shift: 64 - partBits, bound: maxCells, joined: o.Joined}
+		shift: 64 - partBits, bound: maxCells, joined: o.Joined, beyond: o.Beyond}
 	if o.Bound > 0 {
 		t.bound = min(o.Bound, maxCells)
 	}
@@ -134,7 +141,7 @@ func New(o Options) *Table {
 	}
 	for i := range t.parts {
 		p := &t.parts[i]
-		p.index = newIndex(2 * Batch)
+		p.index = newWords(2 * Batch)
 		p.rest = make(Cell, t.stride)
 		p.rest[cellFirst], p.rest[cellMore] = ^uint64(0), restBit
 	}
@@ -143,7 +150,8 @@ func New(o Options) *Table {
 
 // Twin returns an empty Table that can be merged with t: it has the same hash.
 func (t *Table) Twin() *Table {
-	twin := New(Options{Words: t.words, Own: t.stride - cellKey - t.words, Bound: t.bound, Joined: t.joined})
+	twin := New(Options{Words: t.words, Own: t.stride - cellKey - t.words, Bound: t.bound, Joined: t.joined,
+		Beyond: t.beyond})
 	twin.seed, twin.twist = t.seed, t.twist
 	return twin
 }
@@ -336,11 +344,13 @@ func (p *part) addReverse(c Cell, packets, bytes uint64) {
 
 // Locate finds the cells of at most Batch keys, which stand one behind the other, and
 // makes those that are not there; with the bound reached it is a cell of the rest. The
-// index is read for all keys, then the cells that it names, and only then are the keys
-// compared: so the processor need not wait for one to ask for the next. Loops that only
+// index is read for all keys, then the cells that it names, or what Displace will ask for,
+// and only then are the keys compared: so the processor need not wait for one to ask for the next. Loops that only
 // load let it ask for more at once than those that compute the next address as well.
 func (t *Table) Locate(keys []uint64, cells []Cell) {
 	t.reserve(len(cells))
+	full := t.IsFull()
+	t.taken = 0
 	var hashes [Batch]uint64
 	var slots [Batch]*place
 	for i := range cells {
@@ -368,16 +378,22 @@ func (t *Table) Locate(keys []uint64, cells []Cell) {
 	for _, c := range cells {
 		touched ^= c.touch()
 	}
-	t.parts[0].touched = touched // the loads above must not be optimised away
 	for i := range cells {
-		key := keys[i*t.words : (i+1)*t.words]
-		if c := cells[i]; c == nil || !c.is(key) {
-			p := t.partOf(hashes[i])
+		c, p := cells[i], t.partOf(hashes[i])
+		if c == nil && full {
+			cells[i] = p.rest
+			if p.sieve != nil {
+				touched ^= *p.passed(hashes[i])
+			}
+			continue
+		}
+		if key := keys[i*t.words : (i+1)*t.words]; c == nil || !c.is(key) {
 			before := p.size
 			cells[i] = t.find(p, key, hashes[i], before+t.bound-t.size-t.spare)
 			t.size += p.size - before
 		}
 	}
+	t.parts[0].touched = touched // the loads above must not be optimised away
 }
 
 // reserve makes room for so many new cells in any part.
@@ -391,6 +407,9 @@ func (t *Table) reserve(n int) {
 
 // partOf returns the part of a hash.
 func (t *Table) partOf(hash uint64) *part { return &t.parts[hash>>t.shift&(numParts-1)] }
+
+// Hash returns the hash of a key, which Options.Beyond is told.
+func (t *Table) Hash(key []uint64) uint64 { return t.hash(key) }
 
 // hash returns the hash of a key.
 func (t *Table) hash(key []uint64) uint64 {
@@ -437,7 +456,7 @@ func (t *Table) find(p *part, key []uint64, hash uint64, limit int) Cell {
 // grow doubles the index of a part.
 func (p *part) grow() {
 	old := p.index
-	p.index = newIndex(2 * len(old))
+	p.index = newWords(2 * len(old))
 	for _, e := range old {
 		if e != 0 {
 			p.insert(e)

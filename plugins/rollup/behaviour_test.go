@@ -2,6 +2,7 @@ package rollup
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -172,13 +173,21 @@ func TestSpaceSaving(t *testing.T) {
 	}
 	var sum uint64
 	list := points(s, day.Add(time.Minute))
+	inOther := len(want)
 	for _, p := range list {
 		sum += p.Bytes
 		if !p.Bounded {
 			t.Fatalf("%+v does not say that there was a bound", p)
 		}
-		if src := p.value("src"); !p.Other && (p.Bytes > want[src] || p.Bytes+p.Error < want[src]) {
-			t.Errorf("%s: %d bytes and %d more at most, had %d", src, p.Bytes, p.Error, want[src])
+		if p.Other {
+			continue
+		}
+		src := p.value("src")
+		if p.Bytes > want[src] || p.Bytes+p.Error < want[src] || p.Error > total/(200*3/4) {
+			t.Errorf("%s: %d bytes and %d more at most, had %d of %d", src, p.Bytes, p.Error, want[src], total)
+		}
+		if p.Bytes == want[src] {
+			inOther--
 		}
 	}
 	if sum != total || len(list) > 201 || len(list) < 200*3/4 {
@@ -190,8 +199,9 @@ func TestSpaceSaving(t *testing.T) {
 			t.Errorf("%s, an eightieth of all, has no series", src)
 		}
 	}
-	if c := s.Counts()[0]; c.Evicted == 0 || c.Folded != c.Evicted {
-		t.Errorf("counted %+v", c)
+	c := s.Counts()[0]
+	if off := math.Abs(float64(c.Folded)/float64(inOther) - 1); off > 0.2 || c.Folded != c.Evicted { // 3.3 % is usual
+		t.Errorf("counted %+v, want %d series in other", c, inOther)
 	}
 }
 

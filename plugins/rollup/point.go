@@ -26,7 +26,7 @@ type Point struct {
 	Sized                      bool   // Smallest and Largest are known
 	Sources, Destinations      uint64 // distinct addresses, with an error of 3 %
 	Distinct                   bool   // they were counted
-	Folded                     uint64 // of Other: series that are in it
+	Folded                     uint64 // of Other: series that are in it, in whole or in part; with Bounded by HyperLogLog
 	Bounded                    bool   // there were more than MaxSeries: see Error
 	Error                      uint64 // how much of Other may be of this series at most, of what counts for the rank
 
@@ -45,8 +45,7 @@ type ranked struct {
 
 // tell gives the points of a window that has been closed.
 func (w *window) tell(s *Set, now time.Time, yield func(*Point)) {
-	other := &Point{Name: w.Name, Begin: w.began, End: w.end, Other: true, Distinct: w.Distinct, Folded: w.evicted,
-		First: ^uint64(0)}
+	other := &Point{Name: w.Name, Begin: w.began, End: w.end, Other: true, Distinct: w.Distinct, First: ^uint64(0)}
 	if now.After(w.began) && now.Before(w.end) {
 		other.End = now
 	}
@@ -54,14 +53,18 @@ func (w *window) tell(s *Set, now time.Time, yield func(*Point)) {
 		other.Bounded = true
 		w.addRow(other, &r)
 	})
+	evicted := w.beyond.estimate()
 	points := w.points(s, other)
+	if other.Bounded {
+		other.Folded = w.beyond.estimate()
+	}
 	if other.Flows|other.Packets|other.Bytes != 0 {
 		for i := range w.tags {
 			other.Tags = append(other.Tags, Tag{w.tags[i].name, Other})
 		}
 		points = append(points, other)
 	}
-	w.note(points, other)
+	w.note(points, other, evicted)
 	for _, p := range points {
 		p.estimate()
 		yield(p)
@@ -80,10 +83,11 @@ func (w *window) points(s *Set, other *Point) []*Point {
 		r := w.table.Row(row.ref)
 		if i >= top || r.Key[0] == overflow {
 			other.Folded++
+			w.beyond.insert(entryOf(w.table.Hash(r.Key)))
 			w.addRow(other, &r)
 			continue
 		}
-		kept[string(keyBytes(r.Key))] = struct{}{}
+		kept[string(appendKey(nil, r.Key))] = struct{}{}
 		p := &Point{Name: w.Name, Begin: w.began, End: other.End, Distinct: w.Distinct, Bounded: other.Bounded,
 			First: ^uint64(0), Error: r.Own[ownError]}
 		name := w.describe(s, p, r.Key)
@@ -102,11 +106,11 @@ func (w *window) points(s *Set, other *Point) []*Point {
 }
 
 // note counts a window that has been closed.
-func (w *window) note(points []*Point, other *Point) {
+func (w *window) note(points []*Point, other *Point, evicted uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.counts.Folded += other.Folded
-	w.counts.Evicted += w.evicted
+	w.counts.Evicted += evicted
 	w.counts.Points += uint64(len(points))
 	if len(points) > 0 {
 		w.counts.Windows++
@@ -117,6 +121,7 @@ func (w *window) note(points []*Point, other *Point) {
 // less weight to be so again.
 func (w *window) rank() []ranked {
 	rows := make([]ranked, 0, w.table.Len())
+	var key []byte
 	for ref := range w.table.Rows() {
 		r := w.table.Row(ref)
 		weight := r.Own[ownBytes]
@@ -126,7 +131,8 @@ func (w *window) rank() []ranked {
 		case ByFlows:
 			weight = r.Flows
 		}
-		if _, held := w.before[string(keyBytes(r.Key))]; held {
+		key = appendKey(key[:0], r.Key)
+		if _, held := w.before[string(key)]; held {
 			weight += weight / hold
 		}
 		rows = append(rows, ranked{ref, weight})
@@ -175,9 +181,8 @@ func (t *tag) text(key []byte) (uint32, bool) {
 	return 0, false
 }
 
-// keyBytes returns a key as bytes.
-func keyBytes(key []uint64) []byte {
-	b := make([]byte, 0, 8*(maxTags*2+1))
+// appendKey appends a key as bytes.
+func appendKey(b []byte, key []uint64) []byte {
 	for _, w := range key {
 		b = binary.NativeEndian.AppendUint64(b, w)
 	}

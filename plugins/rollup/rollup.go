@@ -277,7 +277,7 @@ type Counts struct {
 	Flows   uint64 // that matched
 	Late    uint64 // flows that came after their window, and are in the next
 	Twins   uint64 // flows that were left out as others have told of them
-	Folded  uint64 // series that have gone into Other, each window's counted
+	Folded  uint64 // series that are in Other, in whole or in part, each window's counted
 	Evicted uint64 // of these, because there were more than MaxSeries
 	Windows uint64 // that have closed with flows
 	Points  uint64 // series that have been told of, each window's counted

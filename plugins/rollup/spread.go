@@ -22,7 +22,7 @@ func (r *rollup) spread(key []uint64, v *value) {
 	}
 	last := of(v.last)
 	if v.last <= v.first || time.Duration(v.last-v.first)*time.Millisecond <= r.Interval || oldest == newest {
-		r.windows[last].addFlow(r.windows[last].cell(key), v)
+		r.windows[last].addFlow(r.windows[last].cell(key, v), v)
 		return
 	}
 	rest := *v
@@ -36,8 +36,7 @@ func (r *rollup) spread(key []uint64, v *value) {
 	}
 	rest.first = r.since(last, v)
 	w := r.windows[last]
-	w.addPart(key, &rest)
-	own := w.table.Own(w.cell(key))
+	own := w.table.Own(w.addPart(key, &rest))
 	own[ownLargest], own[ownSmallest] = max(own[ownLargest], v.scaledBytes), max(own[ownSmallest], ^v.scaledBytes)
 }
 

@@ -18,7 +18,7 @@ type window struct {
 	table      *aggregate.Table
 	weight     aggregate.Weight // of a cell: what its key has at most of what counts for the rank
 	addresses  sketches
-	evicted    uint64
+	beyond     registers // of the keys that the rest has something of
 }
 
 // The window's own words of a cell. All are 0 at first.
@@ -47,7 +47,8 @@ func (r *rollup) newWindow(begin time.Time) *window {
 	if r.Distinct {
 		own = ownWords
 	}
-	w.table = aggregate.New(aggregate.Options{Words: r.words, Own: own, Bound: r.MaxSeries, Joined: w.join})
+	w.table = aggregate.New(aggregate.Options{Words: r.words, Own: own, Bound: r.MaxSeries, Joined: w.join,
+		Beyond: func(hash uint64) { w.beyond.insert(entryOf(hash)) }})
 	w.weight = aggregate.Weight{w.table.OwnWord(ownBytes), w.table.OwnWord(ownError)}
 	switch r.By {
 	case ByPackets:
@@ -82,7 +83,8 @@ func (w *window) addAll(l *lane, f *Feeder) {
 		w.addAddresses(values, f, cells)
 	}
 	for _, m := range missed {
-		w.addFlow(w.displace(l.keys[int(m.key)*w.words:(int(m.key)+1)*w.words]), &f.values[m.value])
+		v := &f.values[m.value]
+		w.addFlow(w.displace(l.keys[int(m.key)*w.words:(int(m.key)+1)*w.words], v), v)
 	}
 }
 
@@ -99,10 +101,11 @@ func (w *window) countLate(values []uint8, f *Feeder) {
 // addUntagged is addAll for flows of which none has a tag: they are of one series, and
 // summed up before they are added.
 func (w *window) addUntagged(l *lane, f *Feeder) {
-	c, values := w.cell(l.keys[:w.words]), l.values[:l.n]
+	values := l.values[:l.n]
 	w.countLate(values, f)
-	own := w.table.Own(c)
 	sum := f.sum(values)
+	c := w.cell(l.keys[:w.words], &sum.value)
+	own := w.table.Own(c)
 	c.Add(sum.first, sum.last, sum.flows, sum.packets, sum.bytes)
 	own[ownBytes] += sum.scaledBytes
 	own[ownPackets] += sum.scaledPackets
@@ -180,11 +183,18 @@ func (w *window) addFlow(c aggregate.Cell, v *value) {
 	}
 }
 
-// displace returns a cell for a key that has none: that of the lightest.
-func (w *window) displace(key []uint64) aggregate.Cell {
-	c, least, displaced := w.table.Displace(key, w.weight)
-	w.evicted += uint64(displaced)
-	if c.IsNew() {
+// displace returns the cell for a flow whose key has none: that of the lightest, or of the
+// rest.
+func (w *window) displace(key []uint64, v *value) aggregate.Cell {
+	adds := v.scaledBytes
+	switch w.By {
+	case ByPackets:
+		adds = v.scaledPackets
+	case ByFlows:
+		adds = v.flows
+	}
+	c, least := w.table.Displace(key, adds, w.weight)
+	if !w.table.IsRest(c) && c.IsNew() {
 		w.table.Own(c)[ownError] = least
 	}
 	return c
@@ -204,21 +214,22 @@ func (w *window) join(into, from []uint64) {
 	}
 }
 
-// cell returns the cell of a key.
-func (w *window) cell(key []uint64) aggregate.Cell {
+// cell returns the cell for a flow of a key.
+func (w *window) cell(key []uint64, v *value) aggregate.Cell {
 	var cells [1]aggregate.Cell
 	w.table.Locate(key, cells[:])
 	if w.table.IsRest(cells[0]) {
-		return w.displace(key)
+		return w.displace(key, v)
 	}
 	return cells[0]
 }
 
-// addPart adds a part of a flow, whose size is not that of a flow.
-func (w *window) addPart(key []uint64, v *value) {
-	c := w.cell(key)
+// addPart adds a part of a flow, whose size is not that of a flow, and returns the cell.
+func (w *window) addPart(key []uint64, v *value) aggregate.Cell {
+	c := w.cell(key, v)
 	own := w.table.Own(c)
 	largest, smallest := own[ownLargest], own[ownSmallest]
 	w.addFlow(c, v)
 	own[ownLargest], own[ownSmallest] = largest, smallest
+	return c
 }

@@ -8,8 +8,8 @@ import (
 
 // Displacing keeps the sums exact, the rows within the bound, and every key whose weight
 // may matter in a row: what a row lacks is at most what it inherited, and what weighs more
-// than all flows of its part by three quarters of the rows has one. What the rest has of is
-// told.
+// than all flows of its part by three quarters of the rows has one. Of which
+// keys the rest has something is told.
 func TestDisplace(t *testing.T) {
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 1))

@@ -42,20 +42,32 @@ func newNameServer(t testing.TB, zone ...string) *nameServer {
 	t.Helper()
 	s := &nameServer{refuse: map[string]int{}, asked: map[string]int{}}
 	s.set(t, zone...)
-	s.addr = net.JoinHostPort("127.0.0.1", directPort(t)) // for both, so none of the clients'
-	packets, err := net.ListenPacket("udp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream, err := net.Listen("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	packets, stream := listenOnBoth(t)
+	s.addr = stream.Addr().String()
 	for _, server := range []*dns.Server{{PacketConn: packets, Handler: s}, {Listener: stream, Handler: s}} {
 		go server.ActivateAndServe()
 		t.Cleanup(func() { server.Shutdown() })
 	}
 	return s
+}
+
+// listenOnBoth listens on a port that is free for UDP as for TCP, and none of those that the
+// system gives to clients.
+func listenOnBoth(t testing.TB) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for range 50 {
+		stream, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", directPort(t)))
+		if err != nil {
+			continue // somebody else was faster
+		}
+		packets, err := net.ListenPacket("udp", stream.Addr().String())
+		if err == nil {
+			return packets, stream
+		}
+		stream.Close()
+	}
+	t.Fatal("no port is free for UDP and TCP")
+	return nil, nil
 }
 
 // set replaces the zone.

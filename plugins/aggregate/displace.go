@@ -56,13 +56,14 @@ func (w Weight) Of(c Cell) uint64 { return c[w[0]] + c[w[1]] }
 // half of how many at most.
 const sieveShare = 2
 
-// Displace returns the cell that a flow of a key is to be added to, for which Locate, the last
-// time, has found one of the rest. adds is what the flow will add to the weight of a cell. It is a
-// cell of the key where it has a row by now, or where it may weigh more than the heaviest
-// row that was displaced in its part: that of one of the lightest, whose sums have gone to
-// the rest. That cell is new, and least is what the rest may have of the key at most. Else
-// it is the cell of the rest. Weight must not fall while sums are added. Cells that were
-// located before may be of other keys afterwards.
+// Displace returns the cell that a flow of a key is to be added to, for which Locate has
+// found one of the rest, the last time that it was called. adds is what the flow will add to
+// the weight of a cell. It is a cell of the key where it has a row by now, or where it may
+// weigh more than the heaviest row that was displaced in its part: that of one of the
+// lightest, whose sums have gone to the rest. That cell is new, and least is what the rest
+// may have of the key at most. Else it is the cell of the rest, and least is 0. Weight must
+// not fall while sums are added. Cells that were located before may be of other keys
+// afterwards.
 func (t *Table) Displace(key []uint64, adds uint64, weight Weight) (c Cell, least uint64) {
 	hash := t.hash(key)
 	p := t.partOf(hash)
@@ -169,8 +170,8 @@ func lightestFirst(list []standing, n int) {
 	}
 }
 
-// remove takes a cell, by the hash of its key, out of the index, and moves those behind it up that would not be
-// found else.
+// remove takes a cell, by the hash of its key, out of the index, and moves those behind it up
+// that would not be found else.
 func (p *part) remove(hash uint64, number uint32) {
 	mask := uint32(len(p.index) - 1)
 	hole := uint32(hash) & mask

@@ -156,26 +156,43 @@ func TestSpread(t *testing.T) {
 	}
 }
 
-// Past max_series the heavy ones are kept, and what may be missing is bounded.
+// Past max_series the heavy ones are kept, and what may be missing is bounded, by whatever
+// weight.
 func TestSpaceSaving(t *testing.T) {
-	s := setOf(t, Definition{Tags: []string{"src"}, MaxSeries: 200}, Options{})
-	f, want := s.NewFeeder(), map[string]uint64{}
+	for by, name := range weights {
+		t.Run(name, func(t *testing.T) { testSpaceSaving(t, Weight(by)) })
+	}
+}
+
+func testSpaceSaving(t *testing.T, by Weight) {
+	s := setOf(t, Definition{Tags: []string{"src"}, MaxSeries: 200, By: by}, Options{})
+	f, want, flows := s.NewFeeder(), map[string]uint64{}, map[string]uint64{}
 	tr := newTraffic(3, 20000)
+	weight := func(bytes, packets, flows uint64) uint64 { return []uint64{bytes, packets, flows}[by] }
 	var total uint64
+	var batch []*flow.Record
 	for i := range 100000 {
 		r := tcp("10.0.0.1", "10.0.0.2", 80, 1+tr.Uint64N(1000), 0, time.Second)
 		if r.Src = tr.addr(); i%10 == 0 {
 			r.Src = netip.AddrFrom4([4]byte{172, 16, 0, byte(i / 10 % 8)}) // each an eightieth of all
 		}
-		want[r.Src.String()] += r.Bytes
-		total += r.Bytes
-		feed(s, f, r)
+		rate := uint64(1 + i%3)
+		r.SamplingRate = uint32(rate)
+		weighs := weight(rate*r.Bytes, rate*r.Packets, 1)
+		want[r.Src.String()] += weighs
+		flows[r.Src.String()]++
+		total += weighs
+		if batch = append(batch, r); len(batch) == 500 {
+			feed(s, f, batch...)
+			batch = nil
+		}
 	}
 	var sum uint64
 	list := points(s, day.Add(time.Minute))
-	inOther := len(want)
+	inOther := len(flows)
 	for _, p := range list {
-		sum += p.Bytes
+		weighs := weight(p.ScaledBytes, p.ScaledPackets, p.Flows)
+		sum += weighs
 		if !p.Bounded {
 			t.Fatalf("%+v does not say that there was a bound", p)
 		}
@@ -183,15 +200,15 @@ func TestSpaceSaving(t *testing.T) {
 			continue
 		}
 		src := p.value("src")
-		if p.Bytes > want[src] || p.Bytes+p.Error < want[src] || p.Error > total/(200*3/4) {
-			t.Errorf("%s: %d bytes and %d more at most, had %d of %d", src, p.Bytes, p.Error, want[src], total)
+		if weighs > want[src] || weighs+p.Error < want[src] || p.Error > total/(200*3/4) {
+			t.Errorf("%s: %d and %d more at most, had %d of %d", src, weighs, p.Error, want[src], total)
 		}
-		if p.Bytes == want[src] {
+		if p.Flows == flows[src] {
 			inOther--
 		}
 	}
 	if sum != total || len(list) > 201 || len(list) < 200*3/4 {
-		t.Errorf("%d points have %d bytes, want %d in at most 201", len(list), sum, total)
+		t.Errorf("%d points weigh %d, want %d in at most 201", len(list), sum, total)
 	}
 	for i := range 8 {
 		src := fmt.Sprint("172.16.0.", i)
@@ -202,6 +219,26 @@ func TestSpaceSaving(t *testing.T) {
 	c := s.Counts()[0]
 	if off := math.Abs(float64(c.Folded)/float64(inOther) - 1); off > 0.2 || c.Folded != c.Evicted { // 3.3 % is usual
 		t.Errorf("counted %+v, want %d series in other", c, inOther)
+	}
+}
+
+// What is in other as it is not among the top, and what is there past max_series, is counted
+// together, each series once.
+func TestFoldedIsWhateverIsInOther(t *testing.T) {
+	const most, top = 1000, 10
+	s := setOf(t, Definition{Tags: []string{"src"}, MaxSeries: most, Top: top}, Options{})
+	f := s.NewFeeder()
+	for i := range most + 1 {
+		r := tcp("10.0.0.1", "10.0.0.2", 80, 100, 0, time.Second)
+		r.Src = netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)})
+		feed(s, f, r)
+	}
+	points(s, day.Add(time.Minute))
+	c := s.Counts()[0]
+	near := func(got uint64, want int) bool { return math.Abs(float64(got)/float64(want)-1) < 0.2 } // 3.3 % is usual
+	if !near(c.Folded, most+1-top) || !near(c.Evicted, most/4) {
+		t.Errorf("%d series are in other, %d of them past max_series, want %d and %d", c.Folded, c.Evicted, most+1-top,
+			most/4)
 	}
 }
 

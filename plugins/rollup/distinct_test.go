@@ -73,7 +73,7 @@ func TestSketchesAreGivenBack(t *testing.T) {
 	f := s.NewFeeder()
 	for i := range 6000 {
 		src := netip.AddrFrom4([4]byte{byte(i >> 12), byte(i >> 4), byte(i), 1})
-		for host := range 3 { // a list, and of every fiftieth registers
+		for host := range 3 { // a list, and of every tenth registers
 			bytes := uint64(1)
 			if host == 0 { // more than each before: it has to have a series
 				bytes = uint64(100 * (i + 1))
@@ -82,7 +82,7 @@ func TestSketchesAreGivenBack(t *testing.T) {
 			r.Src, r.Dst = src, netip.AddrFrom4([4]byte{10, byte(i), byte(i >> 8), byte(host)})
 			feed(s, f, r)
 		}
-		for host := 0; i%50 == 0 && host < 200; host++ {
+		for host := 0; i%10 == 0 && host < 200; host++ {
 			r := tcp("10.0.0.1", "10.0.0.2", 80, 1, 0, time.Second)
 			r.Src, r.Dst = src, netip.AddrFrom4([4]byte{10, 1, 1, byte(host)})
 			feed(s, f, r)

@@ -62,6 +62,17 @@ type value struct {
 	srcEntry, dstEntry         entry  // of these
 }
 
+// weight returns what counts for a rank.
+func (v *value) weight(by Weight) uint64 {
+	switch by {
+	case ByPackets:
+		return v.scaledPackets
+	case ByFlows:
+		return v.flows
+	}
+	return v.scaledBytes
+}
+
 // The numbers of flows in a feeder are of a byte.
 const _ = uint8(aggregate.Batch - 1)
 

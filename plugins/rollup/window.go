@@ -186,15 +186,8 @@ func (w *window) addFlow(c aggregate.Cell, v *value) {
 // displace returns the cell for a flow whose key has none: that of the lightest, or of the
 // rest.
 func (w *window) displace(key []uint64, v *value) aggregate.Cell {
-	adds := v.scaledBytes
-	switch w.By {
-	case ByPackets:
-		adds = v.scaledPackets
-	case ByFlows:
-		adds = v.flows
-	}
-	c, least := w.table.Displace(key, adds, w.weight)
-	if !w.table.IsRest(c) && c.IsNew() {
+	c, least := w.table.Displace(key, v.weight(w.By), w.weight)
+	if c.IsNew() {
 		w.table.Own(c)[ownError] = least
 	}
 	return c

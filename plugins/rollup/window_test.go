@@ -239,3 +239,18 @@ func TestUntaggedFlows(t *testing.T) {
 		}
 	}
 }
+
+// What a flow weighs is by how much its cell weighs more afterwards.
+func TestWeightOfAFlow(t *testing.T) {
+	v := &value{flows: 2, packets: 3, bytes: 5, scaledPackets: 70, scaledBytes: 110}
+	for by, name := range weights {
+		s := setOf(t, Definition{Tags: []string{"src"}, By: Weight(by)}, Options{})
+		w := s.rollups[0].windows[0]
+		c := w.cell(make([]uint64, w.words), v)
+		before := w.weight.Of(c)
+		w.addFlow(c, v)
+		if got := w.weight.Of(c) - before; got != v.weight(w.By) || got == 0 {
+			t.Errorf("by %s: the cell weighs %d more, and the flow %d", name, got, v.weight(w.By))
+		}
+	}
+}
